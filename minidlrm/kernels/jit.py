@@ -1,0 +1,268 @@
+"""The kernels of `reference`, compiled by Numba: the same names, the same results.
+
+All are serial. Parallel Numba kernels and the BLAS library would fight for the cores
+(docs/performance.md); the matrix products already use them all. No kernel uses
+`fastmath`: sums run in a fixed order, and a NaN stays a NaN. A kernel does no bounds
+checks, so the layers check every id first.
+"""
+
+import numba
+import numpy as np
+
+_compile = numba.njit(cache=True, error_model="numpy", nogil=True)
+
+_RADIX_BITS = 11  # digits of the sort: 2,048 counters stay in the fastest cache
+
+
+# Embeddings
+
+
+@_compile
+def table_rows(ids, starts):
+    """See `reference.table_rows`."""
+    batch_size, num_tables = ids.shape
+    rows = np.empty((batch_size, num_tables), np.int64)
+    for b in range(batch_size):
+        for t in range(num_tables):
+            row = np.int64(ids[b, t])
+            if row < 0 or row >= starts[t + 1] - starts[t]:
+                return rows, b * num_tables + t
+            rows[b, t] = row + starts[t]
+    return rows, -1
+
+
+@_compile
+def bag_rows(values, offsets, starts):
+    """See `reference.bag_rows`."""
+    num_tables = len(starts) - 1
+    batch_size = (len(offsets) - 1) // num_tables
+    rows = np.empty(len(values), np.int64)
+    for t in range(num_tables):
+        for i in range(offsets[t * batch_size], offsets[(t + 1) * batch_size]):
+            row = np.int64(values[i])
+            if row < 0 or row >= starts[t + 1] - starts[t]:
+                return rows, i
+            rows[i] = row + starts[t]
+    return rows, -1
+
+
+@_compile
+def gather(weight, rows):
+    """See `reference.gather`."""
+    n, dim = len(rows), weight.shape[1]
+    out = np.empty((n, dim), weight.dtype)
+    for i in range(n):
+        row = rows[i]
+        for d in range(dim):
+            out[i, d] = weight[row, d]
+    return out
+
+
+@_compile
+def gather_bags(weight, rows, offsets, scale, num_tables):
+    """See `reference.gather_bags`."""
+    batch_size, dim = (len(offsets) - 1) // num_tables, weight.shape[1]
+    out = np.zeros((batch_size, num_tables, dim), weight.dtype)
+    for t in range(num_tables):
+        for b in range(batch_size):
+            bag = t * batch_size + b
+            for i in range(offsets[bag], offsets[bag + 1]):
+                row = rows[i]
+                if scale is None:
+                    for d in range(dim):
+                        out[b, t, d] += weight[row, d]
+                else:
+                    for d in range(dim):
+                        out[b, t, d] += scale[i] * weight[row, d]
+    return out
+
+
+@_compile
+def _stable_order(rows, num_rows):
+    """Positions that sort `rows`, equal rows in their old order: a radix sort."""
+    n = len(rows)
+    order, next_order = np.arange(n), np.empty(n, np.int64)
+    mask = (1 << _RADIX_BITS) - 1
+    shift = 0
+    while (num_rows - 1) >> shift > 0:
+        ends = np.zeros(mask + 2, np.int64)
+        for i in range(n):
+            ends[((rows[i] >> shift) & mask) + 1] += 1
+        for digit in range(mask + 1):
+            ends[digit + 1] += ends[digit]
+        for k in range(n):
+            digit = (rows[order[k]] >> shift) & mask
+            next_order[ends[digit]] = order[k]
+            ends[digit] += 1
+        order, next_order = next_order, order
+        shift += _RADIX_BITS
+    return order
+
+
+@_compile
+def scatter_add(rows, dy, source, scale, num_rows):
+    """See `reference.scatter_add`. Equal rows are grouped by a stable sort, then summed."""
+    n, dim = len(rows), dy.shape[1]
+    order = _stable_order(rows, num_rows)
+    num_unique = min(n, 1)
+    for k in range(1, n):
+        if rows[order[k]] != rows[order[k - 1]]:
+            num_unique += 1
+    unique = np.empty(num_unique, np.int64)
+    sums = np.zeros((num_unique, dim), dy.dtype)
+    u = -1
+    for k in range(n):
+        i = order[k]
+        if k == 0 or rows[i] != unique[u]:
+            u += 1
+            unique[u] = rows[i]
+        j = i if source is None else source[i]
+        if scale is None:
+            for d in range(dim):
+                sums[u, d] += dy[j, d]
+        else:
+            for d in range(dim):
+                sums[u, d] += scale[i] * dy[j, d]
+    return unique, sums
+
+
+@_compile
+def bag_weight_grad(weight, rows, source, dy):
+    """See `reference.bag_weight_grad`."""
+    out = np.zeros(len(rows), dy.dtype)
+    for i in range(len(rows)):
+        for d in range(weight.shape[1]):
+            out[i] += weight[rows[i], d] * dy[source[i], d]
+    return out
+
+
+# Pairwise dot products: small matrix products by BLAS, packed and unpacked here
+
+
+@_compile
+def _pack_triangle(square, diagonal):
+    batch_size, num_features, _ = square.shape
+    num_pairs = num_features * (num_features - 1) // 2 + (num_features if diagonal else 0)
+    out = np.empty((batch_size, num_pairs), square.dtype)
+    for b in range(batch_size):
+        p = 0
+        for i in range(num_features):
+            for j in range(i + 1 if diagonal else i):
+                out[b, p] = square[b, i, j]
+                p += 1
+    return out
+
+
+@_compile
+def _unpack_symmetric(dy, num_features, diagonal):
+    square = np.zeros((len(dy), num_features, num_features), dy.dtype)
+    for b in range(len(dy)):
+        p = 0
+        for i in range(num_features):
+            for j in range(i):
+                square[b, i, j] = square[b, j, i] = dy[b, p]
+                p += 1
+            if diagonal:
+                square[b, i, i] = 2 * dy[b, p]
+                p += 1
+    return square
+
+
+def pairs(z, diagonal):
+    """See `reference.pairs`."""
+    return _pack_triangle(z @ z.transpose(0, 2, 1), diagonal)
+
+
+def pairs_backward(dy, z, diagonal):
+    """See `reference.pairs_backward`."""
+    return _unpack_symmetric(dy, z.shape[1], diagonal) @ z
+
+
+# Bias and activation
+
+
+@_compile
+def add_bias(y, bias, relu):
+    """See `reference.add_bias`."""
+    for b in range(y.shape[0]):
+        for n in range(y.shape[1]):
+            value = y[b, n] + bias[n]
+            y[b, n] = value if not relu or value.real > 0 else value * 0
+
+
+@_compile
+def bias_backward(dy, y, relu):
+    """See `reference.bias_backward`."""
+    dz = np.empty(y.shape, y.dtype)
+    dbias = np.zeros(y.shape[1], y.dtype)
+    for b in range(y.shape[0]):
+        for n in range(y.shape[1]):
+            value = dy[b, n] if not relu or y[b, n].real > 0 else dy[b, n] * 0
+            dz[b, n] = value
+            dbias[n] += value
+    return dz, dbias
+
+
+# Row updates of the optimizers
+
+
+@_compile
+def sgd_rows(weight, rows, grad, lr, weight_decay):
+    """See `reference.sgd_rows`."""
+    for k in range(len(rows)):
+        r = rows[k]
+        for d in range(weight.shape[1]):
+            weight[r, d] -= lr * (grad[k, d] + weight_decay * weight[r, d])
+
+
+@_compile
+def momentum_rows(weight, velocity, rows, grad, lr, momentum, weight_decay):
+    """See `reference.momentum_rows`."""
+    for k in range(len(rows)):
+        r = rows[k]
+        for d in range(weight.shape[1]):
+            v = momentum * velocity[r, d] + (grad[k, d] + weight_decay * weight[r, d])
+            velocity[r, d] = v
+            weight[r, d] -= lr * v
+
+
+@_compile
+def adagrad_rows(weight, square_sum, rows, grad, lr, eps, weight_decay):
+    """See `reference.adagrad_rows`."""
+    for k in range(len(rows)):
+        r = rows[k]
+        for d in range(weight.shape[1]):
+            g = grad[k, d] + weight_decay * weight[r, d]
+            h = square_sum[r, d] + g * g
+            square_sum[r, d] = h
+            weight[r, d] -= lr * (g / (np.sqrt(h) + eps))
+
+
+@_compile
+def rowwise_adagrad_rows(weight, square_mean, rows, grad, lr, eps, weight_decay):
+    """See `reference.rowwise_adagrad_rows`."""
+    dim = weight.shape[1]
+    for k in range(len(rows)):
+        r = rows[k]
+        total = weight[r, 0] * 0
+        for d in range(dim):
+            g = grad[k, d] + weight_decay * weight[r, d]
+            total += g * g
+        h = square_mean[r] + total / dim
+        square_mean[r] = h
+        root = np.sqrt(square_mean[r]) + eps
+        for d in range(dim):
+            g = grad[k, d] + weight_decay * weight[r, d]
+            weight[r, d] -= lr * (g / root)
+
+
+@_compile
+def adam_rows(weight, m, v, rows, grad, lr, beta1, beta2, eps, weight_decay, bias1, bias2):
+    """See `reference.adam_rows`."""
+    for k in range(len(rows)):
+        r = rows[k]
+        for d in range(weight.shape[1]):
+            g = grad[k, d] + weight_decay * weight[r, d]
+            m[r, d] = beta1 * m[r, d] + (1 - beta1) * g
+            v[r, d] = beta2 * v[r, d] + (1 - beta2) * (g * g)
+            weight[r, d] -= lr * ((m[r, d] / bias1) / (np.sqrt(v[r, d] / bias2) + eps))

@@ -1,0 +1,148 @@
+"""Each kernel in a few lines of NumPy: the definition that `jit` is tested against.
+
+Every function here has a twin of the same name in `jit`. Inputs have been checked by
+the layers; a kernel trusts them. A `rows` argument holds row numbers of one array that
+stacks all tables of a model.
+"""
+
+import numpy as np
+
+# Embeddings
+
+
+def table_rows(ids, starts):
+    """Turn ids (B, T), one a table, into rows of the stacked tables.
+
+    Returns rows int64 (B, T) and the flat position of the first id that is out of range
+    (-1 when there is none). Table t begins at row starts[t].
+    """
+    bad = (ids < 0) | (ids >= np.diff(starts))  # (B, T)
+    rows = ids.astype(np.int64) + starts[:-1]  # (B, T)
+    return rows, int(bad.argmax()) if bad.any() else -1
+
+
+def bag_rows(values, offsets, starts):
+    """Turn the ids of bags, table by table, into rows (nnz,); and the first bad position."""
+    num_tables = len(starts) - 1
+    batch_size = (len(offsets) - 1) // num_tables
+    table = np.repeat(np.arange(num_tables), np.diff(offsets[::batch_size]))  # (nnz,)
+    bad = (values < 0) | (values >= np.diff(starts)[table])  # (nnz,)
+    rows = values.astype(np.int64) + starts[table]  # (nnz,)
+    return rows, int(bad.argmax()) if bad.any() else -1
+
+
+def gather(weight, rows):
+    """Look rows up: (S, D), (n,) -> (n, D)."""
+    return weight[rows]
+
+
+def gather_bags(weight, rows, offsets, scale, num_tables):
+    """Sum scale[i] * weight[rows[i]] over each bag -> (B, T, D); no scale means 1."""
+    picked = weight[rows] if scale is None else scale[:, None] * weight[rows]  # (nnz, D)
+    bag = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))  # (nnz,)
+    bags = np.zeros((len(offsets) - 1, weight.shape[1]), picked.dtype)  # (T * B, D)
+    np.add.at(bags, bag, picked)
+    return bags.reshape(num_tables, -1, weight.shape[1]).transpose(1, 0, 2).copy()
+
+
+def scatter_add(rows, dy, source, scale, num_rows):
+    """Add scale[i] * dy[source[i]] into row rows[i]; return the rows met, and their sums.
+
+    No source means i itself, no scale means 1. The result is sorted, each row once, and
+    the terms of a row are added in the order of i: the same bits on every run.
+    """
+    terms = dy if source is None else dy[source]  # (n, D)
+    if scale is not None:
+        terms = scale[:, None] * terms
+    unique, group = np.unique(rows, return_inverse=True)  # (u,), (n,)
+    sums = np.zeros((len(unique), dy.shape[1]), terms.dtype)  # (u, D)
+    np.add.at(sums, group, terms)
+    return unique, sums
+
+
+def bag_weight_grad(weight, rows, source, dy):
+    """Dot each looked-up row with the gradient of its bag -> (nnz,)."""
+    return (weight[rows] * dy[source]).sum(axis=1)
+
+
+# Pairwise dot products
+
+
+def pairs(z, diagonal):
+    """Dot every vector with each one before it: (B, F, D) -> (B, P).
+
+    The pairs (i, j) with i > j (i >= j with the diagonal) in row-major order.
+    """
+    i, j = np.tril_indices(z.shape[1], 0 if diagonal else -1)  # (P,)
+    return (z @ z.transpose(0, 2, 1))[:, i, j]
+
+
+def pairs_backward(dy, z, diagonal):
+    """Gradient of `pairs`: dz_i = sum_j (dy_ij + dy_ji) z_j -> (B, F, D)."""
+    num_features = z.shape[1]
+    i, j = np.tril_indices(num_features, 0 if diagonal else -1)  # (P,)
+    g = np.zeros((len(z), num_features, num_features), dy.dtype)  # (B, F, F)
+    g[:, i, j] = dy
+    return (g + g.transpose(0, 2, 1)) @ z
+
+
+# Bias and activation
+
+
+def add_bias(y, bias, relu):
+    """Add the bias to y (B, n) in place, then apply ReLU when asked."""
+    y += bias
+    if relu:
+        y[~(y.real > 0)] *= 0  # not "= 0": a NaN must stay one
+
+
+def bias_backward(dy, y, relu):
+    """Gradients before the activation (B, n), and of the bias (n,)."""
+    dz = np.where(y.real > 0, dy, 0) if relu else dy  # (B, n)
+    return dz, dz.sum(axis=0)
+
+
+# Row updates of the optimizers. All change `weight` (and state) at `rows` only; the dense
+# parameters come as a single row.
+
+
+def sgd_rows(weight, rows, grad, lr, weight_decay):
+    """w <- w - lr g."""
+    w = weight[rows]
+    weight[rows] = w - lr * (grad + weight_decay * w)
+
+
+def momentum_rows(weight, velocity, rows, grad, lr, momentum, weight_decay):
+    """v <- mu v + g;  w <- w - lr v."""
+    w = weight[rows]
+    v = momentum * velocity[rows] + (grad + weight_decay * w)
+    velocity[rows] = v
+    weight[rows] = w - lr * v
+
+
+def adagrad_rows(weight, square_sum, rows, grad, lr, eps, weight_decay):
+    """h <- h + g^2;  w <- w - lr g / (sqrt(h) + eps)."""
+    w = weight[rows]
+    g = grad + weight_decay * w
+    h = square_sum[rows] + g * g
+    square_sum[rows] = h
+    weight[rows] = w - lr * (g / (np.sqrt(h) + eps))
+
+
+def rowwise_adagrad_rows(weight, square_mean, rows, grad, lr, eps, weight_decay):
+    """h <- h + mean(g^2), one h a row;  w <- w - lr g / (sqrt(h) + eps)."""
+    w = weight[rows]
+    g = grad + weight_decay * w
+    h = square_mean[rows] + (g * g).mean(axis=1)
+    square_mean[rows] = h
+    weight[rows] = w - lr * (g / (np.sqrt(h) + eps)[:, None])
+
+
+def adam_rows(weight, m, v, rows, grad, lr, beta1, beta2, eps, weight_decay, bias1, bias2):
+    """m, v <- running means of g, g^2;  w <- w - lr (m / bias1) / (sqrt(v / bias2) + eps)."""
+    w = weight[rows]
+    g = grad + weight_decay * w
+    m_new = beta1 * m[rows] + (1 - beta1) * g
+    v_new = beta2 * v[rows] + (1 - beta2) * (g * g)
+    m[rows], v[rows] = m_new, v_new
+    weight[rows] = w - lr * ((m_new / bias1) / (np.sqrt(v_new / bias2) + eps))

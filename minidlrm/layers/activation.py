@@ -1,0 +1,91 @@
+"""ReLU and Sigmoid: functions of one number, applied to each entry."""
+
+import numpy as np
+
+from minidlrm.module import Module
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    """Return 1 / (1 + exp(-x)) without overflow, for real and complex x.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minidlrm.layers import sigmoid
+    >>> sigmoid(np.array([-1000.0, 0.0, 1000.0]))
+    array([0. , 0.5, 1. ])
+    """
+    x = np.asarray(x)
+    positive = x.real >= 0
+    e = np.exp(np.where(positive, -x, x))  # never above 1 in size
+    return np.where(positive, 1, e) / (1 + e)
+
+
+class ReLU(Module):
+    """Rectifier, y = max(0, x), entry by entry, for an array of any shape.
+
+    For complex x the sign of the real part decides, so that the complex-step check works.
+
+    Examples
+    --------
+    >>> import numpy as np, minidlrm as md
+    >>> md.ReLU().forward(np.array([-1.0, 2.0]))
+    array([0., 2.])
+    """
+
+    equation = r"y = \max(0, x)"
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        """Compute y, of x's shape."""
+        x = np.asarray(x)
+        positive = x.real > 0
+        self.keep(positive)
+        return np.where(positive, x, x * 0)  # x * 0 keeps a NaN
+
+    def backward(self, dy: np.ndarray) -> np.ndarray:
+        r"""Return dL/dx.
+
+        :math:`y = x` where x > 0, so dy/dx = 1 there; :math:`y = 0` elsewhere, so dy/dx = 0.
+        At x = 0 there is a corner; we take 0, as PyTorch does. Hence
+        :math:`dx = dy \cdot [x > 0]`.
+        """
+        (positive,) = self.kept()
+        dy = self.check_dy(dy, positive.shape)
+        return np.where(positive, dy, dy * 0)
+
+    def __repr__(self) -> str:
+        return "ReLU()"
+
+
+class Sigmoid(Module):
+    """Logistic function, y = 1 / (1 + exp(-x)), entry by entry: a logit to a probability.
+
+    Examples
+    --------
+    >>> import numpy as np, minidlrm as md
+    >>> md.Sigmoid().forward(np.array([0.0]))
+    array([0.5])
+    """
+
+    equation = r"y = 1 / (1 + e^{-x})"
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        """Compute y, of x's shape."""
+        y = sigmoid(x)
+        self.keep(y)
+        return y
+
+    def backward(self, dy: np.ndarray) -> np.ndarray:
+        r"""Return dL/dx.
+
+        1. :math:`y = (1 + e^{-x})^{-1}`, so
+           :math:`\partial y / \partial x = (1 + e^{-x})^{-2} e^{-x}`.
+        2. :math:`e^{-x} / (1 + e^{-x}) = 1 - y`, so
+           :math:`\partial y / \partial x = y (1 - y)`: the output alone is enough.
+        3. :math:`dx = dy \cdot y (1 - y)`.
+        """
+        (y,) = self.kept()
+        return self.check_dy(dy, y.shape) * y * (1 - y)
+
+    def __repr__(self) -> str:
+        return "Sigmoid()"

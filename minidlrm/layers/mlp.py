@@ -1,0 +1,79 @@
+"""MLP: Linear layers one after the other, a ReLU after each."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from minidlrm.layers.linear import Linear
+from minidlrm.module import Module
+
+
+class MLP(Module):
+    """Multilayer perceptron, h_k = max(0, h_{k-1} W_k^T + b_k).
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Sizes from input to output, at least two. ``MLP([13, 512, 64])`` has two layers.
+    last_activation : bool
+        Whether a ReLU follows the last layer too. DLRM's bottom MLP has one; its top MLP
+        has none, since its output is a logit.
+    rng : numpy.random.Generator, optional
+        Draws the weights; see `Linear`.
+    dtype : dtype
+        Of the parameters.
+
+    Examples
+    --------
+    >>> import numpy as np, minidlrm as md
+    >>> mlp = md.MLP([13, 64, 16])
+    >>> mlp.forward(np.zeros((5, 13), np.float32)).shape
+    (5, 16)
+    """
+
+    equation = r"h_k = \max(0, h_{k-1} W_k^\top + b_k)"
+
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        *,
+        last_activation: bool = True,
+        rng: np.random.Generator | None = None,
+        dtype=np.float32,
+    ):
+        if len(sizes) < 2:
+            raise ValueError(f"MLP sizes are {list(sizes)}: at least an input and an output size")
+        rng = rng or np.random.default_rng(0)
+        last = len(sizes) - 2
+        self.layers = [
+            Linear(
+                sizes[k],
+                sizes[k + 1],
+                activation="relu" if k < last or last_activation else None,
+                rng=rng,
+                dtype=dtype,
+            )
+            for k in range(last + 1)
+        ]
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        """Compute the last layer's output (B, sizes[-1]) from x (B, sizes[0])."""
+        for layer in self.layers:
+            x = layer.forward(x)
+        return x
+
+    def backward(self, dy: np.ndarray) -> np.ndarray:
+        r"""Add to the gradients of all layers; return dL/dx (B, sizes[0]).
+
+        The chain rule: with :math:`h_0 = x` and :math:`h_K = y`,
+        :math:`\partial L / \partial h_{k-1}` is what layer k's `backward` makes of
+        :math:`\partial L / \partial h_k`. So the layers run in the other order.
+        """
+        for layer in reversed(self.layers):
+            dy = layer.backward(dy)
+        return dy
+
+    def __repr__(self) -> str:
+        sizes = [self.layers[0].weight.value.shape[1]]
+        sizes += [layer.weight.value.shape[0] for layer in self.layers]
+        return f"MLP({'-'.join(map(str, sizes))})"

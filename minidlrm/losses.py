@@ -1,0 +1,152 @@
+"""BCEWithLogits and MSE: from predictions and labels to one number, and back."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from minidlrm.layers.activation import sigmoid
+from minidlrm.module import Module
+
+
+class _Loss(Module):
+    """What both losses share: the reduction, and the checks."""
+
+    def __init__(self, reduction: str = "mean"):
+        if reduction not in ("mean", "sum", "none"):
+            raise ValueError(f"reduction is {reduction!r}: it must be 'mean', 'sum' or 'none'")
+        self.reduction = reduction
+
+    def _pair(self, prediction, label) -> tuple[np.ndarray, np.ndarray]:
+        prediction, label = np.asarray(prediction), np.asarray(label)
+        if prediction.shape != label.shape:
+            raise ValueError(
+                f"{type(self).__name__}: predictions have shape {prediction.shape}, "
+                f"labels {label.shape}: they must be the same"
+            )
+        if prediction.size == 0:
+            raise ValueError(f"{type(self).__name__}: there is nothing to average, B = 0")
+        return prediction, label
+
+    def _reduce(self, values: np.ndarray):
+        if self.reduction == "none":
+            return values
+        total = np.add.reduce(values, axis=None, dtype=np.result_type(values, np.float64))
+        return (total if self.reduction == "sum" else total / values.size).item()
+
+    def _spread(self, dy, slope: np.ndarray) -> np.ndarray:
+        """Chain rule through the reduction: the gradient of each term, times its slope."""
+        if self.reduction == "none":
+            return self.check_dy(dy, slope.shape) * slope
+        if self.reduction == "mean":
+            dy = dy / slope.size
+        return slope * slope.dtype.type(dy)
+
+
+class BCEWithLogits(_Loss):
+    r"""Binary cross-entropy of a logit x and a label y.
+
+    :math:`\ell = -[p\, y \log \sigma(x) + (1 - y) \log(1 - \sigma(x))]` with
+    :math:`\sigma(x) = 1 / (1 + e^{-x})`, computed without overflow at any x.
+
+    Parameters
+    ----------
+    reduction : "mean", "sum" or "none"
+        What is made of the B terms.
+    pos_weight : float, optional
+        p, the weight of the clicks. The default is 1.
+
+    References
+    ----------
+    PyTorch's ``BCEWithLogitsLoss`` computes the same.
+
+    Examples
+    --------
+    >>> import numpy as np, minidlrm as md
+    >>> loss = md.BCEWithLogits()
+    >>> round(loss.forward(np.array([0.0, 1000.0]), np.array([1.0, 1.0])), 4)   # ln(2) / 2
+    0.3466
+    >>> loss.backward()
+    array([-0.25,  0.  ])
+    """
+
+    equation = r"\ell = -[y \log \sigma(x) + (1 - y) \log (1 - \sigma(x))]"
+
+    def __init__(self, reduction: str = "mean", pos_weight: float | None = None):
+        super().__init__(reduction)
+        if pos_weight is not None and not (np.isfinite(pos_weight) and pos_weight > 0):
+            raise ValueError(f"pos_weight is {pos_weight}: it must be a positive number")
+        self.pos_weight = pos_weight
+
+    def forward(self, logits: np.ndarray, label: np.ndarray):
+        """Compute the loss of logits (B,) and labels (B,): a number, or (B,) for "none".
+
+        Labels outside [0, 1] raise ValueError: the loss would have no lower bound.
+        """
+        logits, label = self._pair(logits, label)
+        if not ((label.real >= 0) & (label.real <= 1)).all():
+            bad = int((~((label.real >= 0) & (label.real <= 1))).argmax())
+            raise ValueError(f"label[{bad}] is {label.flat[bad]}: it must lie in [0, 1]")
+        if np.isrealobj(logits):
+            label = label.astype(logits.dtype, copy=False)
+        weight = 1 + ((self.pos_weight or 1) - 1) * label  # p for a click, 1 for none
+        self.keep(logits, label, weight)
+        # log(1 + e^-x) = log(1 + e^-|x|) + max(-x, 0)
+        size = np.where(logits.real >= 0, logits, -logits)
+        softplus = np.log1p(np.exp(-size)) + np.where(logits.real < 0, -logits, 0)
+        return self._reduce((1 - label) * logits + weight * softplus)
+
+    def backward(self, dy=1.0) -> np.ndarray:
+        r"""Return dL/dlogits (B,); `dy` is 1 unless the loss is a part of something larger.
+
+        1. :math:`-\log \sigma(x) = \log(1 + e^{-x}) =: s(x)`, and
+           :math:`-\log(1 - \sigma(x)) = x + s(x)`.
+        2. So :math:`\ell = p\,y\,s + (1 - y)(x + s) = (1 - y) x + w s` with
+           :math:`w = 1 + (p - 1) y`, since :math:`p y + 1 - y = w`.
+        3. :math:`ds/dx = -e^{-x} / (1 + e^{-x}) = \sigma(x) - 1`.
+        4. :math:`d\ell/dx = (1 - y) + w (\sigma(x) - 1)`. With p = 1, w = 1, and this is
+           :math:`\sigma(x) - y`: no sigmoid derivative is left over.
+        5. The mean over B samples divides each by B.
+        """
+        logits, label, weight = self.kept()
+        slope = (1 - label) + weight * (sigmoid(logits) - 1)  # (B,)
+        return self._spread(dy, slope)
+
+    def __repr__(self) -> str:
+        return f"BCEWithLogits(reduction={self.reduction!r}, pos_weight={self.pos_weight})"
+
+
+class MSE(_Loss):
+    r"""Squared error, :math:`\ell = (x - y)^2`, of a prediction x and a target y.
+
+    Parameters
+    ----------
+    reduction : "mean", "sum" or "none"
+        What is made of the terms.
+
+    Examples
+    --------
+    >>> import numpy as np, minidlrm as md
+    >>> loss = md.MSE()
+    >>> loss.forward(np.array([1.0, 3.0]), np.array([0.0, 1.0])), loss.backward()
+    (2.5, array([1., 2.]))
+    """
+
+    equation = r"\ell = (x - y)^2"
+
+    def forward(self, prediction: np.ndarray, label: np.ndarray):
+        """Compute the loss of two arrays of one shape: a number, or an array for "none"."""
+        prediction, label = self._pair(prediction, label)
+        difference = prediction - label.astype(prediction.dtype, casting="same_kind", copy=False)
+        self.keep(difference)
+        return self._reduce(difference * difference)
+
+    def backward(self, dy=1.0) -> np.ndarray:
+        r"""Return dL/dprediction.
+
+        :math:`d\ell/dx = 2 (x - y)`; the mean over n terms divides each by n.
+        """
+        (difference,) = self.kept()
+        return self._spread(dy, 2 * difference)
+
+    def __repr__(self) -> str:
+        return f"MSE(reduction={self.reduction!r})"

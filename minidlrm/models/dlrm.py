@@ -1,0 +1,151 @@
+"""DLRM: the deep learning recommendation model of Naumov et al. 2019 (arXiv 1906.00091)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from minidlrm.data.batch import Batch
+from minidlrm.layers.dot import DotInteraction
+from minidlrm.layers.embedding import EmbeddingBagCollection
+from minidlrm.layers.mlp import MLP
+from minidlrm.module import Module
+
+
+class DLRM(Module):
+    r"""Dense features and ids, mixed by pairwise dot products, read by an MLP.
+
+    ::
+
+                        logit
+                          |
+                       top MLP
+                          |
+            [x, <z_1,z_0>, <z_2,z_0>, <z_2,z_1>, ...]       interaction
+              |           |           |
+              x = z_0     z_1   ...   z_T                   F = T + 1 vectors of size D
+              |           |           |
+         bottom MLP    table 0  ...  table T-1
+              |           |           |
+        dense features   ids         ids
+
+    It follows the reference implementation where it has a choice: the order of the vectors
+    and of the pairs, a ReLU after every layer but the last of the top MLP, the
+    initialization. There is no sigmoid: the loss takes logits.
+
+    Parameters
+    ----------
+    num_dense : int
+        Number of dense features. With 0 there is no bottom MLP, and F = T.
+    table_sizes : sequence of int
+        Rows of each embedding table, T of them.
+    embedding_dim : int
+        D.
+    bottom_mlp, top_mlp : sequence of int
+        Hidden sizes. The bottom MLP's last layer, to D, and the top MLP's, to 1, are added.
+    interaction : "dot" or "cat"
+        Dot products of all pairs, after the dense vector; or all vectors one after another.
+    self_interaction : bool
+        Whether the dot products <z_i, z_i> are included.
+    seed : int
+        Of the initial parameters.
+    dtype : dtype
+        Of the parameters.
+
+    Notes
+    -----
+    Parameters: sum(N_t) D in the tables, in × out + out in each linear layer. The top MLP
+    reads D + F (F - 1) / 2 numbers ("dot"), or F D ("cat").
+
+    Examples
+    --------
+    >>> import minidlrm as md
+    >>> clicks = md.data.synthetic_clicks(rows=1000, seed=0)
+    >>> model = md.DLRM(13, clicks.table_sizes, embedding_dim=8, bottom_mlp=(32,), top_mlp=(32,))
+    >>> model.forward(clicks.train[:5]).shape
+    (5,)
+    """
+
+    equation = r"\hat{y} = \mathrm{top}([x, \{\langle z_i, z_j \rangle\}_{i > j}])"
+
+    def __init__(
+        self,
+        num_dense: int,
+        table_sizes: Sequence[int],
+        embedding_dim: int = 16,
+        bottom_mlp: Sequence[int] = (512, 256, 64),
+        top_mlp: Sequence[int] = (512, 256),
+        interaction: str = "dot",
+        self_interaction: bool = False,
+        seed: int = 0,
+        dtype=np.float32,
+    ):
+        if num_dense < 0:
+            raise ValueError(f"num_dense is {num_dense}: it must be at least 0")
+        if interaction not in ("dot", "cat"):
+            raise ValueError(f"interaction is {interaction!r}: it must be 'dot' or 'cat'")
+        self.config = {
+            "num_dense": int(num_dense),
+            "table_sizes": [int(size) for size in table_sizes],
+            "embedding_dim": int(embedding_dim),
+            "bottom_mlp": list(bottom_mlp),
+            "top_mlp": list(top_mlp),
+            "interaction": interaction,
+            "self_interaction": bool(self_interaction),
+        }
+        rng = np.random.default_rng(seed)
+        num_features = len(table_sizes) + (num_dense > 0)  # F
+        self.embeddings = EmbeddingBagCollection(table_sizes, embedding_dim, rng=rng, dtype=dtype)
+        self.bottom = None
+        if num_dense:
+            self.bottom = MLP([num_dense, *bottom_mlp, embedding_dim], rng=rng, dtype=dtype)
+        self.dot = None
+        top_in = num_features * embedding_dim
+        if interaction == "dot":
+            self.dot = DotInteraction(num_features, embedding_dim, self_interaction)
+            top_in = self.dot.num_pairs + (embedding_dim if num_dense else 0)
+        self.top = MLP([top_in, *top_mlp, 1], last_activation=False, rng=rng, dtype=dtype)
+
+    @property
+    def num_tables(self) -> int:
+        """Number of embedding tables, T."""
+        return self.embeddings.num_tables
+
+    def forward(self, batch: Batch) -> np.ndarray:
+        """Compute the logits (B,); ValueError or IndexError when the batch does not fit."""
+        batch.check(self.config["num_dense"], self.num_tables)
+        z = self.embeddings.forward(batch.sparse)  # (B, T, D)
+        x = z[:, 0, :0]  # (B, 0): no dense features
+        if self.bottom:
+            dense = batch.dense.astype(z.dtype, copy=False)  # (B, num_dense)
+            x = self.bottom.forward(dense)  # (B, D)
+            z = np.concatenate([x[:, None], z], axis=1)  # (B, F, D)
+        if self.dot:
+            top_in = np.concatenate([x, self.dot.forward(z)], axis=1)  # (B, D + P)
+        else:
+            top_in = z.reshape(len(z), -1)  # (B, F D)
+        self.keep(x.shape[1], z.shape)
+        return self.top.forward(top_in)[:, 0]  # (B,)
+
+    def backward(self, dlogits: np.ndarray) -> None:
+        r"""Add to the gradients of all parameters, given dL/dlogits (B,).
+
+        The dense vector x goes two ways: to the interaction as :math:`z_0`, and straight
+        into the top MLP. Its gradient is the sum of both ("dot"):
+        :math:`dx = dtop_{:D} + dz_0`. The other vectors go one way.
+        """
+        width, shape = self.kept()
+        dtop = self.top.backward(self.check_dy(dlogits, shape[:1])[:, None])  # (B, D + P) or (B, F D)
+        if self.dot:
+            dx, dz = dtop[:, :width], self.dot.backward(dtop[:, width:])  # (B, D), (B, F, D)
+        else:
+            dx, dz = 0, dtop.reshape(shape)
+        if self.bottom:
+            self.bottom.backward(dx + dz[:, 0])
+            dz = dz[:, 1:]  # (B, T, D)
+        self.embeddings.backward(dz)
+
+    def __repr__(self) -> str:
+        parts = [self.embeddings, self.bottom, self.dot or "cat", self.top]
+        return f"DLRM({', '.join(str(part) for part in parts if part)})"
