@@ -3,7 +3,8 @@
 Start at `DLRM`, and walk down: models, layers, kernels. ``import minidlrm as md``.
 """
 
-from minidlrm import data, kernels, layers, metrics, models
+from minidlrm import data, interop, kernels, layers, metrics, models, plots, training
+from minidlrm.checkpoint import load, save
 from minidlrm.checking import gradcheck
 from minidlrm.layers import (
     MLP,
@@ -18,5 +19,45 @@ from minidlrm.losses import MSE, BCEWithLogits
 from minidlrm.models import DLRM
 from minidlrm.module import Module, Parameter, SparseGrad
 from minidlrm.optim import SGD, Adagrad, Adam, Momentum, RowwiseAdagrad, warmup_decay
+from minidlrm.tracing import trace
+from minidlrm.training import History, evaluate, fit, predict
+
+__all__ = [
+    "MLP",
+    "MSE",
+    "SGD",
+    "DLRM",
+    "Adagrad",
+    "Adam",
+    "BCEWithLogits",
+    "DotInteraction",
+    "EmbeddingBag",
+    "EmbeddingBagCollection",
+    "History",
+    "Linear",
+    "Module",
+    "Momentum",
+    "Parameter",
+    "ReLU",
+    "RowwiseAdagrad",
+    "Sigmoid",
+    "SparseGrad",
+    "data",
+    "evaluate",
+    "fit",
+    "gradcheck",
+    "interop",
+    "kernels",
+    "layers",
+    "load",
+    "metrics",
+    "models",
+    "plots",
+    "predict",
+    "save",
+    "trace",
+    "training",
+    "warmup_decay",
+]
 
 __version__ = "0.1.0"

@@ -226,20 +226,7 @@ class Module:
             When a name is missing, not expected, or has another shape. All such names are
             listed, and nothing has been changed.
         """
-        own = dict(self.named_parameters())
-        faults = [f"missing: {name}" for name in own if name not in state]
-        faults += [f"unexpected: {name}" for name in state if name not in own]
-        faults += [
-            f"{name}: shape {np.shape(state[name])}, expected {parameter.value.shape}"
-            for name, parameter in own.items()
-            if name in state and np.shape(state[name]) != parameter.value.shape
-        ]
-        if faults:
-            raise ValueError(
-                f"state does not fit this {type(self).__name__}:\n  " + "\n  ".join(faults)
-            )
-        for name, parameter in own.items():
-            parameter.value[...] = state[name]
+        copy_state(self.state_dict(), state, type(self).__name__)
 
     def astype(self, dtype) -> Any:
         """Return a copy with every parameter cast to `dtype`, without gradients.
@@ -251,3 +238,18 @@ class Module:
         for _, module in clone.named_modules():
             module._kept = None
         return clone
+
+
+def copy_state(own: dict[str, np.ndarray], state: dict[str, np.ndarray], what: str) -> None:
+    """Copy `state` into the arrays of `own`, or raise ValueError with all that does not fit."""
+    faults = [f"missing: {name}" for name in own if name not in state]
+    faults += [f"unexpected: {name}" for name in state if name not in own]
+    faults += [
+        f"{name}: shape {np.shape(state[name])}, expected {value.shape}"
+        for name, value in own.items()
+        if name in state and np.shape(state[name]) != value.shape
+    ]
+    if faults:
+        raise ValueError(f"the state does not fit this {what}:\n  " + "\n  ".join(faults))
+    for name, value in own.items():
+        value[...] = state[name]

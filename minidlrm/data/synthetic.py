@@ -1,0 +1,208 @@
+"""Click logs with a planted truth: shaped like Criteo's, and the best score is known.
+
+Each value of each feature has a hidden number, its latent, of mean 0 and variance 1 under
+the feature's own distribution. The signal is a sum of products of latents of different
+features. Since the factors are independent with mean 0, a product of two is a pure
+second-order signal: no function of one feature alone is correlated with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from minidlrm import metrics
+from minidlrm.data.batch import Batch, Dataset, split_in_time, split_rows
+
+CLICK_RATE = 0.25  # about that of the Criteo data
+STRENGTH = 1.5  # standard deviation of the logit
+_SMALL_TABLE = 30  # products of latents are planted where each id is seen often
+_MAX_PRODUCTS = 3
+
+
+@dataclass(frozen=True, eq=False)
+class SyntheticClicks(Dataset):
+    """A `Dataset` that knows its truth.
+
+    Parameters
+    ----------
+    probability : float64 array (len(test),)
+        The true click probability of each test row.
+
+    Examples
+    --------
+    >>> import minidlrm as md
+    >>> clicks = md.data.synthetic_clicks(rows=700, seed=0)
+    >>> clicks.probability.shape, clicks.bayes_log_loss < 0.69
+    ((50,), True)
+    """
+
+    probability: np.ndarray | None = None
+
+
+def synthetic_clicks(
+    rows: int = 100_000,
+    seed: int = 0,
+    *,
+    num_dense: int = 13,
+    num_tables: int = 26,
+    order: int | Sequence[int] = (1, 2),
+    zipf: float = 1.1,
+    noise: float = 0.0,
+    max_table_size: int = 1000,
+) -> SyntheticClicks:
+    r"""Make a click log whose true click probability is known.
+
+    :math:`p = (1 - \epsilon)\, \sigma(b + s) + \epsilon\, \bar{p}`, where s has mean 0 and
+    standard deviation 1.5, the rate :math:`\bar{p}` is about 0.25, and
+    :math:`\epsilon` is `noise`. The signal s is a sum of up to three products of `order`
+    latents of different features (order 1: of every feature's latent). With several
+    orders, each has the same share of the variance.
+
+    Parameters
+    ----------
+    rows : int
+        Rows in all: six sevenths to train on, one fourteenth each to choose by and to test.
+    seed : int
+        Of everything. The same seed gives the same bits.
+    num_dense, num_tables : int
+        Features. Dense ones are log(1 + count); tables have 4 to `max_table_size` ids.
+    order : int or sequence of int
+        The interaction order of the signal: 1, 2, 3, or several of these.
+    zipf : float
+        Id k of a table has a probability proportional to (k + 1) ** -zipf.
+    noise : float
+        The share of rows, in [0, 1), whose label has nothing to do with the features.
+    max_table_size : int
+        Ids of the largest table.
+
+    Returns
+    -------
+    SyntheticClicks
+        With `bayes_log_loss` and `bayes_auc`: what p scores on the test labels.
+
+    Raises
+    ------
+    ValueError
+        When an argument is out of range, or there are too few features for the order.
+
+    Examples
+    --------
+    >>> import minidlrm as md
+    >>> clicks = md.data.synthetic_clicks(rows=7000, seed=0, order=2)
+    >>> len(clicks.train), len(clicks.valid), len(clicks.test)
+    (6000, 500, 500)
+    """
+    orders = tuple(dict.fromkeys([order] if isinstance(order, (int, np.integer)) else order))
+    _check(rows, num_dense, num_tables, orders, zipf, noise, max_table_size)
+    rng = np.random.default_rng(seed)
+    sizes = np.geomspace(4, max_table_size, max(1, num_tables)).round().astype(int)[:num_tables]
+    sizes = rng.permutation(sizes)
+    dense, sparse, latents = _features(rng, rows, num_dense, sizes, zipf)
+    small = [num_dense + t for t in range(num_tables) if sizes[t] <= _SMALL_TABLE]
+    signal = np.zeros(rows)
+    for k in orders:
+        products = _products(rng, k, num_dense, small, latents.shape[1])
+        signal += _sum_of_products(rng, latents, products) * (STRENGTH / np.sqrt(len(orders)))
+    probability = _sigmoid(signal + _bias(signal))
+    probability = (1 - noise) * probability + noise * CLICK_RATE
+    label = (rng.random(rows) < probability).astype(np.float32)
+    train, valid, test = split_in_time(Batch(dense, sparse, label))
+    truth = probability[split_rows(rows)[1] :]
+    logit = np.log(truth) - np.log1p(-truth)
+    return SyntheticClicks(
+        train=train,
+        valid=valid,
+        test=test,
+        table_sizes=[int(size) for size in sizes],
+        feature_names=[f"I{k + 1}" for k in range(num_dense)]
+        + [f"C{t + 1}" for t in range(num_tables)],
+        description=(
+            f"synthetic clicks: {rows:,} rows, {num_dense} dense features, {num_tables} tables, "
+            f"signal of order {', '.join(map(str, orders))}, noise {noise:g}, seed {seed}"
+        ),
+        bayes_log_loss=metrics.log_loss(test.label, logit),
+        bayes_auc=metrics.auc(test.label, logit),
+        probability=truth,
+    )
+
+
+def _features(rng, rows: int, num_dense: int, sizes: np.ndarray, zipf: float):
+    """Draw dense (B, num_dense), sparse (B, T), and their latents (B, num_dense + T)."""
+    dense = np.empty((rows, num_dense), np.float32)
+    sparse = np.empty((rows, len(sizes)), np.int64)
+    latents = np.empty((rows, num_dense + len(sizes)), np.float32)
+    for k in range(num_dense):
+        counts = np.floor(np.exp(rng.normal(rng.uniform(0, 4), rng.uniform(0.5, 1.5), rows)))
+        dense[:, k] = np.log1p(counts)
+        latents[:, k] = _standardize(np.clip(_standardize(dense[:, k]), -2, 2))  # no outliers
+    for t, size in enumerate(sizes):
+        share = np.arange(1, size + 1) ** -float(zipf)
+        share /= share.sum()
+        draws = np.searchsorted(np.cumsum(share), rng.random(rows))
+        sparse[:, t] = np.minimum(draws, size - 1)  # the last cumulative sum may round below 1
+        latent = rng.normal(size=size)
+        latent -= share @ latent
+        latent /= np.sqrt(share @ latent**2)
+        latents[:, num_dense + t] = latent[sparse[:, t]]
+    return dense, sparse, latents
+
+
+def _standardize(x: np.ndarray) -> np.ndarray:
+    return (x - x.mean()) / max(x.std(), 1e-6)
+
+
+def _products(rng, order: int, num_dense: int, small: list[int], num_features: int):
+    """Choose the features of each product: all of them alone, or some small groups."""
+    if order == 1:
+        return [[f] for f in range(num_features)]
+    pool = rng.permutation([*small, *range(min(num_dense, 3))])
+    groups = [list(pool[i : i + order]) for i in range(0, len(pool) - order + 1, order)]
+    if not groups:
+        raise ValueError(
+            f"order {order} needs {order} features: tables of at most {_SMALL_TABLE} ids, "
+            f"or up to three dense ones; there are {len(pool)}"
+        )
+    return groups[:_MAX_PRODUCTS]
+
+
+def _sum_of_products(rng, latents: np.ndarray, products: list[list[int]]) -> np.ndarray:
+    weights = rng.uniform(0.7, 1.3, len(products)) * rng.choice([-1, 1], len(products))
+    weights /= np.sqrt((weights**2).sum())  # independent terms of variance 1: the sum has it too
+    total = np.zeros(len(latents))
+    for weight, features in zip(weights, products, strict=True):
+        total += weight * latents[:, features].prod(axis=1)
+    return total
+
+
+def _bias(signal: np.ndarray) -> float:
+    """Find b such that the mean of sigmoid(b + s) is the click rate, by bisection."""
+    low, high = -50.0, 50.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        if _sigmoid(signal + middle).mean() < CLICK_RATE:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def _sigmoid(x: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-np.clip(x, -30, 30)))  # p stays off 0 and 1
+
+
+def _check(rows, num_dense, num_tables, orders, zipf, noise, max_table_size) -> None:
+    if rows < 14:
+        raise ValueError(f"rows is {rows}: at least 14 are needed for the three splits")
+    if num_dense < 0 or num_tables < 0 or num_dense + num_tables == 0:
+        raise ValueError(f"num_dense = {num_dense}, num_tables = {num_tables}: no features")
+    if not orders or any(k not in (1, 2, 3) for k in orders):
+        raise ValueError(f"order is {orders}: it must be 1, 2, 3, or several of these")
+    if not (np.isfinite(zipf) and zipf > 0):
+        raise ValueError(f"zipf is {zipf}: it must be a positive number")
+    if not 0 <= noise < 1:
+        raise ValueError(f"noise is {noise}: it must lie in [0, 1)")
+    if max_table_size < 4:
+        raise ValueError(f"max_table_size is {max_table_size}: it must be at least 4")

@@ -1,0 +1,292 @@
+"""Metrics of click models, rating models and rankings.
+
+Click metrics take logits where the argument is called `logit`, and are computed without
+overflow. All are of whole arrays: an AUC averaged over batches is not an AUC.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def log_loss(label: np.ndarray, logit: np.ndarray) -> float:
+    r"""Return the mean of :math:`-[y \log p + (1 - y) \log(1 - p)]`, p = 1 / (1 + exp(-x)).
+
+    Parameters
+    ----------
+    label : array (B,)
+        y, 0 or 1.
+    logit : array (B,)
+        x.
+
+    Returns
+    -------
+    float
+        In nats.
+
+    Raises
+    ------
+    ValueError
+        When shapes differ, there are no rows, a value is NaN, or a label is not 0 or 1.
+
+    Examples
+    --------
+    >>> import numpy as np, minidlrm as md
+    >>> round(md.metrics.log_loss(np.array([0, 1]), np.array([0.0, 0.0])), 6)   # ln 2
+    0.693147
+    """
+    label, logit = _clicks(label, logit, "logit")
+    return float(np.mean(np.logaddexp(0, logit) - label * logit))
+
+
+def auc(label: np.ndarray, score: np.ndarray) -> float:
+    """Return the probability that a click scores higher than a non-click; ties count half.
+
+    The area under the ROC curve, from the sum of ranks (Mann and Whitney 1947).
+
+    Parameters
+    ----------
+    label : array (B,)
+        0 or 1.
+    score : array (B,)
+        Anything that orders: logits or probabilities.
+
+    Returns
+    -------
+    float
+        0.5 for a random order, 1 for a perfect one; nan when only one class is there.
+
+    Raises
+    ------
+    ValueError
+        As `log_loss`.
+
+    Examples
+    --------
+    >>> import numpy as np, minidlrm as md
+    >>> md.metrics.auc(np.array([0, 1, 0, 1]), np.array([0.1, 0.2, 0.3, 0.4]))
+    0.75
+    """
+    from scipy.stats import rankdata
+
+    label, score = _clicks(label, score, "score")
+    positives = label.sum()
+    negatives = len(label) - positives
+    if positives == 0 or negatives == 0:
+        return float("nan")
+    rank_sum = rankdata(score)[label == 1].sum()
+    return float((rank_sum - positives * (positives + 1) / 2) / (positives * negatives))
+
+
+def normalized_entropy(label: np.ndarray, logit: np.ndarray) -> float:
+    """Return the log loss divided by that of always predicting the mean label.
+
+    Below 1, the features say something (He et al. 2014, "Practical lessons from predicting
+    clicks on ads at Facebook", section 2.1). nan when only one class is there.
+
+    Parameters
+    ----------
+    label, logit : array (B,)
+        As `log_loss`.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ValueError
+        As `log_loss`.
+
+    Examples
+    --------
+    >>> import numpy as np, minidlrm as md
+    >>> md.metrics.normalized_entropy(np.array([0, 1]), np.array([0.0, 0.0]))
+    1.0
+    """
+    rate = float(np.mean(_clicks(label, logit, "logit")[0]))
+    if rate in (0.0, 1.0):
+        return float("nan")
+    entropy = -(rate * np.log(rate) + (1 - rate) * np.log1p(-rate))
+    return log_loss(label, logit) / float(entropy)
+
+
+def accuracy(label: np.ndarray, logit: np.ndarray) -> float:
+    """Return the share of rows where (logit > 0) is the label.
+
+    Parameters
+    ----------
+    label, logit : array (B,)
+        As `log_loss`.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ValueError
+        As `log_loss`.
+
+    Examples
+    --------
+    >>> import numpy as np, minidlrm as md
+    >>> md.metrics.accuracy(np.array([0, 1]), np.array([-1.0, -1.0]))
+    0.5
+    """
+    label, logit = _clicks(label, logit, "logit")
+    return float(np.mean((logit > 0) == (label == 1)))
+
+
+def calibration(label: np.ndarray, logit: np.ndarray) -> float:
+    """Return the expected number of clicks over the observed one; 1 is right on average.
+
+    Parameters
+    ----------
+    label, logit : array (B,)
+        As `log_loss`.
+
+    Returns
+    -------
+    float
+        nan when there is no click.
+
+    Raises
+    ------
+    ValueError
+        As `log_loss`.
+
+    Examples
+    --------
+    >>> import numpy as np, minidlrm as md
+    >>> md.metrics.calibration(np.array([0, 1]), np.array([0.0, 0.0]))
+    1.0
+    """
+    from scipy.special import expit
+
+    label, logit = _clicks(label, logit, "logit")
+    clicks = label.sum()
+    return float(expit(logit).sum() / clicks) if clicks else float("nan")
+
+
+def rmse(target: np.ndarray, prediction: np.ndarray) -> float:
+    """Return the root of the mean squared error.
+
+    Parameters
+    ----------
+    target, prediction : array (B,)
+        Ratings.
+
+    Returns
+    -------
+    float
+        In units of the rating.
+
+    Raises
+    ------
+    ValueError
+        When shapes differ, there are no rows, or a value is NaN.
+
+    Examples
+    --------
+    >>> import numpy as np, minidlrm as md
+    >>> md.metrics.rmse(np.array([3.0, 5.0]), np.array([4.0, 4.0]))
+    1.0
+    """
+    target, prediction = _pair("target", target, "prediction", prediction)
+    return float(np.sqrt(np.mean((target - prediction) ** 2)))
+
+
+def hit_rate(scores: np.ndarray, k: int = 10) -> float:
+    """Return the share of users whose own item is among the k best of their list.
+
+    Parameters
+    ----------
+    scores : array (U, 1 + n)
+        For each user the score of the item that was left out, in column 0, and of n items
+        that the user has not met.
+    k : int
+        Length of the recommended list.
+
+    Returns
+    -------
+    float
+        HR@k (He et al. 2017, NCF, section 4.1). An item that ties with the left-out one
+        counts as half a place before it, so that constant scores do not win.
+
+    Raises
+    ------
+    ValueError
+        When `scores` is no such array, has NaN, or k < 1.
+
+    Examples
+    --------
+    >>> import numpy as np, minidlrm as md
+    >>> md.metrics.hit_rate(np.array([[0.9, 0.1, 0.2], [0.1, 0.2, 0.3]]), k=1)
+    0.5
+    """
+    return float(np.mean(_places(scores, k) < k))
+
+
+def ndcg(scores: np.ndarray, k: int = 10) -> float:
+    """Return the mean of 1 / log2(place + 2) for left-out items among the k best, else 0.
+
+    Parameters
+    ----------
+    scores, k
+        As `hit_rate`; `place` is 0 for the best item.
+
+    Returns
+    -------
+    float
+        NDCG@k for one relevant item (He et al. 2017, NCF, section 4.1).
+
+    Raises
+    ------
+    ValueError
+        As `hit_rate`.
+
+    Examples
+    --------
+    >>> import numpy as np, minidlrm as md
+    >>> md.metrics.ndcg(np.array([[0.9, 0.1, 0.2], [0.1, 0.2, 0.0]]), k=1)
+    0.5
+    """
+    places = _places(scores, k)
+    return float(np.mean(np.where(places < k, 1 / np.log2(places + 2), 0)))
+
+
+def _places(scores: np.ndarray, k: int) -> np.ndarray:
+    """Return how many items stand before the one in column 0; ties count half."""
+    scores = np.asarray(scores, dtype=np.float64)
+    if scores.ndim != 2 or scores.shape[0] == 0 or scores.shape[1] < 2:
+        raise ValueError(f"scores has shape {scores.shape}: expected (U, 1 + n), not empty")
+    if np.isnan(scores).any():
+        raise ValueError("scores has NaN")
+    if k < 1:
+        raise ValueError(f"k is {k}: it must be at least 1")
+    own, others = scores[:, :1], scores[:, 1:]
+    return (others > own).sum(axis=1) + (others == own).sum(axis=1) / 2
+
+
+def _pair(name1: str, first, name2: str, second) -> tuple[np.ndarray, np.ndarray]:
+    first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    if first.ndim != 1 or first.shape != second.shape:
+        raise ValueError(
+            f"{name1} has shape {first.shape}, {name2} {second.shape}: both must be (B,)"
+        )
+    if len(first) == 0:
+        raise ValueError(f"{name1} is empty: a metric needs at least one row")
+    for name, array in ((name1, first), (name2, second)):
+        if np.isnan(array).any():
+            raise ValueError(f"{name}[{int(np.isnan(array).argmax())}] is NaN")
+    return first, second
+
+
+def _clicks(label, score, name: str) -> tuple[np.ndarray, np.ndarray]:
+    label, score = _pair("label", label, name, score)
+    wrong = (label != 0) & (label != 1)
+    if wrong.any():
+        place = int(wrong.argmax())
+        raise ValueError(f"label[{place}] is {label[place]}: it must be 0 or 1")
+    return label, score

@@ -1,0 +1,342 @@
+"""fit, evaluate, predict: the training loop, and what it remembers.
+
+`fit` does no more than the five lines a reader would write by hand, and watches them: it
+stops on the first number that is not finite, and names the array.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from minidlrm import metrics
+from minidlrm.data.batch import Batch, minibatches
+from minidlrm.losses import BCEWithLogits
+from minidlrm.module import Module, SparseGrad
+from minidlrm.optim import Adagrad, Optimizer
+
+
+@dataclass
+class History:
+    """What `fit` saw: one record for each evaluation.
+
+    Attributes
+    ----------
+    records : list of dict
+        Each with ``step``, ``epoch`` (a fraction), ``seconds`` (training only),
+        ``train_loss`` and ``grad_norm`` (means since the record before), and, with
+        validation rows, the metrics of `evaluate` as ``valid_log_loss`` and so on.
+    stopped_early : bool
+        Whether `patience` ran out.
+
+    Examples
+    --------
+    >>> import minidlrm as md
+    >>> clicks = md.data.synthetic_clicks(rows=2000, seed=0)
+    >>> model = md.DLRM(13, clicks.table_sizes, 8, (16,), (16,))
+    >>> history = md.fit(model, clicks.train, clicks.valid, batch_size=256, progress=False)
+    >>> len(history.records), history.records[-1]["step"]
+    (1, 7)
+    """
+
+    records: list[dict[str, float]] = field(default_factory=list)
+    stopped_early: bool = False
+
+    def column(self, name: str) -> list[float]:
+        """Return one number from each record, such as ``"valid_log_loss"``."""
+        return [record[name] for record in self.records]
+
+    @property
+    def best(self) -> dict[str, float]:
+        """The record with the lowest validation log loss (training loss without one)."""
+        key = "valid_log_loss" if "valid_log_loss" in self.records[0] else "train_loss"
+        return min(self.records, key=lambda record: record[key])
+
+    def plot(self, ax=None, **options):
+        """Draw the learning curve; see `minidlrm.plots.learning_curve`. Returns the Axes."""
+        from minidlrm.plots import learning_curve
+
+        return learning_curve(self, ax=ax, **options)
+
+    def _repr_html_(self) -> str:
+        names = list(self.records[-1]) if self.records else []
+        head = "".join(f"<th>{name.replace('_', ' ')}</th>" for name in names)
+        rows = "".join(
+            "<tr>" + "".join(f"<td>{record[name]:.5g}</td>" for name in names) + "</tr>"
+            for record in self.records
+        )
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+
+
+def fit(
+    model: Module,
+    train: Batch,
+    valid: Batch | None = None,
+    *,
+    optimizer: Optimizer | None = None,
+    loss: Module | None = None,
+    epochs: int = 1,
+    batch_size: int = 2048,
+    seed: int = 0,
+    start_epoch: int = 0,
+    eval_every: int | None = None,
+    patience: int | None = None,
+    max_grad_norm: float | None = None,
+    progress: bool = True,
+    callback: Callable[[dict[str, float]], None] | None = None,
+) -> History:
+    """Train a model.
+
+    Parameters
+    ----------
+    model : Module
+        Trained in place.
+    train : Batch
+        The rows to learn from, shuffled anew in each epoch.
+    valid : Batch, optional
+        Rows for the evaluations.
+    optimizer : Optimizer, optional
+        The default is ``Adagrad(lr=0.02)``.
+    loss : Module, optional
+        The default is `BCEWithLogits`.
+    epochs, batch_size : int
+        Passes over `train`, and rows a step.
+    seed : int
+        Of the shuffles: epoch e uses the seed (seed, e).
+    start_epoch : int
+        Epochs done before, in a run that is resumed: their shuffles are skipped.
+    eval_every : int, optional
+        Steps between evaluations. The default is once an epoch; the end of an epoch is
+        always evaluated.
+    patience : int, optional
+        Stop after so many evaluations without a lower validation log loss. The model then
+        gets back the weights of its best one, of which a copy is held.
+    max_grad_norm : float, optional
+        Scale the gradients down when their joint norm is larger.
+    progress : bool
+        Whether to show a progress bar, in a terminal or a notebook.
+    callback : callable, optional
+        Called with each new record.
+
+    Returns
+    -------
+    History
+
+    Raises
+    ------
+    FloatingPointError
+        When a loss or a gradient is not finite; it names the step and the first array.
+    ValueError
+        When there are no rows, or an option is out of range.
+    """
+    if epochs <= start_epoch:
+        raise ValueError(f"epochs is {epochs}: it must be above start_epoch, {start_epoch}")
+    if train.label is None:
+        raise ValueError("the training rows have no labels")
+    if patience is not None and (valid is None or len(valid) == 0):
+        raise ValueError("patience needs validation rows")
+    steps = _Steps(model, loss or BCEWithLogits(), optimizer or Adagrad(lr=0.02), max_grad_norm)
+    steps_per_epoch = -(-len(train) // batch_size)
+    total = steps_per_epoch * (epochs - start_epoch)
+    watch = _Watch(model, valid, patience, callback)
+    with _progress_bar(total, progress) as bar:
+        for epoch in range(start_epoch, epochs):
+            for k, batch in enumerate(minibatches(train, batch_size, seed=(seed, epoch)), 1):
+                steps.take(batch)
+                bar.update()
+                if k == steps_per_epoch or (eval_every and steps.count % eval_every == 0):
+                    watch.record(steps, epoch + k / steps_per_epoch)
+                    bar.set_postfix_str(watch.summary())
+                    if watch.give_up():
+                        return watch.history
+    return watch.history
+
+
+class _Steps:
+    """The five lines of a training step, their sums, and their guard."""
+
+    def __init__(self, model, loss, optimizer, max_grad_norm):
+        self.model, self.loss, self.optimizer = model, loss, optimizer
+        self.max_grad_norm = max_grad_norm
+        self.parameters = model.parameters()
+        self.count, self.seconds = 0, 0.0
+        self.recent: list[tuple[float, float, int]] = []  # loss, gradient norm, rows
+
+    def take(self, batch: Batch) -> None:
+        start = time.perf_counter()
+        self.count += 1
+        self.model.zero_grad()
+        value = self.loss.forward(self.model.forward(batch), batch.label)
+        self._guard("the loss", value, lambda p: p.value)
+        self.model.backward(self.loss.backward())
+        norm = grad_norm(self.parameters)
+        self._guard("the gradient norm", norm, lambda p: p.grad)
+        if self.max_grad_norm is not None and norm > self.max_grad_norm:
+            scale_grads(self.parameters, self.max_grad_norm / norm)
+        self.optimizer.step(self.parameters)
+        self.recent.append((value, norm, len(batch)))
+        self.seconds += time.perf_counter() - start
+
+    def _guard(self, what: str, value: float, array_of) -> None:
+        if math.isfinite(value):
+            return
+        message = f"step {self.count}: {what} is {value}"
+        for name, parameter in self.model.named_parameters():
+            array = array_of(parameter)
+            array = array.values if isinstance(array, SparseGrad) else array
+            if array is not None and not np.isfinite(array).all():
+                kind = "" if array is parameter.value else "the gradient of "
+                message += f"; the first array that went bad is {kind}{name}"
+                break
+        raise FloatingPointError(message + ". Try a smaller lr, or max_grad_norm")
+
+
+class _Watch:
+    """Evaluations: the records, the best weights, and when to give up."""
+
+    def __init__(self, model, valid, patience, callback):
+        self.model, self.valid, self.patience = model, valid, patience
+        self.callback = callback
+        self.history = History()
+        self.best_state: dict[str, np.ndarray] = {}
+        self.since_best = 0
+
+    def record(self, steps: _Steps, epoch: float) -> None:
+        values, norms, rows = np.array(steps.recent).T
+        steps.recent.clear()
+        record = {
+            "step": steps.count,
+            "epoch": epoch,
+            "seconds": steps.seconds,
+            "train_loss": float(np.average(values, weights=rows)),
+            "grad_norm": float(np.mean(norms)),
+        }
+        if self.valid is not None and len(self.valid):
+            for name, value in evaluate(self.model, self.valid).items():
+                record[f"valid_{name}"] = value
+        self.history.records.append(record)
+        if self.patience is not None:
+            self._keep_best()
+        if self.callback:
+            self.callback(record)
+
+    def _keep_best(self) -> None:
+        if self.history.best is not self.history.records[-1]:
+            self.since_best += 1
+            return
+        self.since_best = 0
+        for name, value in self.model.state_dict().items():
+            if name in self.best_state:
+                self.best_state[name][...] = value
+            else:
+                self.best_state[name] = value.copy()
+
+    def give_up(self) -> bool:
+        if self.patience is None or self.since_best < self.patience:
+            return False
+        self.model.load_state_dict(self.best_state)
+        self.history.stopped_early = True
+        return True
+
+    def summary(self) -> str:
+        record = self.history.records[-1]
+        text = f"loss {record['train_loss']:.4f}"
+        if "valid_log_loss" in record:
+            text += f", valid {record['valid_log_loss']:.4f}, AUC {record['valid_auc']:.4f}"
+        return text
+
+
+def grad_norm(parameters) -> float:
+    """Return the joint Euclidean norm of all gradients.
+
+    Examples
+    --------
+    >>> import numpy as np, minidlrm as md
+    >>> w = md.Parameter(np.zeros(2)); w.grad = np.array([3.0, 4.0])
+    >>> md.training.grad_norm([w])
+    5.0
+    """
+    total = 0.0
+    for parameter in parameters:
+        grad = parameter.grad
+        if grad is not None:
+            flat = (grad.values if isinstance(grad, SparseGrad) else grad).ravel()
+            total += float(np.dot(flat, flat))
+    return math.sqrt(total)
+
+
+def scale_grads(parameters, factor: float) -> None:
+    """Multiply all gradients by `factor`, in place."""
+    for parameter in parameters:
+        if parameter.grad is not None:
+            grad = parameter.grad
+            values = grad.values if isinstance(grad, SparseGrad) else grad
+            values *= values.dtype.type(factor)
+
+
+def predict(model: Module, data: Batch, batch_size: int = 8192) -> np.ndarray:
+    """Compute the outputs of a model, batch by batch.
+
+    Parameters
+    ----------
+    model : Module
+        Any model.
+    data : Batch
+        The rows; labels are not needed.
+    batch_size : int
+        Rows at a time: bounds the memory.
+
+    Returns
+    -------
+    array (B,)
+        Logits of click models, ratings of rating models.
+    """
+    return np.concatenate([model.forward(batch) for batch in minibatches(data, batch_size)])
+
+
+def evaluate(model: Module, data: Batch, batch_size: int = 8192) -> dict[str, float]:
+    """Compute the metrics of a click model on labelled rows.
+
+    Parameters
+    ----------
+    model : Module
+        A model whose outputs are logits.
+    data : Batch
+        Rows with labels 0 and 1.
+    batch_size : int
+        Rows at a time.
+
+    Returns
+    -------
+    dict
+        log_loss, auc, normalized_entropy, accuracy, calibration; see `minidlrm.metrics`.
+        All are of the whole data, not averages over batches.
+
+    Raises
+    ------
+    ValueError
+        When there are no rows or no labels.
+
+    Examples
+    --------
+    >>> import minidlrm as md
+    >>> clicks = md.data.synthetic_clicks(rows=2000, seed=0)
+    >>> model = md.DLRM(13, clicks.table_sizes, 8, (16,), (16,))
+    >>> list(md.evaluate(model, clicks.test))
+    ['log_loss', 'auc', 'normalized_entropy', 'accuracy', 'calibration']
+    """
+    if data.label is None:
+        raise ValueError("the rows have no labels: use predict for the outputs alone")
+    label, logit = np.asarray(data.label), predict(model, data, batch_size)
+    names = ("log_loss", "auc", "normalized_entropy", "accuracy", "calibration")
+    return {name: getattr(metrics, name)(label, logit) for name in names}
+
+
+def _progress_bar(total: int, show: bool):
+    from tqdm.auto import tqdm
+
+    return tqdm(total=total, disable=not show, unit="step", desc="training", leave=True)
