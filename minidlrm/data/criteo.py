@@ -252,7 +252,7 @@ def _parse(path: Path, layout: _Layout, options, folder: Path, progress: bool) -
             bar.update(reader.position - bar.n)
             if count == limit:
                 break
-    return count, reader.num_bad
+    return count, reader.num_bad + len(reader.wrong_width)
 
 
 class _Reader:
@@ -261,7 +261,7 @@ class _Reader:
     def __init__(self, path: Path, layout: _Layout, on_bad_line: str):
         self.path, self.layout, self.on_bad_line = path, layout, on_bad_line
         self.position = 0  # bytes of the file that have been read
-        self.num_bad = 0
+        self.num_bad = 0  # rows with a malformed field
         self.num_rows = 0  # rows the CSV reader has returned
         self.wrong_width: list[int] = []  # lines it has not, in order
 
@@ -274,7 +274,6 @@ class _Reader:
                 for table in reader:
                     self.position = file.tell()
                     yield self._convert(table)
-                self.num_bad += len(self.wrong_width)
             except (pa.ArrowInvalid, OSError) as error:
                 raise ValueError(f"{self.path} cannot be read: {error}") from None
 
@@ -406,32 +405,32 @@ def _bytes(column) -> tuple[np.ndarray, np.ndarray]:
 def _encode(folder: Path, count: int, has_label, options, known, progress: bool) -> list[int]:
     """Turn raw*.bin into sparse.bin; return the table sizes."""
 
-    def raw(t: int) -> np.ndarray:
-        return np.memmap(folder / f"raw{t}.bin", np.uint32, mode="r", shape=(count,))
+    def raw(t: int, start: int, stop: int) -> np.ndarray:  # read, not mapped: memory stays free
+        place = folder / f"raw{t}.bin"
+        return np.fromfile(place, np.uint32, count=stop - start, offset=4 * start)
 
     vocabulary, hash_size = known, options["hash_size"]
     if known is None and hash_size is None:
         first_valid = split_rows(count)[0]
         with _bar(NUM_TABLES, "counting categories", "column", progress) as bar:
-            columns = (_told(bar, raw(t)[:first_valid]) for t in range(NUM_TABLES))
+            columns = (_told(bar, raw(t, 0, first_valid)) for t in range(NUM_TABLES))
             vocabulary = Vocabulary.fit(columns, options["min_count"])
         vocabulary.save(folder / "vocabulary.npz")
-    columns = [raw(t) for t in range(NUM_TABLES)]
     with (
         open(folder / "sparse.bin", "wb") as file,
         _bar(count, "encoding", "row", progress) as bar,
     ):
         for start in range(0, count, _CHUNK_ROWS):
-            part = slice(start, min(start + _CHUNK_ROWS, count))
-            ids = np.empty((part.stop - part.start, NUM_TABLES), np.int32)
-            for t, column in enumerate(columns):
+            stop = min(start + _CHUNK_ROWS, count)
+            ids = np.empty((stop - start, NUM_TABLES), np.int32)
+            for t in range(NUM_TABLES):
+                codes = raw(t, start, stop)
                 if hash_size is None:
-                    ids[:, t] = vocabulary.encode(t, column[part])
+                    ids[:, t] = vocabulary.encode(t, codes)
                 else:
-                    ids[:, t] = hash_ids(column[part], t, hash_size)
+                    ids[:, t] = hash_ids(codes, t, hash_size)
             ids.tofile(file)
             bar.update(len(ids))
-    del columns
     for t in range(NUM_TABLES):
         (folder / f"raw{t}.bin").unlink()
     return [hash_size] * NUM_TABLES if hash_size is not None else vocabulary.sizes

@@ -1,0 +1,266 @@
+"""EmbeddingBag and EmbeddingBagCollection."""
+
+import numpy as np
+import pytest
+from conftest import complex_step
+from hypothesis import given
+from hypothesis import strategies as st
+
+import minidlrm as md
+from minidlrm.data import Jagged
+
+OFFSETS = np.array([0, 3, 3, 4, 6])  # four bags, the second is empty
+IDS = np.array([1, 0, 1, 4, 2, 2])  # a repeat inside a bag, and across bags
+
+
+def bag(mode="sum"):
+    return md.EmbeddingBag(5, 3, mode, rng=np.random.default_rng(1), dtype=np.float64)
+
+
+def test_three_guises_of_a_product_with_a_sparse_vector(rng):
+    layer = bag()
+    table = layer.weight.value
+    e = np.zeros((3, 5))
+    e[0, 4] = 1  # one-hot
+    e[1, [0, 2]] = 1  # multi-hot
+    e[2, [1, 3]] = 0.5, -2.0  # weighted
+    weights = np.array([1, 1, 1, 0.5, -2.0])
+    y = layer.forward(np.array([4, 0, 2, 1, 3]), np.array([0, 1, 3, 5]), weights)
+    np.testing.assert_allclose(y, e @ table)
+
+
+def test_an_empty_bag_gives_zeros():
+    for mode in ("sum", "mean"):
+        assert (bag(mode).forward(IDS, OFFSETS)[1] == 0).all()
+
+
+def test_mean_divides_by_the_ids_of_the_bag():
+    layer = bag("mean")
+    np.testing.assert_allclose(
+        layer.forward(IDS, OFFSETS)[0], layer.weight.value[[1, 0, 1]].mean(axis=0)
+    )
+
+
+def test_ids_in_rows_need_no_offsets():
+    np.testing.assert_array_equal(
+        bag().forward(np.array([[1, 2], [2, 2]])),
+        bag().forward(np.array([1, 2, 2, 2]), np.array([0, 2, 4])),
+    )
+
+
+def test_scatter_add_keeps_repeats_inside_a_bag_and_across_bags():
+    layer = bag()
+    layer.forward(np.array([1, 1, 1, 2]), np.array([0, 2, 4]))
+    layer.backward(np.array([[1.0, 2, 3], [10, 20, 30]]))
+    expected = np.zeros((5, 3))
+    expected[1] = 2 * np.array([1.0, 2, 3]) + [10, 20, 30]
+    expected[2] = [10, 20, 30]
+    np.testing.assert_array_equal(layer.weight.grad.to_dense(), expected)
+
+
+def test_untouched_rows_are_not_in_the_gradient():
+    layer = bag()
+    layer.forward(IDS, OFFSETS)
+    layer.backward(np.ones((4, 3)))
+    np.testing.assert_array_equal(layer.weight.grad.rows, [0, 1, 2, 4])
+
+
+@pytest.mark.parametrize("mode", ["sum", "mean"])
+def test_gradients_by_differences(mode):
+    assert md.gradcheck(bag(mode), IDS, OFFSETS, verbose=False).passed
+
+
+def test_gradients_of_weighted_bags_by_differences(rng):
+    report = md.gradcheck(bag(), IDS, OFFSETS, rng.normal(size=6), verbose=False)
+    assert [check.name for check in report.arrays] == ["weight", "input 2"]
+    report.raise_if_failed()
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_gradients_by_complex_step(weighted, rng):
+    layer, r = bag(), rng.normal(size=(4, 3))
+    weights = rng.normal(size=6) if weighted else None
+    layer.forward(IDS, OFFSETS, weights)
+    layer.backward(r)
+    other = layer.astype(np.complex128)
+
+    def total(table):
+        other.weight.value = table
+        return np.sum(r * other.forward(IDS, OFFSETS, weights))
+
+    numeric = complex_step(total, layer.weight.value)
+    np.testing.assert_allclose(layer.weight.grad.to_dense(), numeric, rtol=1e-13, atol=1e-14)
+
+
+def test_gradients_add_up_until_zero_grad():
+    layer = bag()
+    for ids in (IDS, IDS[::-1].copy()):
+        layer.forward(ids, OFFSETS)
+        layer.backward(np.ones((4, 3)))
+    both = layer.weight.grad.to_dense()
+    single = np.zeros((5, 3))
+    for ids in (IDS, IDS[::-1].copy()):
+        layer.zero_grad()
+        layer.forward(ids, OFFSETS)
+        layer.backward(np.ones((4, 3)))
+        single += layer.weight.grad.to_dense()
+    np.testing.assert_array_equal(both, single)
+
+
+@st.composite
+def collections(draw):
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    sizes = draw(st.lists(st.integers(1, 6), min_size=1, max_size=5))
+    batch_size, dim = draw(st.integers(1, 5)), draw(st.integers(1, 4))
+    lengths = rng.integers(0, 4, (len(sizes), batch_size))
+    values = np.concatenate(
+        [rng.integers(0, n, k.sum()) for n, k in zip(sizes, lengths, strict=True)]
+    )
+    weights = rng.normal(size=len(values)) if draw(st.booleans()) else None
+    jagged = Jagged(values, np.concatenate([[0], np.cumsum(lengths)]), weights)
+    return rng, sizes, batch_size, dim, jagged
+
+
+@given(collections())
+def test_a_collection_is_its_tables_one_by_one(case):
+    rng, sizes, batch_size, dim, jagged = case
+    layer = md.EmbeddingBagCollection(sizes, dim, rng=rng, dtype=np.float64)
+    y = layer.forward(jagged)
+    dy = rng.normal(size=y.shape)
+    dweights = layer.backward(dy)
+    grad = layer.weight.grad.to_dense()
+    for t, size in enumerate(sizes):
+        single = md.EmbeddingBag(size, dim, dtype=np.float64)
+        single.weight.value[...] = layer.table(t)
+        span = jagged.offsets[t * batch_size : (t + 1) * batch_size + 1]
+        part = slice(span[0], span[-1])
+        weights = None if jagged.weights is None else jagged.weights[part]
+        np.testing.assert_array_equal(
+            y[:, t], single.forward(jagged.values[part], span - span[0], weights)
+        )
+        dw = single.backward(dy[:, t])
+        np.testing.assert_array_equal(
+            grad[layer.starts[t] : layer.starts[t + 1]], single.weight.grad.to_dense()
+        )
+        if weights is not None:
+            np.testing.assert_array_equal(dweights[part], dw)
+
+
+def test_one_id_a_table_is_a_bag_of_one(rng):
+    layer = md.EmbeddingBagCollection([4, 7, 2], 3, dtype=np.float64)
+    ids = np.stack([rng.integers(0, n, 6) for n in (4, 7, 2)], axis=1)
+    dy = rng.normal(size=(6, 3, 3))
+    y = layer.forward(ids)
+    layer.backward(dy)
+    grad = layer.weight.grad.to_dense()
+    layer.zero_grad()
+    np.testing.assert_array_equal(layer.forward(Jagged(ids.T.ravel(), np.arange(19))), y)
+    layer.backward(dy)
+    np.testing.assert_array_equal(layer.weight.grad.to_dense(), grad)
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("kind", ["sum", "mean", "weighted"])
+def test_pytorch_agrees(kind, torch, rng):
+    layer = bag("mean" if kind == "mean" else "sum")
+    oracle = torch.nn.EmbeddingBag(
+        5, 3, mode=layer.mode, include_last_offset=True, dtype=torch.float64
+    )
+    oracle.weight.data = torch.from_numpy(layer.weight.value.copy())
+    weights = rng.normal(size=6) if kind == "weighted" else None
+    tensor = None if weights is None else torch.tensor(weights, requires_grad=True)
+    y = layer.forward(IDS, OFFSETS, weights)
+    expected = oracle(torch.from_numpy(IDS), torch.from_numpy(OFFSETS), tensor)
+    np.testing.assert_allclose(y, expected.detach().numpy(), rtol=1e-12)
+    dy = rng.normal(size=y.shape)
+    dweights = layer.backward(dy)
+    expected.backward(torch.from_numpy(dy))
+    np.testing.assert_allclose(
+        layer.weight.grad.to_dense(), oracle.weight.grad.numpy(), rtol=1e-12, atol=1e-15
+    )
+    if weights is not None:
+        np.testing.assert_allclose(dweights, tensor.grad.numpy(), rtol=1e-12)
+
+
+def test_initial_values_are_uniform_for_each_table():
+    layer = md.EmbeddingBagCollection([4, 10_000], 16)
+    for t, size in enumerate((4, 10_000)):
+        bound = 1 / np.sqrt(size)
+        assert 0.9 * bound < np.abs(layer.table(t)).max() <= bound
+    assert abs(layer.table(1).std() - 0.01 / np.sqrt(3)) < 1e-4
+
+
+def test_a_step_on_a_large_table_makes_nothing_of_its_size():
+    import tracemalloc
+
+    layer = md.EmbeddingBagCollection([2_000_000], 4)
+    optimizer = md.SGD(lr=0.1)
+    layer.forward(np.array([[1_999_999]]))
+    layer.backward(np.ones((1, 1, 4)))
+    optimizer.step(layer.parameters())  # all kernels are compiled now
+    tracemalloc.start()
+    layer.zero_grad()
+    layer.forward(np.array([[0], [1_999_999], [0]]))
+    layer.backward(np.ones((3, 1, 4)))
+    optimizer.step(layer.parameters())
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1_000_000  # the table has 32 MB
+
+
+BAD = [
+    (IDS, OFFSETS + 1, None, ValueError, "offsets run from 1 to 7: they must begin at 0"),
+    (IDS, OFFSETS[:-1], None, ValueError, r"end at len\(values\) = 6"),
+    (IDS, np.array([0, 4, 3, 6]), None, ValueError, r"offsets\[2\] = 3 is below offsets\[1\] = 4"),
+    (np.array([0, 5]), np.array([0, 2]), None, IndexError, r"table 0: id 5 out of range \[0, 5\)"),
+    (np.array([0, -1]), np.array([0, 2]), None, IndexError, r"id -1 out of range .* values\[1\]"),
+    (np.array([0.0, 1.0]), np.array([0, 2]), None, TypeError, "must be integers"),
+    (IDS, OFFSETS, np.ones(5), ValueError, "one weight for each id"),
+    (IDS, OFFSETS, np.full(6, np.nan), ValueError, r"per_sample_weights\[0\] is nan"),
+    (IDS, None, None, ValueError, "give ids"),
+]
+
+
+@pytest.mark.parametrize(("ids", "offsets", "weights", "error", "message"), BAD)
+def test_bad_bags_are_named(ids, offsets, weights, error, message):
+    layer = bag()
+    before = layer.weight.value.copy()
+    with pytest.raises(error, match=message):
+        layer.forward(ids, offsets, weights)
+    np.testing.assert_array_equal(layer.weight.value, before)
+    assert layer.weight.grad is None
+
+
+def test_bad_ids_of_a_collection_are_named():
+    layer = md.EmbeddingBagCollection([3, 10], 2)
+    with pytest.raises(IndexError, match=r"table 1: id 10 out of range \[0, 10\), at sample 1"):
+        layer.forward(np.array([[0, 1], [2, 10]]))
+    with pytest.raises(IndexError, match=r"table 1: id 3 out of range \[0, 2\), at values\[1\]"):
+        md.EmbeddingBagCollection([9, 2], 2).forward(Jagged([3, 3], [0, 1, 2]))
+    with pytest.raises(IndexError, match="table 0: id -1"):
+        layer.forward(np.array([[-1, 1]]))
+    with pytest.raises(TypeError, match="float64: they must be integers"):
+        layer.forward(np.array([[0.0, 1.0]]))
+    with pytest.raises(ValueError, match=r"shape \(1, 3\), expected \(B, 2\)"):
+        layer.forward(np.array([[0, 1, 2]]))
+    with pytest.raises(ValueError, match="expected T"):
+        layer.forward(Jagged([0], [0, 1]))
+
+
+def test_weights_need_the_mode_sum():
+    with pytest.raises(ValueError, match="mode='sum'"):
+        bag("mean").forward(IDS, OFFSETS, np.ones(6))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (([], 2), "table_sizes is empty"),
+        (([3, 0], 2), r"table_sizes\[1\] is 0"),
+        (([3], 0), "embedding_dim is 0"),
+        (([3], 2, "max"), "mode is 'max'"),
+    ],
+)
+def test_bad_arguments_are_named(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        md.EmbeddingBagCollection(*arguments)

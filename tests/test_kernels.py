@@ -1,0 +1,210 @@
+"""Each fast kernel under the same tests as its definition."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minidlrm import kernels
+from minidlrm.kernels import reference
+
+jit = pytest.importorskip("minidlrm.kernels.jit", reason="Numba is not installed")
+
+DTYPES = [np.float32, np.float64, np.complex128]
+
+
+def agree(a, b):
+    assert a.shape == b.shape
+    assert a.dtype == b.dtype
+    tolerance = 1e-5 if a.dtype == np.float32 else 1e-12
+    np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
+
+
+def numbers(rng, shape, dtype=np.float64):
+    values = rng.normal(size=shape)
+    if dtype == np.complex128:
+        values = values + 1j * rng.normal(size=shape)
+    return values.astype(dtype)
+
+
+@st.composite
+def bags(draw):
+    """Bags of ids of T tables: empty ones, repeats, one row, one column."""
+    seed = draw(st.integers(0, 2**32 - 1))
+    rng = np.random.default_rng(seed)
+    sizes = draw(st.lists(st.integers(1, 5), min_size=1, max_size=4))
+    batch_size = draw(st.integers(1, 6))
+    lengths = rng.integers(0, 4, len(sizes) * batch_size)
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    table = np.repeat(np.repeat(np.arange(len(sizes)), batch_size), lengths)
+    values = rng.integers(0, np.array(sizes)[table]) if len(table) else np.zeros(0, np.int64)
+    starts = np.concatenate([[0], np.cumsum(sizes)])
+    return rng, values, offsets, starts, draw(st.integers(1, 5))
+
+
+@given(bags(), st.booleans())
+def test_bags_gather_and_scatter_as_defined(case, weighted):
+    rng, values, offsets, starts, dim = case
+    num_tables = len(starts) - 1
+    rows, bad = jit.bag_rows(values, offsets, starts)
+    expected, expected_bad = reference.bag_rows(values, offsets, starts)
+    assert bad == expected_bad == -1
+    np.testing.assert_array_equal(rows, expected)
+    weight = numbers(rng, (starts[-1], dim))
+    scale = rng.normal(size=len(rows)) if weighted else None
+    agree(
+        jit.gather_bags(weight, rows, offsets, scale, num_tables),
+        reference.gather_bags(weight, rows, offsets, scale, num_tables),
+    )
+    bag = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    dy = numbers(rng, (len(offsets) - 1, dim))
+    ours = jit.scatter_add(rows, dy, bag, scale, int(starts[-1]))
+    theirs = reference.scatter_add(rows, dy, bag, scale, int(starts[-1]))
+    np.testing.assert_array_equal(ours[0], theirs[0])
+    np.testing.assert_array_equal(ours[1], theirs[1])  # in the same order: the same bits
+    agree(
+        jit.bag_weight_grad(weight, rows, bag, dy), reference.bag_weight_grad(weight, rows, bag, dy)
+    )
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 20), st.integers(1, 4))
+def test_scatter_add_of_one_id_a_table(seed, n, dim):
+    rng = np.random.default_rng(seed)
+    rows, dy = rng.integers(0, 5, n), rng.normal(size=(n, dim))
+    unique, sums = jit.scatter_add(rows, dy, None, None, 5)
+    dense = np.zeros((5, dim))
+    np.add.at(dense, rows, dy)
+    np.testing.assert_array_equal(unique, np.unique(rows))
+    np.testing.assert_array_equal(sums, dense[unique])
+
+
+@pytest.mark.parametrize("num_rows", [2, 2**11, 2**11 + 1, 2**22 + 1, 2**35])
+def test_scatter_add_sorts_rows_of_any_size(num_rows, rng):
+    rows = np.concatenate([rng.integers(0, num_rows, 50), [0, num_rows - 1, num_rows - 1]])
+    unique, _ = jit.scatter_add(rows, np.ones((53, 1)), None, None, num_rows)
+    np.testing.assert_array_equal(unique, np.unique(rows))
+
+
+@pytest.mark.parametrize("backend", [reference, jit])
+def test_scatter_add_gives_the_same_bits_twice(backend, rng):
+    rows, dy = rng.integers(0, 7, 1000), rng.normal(size=(1000, 3)).astype(np.float32)
+    first, second = (backend.scatter_add(rows, dy, None, None, 7)[1] for _ in range(2))
+    assert first.tobytes() == second.tobytes()
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 6), st.integers(1, 4))
+def test_table_rows_finds_the_first_bad_id(seed, batch_size, num_tables):
+    rng = np.random.default_rng(seed)
+    starts = np.concatenate([[0], np.cumsum(rng.integers(1, 4, num_tables))])
+    ids = rng.integers(-1, 4, (batch_size, num_tables))
+    rows, bad = jit.table_rows(ids, starts)
+    expected, expected_bad = reference.table_rows(ids, starts)
+    assert bad == expected_bad
+    if bad < 0:
+        np.testing.assert_array_equal(rows, expected)
+        agree(jit.gather(np.eye(9), rows.ravel() % 9), reference.gather(np.eye(9), rows.ravel() % 9))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("diagonal", [False, True])
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 4, 1), (5, 1, 3), (33, 4, 3), (16, 27, 16)])
+def test_pairs(shape, diagonal, dtype, rng):
+    z = numbers(rng, shape, dtype)
+    expected = reference.pairs(z, diagonal)
+    agree(jit.pairs(z, diagonal), expected)
+    dy = numbers(rng, expected.shape, dtype)
+    agree(jit.pairs_backward(dy, z, diagonal), reference.pairs_backward(dy, z, diagonal))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 5), (7, 1), (6, 9)])
+def test_bias_and_relu(shape, relu, dtype, rng):
+    y, bias, dy = (numbers(rng, s, dtype) for s in (shape, shape[1], shape))
+    ours, theirs = y.copy(), y.copy()
+    jit.add_bias(ours, bias, relu)
+    reference.add_bias(theirs, bias, relu)
+    agree(ours, theirs)
+    for a, b in zip(
+        jit.bias_backward(dy, ours, relu), reference.bias_backward(dy, ours, relu), strict=True
+    ):
+        agree(a, b)
+
+
+@pytest.mark.parametrize("backend", [reference, jit])
+def test_relu_keeps_a_nan(backend):
+    y = np.array([[np.nan, -1.0]])
+    backend.add_bias(y, np.zeros(2), True)
+    assert np.isnan(y[0, 0])
+    assert y[0, 1] == 0
+
+
+UPDATES = {
+    "sgd_rows": (0, (0.1, 0.01)),
+    "momentum_rows": (1, (0.1, 0.9, 0.01)),
+    "adagrad_rows": (1, (0.1, 1e-10, 0.01)),
+    "rowwise_adagrad_rows": (1, (0.1, 1e-10, 0.01)),
+    "adam_rows": (2, (0.1, 0.9, 0.999, 1e-8, 0.01, 0.1, 0.001)),
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", UPDATES)
+@pytest.mark.parametrize("shape", [(1, 1), (6, 1), (6, 5)])
+def test_row_updates_touch_their_rows_only(shape, name, dtype, rng):
+    num_states, options = UPDATES[name]
+    rows = np.array([0, 2, 5]) % shape[0] if shape[0] > 1 else np.array([0])
+    state_shape = shape[:1] if name.startswith("rowwise") else shape
+    arrays = [numbers(rng, shape, dtype)]
+    arrays += [np.abs(numbers(rng, state_shape, dtype)) for _ in range(num_states)]
+    grad = numbers(rng, (len(rows), shape[1]), dtype)
+    scalars = [dtype(option) for option in options]
+    ours, theirs = [a.copy() for a in arrays], [a.copy() for a in arrays]
+    getattr(jit, name)(*ours, rows, grad, *scalars)
+    getattr(reference, name)(*theirs, rows, grad, *scalars)
+    untouched = np.setdiff1d(np.arange(shape[0]), rows)
+    for mine, other, before in zip(ours, theirs, arrays, strict=True):
+        agree(mine, other)
+        np.testing.assert_array_equal(mine[untouched], before[untouched])
+        assert not np.array_equal(mine[rows], before[rows])
+
+
+def test_use_switches_all_kernels():
+    before = kernels.backend
+    try:
+        kernels.use("numpy")
+        assert kernels.pairs is reference.pairs
+        kernels.use("numba")
+        assert kernels.pairs is jit.pairs
+    finally:
+        kernels.use(before)
+    with pytest.raises(ValueError, match="'cuda' are not known: choose 'numba' or 'numpy'"):
+        kernels.use("cuda")
+
+
+def run_python(code, **variables):
+    environment = {**os.environ, **variables}
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=120
+    )
+
+
+def test_the_variable_chooses_the_kernels():
+    code = "from minidlrm import kernels; print(kernels.backend)"
+    assert run_python(code, MINIDLRM_KERNELS="numpy").stdout == "numpy\n"
+    wrong = run_python(code, MINIDLRM_KERNELS="fortran")
+    assert "MINIDLRM_KERNELS: kernels 'fortran' are not known" in wrong.stderr
+
+
+def test_without_numba_one_line_says_so():
+    code = "import sys; sys.modules['numba'] = None\nimport minidlrm; print(minidlrm.kernels.backend)"
+    environment = {k: v for k, v in os.environ.items() if k != "MINIDLRM_KERNELS"}
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=120
+    )
+    assert result.stdout == "numpy\n"
+    assert result.stderr == "minidlrm: Numba is not installed; the NumPy kernels serve.\n"
