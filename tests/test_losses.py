@@ -1,0 +1,101 @@
+"""BCEWithLogits and MSE."""
+
+import numpy as np
+import pytest
+from conftest import complex_step
+
+import minidlrm as md
+
+LOSSES = [
+    md.BCEWithLogits(),
+    md.BCEWithLogits("sum"),
+    md.BCEWithLogits("none"),
+    md.BCEWithLogits(pos_weight=3.0),
+    md.BCEWithLogits("none", pos_weight=0.2),
+    md.MSE(),
+    md.MSE("sum"),
+    md.MSE("none"),
+]
+
+
+def case(rng, n=9):
+    return 3 * rng.normal(size=n), (rng.random(n) < 0.4).astype(np.float64)
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
+def test_gradients_by_differences(loss, rng):
+    md.gradcheck(loss, *case(rng), verbose=False).raise_if_failed()
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
+def test_gradients_by_complex_step(loss, rng):
+    x, y = case(rng)
+    r = rng.normal(size=np.shape(loss.forward(x, y)))
+    dx = loss.backward(r if r.ndim else float(r))
+    numeric = complex_step(lambda moved: np.sum(r * loss.forward(moved, y)), x)
+    np.testing.assert_allclose(dx, numeric, rtol=1e-13)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_large_logits_neither_overflow_nor_vanish(dtype):
+    loss = md.BCEWithLogits("none")
+    with np.errstate(all="raise", under="ignore"):
+        value = loss.forward(np.array([1000, -1000, 1000, -1000], dtype), np.array([1.0, 1, 0, 0]))
+        np.testing.assert_array_equal(value, [0, 1000, 1000, 0])
+        np.testing.assert_array_equal(loss.backward(np.ones(4)), [0, -1, 1, 0])
+
+
+def test_the_gradient_is_sigmoid_minus_label():
+    loss = md.BCEWithLogits("sum")
+    loss.forward(np.array([0.0, 0.0]), np.array([1.0, 0.0]))
+    np.testing.assert_array_equal(loss.backward(), [-0.5, 0.5])
+
+
+def test_dtype_of_the_gradient_is_that_of_the_logits():
+    loss = md.BCEWithLogits()
+    loss.forward(np.zeros(3, np.float32), np.ones(3))
+    assert loss.backward().dtype == np.float32
+
+
+def test_the_mean_of_many_float32_terms_is_exact():
+    value = md.MSE().forward(np.full(10_000_000, 0.1, np.float32), np.zeros(10_000_000, np.float32))
+    assert abs(value / np.float32(0.1) ** 2 - 1) < 1e-6
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("pos_weight", [None, 3.0, "mse"])
+def test_pytorch_agrees(reduction, pos_weight, torch, rng):
+    x, y = case(rng)
+    tensor = torch.tensor(x, requires_grad=True)
+    if pos_weight == "mse":
+        loss, oracle = md.MSE(reduction), torch.nn.MSELoss(reduction=reduction)
+    else:
+        loss = md.BCEWithLogits(reduction, pos_weight)
+        weight = None if pos_weight is None else torch.tensor(pos_weight, dtype=torch.float64)
+        oracle = torch.nn.BCEWithLogitsLoss(reduction=reduction, pos_weight=weight)
+    expected = oracle(tensor, torch.from_numpy(y))
+    value = loss.forward(x, y)
+    np.testing.assert_allclose(value, expected.detach().numpy(), rtol=1e-12)
+    dy = rng.normal(size=np.shape(value))
+    expected.backward(torch.tensor(dy))
+    np.testing.assert_allclose(
+        loss.backward(dy if dy.ndim else float(dy)), tensor.grad.numpy(), rtol=1e-12
+    )
+
+
+def test_bad_input_is_named():
+    with pytest.raises(ValueError, match=r"predictions have shape \(2,\), labels \(3,\)"):
+        md.MSE().forward(np.zeros(2), np.zeros(3))
+    with pytest.raises(ValueError, match="nothing to average"):
+        md.BCEWithLogits().forward(np.zeros(0), np.zeros(0))
+    with pytest.raises(ValueError, match=r"label\[1\] is 5.0: it must lie in \[0, 1\]"):
+        md.BCEWithLogits().forward(np.zeros(2), np.array([1.0, 5.0]))
+    with pytest.raises(ValueError, match=r"label\[0\] is nan"):
+        md.BCEWithLogits().forward(np.zeros(1), np.array([np.nan]))
+    with pytest.raises(ValueError, match="reduction is 'avg'"):
+        md.MSE("avg")
+    with pytest.raises(ValueError, match="pos_weight is -1"):
+        md.BCEWithLogits(pos_weight=-1)
+    with pytest.raises(RuntimeError, match="without a forward"):
+        md.MSE().backward()
