@@ -4,8 +4,8 @@ Start at `DLRM`, and walk down: models, layers, kernels. ``import minidlrm as md
 """
 
 from minidlrm import data, interop, kernels, layers, metrics, models, plots, training
-from minidlrm.checkpoint import load, save
 from minidlrm.checking import gradcheck
+from minidlrm.checkpoint import load, save
 from minidlrm.layers import (
     MLP,
     DotInteraction,
@@ -23,10 +23,10 @@ from minidlrm.tracing import trace
 from minidlrm.training import History, evaluate, fit, predict
 
 __all__ = [
+    "DLRM",
     "MLP",
     "MSE",
     "SGD",
-    "DLRM",
     "Adagrad",
     "Adam",
     "BCEWithLogits",

@@ -39,6 +39,7 @@ def reference_state(model: DLRM) -> dict[str, np.ndarray]:
     for name, mlp in (("bot_l", model.bottom), ("top_l", model.top)):
         for k, layer in enumerate(mlp.layers if mlp else ()):
             state[f"{name}.{2 * k}.weight"] = layer.weight.value
+            assert layer.bias is not None  # every layer of an MLP has one
             state[f"{name}.{2 * k}.bias"] = layer.bias.value
     return state
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from minidlrm.layers.activation import sigmoid
 from minidlrm.module import Module
 
 
-class _Loss(Module):
+class Loss(Module):
     """What both losses share: the reduction, and the checks."""
+
+    def backward(self, dy: Any = 1.0) -> np.ndarray:
+        """Return dL/dprediction; `dy` is 1 unless the loss is a part of something larger."""
+        raise NotImplementedError
 
     def __init__(self, reduction: str = "mean"):
         if reduction not in ("mean", "sum", "none"):
@@ -42,7 +48,7 @@ class _Loss(Module):
         return slope * slope.dtype.type(dy)
 
 
-class BCEWithLogits(_Loss):
+class BCEWithLogits(Loss):
     r"""Binary cross-entropy of a logit x and a label y.
 
     :math:`\ell = -[p\, y \log \sigma(x) + (1 - y) \log(1 - \sigma(x))]` with
@@ -115,7 +121,7 @@ class BCEWithLogits(_Loss):
         return f"BCEWithLogits(reduction={self.reduction!r}, pos_weight={self.pos_weight})"
 
 
-class MSE(_Loss):
+class MSE(Loss):
     r"""Squared error, :math:`\ell = (x - y)^2`, of a prediction x and a target y.
 
     Parameters

@@ -98,7 +98,8 @@ class Parameter:
         """Add `grad` to what is there already; ValueError when its shape is not the value's."""
         if grad.shape != self.value.shape:
             raise ValueError(
-                f"the gradient of {self.name} has shape {grad.shape}, the parameter {self.value.shape}"
+                f"the gradient of {self.name} has shape {grad.shape}, "
+                f"the parameter {self.value.shape}"
             )
         self.grad = grad if self.grad is None else self.grad + grad
 
@@ -123,13 +124,14 @@ class Module:
     """
 
     equation = ""  # what forward computes, in LaTeX; shown by trace and show
+    config: dict[str, Any]  # of a model: the arguments that make another of its sizes
     _kept: tuple | None = None
 
-    def forward(self, *inputs):
+    def forward(self, *inputs: Any) -> Any:
         """Compute the output, and keep what `backward` needs."""
         raise NotImplementedError(f"{type(self).__name__} has no forward")
 
-    def backward(self, dy):
+    def backward(self, dy: Any) -> Any:
         """Add dL/dparameter to each parameter's `grad`; return dL/dinput."""
         raise NotImplementedError(f"{type(self).__name__} has no backward")
 
@@ -203,7 +205,7 @@ class Module:
         return sum(child.flops_per_sample() for _, child in self.named_children())
 
     def bytes_per_sample(self) -> int:
-        """Return the bytes of one sample's inputs and outputs, the weights of layers not counted."""
+        """Return the bytes of one sample's inputs and outputs; weights are not counted."""
         return sum(child.bytes_per_sample() for _, child in self.named_children())
 
     # Moving weights

@@ -15,7 +15,7 @@ import numpy as np
 
 from minidlrm import metrics
 from minidlrm.data.batch import Batch, minibatches
-from minidlrm.losses import BCEWithLogits
+from minidlrm.losses import BCEWithLogits, Loss
 from minidlrm.module import Module, SparseGrad
 from minidlrm.optim import Adagrad, Optimizer
 
@@ -78,7 +78,7 @@ def fit(
     valid: Batch | None = None,
     *,
     optimizer: Optimizer | None = None,
-    loss: Module | None = None,
+    loss: Loss | None = None,
     epochs: int = 1,
     batch_size: int = 2048,
     seed: int = 0,
@@ -135,6 +135,8 @@ def fit(
     """
     if epochs <= start_epoch:
         raise ValueError(f"epochs is {epochs}: it must be above start_epoch, {start_epoch}")
+    if batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size}: it must be at least 1")
     if train.label is None:
         raise ValueError("the training rows have no labels")
     if patience is not None and (valid is None or len(valid) == 0):
@@ -182,17 +184,20 @@ class _Steps:
         self.seconds += time.perf_counter() - start
 
     def _guard(self, what: str, value: float, array_of) -> None:
-        if math.isfinite(value):
-            return
-        message = f"step {self.count}: {what} is {value}"
-        for name, parameter in self.model.named_parameters():
-            array = array_of(parameter)
-            array = array.values if isinstance(array, SparseGrad) else array
-            if array is not None and not np.isfinite(array).all():
-                kind = "" if array is parameter.value else "the gradient of "
-                message += f"; the first array that went bad is {kind}{name}"
-                break
-        raise FloatingPointError(message + ". Try a smaller lr, or max_grad_norm")
+        if not math.isfinite(value):
+            raise _bad_number(f"step {self.count}: {what} is {value}", self.model, array_of)
+
+
+def _bad_number(what: str, model: Module, array_of) -> FloatingPointError:
+    """Make an error that names the first array, in the order of the parameters, that went bad."""
+    for name, parameter in model.named_parameters():
+        array = array_of(parameter)
+        array = array.values if isinstance(array, SparseGrad) else array
+        if array is not None and not np.isfinite(array).all():
+            kind = "" if array is parameter.value else "the gradient of "
+            what += f"; the first array that went bad is {kind}{name}"
+            break
+    return FloatingPointError(f"{what}. Try a smaller lr, or max_grad_norm")
 
 
 class _Watch:
@@ -320,6 +325,8 @@ def evaluate(model: Module, data: Batch, batch_size: int = 8192) -> dict[str, fl
     ------
     ValueError
         When there are no rows or no labels.
+    FloatingPointError
+        When an output is not finite; it names the first array that is to blame.
 
     Examples
     --------
@@ -332,6 +339,8 @@ def evaluate(model: Module, data: Batch, batch_size: int = 8192) -> dict[str, fl
     if data.label is None:
         raise ValueError("the rows have no labels: use predict for the outputs alone")
     label, logit = np.asarray(data.label), predict(model, data, batch_size)
+    if not np.isfinite(logit).all():
+        raise _bad_number("an output of the model is not finite", model, lambda p: p.value)
     names = ("log_loss", "auc", "normalized_entropy", "accuracy", "calibration")
     return {name: getattr(metrics, name)(label, logit) for name in names}
 

@@ -19,9 +19,7 @@ def slow_pick(jagged, batch_size, rows):
     return bags
 
 
-@given(
-    st.integers(0, 2**32 - 1), st.integers(1, 6), st.integers(1, 4), st.lists(st.integers(0, 5))
-)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 6), st.integers(1, 4), st.lists(st.integers(0, 5)))
 def test_rows_of_a_jagged_are_their_bags(seed, batch_size, num_tables, rows):
     rng = np.random.default_rng(seed)
     lengths = rng.integers(0, 3, batch_size * num_tables)
@@ -52,10 +50,22 @@ def test_slices_are_views_and_rows_are_batches():
         (np.zeros((2, 3), int), [[0], [0]], None, TypeError, "Batch.dense has dtype int64"),
         (np.zeros(3), [[0], [0]], None, ValueError, r"Batch.dense has shape \(3,\)"),
         (np.zeros((2, 3)), [[0.5], [1.0]], None, TypeError, "Batch.sparse has dtype float64"),
-        (np.zeros((2, 3)), [[0]], None, ValueError, "Batch.sparse has 1 rows, but Batch.dense has 2"),
+        (
+            np.zeros((2, 3)),
+            [[0]],
+            None,
+            ValueError,
+            "Batch.sparse has 1 rows, but Batch.dense has 2",
+        ),
         (np.zeros((2, 3)), [[0], [0]], np.zeros(3), ValueError, "Batch.label has 3 rows"),
         (np.zeros((2, 3)), [[0], [0]], np.zeros(2, int), TypeError, "Batch.label has dtype int64"),
-        (np.zeros((2, 3)), Jagged([0], [0, 1]), None, ValueError, "no multiple of the batch size 2"),
+        (
+            np.zeros((2, 3)),
+            Jagged([0], [0, 1]),
+            None,
+            ValueError,
+            "no multiple of the batch size 2",
+        ),
     ],
 )
 def test_wrong_arrays_are_named(dense, sparse, label, error, message):

@@ -23,7 +23,11 @@ def test_the_diagonal_stands_at_the_end_of_each_row():
 
 
 @given(
-    st.integers(0, 2**32 - 1), st.integers(1, 5), st.integers(1, 6), st.integers(1, 4), st.booleans()
+    st.integers(0, 2**32 - 1),
+    st.integers(1, 5),
+    st.integers(1, 6),
+    st.integers(1, 4),
+    st.booleans(),
 )
 def test_gradients_by_differences(seed, batch_size, num_features, dim, diagonal):
     if num_features == 1 and not diagonal:

@@ -91,7 +91,9 @@ def test_corners_of_relu_raise_no_false_alarm():
     for seed in range(100):
         rng = np.random.default_rng(seed)
         mlp = md.MLP([4, 30, 30, 1], rng=rng)
-        report = md.gradcheck(mlp, rng.normal(size=(16, 4)), seed=seed, max_checks=20, verbose=False)
+        report = md.gradcheck(
+            mlp, rng.normal(size=(16, 4)), seed=seed, max_checks=20, verbose=False
+        )
         report.raise_if_failed()
 
 

@@ -106,7 +106,9 @@ def test_table_rows_finds_the_first_bad_id(seed, batch_size, num_tables):
     assert bad == expected_bad
     if bad < 0:
         np.testing.assert_array_equal(rows, expected)
-        agree(jit.gather(np.eye(9), rows.ravel() % 9), reference.gather(np.eye(9), rows.ravel() % 9))
+        agree(
+            jit.gather(np.eye(9), rows.ravel() % 9), reference.gather(np.eye(9), rows.ravel() % 9)
+        )
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -201,7 +203,9 @@ def test_the_variable_chooses_the_kernels():
 
 
 def test_without_numba_one_line_says_so():
-    code = "import sys; sys.modules['numba'] = None\nimport minidlrm; print(minidlrm.kernels.backend)"
+    code = (
+        "import sys; sys.modules['numba'] = None\nimport minidlrm; print(minidlrm.kernels.backend)"
+    )
     environment = {k: v for k, v in os.environ.items() if k != "MINIDLRM_KERNELS"}
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=120

@@ -61,7 +61,10 @@ def test_ten_sparse_steps_as_pytorch(name, torch, rng):
         grad = sparse_grad(rng, sorted(rng.choice(6, 3, replace=False)))
         parameter.grad = grad
         tensor.grad = torch.sparse_coo_tensor(
-            torch.from_numpy(grad.rows)[None], torch.from_numpy(grad.values), SHAPE
+            torch.from_numpy(grad.rows)[None],
+            torch.from_numpy(grad.values),
+            SHAPE,
+            check_invariants=True,
         )
         optimizer.step([parameter])
         oracle.step()

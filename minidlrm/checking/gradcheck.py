@@ -142,7 +142,9 @@ def _indices(value: np.ndarray, grad: Any, max_checks: int, rng) -> list[tuple[i
     dim = value.shape[1]
     size = grad.rows.size * dim
     picked = np.arange(size) if size <= max_checks else rng.choice(size, max_checks, replace=False)
-    indices = [(int(grad.rows[flat // dim]), int(flat % dim)) for flat in picked]
+    indices: list[tuple[int, ...]] = [
+        (int(grad.rows[flat // dim]), int(flat % dim)) for flat in picked
+    ]
     if len(grad.rows) < len(value):  # a row that nobody looked up: its gradient is zero
         gaps = np.flatnonzero(np.diff(grad.rows, prepend=-1, append=len(value)) > 1)
         indices.append((int(np.append(grad.rows, len(value))[gaps[0]]) - 1, 0))

@@ -73,7 +73,10 @@ class GradCheckReport:
             verdict = "ok" if c.passed else "FAILED"
             rows.append((c.name, shape, str(c.num_checked), *numbers, verdict))
         widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
-        lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+        lines = [
+            "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
+            for row in rows
+        ]
         failed = sum(not c.passed for c in self.arrays)
         verdict = f"{failed} of {len(rows) - 1} arrays FAILED" if failed else "every array passed"
         lines.append(f"{self.target}: {verdict} (relative error at most {self.rtol:g})")

@@ -7,7 +7,7 @@ Ids are checked where they are used, by the embedding layer.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -234,7 +234,7 @@ class Dataset:
 
 
 def minibatches(
-    data: Batch, batch_size: int, seed: int | None = None, drop_last: bool = False
+    data: Batch, batch_size: int, seed: int | Sequence[int] | None = None, drop_last: bool = False
 ) -> Iterator[Batch]:
     """Cut `data` into batches, shuffled when a seed is given.
 

@@ -238,7 +238,7 @@ def _parse(path: Path, layout: _Layout, options, folder: Path, progress: bool) -
     limit, count = options["rows"], 0
     with contextlib.ExitStack() as stack:
         bar = stack.enter_context(_bar(path.stat().st_size, "reading", "B", progress))
-        open_ = lambda name: stack.enter_context(open(folder / name, "wb"))  # noqa: E731, SIM115
+        open_ = lambda name: stack.enter_context(open(folder / name, "wb"))  # noqa: E731
         dense_file, label_file = open_("dense.bin"), open_("label.bin")
         raw_files = [open_(f"raw{t}.bin") for t in range(NUM_TABLES)]
         for label, dense, raw in reader.blocks():
@@ -264,6 +264,7 @@ class _Reader:
         self.num_bad = 0  # rows with a malformed field
         self.num_rows = 0  # rows the CSV reader has returned
         self.wrong_width: list[int] = []  # lines it has not, in order
+        self.fault = ""  # the line of the wrong width that stopped it
 
     def blocks(self) -> Iterator[tuple[np.ndarray | None, np.ndarray, list[np.ndarray]]]:
         import pyarrow as pa
@@ -275,7 +276,9 @@ class _Reader:
                     self.position = file.tell()
                     yield self._convert(table)
             except (pa.ArrowInvalid, OSError) as error:
-                raise ValueError(f"{self.path} cannot be read: {error}") from None
+                raise ValueError(
+                    f"{self.path}{self.fault or f' cannot be read: {error}'}"
+                ) from None
 
     def _open(self, file):
         import pyarrow as pa
@@ -307,10 +310,11 @@ class _Reader:
 
     def _on_wrong_width(self, row) -> str:
         if self.on_bad_line == "error":
-            raise ValueError(
-                f"{self.path}: line {row.number} has {row.actual_columns} fields, expected "
+            self.fault = (
+                f": line {row.number} has {row.actual_columns} fields, expected "
                 f"{row.expected_columns}: {row.text[:80]!r}"
             )
+            return "error"
         self.wrong_width.append(row.number)
         return "skip"
 

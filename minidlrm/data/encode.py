@@ -60,7 +60,9 @@ def parse_hex(text: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.nda
         return values, bad
     filled = lengths > 0
     if (lengths[filled] == 8).all() and starts[0] + 8 * filled.sum() == offsets[-1]:
-        digits = _NIBBLE[text[starts[0] : offsets[-1]].reshape(-1, 8)]  # (filled, 8), the usual case
+        digits = _NIBBLE[
+            text[starts[0] : offsets[-1]].reshape(-1, 8)
+        ]  # (filled, 8), the usual case
         bad[filled] = (digits == _NOT_HEX).any(axis=1)
         pairs = (digits[:, ::2] << 4) | (digits[:, 1::2] & 15)  # (filled, 4) bytes, highest first
         values[filled] = pairs.view(">u4")[:, 0]
@@ -158,14 +160,12 @@ class Vocabulary:
 
     def save(self, path: str | Path) -> None:
         """Write to an .npz file."""
-        arrays = {f"values{t}": v for t, v in enumerate(self.values)}
-        arrays |= {f"ids{t}": v for t, v in enumerate(self.ids)}
-        np.savez(path, **arrays)
+        np.savez(path, *self.values, *self.ids)
 
     @classmethod
     def load(cls, path: str | Path) -> Vocabulary:
         """Read what `save` wrote."""
         with np.load(path, allow_pickle=False) as file:
-            count = len(file.files) // 2
-            values = [file[f"values{t}"] for t in range(count)]
-            return cls(values, [file[f"ids{t}"] for t in range(count)])
+            arrays = [file[f"arr_{k}"] for k in range(len(file.files))]
+        count = len(arrays) // 2
+        return cls(arrays[:count], arrays[count:])

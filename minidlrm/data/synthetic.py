@@ -1,9 +1,9 @@
 """Click logs with a planted truth: shaped like Criteo's, and the best score is known.
 
-Each value of each feature has a hidden number, its latent, of mean 0 and variance 1 under
-the feature's own distribution. The signal is a sum of products of latents of different
-features. Since the factors are independent with mean 0, a product of two is a pure
-second-order signal: no function of one feature alone is correlated with it.
+The first-order signal is a sum of hidden numbers, one for each value of each feature. The
+signal of order k is a sum of products of k hidden signs: each id of a table has a sign, and
+the signs of a table balance under the distribution of its ids. So a product of two says
+nothing to who knows one of its factors: the click rate of every single id is the same.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from minidlrm.data.batch import Batch, Dataset, split_in_time, split_rows
 
 CLICK_RATE = 0.25  # about that of the Criteo data
 STRENGTH = 1.5  # standard deviation of the logit
-_SMALL_TABLE = 30  # products of latents are planted where each id is seen often
+_SMALL_TABLE = 30  # products are planted where each id is seen often
 _MAX_PRODUCTS = 3
 
 
@@ -57,9 +57,9 @@ def synthetic_clicks(
 
     :math:`p = (1 - \epsilon)\, \sigma(b + s) + \epsilon\, \bar{p}`, where s has mean 0 and
     standard deviation 1.5, the rate :math:`\bar{p}` is about 0.25, and
-    :math:`\epsilon` is `noise`. The signal s is a sum of up to three products of `order`
-    latents of different features (order 1: of every feature's latent). With several
-    orders, each has the same share of the variance.
+    :math:`\epsilon` is `noise`. The first-order signal is a weighted sum of the latents of
+    all features. That of order k is a weighted sum of up to three products of the signs of
+    k different small tables. With several orders, each has the same share of the variance.
 
     Parameters
     ----------
@@ -101,16 +101,18 @@ def synthetic_clicks(
     sizes = np.geomspace(4, max_table_size, max(1, num_tables)).round().astype(int)[:num_tables]
     sizes = rng.permutation(sizes)
     dense, sparse, latents = _features(rng, rows, num_dense, sizes, zipf)
-    small = [num_dense + t for t in range(num_tables) if sizes[t] <= _SMALL_TABLE]
     signal = np.zeros(rows)
     for k in orders:
-        products = _products(rng, k, num_dense, small, latents.shape[1])
-        signal += _sum_of_products(rng, latents, products) * (STRENGTH / np.sqrt(len(orders)))
+        terms = latents if k == 1 else _products(rng, k, sparse, sizes, zipf)  # (B, terms)
+        weights = rng.uniform(0.7, 1.3, terms.shape[1]) * rng.choice([-1, 1], terms.shape[1])
+        weights /= np.sqrt((weights**2).sum())  # independent terms of variance 1: the sum has it
+        signal += terms @ weights * (STRENGTH / np.sqrt(len(orders)))
     probability = _sigmoid(signal + _bias(signal))
     probability = (1 - noise) * probability + noise * CLICK_RATE
     label = (rng.random(rows) < probability).astype(np.float32)
     train, valid, test = split_in_time(Batch(dense, sparse, label))
-    truth = probability[split_rows(rows)[1] :]
+    first_test = split_rows(rows)[1]
+    truth, clicked = probability[first_test:], label[first_test:]
     logit = np.log(truth) - np.log1p(-truth)
     return SyntheticClicks(
         train=train,
@@ -123,8 +125,8 @@ def synthetic_clicks(
             f"synthetic clicks: {rows:,} rows, {num_dense} dense features, {num_tables} tables, "
             f"signal of order {', '.join(map(str, orders))}, noise {noise:g}, seed {seed}"
         ),
-        bayes_log_loss=metrics.log_loss(test.label, logit),
-        bayes_auc=metrics.auc(test.label, logit),
+        bayes_log_loss=metrics.log_loss(clicked, logit),
+        bayes_auc=metrics.auc(clicked, logit),
         probability=truth,
     )
 
@@ -139,8 +141,7 @@ def _features(rng, rows: int, num_dense: int, sizes: np.ndarray, zipf: float):
         dense[:, k] = np.log1p(counts)
         latents[:, k] = _standardize(np.clip(_standardize(dense[:, k]), -2, 2))  # no outliers
     for t, size in enumerate(sizes):
-        share = np.arange(1, size + 1) ** -float(zipf)
-        share /= share.sum()
+        share = _shares(size, zipf)
         draws = np.searchsorted(np.cumsum(share), rng.random(rows))
         sparse[:, t] = np.minimum(draws, size - 1)  # the last cumulative sum may round below 1
         latent = rng.normal(size=size)
@@ -150,31 +151,37 @@ def _features(rng, rows: int, num_dense: int, sizes: np.ndarray, zipf: float):
     return dense, sparse, latents
 
 
+def _shares(size: int, zipf: float) -> np.ndarray:
+    share = np.arange(1, size + 1) ** -float(zipf)
+    return share / share.sum()
+
+
 def _standardize(x: np.ndarray) -> np.ndarray:
     return (x - x.mean()) / max(x.std(), 1e-6)
 
 
-def _products(rng, order: int, num_dense: int, small: list[int], num_features: int):
-    """Choose the features of each product: all of them alone, or some small groups."""
-    if order == 1:
-        return [[f] for f in range(num_features)]
-    pool = rng.permutation([*small, *range(min(num_dense, 3))])
-    groups = [list(pool[i : i + order]) for i in range(0, len(pool) - order + 1, order)]
-    if not groups:
-        raise ValueError(
-            f"order {order} needs {order} features: tables of at most {_SMALL_TABLE} ids, "
-            f"or up to three dense ones; there are {len(pool)}"
-        )
-    return groups[:_MAX_PRODUCTS]
+def _products(rng, order: int, sparse: np.ndarray, sizes: np.ndarray, zipf: float) -> np.ndarray:
+    """Multiply the signs of groups of small tables -> (B, groups)."""
+    small = np.argsort(sizes, kind="stable")[: max(order, int((sizes <= _SMALL_TABLE).sum()))]
+    if len(small) < order:
+        raise ValueError(f"order {order} needs {order} tables; num_tables is {len(sizes)}")
+    tables = rng.permutation(small)
+    terms = []
+    for start in range(0, len(tables) - order + 1, order)[:_MAX_PRODUCTS]:
+        term = np.ones(len(sparse), np.float32)
+        for t in tables[start : start + order]:
+            term *= _signs(_shares(sizes[t], zipf), rng)[sparse[:, t]]
+        terms.append(term)
+    return np.stack(terms, axis=1)
 
 
-def _sum_of_products(rng, latents: np.ndarray, products: list[list[int]]) -> np.ndarray:
-    weights = rng.uniform(0.7, 1.3, len(products)) * rng.choice([-1, 1], len(products))
-    weights /= np.sqrt((weights**2).sum())  # independent terms of variance 1: the sum has it too
-    total = np.zeros(len(latents))
-    for weight, features in zip(weights, products, strict=True):
-        total += weight * latents[:, features].prod(axis=1)
-    return total
+def _signs(share: np.ndarray, rng) -> np.ndarray:
+    """Give each id a sign, such that both signs have nearly the same share of the rows."""
+    signs, total = np.empty(len(share)), 0.0
+    for k, part in enumerate(share):  # the ids of a small table, from the most frequent
+        signs[k] = -1 if total > 0 else 1
+        total += signs[k] * part
+    return signs * rng.choice([-1, 1])
 
 
 def _bias(signal: np.ndarray) -> float:

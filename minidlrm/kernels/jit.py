@@ -187,7 +187,7 @@ def add_bias(y, bias, relu):
     for b in range(y.shape[0]):
         for n in range(y.shape[1]):
             value = y[b, n] + bias[n]
-            y[b, n] = value if not relu or value.real > 0 else value * 0
+            y[b, n] = 0 if relu and value.real <= 0 else value
 
 
 @_compile
@@ -197,9 +197,9 @@ def bias_backward(dy, y, relu):
     dbias = np.zeros(y.shape[1], y.dtype)
     for b in range(y.shape[0]):
         for n in range(y.shape[1]):
-            value = dy[b, n] if not relu or y[b, n].real > 0 else dy[b, n] * 0
-            dz[b, n] = value
-            dbias[n] += value
+            flat = relu and y[b, n].real <= 0
+            dz[b, n] = 0 if flat else dy[b, n]
+            dbias[n] += dz[b, n]
     return dz, dbias
 
 

@@ -93,12 +93,12 @@ def add_bias(y, bias, relu):
     """Add the bias to y (B, n) in place, then apply ReLU when asked."""
     y += bias
     if relu:
-        y[~(y.real > 0)] *= 0  # not "= 0": a NaN must stay one
+        y[y.real <= 0] = 0  # not so for a NaN, which stays one
 
 
 def bias_backward(dy, y, relu):
     """Gradients before the activation (B, n), and of the bias (n,)."""
-    dz = np.where(y.real > 0, dy, 0) if relu else dy  # (B, n)
+    dz = np.where(y.real <= 0, 0, dy) if relu else dy  # (B, n)
     return dz, dz.sum(axis=0)
 
 
@@ -107,13 +107,13 @@ def bias_backward(dy, y, relu):
 
 
 def sgd_rows(weight, rows, grad, lr, weight_decay):
-    """w <- w - lr g."""
+    """W <- w - lr g."""
     w = weight[rows]
     weight[rows] = w - lr * (grad + weight_decay * w)
 
 
 def momentum_rows(weight, velocity, rows, grad, lr, momentum, weight_decay):
-    """v <- mu v + g;  w <- w - lr v."""
+    """V <- mu v + g;  w <- w - lr v."""
     w = weight[rows]
     v = momentum * velocity[rows] + (grad + weight_decay * w)
     velocity[rows] = v
@@ -121,7 +121,7 @@ def momentum_rows(weight, velocity, rows, grad, lr, momentum, weight_decay):
 
 
 def adagrad_rows(weight, square_sum, rows, grad, lr, eps, weight_decay):
-    """h <- h + g^2;  w <- w - lr g / (sqrt(h) + eps)."""
+    """H <- h + g^2;  w <- w - lr g / (sqrt(h) + eps)."""
     w = weight[rows]
     g = grad + weight_decay * w
     h = square_sum[rows] + g * g
@@ -130,7 +130,7 @@ def adagrad_rows(weight, square_sum, rows, grad, lr, eps, weight_decay):
 
 
 def rowwise_adagrad_rows(weight, square_mean, rows, grad, lr, eps, weight_decay):
-    """h <- h + mean(g^2), one h a row;  w <- w - lr g / (sqrt(h) + eps)."""
+    """H <- h + mean(g^2), one h a row;  w <- w - lr g / (sqrt(h) + eps)."""
     w = weight[rows]
     g = grad + weight_decay * w
     h = square_mean[rows] + (g * g).mean(axis=1)

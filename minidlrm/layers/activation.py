@@ -38,9 +38,9 @@ class ReLU(Module):
     def forward(self, x: np.ndarray) -> np.ndarray:
         """Compute y, of x's shape."""
         x = np.asarray(x)
-        positive = x.real > 0
-        self.keep(positive)
-        return np.where(positive, x, x * 0)  # x * 0 keeps a NaN
+        flat = x.real <= 0  # not for a NaN, which stays one
+        self.keep(flat)
+        return np.where(flat, 0, x)
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
         r"""Return dL/dx.
@@ -49,9 +49,8 @@ class ReLU(Module):
         At x = 0 there is a corner; we take 0, as PyTorch does. Hence
         :math:`dx = dy \cdot [x > 0]`.
         """
-        (positive,) = self.kept()
-        dy = self.check_dy(dy, positive.shape)
-        return np.where(positive, dy, dy * 0)
+        (flat,) = self.kept()
+        return np.where(flat, 0, self.check_dy(dy, flat.shape))
 
     def __repr__(self) -> str:
         return "ReLU()"

@@ -151,7 +151,9 @@ class EmbeddingBagCollection(Module):
             )
         if (offsets[1:] < offsets[:-1]).any():
             k = int((offsets[1:] < offsets[:-1]).argmax())
-            raise ValueError(f"offsets[{k + 1}] = {offsets[k + 1]} is below offsets[{k}] = {offsets[k]}")
+            raise ValueError(
+                f"offsets[{k + 1}] = {offsets[k + 1]} is below offsets[{k}] = {offsets[k]}"
+            )
         if bags.weights is not None:
             if self.mode == "mean":
                 raise ValueError("per_sample_weights need mode='sum', as in PyTorch")
@@ -243,7 +245,7 @@ class EmbeddingBag(EmbeddingBagCollection):
     ):
         super().__init__([num_embeddings], embedding_dim, mode, rng=rng, dtype=dtype)
 
-    def forward(self, input, offsets=None, per_sample_weights=None):  # type: ignore[override]
+    def forward(self, input, offsets=None, per_sample_weights=None):
         """Look up bags -> (B, D).
 
         Parameters

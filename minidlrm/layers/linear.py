@@ -79,14 +79,14 @@ class Linear(Module):
     def forward(self, x: np.ndarray) -> np.ndarray:
         """Compute y (B, out_features) from x (B, in_features); ValueError on another shape."""
         x = np.asarray(x)
-        out_features, in_features = self.weight.value.shape
+        in_features = self.weight.value.shape[1]
         if x.ndim != 2 or x.shape[1] != in_features:
             raise ValueError(f"Linear: x has shape {x.shape}, expected (B, {in_features})")
         y = x @ self.weight.value.T  # (B, out)
         if self.bias is not None:
             kernels.add_bias(y, self.bias.value, self.activation == "relu")
         elif self.activation:
-            y *= y.real > 0
+            y[y.real <= 0] = 0
         self.keep(x, y)
         return y
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -136,11 +137,14 @@ class DLRM(Module):
         :math:`dx = dtop_{:D} + dz_0`. The other vectors go one way.
         """
         width, shape = self.kept()
-        dtop = self.top.backward(self.check_dy(dlogits, shape[:1])[:, None])  # (B, D + P) or (B, F D)
+        dtop = self.top.backward(
+            self.check_dy(dlogits, shape[:1])[:, None]
+        )  # (B, D + P) or (B, F D)
+        dx: Any = 0
         if self.dot:
             dx, dz = dtop[:, :width], self.dot.backward(dtop[:, width:])  # (B, D), (B, F, D)
         else:
-            dx, dz = 0, dtop.reshape(shape)
+            dz = dtop.reshape(shape)
         if self.bottom:
             self.bottom.backward(dx + dz[:, 0])
             dz = dz[:, 1:]  # (B, T, D)

@@ -33,9 +33,7 @@ class TorchDLRM(torch.nn.Module):
         )
         self.bottom = self._mlp([13, *bottom, dim], last=True)
         num_features = len(sizes) + 1
-        self.top = self._mlp(
-            [dim + num_features * (num_features - 1) // 2, *top, 1], last=False
-        )
+        self.top = self._mlp([dim + num_features * (num_features - 1) // 2, *top, 1], last=False)
         self.triangle = torch.tril_indices(num_features, num_features, -1)
 
     @staticmethod

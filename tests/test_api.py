@@ -1,0 +1,60 @@
+"""The public API: the example of the README, and what an import costs."""
+
+import subprocess
+import sys
+
+import minidlrm as md
+
+
+def python(code):
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def test_the_one_screen_example(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    clicks  = md.data.synthetic_clicks(rows=100_000, seed=0)  # fmt: skip
+    model   = md.DLRM(num_dense=clicks.num_dense, table_sizes=clicks.table_sizes, embedding_dim=16,
+                      bottom_mlp=(64,), top_mlp=(64,), seed=0)  # fmt: skip
+    report  = md.gradcheck(model, clicks.train[:8])  # fmt: skip
+    history = md.fit(model, clicks.train, valid=clicks.valid, optimizer=md.Adagrad(lr=0.02),
+                     epochs=1, batch_size=2048)  # fmt: skip
+    metrics = md.evaluate(model, clicks.test)
+    trace = md.trace(model, clicks.train[:4])
+    md.save(model, "dlrm.safetensors")
+    again = md.load("dlrm.safetensors")
+    assert report.passed
+    assert history.plot() is not None
+    assert list(metrics) == ["log_loss", "auc", "normalized_entropy", "accuracy", "calibration"]
+    assert metrics["auc"] > 0.6
+    assert trace.operations
+    assert md.evaluate(again, clicks.test) == metrics
+
+
+def test_by_hand_one_step_at_a_time():
+    clicks = md.data.synthetic_clicks(rows=20_000, seed=0)
+    model = md.DLRM(13, clicks.table_sizes, 8, (16,), (16,))
+    loss, optimizer, values = md.BCEWithLogits(), md.SGD(lr=0.1), []
+    for batch in md.data.minibatches(clicks.train, batch_size=2048, seed=0):
+        model.zero_grad()
+        values.append(loss.forward(model.forward(batch), batch.label))
+        model.backward(loss.backward())
+        optimizer.step(model.parameters())
+    assert isinstance(values[0], float)
+    assert values[-1] < values[0]
+
+
+def test_an_import_brings_nothing_heavy():
+    # SciPy is not in the list: Numba imports it
+    heavy = ["matplotlib", "pyarrow", "torch", "tqdm", "rich", "safetensors", "pooch"]
+    code = f"import sys, minidlrm; print([m for m in {heavy} if m in sys.modules])"
+    assert python(code).strip() == "[]"
+
+
+def test_every_public_name_is_there():
+    for name in md.__all__:
+        assert hasattr(md, name), name

@@ -1,0 +1,167 @@
+"""The command line, as a user meets it."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import minidlrm as md
+
+
+def run(*arguments, cwd=None, **variables):
+    environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1", **variables}
+    return subprocess.run(
+        [sys.executable, "-c", "from minidlrm.cli import main; main()", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env=environment,
+        timeout=300,
+        encoding="utf-8",
+    )
+
+
+def test_train_writes_its_results(tmp_path):
+    result = run("train", "--rows", 3000, "--epochs", 1, "--out", tmp_path / "run")
+    assert result.returncode == 0, result.stderr
+    for text in ("log loss", "auc", "normalized entropy", "Bayes", "total", "embeddings"):
+        assert text in result.stdout
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert metrics["results"]["test"]["log_loss"] > metrics["bayes_log_loss"]
+    assert len(metrics["history"]) >= 5
+    assert (tmp_path / "run" / "learning_curve.png").read_bytes()[:4] == b"\x89PNG"
+    model = md.load(tmp_path / "run" / "dlrm.safetensors")
+    assert model.config["embedding_dim"] == 16
+
+
+def test_train_takes_the_options_of_the_model(tmp_path):
+    options = "--embedding-dim 4 --bottom-mlp 8 --top-mlp= --interaction cat --optimizer sgd"
+    result = run(
+        "train", "--rows", 700, "--lr", 0.01, "--no-decay", *options.split(), "--out", tmp_path
+    )
+    assert result.returncode == 0, result.stderr
+    config = md.load(tmp_path / "dlrm.safetensors").config
+    assert config["interaction"] == "cat"
+    assert config["bottom_mlp"] == [8]
+    assert config["top_mlp"] == []
+
+
+def test_the_same_seed_gives_the_same_metrics(tmp_path):
+    results = []
+    for folder in ("a", "b"):
+        run("train", "--rows", 2000, "--epochs", 1, "--seed", 5, "--out", tmp_path / folder)
+        results.append(json.loads((tmp_path / folder / "metrics.json").read_text())["results"])
+    assert results[0] == results[1]
+
+
+def write_criteo(path, rows=140):
+    rng = np.random.default_rng(0)
+    with open(path, "w") as file:
+        for _ in range(rows):
+            fields = [rng.integers(0, 2), *rng.integers(0, 9, 13)]
+            fields = [*map(str, fields), *(f"{x:08x}" for x in rng.integers(0, 5, 26))]
+            file.write("\t".join(fields) + "\n")
+
+
+def test_train_on_a_criteo_file(tmp_path):
+    write_criteo(tmp_path / "train.txt")
+    result = run(
+        *("train", "--data", f"criteo:{tmp_path / 'train.txt'}", "--out", tmp_path / "run"),
+        XDG_CACHE_HOME=str(tmp_path / "cache"),
+    )
+    assert result.returncode == 0, result.stderr
+    assert "140 rows of train.txt" in result.stdout
+    assert "Bayes" not in result.stdout
+
+
+def test_train_on_real_clicks(real_data, tmp_path):
+    for name in ("train_2000.txt", "criteo_sample.csv"):
+        result = run(
+            *("train", "--data", f"criteo:{real_data / 'criteo-sample' / name}", "--epochs", 5),
+            *("--out", tmp_path / "run"),
+            XDG_CACHE_HOME=str(tmp_path / "cache"),
+        )
+        assert result.returncode == 0, result.stderr
+        results = json.loads((tmp_path / "run" / "metrics.json").read_text())["results"]
+        assert set(results) == {"train", "valid", "test"}
+
+
+def test_gradcheck_passes_every_parameter():
+    result = run("gradcheck", "dlrm")
+    assert result.returncode == 0, result.stderr
+    assert "9 of 9 arrays pass" in result.stdout
+    assert "top.layers.1.bias" in result.stdout
+    assert "FAILED" not in result.stdout
+
+
+def test_show_adds_up():
+    result = run("show", "dlrm", "--embedding-dim", 8)
+    assert result.returncode == 0, result.stderr
+    clicks = md.data.synthetic_clicks(1000, 0)
+    model = md.DLRM(13, clicks.table_sizes, 8, (64, 32), (128, 64))
+    total = next(line for line in result.stdout.splitlines() if "total" in line)
+    assert f"{model.num_parameters():,}" in total
+    assert f"{model.flops_per_sample():,}" in total
+
+
+def test_verify_agrees_with_the_published_run():
+    result = run("verify", MINIDLRM_DATA="")
+    assert result.returncode == 0, result.stderr
+    assert "3 of 3 agree to six digits" in result.stdout
+    assert "not compared" in result.stdout
+
+
+def test_verify_compares_every_printed_parameter(real_data):
+    result = run("verify")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("90 of 90 agree") == 2
+
+
+def test_verify_sees_a_difference(real_data, tmp_path):
+    text = (real_data / "dlrm-readme-trace" / "trace.txt").read_text()
+    (tmp_path / "trace.txt").write_text(text.replace("0.07908", "0.07909"))
+    result = run("verify", "--trace", tmp_path / "trace.txt")
+    assert result.returncode == 1
+    assert "89 of 90 agree" in result.stdout
+
+
+ERRORS = [
+    (["train", "--data", "criteo:/nowhere/train.txt"], "no file at"),
+    (["train", "--data", "parquet"], "data 'parquet' is not known"),
+    (["train", "--model", "bert"], "model 'bert' is not known"),
+    (["train", "--optimizer", "lbfgs"], "optimizer 'lbfgs' is not known"),
+    (["train", "--lr", "-1"], "lr is -1.0"),
+    (["train", "--lr", "fast"], "--lr"),
+    (["train", "--epochs", "0"], "--epochs is 0"),
+    (["train", "--batch-size", "0"], "--batch-size is 0"),
+    (["train", "--rows", "3"], "rows is 3"),
+    (["train", "--rows", "100", "--top-mlp", "64,x"], "--top-mlp is '64,x'"),
+    (["train", "--rows", "100", "--interaction", "sum"], "interaction is 'sum'"),
+    (
+        ["train", "--rows", "100", "--lr", "1e30", "--optimizer", "sgd", "--epochs", "50"],
+        "Try a smaller lr",
+    ),
+    (["train", "--wrong"], "No such option: --wrong"),
+    (["gradcheck", "bert"], "model 'bert' is not known"),
+    (["verify", "--trace", "/nowhere"], "no trace at"),
+    (["nothing"], "No such command"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), ERRORS, ids=lambda value: str(value)[:40])
+def test_a_mistake_is_one_line_and_exit_code_2(arguments, message, tmp_path):
+    result = run(*arguments, cwd=tmp_path)
+    assert result.returncode == 2
+    last = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert len(last) == 1
+    assert message in last[0]
+    assert "Traceback" not in result.stderr
+
+
+def test_help_has_examples():
+    result = run("train", "--help")
+    assert result.returncode == 0
+    assert "minidlrm train --data criteo:train.txt" in " ".join(result.stdout.split())

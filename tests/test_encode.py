@@ -1,0 +1,71 @@
+"""Hexadecimal categories, vocabularies, hashing."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minidlrm.data.encode import Vocabulary, hash_ids, log_transform, parse_hex
+
+
+def packed(words):
+    text = np.frombuffer("".join(words).encode(), np.uint8)
+    return text, np.concatenate([[0], np.cumsum([len(word) for word in words])])
+
+
+@given(st.lists(st.one_of(st.just(""), st.integers(0, 2**32 - 1).map("{:x}".format))))
+def test_hexadecimal_words_of_any_length(words):
+    values, bad = parse_hex(*packed(words))
+    assert values.tolist() == [int(word or "0", 16) for word in words]
+    assert not bad.any()
+
+
+@given(st.lists(st.one_of(st.just(""), st.integers(0, 2**32 - 1).map("{:08X}".format)), min_size=1))
+def test_hexadecimal_words_of_eight_digits(words):
+    values, bad = parse_hex(*packed(["ff", *words]))  # as written, the first is read the slow way
+    assert values[1:].tolist() == [int(word or "0", 16) for word in words]
+    text, offsets = packed(["ff", *words])
+    values, bad = parse_hex(text, offsets[1:])  # a slice of a longer text
+    assert values.tolist() == [int(word or "0", 16) for word in words]
+    assert not bad.any()
+
+
+@pytest.mark.parametrize("word", ["xy", "123456789", "0000000g", "-1", "1.0"])
+def test_words_that_are_no_number_are_marked(word):
+    _, bad = parse_hex(*packed(["0a", word, ""]))
+    assert bad.tolist() == [False, True, False]
+    _, bad = parse_hex(*packed(["68fd1e64", word, "68fd1e64"]))
+    assert bad.tolist() == [False, True, False]
+
+
+def test_log_transform():
+    np.testing.assert_allclose(log_transform(np.array([-3.0, 0, 9])), [0, 0, np.log(10)], rtol=1e-6)
+
+
+def test_ids_go_by_falling_count():
+    column = np.array([5, 5, 5, 9, 9, 2, 2, 7], np.uint32)
+    vocabulary = Vocabulary.fit([column, column[:2]], min_count=2)
+    assert vocabulary.sizes == [4, 2]
+    np.testing.assert_array_equal(
+        vocabulary.encode(0, np.array([5, 2, 9, 7, 1, 99], np.uint32)), [1, 2, 3, 0, 0, 0]
+    )
+
+
+def test_a_column_without_known_categories():
+    vocabulary = Vocabulary.fit([np.array([1, 2], np.uint32)], min_count=2)
+    np.testing.assert_array_equal(vocabulary.encode(0, np.array([1, 2], np.uint32)), [0, 0])
+
+
+def test_a_vocabulary_on_disk(tmp_path):
+    vocabulary = Vocabulary.fit([np.array([1, 1, 3], np.uint32), np.array([4], np.uint32)])
+    vocabulary.save(tmp_path / "v.npz")
+    other = Vocabulary.load(tmp_path / "v.npz")
+    assert other.digest() == vocabulary.digest()
+    assert other.digest() != Vocabulary.fit([np.array([1], np.uint32)]).digest()
+
+
+def test_hashed_ids_spread_evenly_and_differ_by_column():
+    values = np.arange(100_000, dtype=np.uint32)
+    ids = hash_ids(values, 0, 10)
+    assert np.bincount(ids, minlength=10).min() > 9_500
+    assert (ids != hash_ids(values, 1, 10)).mean() > 0.8
