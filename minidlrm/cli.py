@@ -147,7 +147,7 @@ def train(
         epochs=epochs,
         batch_size=batch_size,
         seed=seed,
-        eval_every=max(1, steps // 8),
+        eval_every=-(-steps // 8),
         patience=patience,
     )
     splits = {

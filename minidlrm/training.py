@@ -110,8 +110,8 @@ def fit(
     start_epoch : int
         Epochs done before, in a run that is resumed: their shuffles are skipped.
     eval_every : int, optional
-        Steps between evaluations. The default is once an epoch; the end of an epoch is
-        always evaluated.
+        Steps between evaluations, counted from the beginning of each epoch. The end of an
+        epoch is always evaluated, and nothing else by default.
     patience : int, optional
         Stop after so many evaluations without a lower validation log loss. The model then
         gets back the weights of its best one, of which a copy is held.
@@ -150,7 +150,7 @@ def fit(
             for k, batch in enumerate(minibatches(train, batch_size, seed=(seed, epoch)), 1):
                 steps.take(batch)
                 bar.update()
-                if k == steps_per_epoch or (eval_every and steps.count % eval_every == 0):
+                if k == steps_per_epoch or (eval_every and k % eval_every == 0):
                     watch.record(steps, epoch + k / steps_per_epoch)
                     bar.set_postfix_str(watch.summary())
                     if watch.give_up():

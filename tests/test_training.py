@@ -60,8 +60,8 @@ def test_records(clicks):
         progress=False,
         callback=seen.append,
     )
-    assert history.column("step") == [4, 6, 8, 12]
-    assert history.column("epoch") == pytest.approx([4 / 6, 1, 4 / 3, 2])
+    assert history.column("step") == [4, 6, 10, 12]
+    assert history.column("epoch") == pytest.approx([4 / 6, 1, 10 / 6, 2])
     assert seen == history.records
     assert set(history.records[0]) == {
         "step",

@@ -8,6 +8,7 @@ gradient is backward(r). Each entry x of each array is then moved by h, and
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -167,7 +168,7 @@ def _collide(value: Any, target: Module) -> Any:
         ids = value.values.copy()
         num_tables = getattr(target, "num_tables", 1)
         bounds = value.offsets[:: max(1, (len(value.offsets) - 1) // num_tables)]
-        for start, stop in zip(bounds[:-1], bounds[1:], strict=True):
+        for start, stop in pairwise(bounds):
             ids[start : min(start + 3, stop)] = ids[start : start + 1]
         return Jagged(ids, value.offsets, value.weights)
     if isinstance(value, np.ndarray) and value.dtype.kind in "iu" and value.ndim == 2:

@@ -47,7 +47,7 @@ def read_criteo(
     cache_dir: str | os.PathLike | None = None,
     progress: bool = True,
 ) -> Dataset:
-    """Read a file of the Criteo Display Advertising Challenge.
+    r"""Read a file of the Criteo Display Advertising Challenge.
 
     Each line has a label, 13 integers and 26 hexadecimal categories, with tabs between
     and nothing where a value is missing. A comma-separated file with a header (label,
@@ -95,9 +95,9 @@ def read_criteo(
     --------
     >>> import os, tempfile, minidlrm as md
     >>> folder = tempfile.mkdtemp()
-    >>> line = "\\t".join(["1", *["5"] * 13, *["68fd1e64"] * 26])
+    >>> line = "\t".join(["1", *["5"] * 13, *["68fd1e64"] * 26])
     >>> path = os.path.join(folder, "train.txt")
-    >>> _ = open(path, "w").write(f"{line}\\n" * 28)
+    >>> _ = open(path, "w").write(f"{line}\n" * 28)
     >>> clicks = md.data.read_criteo(path, cache_dir=folder, progress=False)
     >>> len(clicks.train), len(clicks.valid), len(clicks.test), clicks.table_sizes[:3]
     (24, 2, 2, [2, 2, 2])

@@ -142,7 +142,8 @@ class EmbeddingBagCollection(Module):
         offsets, num_bags = bags.offsets, len(bags.offsets) - 1
         if num_bags == 0 or num_bags % self.num_tables:
             raise ValueError(
-                f"offsets has {len(offsets)} entries: expected T * B + 1, with T = {self.num_tables}"
+                f"offsets has {len(offsets)} entries: "
+                f"expected T * B + 1, with T = {self.num_tables}"
             )
         if offsets[0] != 0 or offsets[-1] != len(bags.values):
             raise ValueError(
