@@ -242,18 +242,39 @@ def verify(
     if trace is None and not default.is_file():
         console.print("parameters: not compared (give --trace, or set MINIDLRM_DATA)")
     else:
-        published = reference.read_trace(trace or default)
-        for name in ("before", "after"):
-            mine, theirs = getattr(ours, name), getattr(published, name)
-            if len(mine) != len(theirs):
-                raise ValueError(f"the trace has {len(theirs)} parameters, the model {len(mine)}")
-            count = reference.agreeing(mine, theirs, digits=5)
-            passed &= count == len(theirs)
-            console.print(
-                f"parameters {name} the three steps: {count} of {len(theirs)} agree to five digits"
-            )
+        passed &= _compare_parameters(console, ours, reference.read_trace(trace or default))
     if not passed:
         raise typer.Exit(1)
+
+
+def _compare_parameters(console: Console, ours: Any, published: Any) -> bool:
+    """Print every parameter after the steps, and how many agree with the published ones."""
+    from minidlrm.verify import agreeing
+
+    if len(ours.before) != len(published.before):
+        raise ValueError(
+            f"the trace has {len(published.before)} parameters, the model {len(ours.before)}"
+        )
+    table = Table(title="parameters, to the five digits printed", box=SIMPLE)
+    for column in ("array", "equal before", "equal after", "replayed, after the three steps"):
+        table.add_column(column, overflow="fold")
+    start = 0
+    for name, shape in ours.shapes.items():
+        part = slice(start, start := start + int(np.prod(shape)))
+        counts = [
+            f"{agreeing(mine[part], theirs[part], 5)} of {len(mine[part])}"
+            for mine, theirs in ((ours.before, published.before), (ours.after, published.after))
+        ]
+        values = np.array2string(ours.after[part].reshape(shape), precision=5, max_line_width=44)
+        table.add_row(name, *counts, values)
+    console.print(table)
+    total = len(ours.before)
+    before, after = (
+        agreeing(mine, theirs, 5)
+        for mine, theirs in ((ours.before, published.before), (ours.after, published.after))
+    )
+    console.print(f"parameters before: {before} of {total} agree; after: {after} of {total} agree")
+    return before == after == total
 
 
 def _dataset(data: str, rows: int | None, seed: int, min_count: int, on_bad_line: str) -> Dataset:

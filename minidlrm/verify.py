@@ -28,6 +28,7 @@ _TABLE_SIZES, _BATCH_SIZE, _STEPS = (4, 3, 2), 2, 3
 class Replay:
     """The three losses, and all parameters before and after, in the order of the README."""
 
+    shapes: dict[str, tuple[int, ...]]
     losses: tuple[float, ...]
     before: np.ndarray
     after: np.ndarray
@@ -57,7 +58,8 @@ def replay() -> Replay:
         losses.append(loss.forward(probability, label))
         model.backward(sigmoid.backward(loss.backward()))
         optimizer.step(model.parameters())
-    return Replay(tuple(losses), before, _flat(state))
+    shapes = {name: value.shape for name, value in state.items()}
+    return Replay(shapes, tuple(losses), before, _flat(state))
 
 
 def _draw_inputs(legacy: np.random.RandomState) -> tuple[np.ndarray, Jagged]:
