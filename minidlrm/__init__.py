@@ -9,41 +9,84 @@ from minidlrm import data, interop, layers, metrics, models, plots, training
 from minidlrm.checking import gradcheck
 from minidlrm.checkpoint import load, save
 from minidlrm.layers import (
+    CIN,
     MLP,
+    BiInteraction,
+    CrossNetwork,
     DotInteraction,
+    ElementwiseProduct,
     EmbeddingBag,
     EmbeddingBagCollection,
+    FMInteraction,
     Linear,
     ReLU,
     Sigmoid,
 )
 from minidlrm.losses import MSE, BCEWithLogits
-from minidlrm.models import DLRM
+from minidlrm.models import (
+    DCN,
+    DLRM,
+    GMF,
+    DeepFM,
+    FactorizationMachine,
+    LogisticRegression,
+    MatrixFactorization,
+    MLPModel,
+    NeuMF,
+    WideDeep,
+    XDeepFM,
+)
 from minidlrm.module import Module, Parameter, SparseGrad
-from minidlrm.optim import SGD, Adagrad, Adam, Momentum, RowwiseAdagrad, warmup_decay
+from minidlrm.optim import (
+    FTRL,
+    SGD,
+    Adagrad,
+    Adam,
+    Momentum,
+    OptimizerGroup,
+    RowwiseAdagrad,
+    warmup_decay,
+)
 from minidlrm.tracing import trace
 from minidlrm.training import History, evaluate, fit, predict
 
 __all__ = [
+    "CIN",
+    "DCN",
     "DLRM",
+    "FTRL",
+    "GMF",
     "MLP",
     "MSE",
     "SGD",
     "Adagrad",
     "Adam",
     "BCEWithLogits",
+    "BiInteraction",
+    "CrossNetwork",
+    "DeepFM",
     "DotInteraction",
+    "ElementwiseProduct",
     "EmbeddingBag",
     "EmbeddingBagCollection",
+    "FMInteraction",
+    "FactorizationMachine",
     "History",
     "Linear",
+    "LogisticRegression",
+    "MLPModel",
+    "MatrixFactorization",
     "Module",
     "Momentum",
+    "NeuMF",
+    "OptimizerGroup",
     "Parameter",
     "ReLU",
     "RowwiseAdagrad",
     "Sigmoid",
     "SparseGrad",
+    "WideDeep",
+    "XDeepFM",
     "data",
     "evaluate",
     "fit",

@@ -265,7 +265,7 @@ def _compare_parameters(console: Console, ours: Any, published: Any) -> bool:
             f"{agreeing(mine[part], theirs[part], 5)} of {len(mine[part])}"
             for mine, theirs in ((ours.before, published.before), (ours.after, published.after))
         ]
-        values = np.array2string(ours.after[part].reshape(shape), precision=5, max_line_width=44)
+        values = np.array2string(ours.after[part].reshape(shape), precision=5, max_line_width=36)
         table.add_row(name, *counts, values)
     console.print(table)
     total = len(ours.before)

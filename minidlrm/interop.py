@@ -1,4 +1,7 @@
-"""Weights from and to other implementations, under the names they use.
+"""Weights from and to other implementations, under the names and in the order they use.
+
+The triangle of dot products has three layouts in the field. Weights move between them by
+permuting the columns of the first top layer: `from_layout`, `to_layout`.
 
 The functions exchange plain dicts of arrays. A PyTorch `state_dict()` is one too, once its
 tensors are arrays: ``{name: tensor.numpy() for name, tensor in torch_model.state_dict().items()}``.
@@ -60,3 +63,82 @@ def load_reference_state(model: DLRM, state: dict[str, np.ndarray]) -> None:
         When a name is missing, not expected, or has another shape; nothing is changed then.
     """
     copy_state(reference_state(model), state, "DLRM")
+
+
+# What the columns of the first top layer stand for: the triangle's order, the row of the dense
+# vector among the F vectors, and whether the dense vector itself comes before or after the pairs.
+_LAYOUTS = ("facebookresearch", "torchrec", "fuxictr")
+
+
+def to_layout(model: DLRM, layout: str) -> np.ndarray:
+    """Return the first top layer's weight (out, in) as another implementation orders its columns.
+
+    Parameters
+    ----------
+    model : DLRM
+        With ``interaction="dot"``, dense features, and no self interaction.
+    layout : "facebookresearch", "torchrec" or "fuxictr"
+        Strict lower triangle, row-major, dense vector in row 0, [dense, pairs]; upper,
+        row-major, dense in row 0, [dense, pairs]; or upper, row-major, dense in the last row,
+        [pairs, dense].
+
+    Returns
+    -------
+    array (out, D + P)
+        A copy.
+
+    Raises
+    ------
+    ValueError
+        When the layout is not known, or the model has no such triangle.
+
+    Examples
+    --------
+    >>> import minidlrm as md
+    >>> model = md.DLRM(2, [5, 6], 4, (8,), (3,))
+    >>> md.interop.to_layout(model, "torchrec").shape
+    (3, 7)
+    """
+    return model.top.layers[0].weight.value[:, _columns(model, layout)]
+
+
+def from_layout(model: DLRM, weight: np.ndarray, layout: str) -> None:
+    """Copy the first top layer's weight from another implementation into a model.
+
+    Parameters
+    ----------
+    model, layout
+        As `to_layout`.
+    weight : array (out, D + P)
+        In the columns' order of `layout`.
+
+    Raises
+    ------
+    ValueError
+        As `to_layout`, or when the shape is not the model's.
+    """
+    own = model.top.layers[0].weight.value
+    columns = _columns(model, layout)
+    if np.shape(weight) != own.shape:
+        raise ValueError(f"weight has shape {np.shape(weight)}, the model's {own.shape}")
+    own[:, columns] = weight
+
+
+def _columns(model: DLRM, layout: str) -> np.ndarray:
+    """For each column of the foreign layout, the column of ours."""
+    if layout not in _LAYOUTS:
+        raise ValueError(f"layout {layout!r} is not known: {', '.join(_LAYOUTS)}")
+    if model.dot is None or model.dot.self_interaction or model.bottom is None:
+        raise ValueError("layouts are of dot products without the diagonal, with dense features")
+    num_features, dim = model.dot.num_features, model.dot.embedding_dim
+    ours = np.zeros((num_features, num_features), np.int64)  # where the pair (i, j) stands
+    i, j = np.tril_indices(num_features, -1)
+    ours[i, j] = ours[j, i] = dim + np.arange(len(i))
+    dense = np.arange(dim)
+    if layout == "facebookresearch":
+        return np.concatenate([dense, ours[i, j]])
+    i, j = np.triu_indices(num_features, 1)
+    if layout == "torchrec":
+        return np.concatenate([dense, ours[i, j]])
+    order = np.roll(np.arange(num_features), -1)  # the dense vector, our row 0, comes last
+    return np.concatenate([ours[order[i], order[j]], dense])

@@ -150,6 +150,7 @@ UPDATES = {
     "momentum_rows": (1, (0.1, 0.9, 0.01)),
     "adagrad_rows": (1, (0.1, 1e-10, 0.01)),
     "rowwise_adagrad_rows": (1, (0.1, 1e-10, 0.01)),
+    "ftrl_rows": (2, (0.1, 0.01, 0.02, 1.0)),
     "adam_rows": (2, (0.1, 0.9, 0.999, 1e-8, 0.01, 0.1, 0.001)),
 }
 
@@ -173,6 +174,19 @@ def test_row_updates_touch_their_rows_only(shape, name, dtype, rng):
         agree(mine, other)
         np.testing.assert_array_equal(mine[untouched], before[untouched])
         assert not np.array_equal(mine[rows], before[rows])
+
+
+def test_sequential_sgd_of_matrix_factorization(rng):
+    rows = np.stack([rng.integers(0, 5, 40), rng.integers(5, 9, 40)], axis=1)
+    ratings, order = rng.normal(size=40), rng.permutation(40)
+    for biases in (rng.normal(size=9), np.zeros(0)):
+        start = numbers(rng, (9, 3)), biases
+        ours, theirs = [a.copy() for a in start], [a.copy() for a in start]
+        first = jit.mf_epoch(*ours, rows, ratings, order, 0.5, 0.1, 0.02)
+        second = reference.mf_epoch(*theirs, rows, ratings, order, 0.5, 0.1, 0.02)
+        assert first == pytest.approx(second)
+        for mine, other in zip(ours, theirs, strict=True):
+            agree(mine, other)
 
 
 def test_use_switches_all_kernels():

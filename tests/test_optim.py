@@ -144,6 +144,25 @@ def test_both_kernel_backends_take_the_same_steps(name, rng):
     np.testing.assert_allclose(*results, rtol=1e-13)
 
 
+def test_ftrl_as_the_paper_states_it(rng):
+    """McMahan et al. 2013, algorithm 1, restated."""
+    parameter = md.Parameter(np.zeros(SHAPE), "w")
+    optimizer = md.FTRL(lr=0.2, l1=0.5, l2=0.1, beta=1.0)
+    z, n, w = np.zeros(SHAPE), np.zeros(SHAPE), np.zeros(SHAPE)
+    for rows in ([0, 2], [2, 5], [0, 2, 5]) * 4:
+        parameter.grad = grad = sparse_grad(rng, rows)
+        optimizer.step([parameter])
+        g = grad.to_dense()
+        sigma = (np.sqrt(n + g * g) - np.sqrt(n)) / 0.2
+        z, n = z + g - sigma * w, n + g * g
+        new = -(z - np.sign(z) * 0.5) / ((1.0 + np.sqrt(n)) / 0.2 + 0.1)
+        w = np.where(np.abs(z) <= 0.5, 0, new)
+    np.testing.assert_allclose(parameter.value, w, rtol=1e-12)
+    assert (parameter.value[[1, 3, 4]] == 0).all()
+    with pytest.raises(ValueError, match="l1 = -1"):
+        md.FTRL(l1=-1)
+
+
 def test_a_parameter_without_gradient_stays():
     parameter = md.Parameter(np.ones(3))
     md.SGD(0.1).step([parameter])

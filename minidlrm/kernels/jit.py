@@ -266,3 +266,44 @@ def adam_rows(weight, m, v, rows, grad, lr, beta1, beta2, eps, weight_decay, bia
             m[r, d] = beta1 * m[r, d] + (1 - beta1) * g
             v[r, d] = beta2 * v[r, d] + (1 - beta2) * (g * g)
             weight[r, d] -= lr * ((m[r, d] / bias1) / (np.sqrt(v[r, d] / bias2) + eps))
+
+
+@_compile
+def ftrl_rows(weight, z, n, rows, grad, lr, l1, l2, beta):
+    """See `reference.ftrl_rows`."""
+    for k in range(len(rows)):
+        r = rows[k]
+        for d in range(weight.shape[1]):
+            g = grad[k, d]
+            old = np.sqrt(n[r, d])
+            n[r, d] += g * g
+            root = np.sqrt(n[r, d])
+            z[r, d] += g - (root - old) / lr * weight[r, d]
+            if abs(z[r, d]) <= l1:
+                weight[r, d] = 0
+            else:
+                weight[r, d] = (np.sign(z[r, d]) * l1 - z[r, d]) / ((beta + root) / lr + l2)
+
+
+# Sequential SGD of matrix factorization
+
+
+@_compile
+def mf_epoch(factors, biases, rows, ratings, order, mean, lr, reg):
+    """See `reference.mf_epoch`."""
+    dim, total = factors.shape[1], 0.0
+    for k in order:
+        u, i = rows[k, 0], rows[k, 1]
+        error = ratings[k] - mean
+        for d in range(dim):
+            error -= factors[u, d] * factors[i, d]
+        if len(biases):
+            error -= biases[u] + biases[i]
+            biases[u] += lr * (error - reg * biases[u])
+            biases[i] += lr * (error - reg * biases[i])
+        for d in range(dim):
+            p, q = factors[u, d], factors[i, d]
+            factors[u, d] = p + lr * (error * q - reg * p)
+            factors[i, d] = q + lr * (error * p - reg * q)
+        total += error * error
+    return total / len(order)

@@ -138,6 +138,17 @@ def rowwise_adagrad_rows(weight, square_mean, rows, grad, lr, eps, weight_decay)
     weight[rows] = w - lr * (g / (np.sqrt(h) + eps)[:, None])
 
 
+def ftrl_rows(weight, z, n, rows, grad, lr, l1, l2, beta):
+    """FTRL-proximal: n <- n + g^2, z <- z + g - s w with s = (sqrt(n_new) - sqrt(n)) / lr;
+    w <- 0 where |z| <= l1, else (sign(z) l1 - z) / ((beta + sqrt(n)) / lr + l2).
+    """
+    n_new = n[rows] + grad * grad
+    z_new = z[rows] + grad - (np.sqrt(n_new) - np.sqrt(n[rows])) / lr * weight[rows]
+    z[rows], n[rows] = z_new, n_new
+    w = (np.sign(z_new) * l1 - z_new) / ((beta + np.sqrt(n_new)) / lr + l2)
+    weight[rows] = np.where(np.abs(z_new) <= l1, 0, w)
+
+
 def adam_rows(weight, m, v, rows, grad, lr, beta1, beta2, eps, weight_decay, bias1, bias2):
     """m, v <- running means of g, g^2;  w <- w - lr (m / bias1) / (sqrt(v / bias2) + eps)."""
     w = weight[rows]
@@ -146,3 +157,27 @@ def adam_rows(weight, m, v, rows, grad, lr, beta1, beta2, eps, weight_decay, bia
     v_new = beta2 * v[rows] + (1 - beta2) * (g * g)
     m[rows], v[rows] = m_new, v_new
     weight[rows] = w - lr * ((m_new / bias1) / (np.sqrt(v_new / bias2) + eps))
+
+
+# Sequential SGD of matrix factorization
+
+
+def mf_epoch(factors, biases, rows, ratings, order, mean, lr, reg):
+    """Update the two rows of each rating, one rating after another; return the mean square error.
+
+    `biases` (S,) may be empty. The one kernel that is a loop in both twins: each step reads
+    what the step before has written.
+    """
+    total = 0.0
+    for k in order:
+        u, i = rows[k]
+        p, q = factors[u].copy(), factors[i].copy()
+        error = ratings[k] - mean - p @ q
+        if len(biases):
+            error -= biases[u] + biases[i]
+            biases[u] += lr * (error - reg * biases[u])
+            biases[i] += lr * (error - reg * biases[i])
+        factors[u] += lr * (error * q - reg * p)
+        factors[i] += lr * (error * p - reg * q)
+        total += float(error) ** 2
+    return total / len(order)

@@ -106,7 +106,13 @@ class EmbeddingBagCollection(Module):
         """
         if isinstance(sparse, Jagged):
             return self._forward_bags(sparse)
-        ids = np.asarray(sparse)
+        rows = self.rows_of(np.asarray(sparse))  # (B, T)
+        y = kernels.gather(self.weight.value, rows.ravel()).reshape(*rows.shape, -1)  # (B, T, D)
+        self.keep(y.shape, rows.ravel(), None, None, False)
+        return y
+
+    def rows_of(self, ids: np.ndarray) -> np.ndarray:
+        """Turn ids (B, T), one a table, into rows of `weight`; errors as `forward`."""
         if ids.dtype.kind not in "iu":
             raise TypeError(f"ids have dtype {ids.dtype}: they must be integers (int64)")
         if ids.ndim != 2 or ids.shape[1] != self.num_tables:
@@ -115,9 +121,7 @@ class EmbeddingBagCollection(Module):
         if bad >= 0:
             sample, t = divmod(bad, self.num_tables)
             raise self._out_of_range(t, ids[sample, t], f"sample {sample}")
-        y = kernels.gather(self.weight.value, rows.ravel()).reshape(*rows.shape, -1)  # (B, T, D)
-        self.keep(y.shape, rows.ravel(), None, None, False)
-        return y
+        return rows
 
     def _forward_bags(self, bags: Jagged) -> np.ndarray:
         batch_size = self._check_bags(bags)

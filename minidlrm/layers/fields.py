@@ -1,0 +1,157 @@
+"""FieldEmbeddings and LinearTerm: dense and categorical features, treated alike.
+
+In the FM family every feature is a field with a vector. An id looks its vector up. A dense
+feature j has one vector V_j, and enters as its value times this vector.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from minidlrm.data.batch import Jagged
+from minidlrm.layers.embedding import EmbeddingBagCollection
+from minidlrm.module import Module, Parameter
+
+
+class FieldEmbeddings(Module):
+    r"""Vectors of all fields: :math:`z_j = x_j V_j` (dense), :math:`z_t = W_{v_t}` (an id).
+
+    Parameters
+    ----------
+    num_dense : int
+        Number of dense features.
+    table_sizes : sequence of int
+        Rows of each table; may be empty when there are dense features.
+    embedding_dim : int
+        D.
+    rng, dtype
+        As `EmbeddingBagCollection`. V is drawn from U(-1, 1) / sqrt(max(1, num_dense)).
+
+    Examples
+    --------
+    >>> import numpy as np, minidlrm as md
+    >>> fields = md.layers.FieldEmbeddings(2, [5, 7], embedding_dim=3)
+    >>> fields.forward(np.ones((4, 2), np.float32), np.zeros((4, 2), int)).shape
+    (4, 4, 3)
+    """
+
+    equation = r"z_j = x_j V_j,\quad z_t = W^{(t)}_{v_t}"
+
+    def __init__(
+        self,
+        num_dense: int,
+        table_sizes: Sequence[int],
+        embedding_dim: int,
+        *,
+        rng: np.random.Generator | None = None,
+        dtype=np.float32,
+    ):
+        if num_dense < 0 or num_dense + len(table_sizes) == 0:
+            raise ValueError(f"num_dense is {num_dense}, with {len(table_sizes)} tables: no fields")
+        rng = rng or np.random.default_rng(0)
+        self.num_fields = num_dense + len(table_sizes)
+        self.tables = None
+        if len(table_sizes):
+            self.tables = EmbeddingBagCollection(table_sizes, embedding_dim, rng=rng, dtype=dtype)
+        bound = 1 / np.sqrt(max(1, num_dense))
+        vectors = rng.uniform(-bound, bound, (num_dense, embedding_dim))
+        self.dense = Parameter(vectors.astype(dtype), "dense")  # V
+
+    @property
+    def num_tables(self) -> int:
+        """Number of tables, T."""
+        return self.tables.num_tables if self.tables else 0
+
+    def forward(self, x: np.ndarray, sparse: np.ndarray | Jagged) -> np.ndarray:
+        """Compute z (B, num_dense + T, D) from x (B, num_dense) and ids; dense fields first."""
+        v = self.dense.value
+        x = np.asarray(x).astype(v.dtype, copy=False)
+        if x.ndim != 2 or x.shape[1] != len(v):
+            raise ValueError(f"FieldEmbeddings: x has shape {x.shape}, expected (B, {len(v)})")
+        parts = [x[:, :, None] * v] if len(v) else []  # (B, num_dense, D)
+        if self.tables:
+            parts.append(self.tables.forward(sparse))  # (B, T, D)
+        self.keep(x)
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+
+    def backward(self, dz: np.ndarray) -> np.ndarray:
+        r"""Add to the gradients; return dL/dx (B, num_dense).
+
+        :math:`z_{bj} = x_{bj} V_j`, so :math:`dV_j = \sum_b x_{bj}\, dz_{bj}` and
+        :math:`dx_{bj} = \langle dz_{bj}, V_j \rangle`. The tables' part is a scatter-add.
+        """
+        (x,) = self.kept()
+        v = self.dense.value
+        dz = self.check_dy(dz, (len(x), self.num_fields, v.shape[1]))
+        ddense = dz[:, : len(v)]  # (B, num_dense, D)
+        if len(v):
+            self.dense.add_grad(np.einsum("bj,bjd->jd", x, ddense))
+        if self.tables:
+            self.tables.backward(dz[:, len(v) :])
+        return np.einsum("bjd,jd->bj", ddense, v)
+
+    def flops_per_sample(self) -> int:
+        """Return num_dense D: the lookups compute nothing."""
+        return self.dense.value.size
+
+    def __repr__(self) -> str:
+        rows = len(self.tables.weight.value) if self.tables else 0
+        num_dense, dim = self.dense.value.shape
+        return (
+            f"FieldEmbeddings({num_dense} dense, {self.num_tables} tables, {rows:,} rows, D={dim})"
+        )
+
+
+class LinearTerm(Module):
+    r"""First-order term, :math:`y = b + \sum_j w_j x_j + \sum_t w^{(t)}_{v_t}`.
+
+    A logistic regression on the dense features and the one-hot ids; a field embedding of
+    size 1, added up.
+
+    Parameters
+    ----------
+    num_dense, table_sizes
+        As `FieldEmbeddings`.
+    bias : bool
+        Whether b is there. A model whose other part has one needs no second.
+    dtype : dtype
+        Of the parameters. All are zero at first.
+
+    Examples
+    --------
+    >>> import numpy as np, minidlrm as md
+    >>> md.layers.LinearTerm(2, [5]).num_parameters()
+    8
+    """
+
+    equation = r"y = b + \sum_j w_j x_j + \sum_t w^{(t)}_{v_t}"
+
+    def __init__(
+        self, num_dense: int, table_sizes: Sequence[int], bias: bool = True, *, dtype=np.float32
+    ):
+        self.fields = FieldEmbeddings(num_dense, table_sizes, 1, dtype=dtype)
+        for parameter in self.fields.parameters():
+            parameter.value[...] = 0
+        self.bias = Parameter(np.zeros(1, dtype), "bias") if bias else None
+
+    def forward(self, x: np.ndarray, sparse: np.ndarray | Jagged) -> np.ndarray:
+        """Compute y (B,) from x (B, num_dense) and ids."""
+        y = self.fields.forward(x, sparse)[:, :, 0].sum(axis=1)  # (B,)
+        self.keep(y.shape)
+        return y if self.bias is None else y + self.bias.value
+
+    def backward(self, dy: np.ndarray) -> np.ndarray:
+        """Add to the gradients; return dL/dx. Every term of the sum gets dy; b gets its sum."""
+        (shape,) = self.kept()
+        dy = self.check_dy(dy, shape)
+        if self.bias is not None:
+            self.bias.add_grad(dy.sum(keepdims=True))
+        spread = np.broadcast_to(dy[:, None, None], (len(dy), self.fields.num_fields, 1))
+        return self.fields.backward(spread)
+
+    def flops_per_sample(self) -> int:
+        """Return 2 num_dense + T: products and sums."""
+        return len(self.fields.dense.value) + self.fields.num_fields
+
+    def __repr__(self) -> str:
+        return f"LinearTerm({len(self.fields.dense.value)} dense, {self.fields.num_tables} tables)"

@@ -1,0 +1,113 @@
+"""FMInteraction and BiInteraction: the sum of all pairwise products, in linear time."""
+
+import numpy as np
+
+from minidlrm.module import Module
+
+
+class BiInteraction(Module):
+    r"""Bi-interaction pooling, :math:`y = \sum_{i<j} z_i \odot z_j`, a vector of size D.
+
+    Parameters
+    ----------
+    num_features : int
+        F, the vectors of a sample.
+    embedding_dim : int
+        D, their size.
+
+    References
+    ----------
+    He and Chua 2017, "Neural factorization machines", equation 3; the identity is lemma 3.1
+    of Rendle 2010, "Factorization machines".
+
+    Examples
+    --------
+    >>> import numpy as np, minidlrm as md
+    >>> md.BiInteraction(3, 2).forward(np.array([[[1.0, 1.0], [2.0, 0.0], [3.0, 5.0]]]))
+    array([[11.,  5.]])
+    """
+
+    equation = r"y = \frac12 [(\sum_i z_i)^2 - \sum_i z_i^2]"
+
+    def __init__(self, num_features: int, embedding_dim: int):
+        if num_features < 1 or embedding_dim < 1:
+            raise ValueError(
+                f"{type(self).__name__}({num_features}, {embedding_dim}): both must be at least 1"
+            )
+        self.num_features = num_features
+        self.embedding_dim = embedding_dim
+
+    def forward(self, z: np.ndarray) -> np.ndarray:
+        r"""Compute y (B, D) from z (B, F, D) in O(F D).
+
+        :math:`(\sum_i z_i)^2 = \sum_i z_i^2 + 2 \sum_{i<j} z_i z_j`, entry by entry. So the
+        sum over the F (F - 1) / 2 pairs is half of (the square of the sum, less the sum of
+        the squares).
+        """
+        z = np.asarray(z)
+        if z.ndim != 3 or z.shape[1:] != (self.num_features, self.embedding_dim):
+            raise ValueError(
+                f"{type(self).__name__}: z has shape {z.shape}, "
+                f"expected (B, {self.num_features}, {self.embedding_dim})"
+            )
+        total = z.sum(axis=1)  # (B, D)
+        self.keep(z, total)
+        return 0.5 * (total * total - np.einsum("bfd,bfd->bd", z, z))  # (B, D)
+
+    def backward(self, dy: np.ndarray) -> np.ndarray:
+        r"""Return dL/dz (B, F, D).
+
+        1. :math:`y = \frac12 [s^2 - \sum_i z_i^2]` with :math:`s = \sum_i z_i`.
+        2. :math:`\partial s / \partial z_k = 1`, so
+           :math:`\partial y / \partial z_k = \frac12 [2 s - 2 z_k] = s - z_k`: the sum of the
+           other vectors.
+        3. :math:`dz_k = dy \odot (s - z_k)`.
+        """
+        z, total = self.kept()
+        dy = self.check_dy(dy, total.shape)
+        return dy[:, None] * (total[:, None] - z)  # (B, F, D)
+
+    def flops_per_sample(self) -> int:
+        """Return about 4 F D: sum, square, sum of squares."""
+        return 4 * self.num_features * self.embedding_dim
+
+    def bytes_per_sample(self) -> int:
+        """Return the bytes of z and y in float32."""
+        return 4 * (self.num_features + 1) * self.embedding_dim
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.num_features}, {self.embedding_dim})"
+
+
+class FMInteraction(BiInteraction):
+    r"""Second-order term of an FM, :math:`y = \sum_{i<j} \langle z_i, z_j \rangle`.
+
+    The entries of `BiInteraction`'s vector, added up. It is also the sum of the outputs of
+    `DotInteraction`, which keeps the pairs apart.
+
+    Parameters
+    ----------
+    num_features, embedding_dim : int
+        F and D, as `BiInteraction`.
+
+    References
+    ----------
+    Rendle 2010, "Factorization machines", lemma 3.1.
+
+    Examples
+    --------
+    >>> import numpy as np, minidlrm as md
+    >>> md.FMInteraction(3, 2).forward(np.array([[[1.0, 1.0], [2.0, 0.0], [3.0, 5.0]]]))
+    array([16.])
+    """
+
+    equation = r"y = \frac12 \sum_d [(\sum_i z_{id})^2 - \sum_i z_{id}^2]"
+
+    def forward(self, z: np.ndarray) -> np.ndarray:
+        """Compute y (B,) from z (B, F, D)."""
+        return super().forward(z).sum(axis=1)  # (B,)
+
+    def backward(self, dy: np.ndarray) -> np.ndarray:
+        r"""Return dL/dz (B, F, D): :math:`dz_k = dy\,(s - z_k)`, since y adds up the D entries."""
+        dy = np.asarray(dy)
+        return super().backward(np.broadcast_to(dy[..., None], (*dy.shape, self.embedding_dim)))

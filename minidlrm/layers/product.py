@@ -1,0 +1,43 @@
+"""ElementwiseProduct: the interaction of generalized matrix factorization."""
+
+import numpy as np
+
+from minidlrm.module import Module
+
+
+class ElementwiseProduct(Module):
+    r"""Product of two vectors, entry by entry, :math:`y = u \odot v`.
+
+    References
+    ----------
+    He et al. 2017, "Neural collaborative filtering", section 3.2 (GMF).
+
+    Examples
+    --------
+    >>> import numpy as np, minidlrm as md
+    >>> md.ElementwiseProduct().forward(np.array([[1.0, 2.0]]), np.array([[3.0, 4.0]]))
+    array([[3., 8.]])
+    """
+
+    equation = r"y = u \odot v"
+
+    def forward(self, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+        """Compute y (B, D) from u and v (B, D); ValueError when their shapes differ."""
+        u, v = np.asarray(u), np.asarray(v)
+        if u.shape != v.shape:
+            raise ValueError(f"ElementwiseProduct: u has shape {u.shape}, v {v.shape}")
+        self.keep(u, v)
+        return u * v
+
+    def backward(self, dy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        r"""Return dL/du and dL/dv.
+
+        :math:`\partial y_d / \partial u_d = v_d`, so :math:`du = dy \odot v`; likewise
+        :math:`dv = dy \odot u`.
+        """
+        u, v = self.kept()
+        dy = self.check_dy(dy, u.shape)
+        return dy * v, dy * u
+
+    def __repr__(self) -> str:
+        return "ElementwiseProduct()"

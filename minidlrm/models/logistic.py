@@ -1,0 +1,58 @@
+"""LogisticRegression: every feature alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from minidlrm.data.batch import Batch
+from minidlrm.layers.fields import LinearTerm
+from minidlrm.module import Module
+
+
+class LogisticRegression(Module):
+    r"""First-order model, :math:`\hat{y} = b + \sum_j w_j x_j + \sum_t w^{(t)}_{v_t}`.
+
+    ::
+
+        logit = b + sum of one weight a feature
+
+    Parameters
+    ----------
+    num_dense, table_sizes
+        As `DLRM`.
+    seed : int
+        Not used: all weights are zero at first. It is there for the models' common form.
+    dtype : dtype
+        Of the parameters.
+
+    Notes
+    -----
+    Parameters: S + num_dense + 1, with S rows in all tables. FLOPs a sample:
+    2 num_dense + T.
+
+    Examples
+    --------
+    >>> import minidlrm as md
+    >>> md.LogisticRegression(13, [10, 20]).num_parameters()
+    44
+    """
+
+    equation = r"\hat{y} = b + \sum_j w_j x_j + \sum_t w^{(t)}_{v_t}"
+
+    def __init__(self, num_dense: int, table_sizes: Sequence[int], seed: int = 0, dtype=np.float32):
+        self.config = {"num_dense": int(num_dense), "table_sizes": [int(n) for n in table_sizes]}
+        self.linear = LinearTerm(num_dense, table_sizes, dtype=dtype)
+
+    def forward(self, batch: Batch) -> np.ndarray:
+        """Compute the logits (B,)."""
+        batch.check(self.config["num_dense"], len(self.config["table_sizes"]))
+        return self.linear.forward(batch.dense, batch.sparse)
+
+    def backward(self, dlogits: np.ndarray) -> None:
+        """Add to the gradients of all parameters, given dL/dlogits (B,)."""
+        self.linear.backward(dlogits)
+
+    def __repr__(self) -> str:
+        return f"LogisticRegression({self.linear})"

@@ -1,0 +1,169 @@
+"""GMF and NeuMF: neural collaborative filtering (He et al. 2017)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from minidlrm.data.batch import Batch
+from minidlrm.layers.embedding import EmbeddingBagCollection
+from minidlrm.layers.linear import Linear
+from minidlrm.layers.mlp import MLP
+from minidlrm.layers.product import ElementwiseProduct
+from minidlrm.module import Module
+
+
+def _check_two(table_sizes: Sequence[int], name: str) -> list[int]:
+    if len(table_sizes) != 2:
+        raise ValueError(
+            f"{name} takes two tables, users and items; table_sizes has {len(table_sizes)}"
+        )
+    return [int(size) for size in table_sizes]
+
+
+class GMF(Module):
+    r"""Generalized matrix factorization, :math:`\hat{y} = w^\top (p_u \odot q_i) + b`.
+
+    ::
+
+              logit
+                |
+           Linear to 1
+                |
+             p_u ⊙ q_i
+              |     |
+            user   item
+
+    Parameters
+    ----------
+    table_sizes : (int, int)
+        Users and items.
+    embedding_dim : int
+        D.
+    seed, dtype
+        As `DLRM`.
+
+    Notes
+    -----
+    Parameters: (users + items) D + D + 1. FLOPs a sample: D for the product, 2 D for the
+    weights; with all weights 1 it is matrix factorization.
+
+    References
+    ----------
+    He et al. 2017, "Neural collaborative filtering", equation 9.
+
+    Examples
+    --------
+    >>> import minidlrm as md
+    >>> md.GMF([10, 20], embedding_dim=4).num_parameters()
+    125
+    """
+
+    equation = r"\hat{y} = w^\top (p_u \odot q_i) + b"
+
+    def __init__(
+        self, table_sizes: Sequence[int], embedding_dim: int = 16, seed: int = 0, dtype=np.float32
+    ):
+        sizes = _check_two(table_sizes, "GMF")
+        self.config = {"table_sizes": sizes, "embedding_dim": int(embedding_dim)}
+        options: dict[str, Any] = {"rng": np.random.default_rng(seed), "dtype": dtype}
+        self.tables = EmbeddingBagCollection(sizes, embedding_dim, **options)
+        self.product = ElementwiseProduct()
+        self.last = Linear(embedding_dim, 1, **options)
+
+    def forward(self, batch: Batch) -> np.ndarray:
+        """Compute the logits (B,)."""
+        batch.check(0, 2)
+        z = self.tables.forward(batch.sparse)  # (B, 2, D)
+        return self.last.forward(self.product.forward(z[:, 0], z[:, 1]))[:, 0]
+
+    def backward(self, dlogits: np.ndarray) -> None:
+        """Add to the gradients of all parameters, given dL/dlogits (B,)."""
+        dproduct = self.last.backward(np.asarray(dlogits)[:, None])  # (B, D)
+        self.tables.backward(np.stack(self.product.backward(dproduct), axis=1))
+
+    def __repr__(self) -> str:
+        return f"GMF({self.tables})"
+
+
+class NeuMF(Module):
+    r"""GMF and an MLP, each with its own embeddings, joined by the last layer.
+
+    ::
+
+                     logit
+                       |
+                  Linear to 1
+                       |
+            [p_u ⊙ q_i,  MLP([p'_u, q'_i])]
+
+    Parameters
+    ----------
+    table_sizes : (int, int)
+        Users and items.
+    embedding_dim : int
+        D, of both pairs of tables.
+    mlp : sequence of int
+        Hidden sizes of the MLP, at least one.
+    seed, dtype
+        As `DLRM`.
+
+    Notes
+    -----
+    Parameters: 2 (users + items) D, the MLP's on 2 D numbers, and D + h_last + 1.
+
+    References
+    ----------
+    He et al. 2017, "Neural collaborative filtering", equation 12.
+
+    Examples
+    --------
+    >>> import minidlrm as md
+    >>> md.NeuMF([10, 20], embedding_dim=4, mlp=(8,)).num_parameters()
+    325
+    """
+
+    equation = r"\hat{y} = w^\top [p_u \odot q_i, \mathrm{MLP}([p'_u, q'_i])] + b"
+
+    def __init__(
+        self,
+        table_sizes: Sequence[int],
+        embedding_dim: int = 16,
+        mlp: Sequence[int] = (64, 32, 16),
+        seed: int = 0,
+        dtype=np.float32,
+    ):
+        sizes = _check_two(table_sizes, "NeuMF")
+        if len(mlp) == 0:
+            raise ValueError("mlp is empty: NeuMF without an MLP is GMF")
+        self.config = {
+            "table_sizes": sizes,
+            "embedding_dim": int(embedding_dim),
+            "mlp": list(mlp),
+        }
+        options: dict[str, Any] = {"rng": np.random.default_rng(seed), "dtype": dtype}
+        self.gmf_tables = EmbeddingBagCollection(sizes, embedding_dim, **options)
+        self.mlp_tables = EmbeddingBagCollection(sizes, embedding_dim, **options)
+        self.product = ElementwiseProduct()
+        self.mlp = MLP([2 * embedding_dim, *mlp], **options)
+        self.last = Linear(embedding_dim + mlp[-1], 1, **options)
+
+    def forward(self, batch: Batch) -> np.ndarray:
+        """Compute the logits (B,)."""
+        batch.check(0, 2)
+        z = self.gmf_tables.forward(batch.sparse)  # (B, 2, D)
+        product = self.product.forward(z[:, 0], z[:, 1])  # (B, D)
+        deep = self.mlp.forward(self.mlp_tables.forward(batch.sparse).reshape(len(z), -1))
+        return self.last.forward(np.concatenate([product, deep], axis=1))[:, 0]
+
+    def backward(self, dlogits: np.ndarray) -> None:
+        """Add to the gradients of all parameters, given dL/dlogits (B,)."""
+        dim = self.config["embedding_dim"]
+        dtop = self.last.backward(np.asarray(dlogits)[:, None])  # (B, D + h)
+        self.gmf_tables.backward(np.stack(self.product.backward(dtop[:, :dim]), axis=1))
+        self.mlp_tables.backward(self.mlp.backward(dtop[:, dim:]).reshape(-1, 2, dim))
+
+    def __repr__(self) -> str:
+        return f"NeuMF({self.gmf_tables}, {self.mlp})"

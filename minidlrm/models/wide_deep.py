@@ -1,0 +1,142 @@
+"""WideDeep: memorized crosses beside a generalizing MLP (Cheng et al. 2016)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from minidlrm.data.batch import Batch, Jagged
+from minidlrm.data.encode import hash_ids
+from minidlrm.layers.embedding import EmbeddingBagCollection
+from minidlrm.layers.fields import FieldEmbeddings, LinearTerm
+from minidlrm.layers.mlp import MLP
+from minidlrm.module import Module, Parameter
+
+
+class WideDeep(Module):
+    r"""A linear model with hand-chosen cross-product features, and an MLP on embeddings.
+
+    ::
+
+                          logit
+                            |
+        wide: linear term + one weight a cross (i, j)   +   deep: MLP
+                     |                                        |
+              features, pairs of ids                    z_1  z_2 ... z_F
+
+    Parameters
+    ----------
+    num_dense, table_sizes, embedding_dim
+        As `DLRM`.
+    mlp : sequence of int
+        Hidden sizes of the deep part.
+    crosses : sequence of (int, int)
+        Pairs of tables whose ids are crossed: each pair of ids has a weight of its own.
+    cross_buckets : int, optional
+        Hash each cross to so many weights. The default is exact: N_i N_j weights.
+    seed, dtype
+        As `DLRM`.
+
+    Notes
+    -----
+    Parameters: S + num_dense, N_i N_j (or `cross_buckets`) a cross, (S + num_dense) D, and the
+    MLP's. The paper trains the wide part with FTRL and L1, the deep part with Adagrad: see
+    `OptimizerGroup`, `wide_parameters` and `deep_parameters`.
+
+    References
+    ----------
+    Cheng et al. 2016, "Wide & deep learning for recommender systems", sections 3.1 to 3.3.
+
+    Examples
+    --------
+    >>> import minidlrm as md
+    >>> model = md.WideDeep(0, [10, 20, 3], embedding_dim=4, mlp=(8,), crosses=[(0, 2)])
+    >>> model.num_parameters() == 33 + 30 + 33 * 4 + (12 * 8 + 8) + (8 + 1)
+    True
+    """
+
+    equation = r"\hat{y} = w^\top [x, \phi(x)] + \mathrm{MLP}(z)"
+
+    def __init__(
+        self,
+        num_dense: int,
+        table_sizes: Sequence[int],
+        embedding_dim: int = 16,
+        mlp: Sequence[int] = (400, 400, 400),
+        crosses: Sequence[tuple[int, int]] = (),
+        cross_buckets: int | None = None,
+        seed: int = 0,
+        dtype=np.float32,
+    ):
+        sizes = [int(n) for n in table_sizes]
+        for i, j in crosses:
+            if not (0 <= i < len(sizes) and 0 <= j < len(sizes)) or i == j:
+                raise ValueError(
+                    f"cross ({i}, {j}) names no two of the {len(sizes)} tables, "
+                    f"0 to {len(sizes) - 1}"
+                )
+        if cross_buckets is not None and cross_buckets < 1:
+            raise ValueError(f"cross_buckets is {cross_buckets}: it must be at least 1")
+        self.config = {
+            "num_dense": int(num_dense),
+            "table_sizes": sizes,
+            "embedding_dim": int(embedding_dim),
+            "mlp": list(mlp),
+            "crosses": [[int(i), int(j)] for i, j in crosses],
+            "cross_buckets": cross_buckets,
+        }
+        options: dict[str, Any] = {"rng": np.random.default_rng(seed), "dtype": dtype}
+        self.linear = LinearTerm(num_dense, sizes, bias=False, dtype=dtype)
+        self.crosses = None
+        if crosses:
+            cross_sizes = [cross_buckets or sizes[i] * sizes[j] for i, j in crosses]
+            self.crosses = EmbeddingBagCollection(cross_sizes, 1, dtype=dtype)
+            self.crosses.weight.value[...] = 0
+        self.fields = FieldEmbeddings(num_dense, sizes, embedding_dim, **options)
+        mlp_sizes = [self.fields.num_fields * embedding_dim, *mlp, 1]
+        self.mlp = MLP(mlp_sizes, last_activation=False, **options)
+
+    def wide_parameters(self) -> list[Parameter]:
+        """Return the parameters of the linear term and of the crosses."""
+        crosses = self.crosses.parameters() if self.crosses else []
+        return self.linear.parameters() + crosses
+
+    def deep_parameters(self) -> list[Parameter]:
+        """Return the parameters of the embeddings and of the MLP."""
+        return self.fields.parameters() + self.mlp.parameters()
+
+    def _cross_ids(self, ids: np.ndarray) -> np.ndarray:
+        """Number each pair of ids: id_i N_j + id_j, or a hash of it -> (B, crosses)."""
+        sizes, buckets = self.config["table_sizes"], self.config["cross_buckets"]
+        out = np.empty((len(ids), len(self.config["crosses"])), np.int64)
+        for k, (i, j) in enumerate(self.config["crosses"]):
+            pair = ids[:, i].astype(np.int64) * sizes[j] + ids[:, j]  # (B,)
+            out[:, k] = pair if buckets is None else hash_ids(pair, k, buckets)
+        return out
+
+    def forward(self, batch: Batch) -> np.ndarray:
+        """Compute the logits (B,); ValueError for multi-hot ids with crosses."""
+        batch.check(self.config["num_dense"], len(self.config["table_sizes"]))
+        logits = self.linear.forward(batch.dense, batch.sparse)  # (B,); checks the ids
+        if self.crosses:
+            if isinstance(batch.sparse, Jagged):
+                raise ValueError("crosses need one id a table; this batch is multi-hot")
+            logits += self.crosses.forward(self._cross_ids(batch.sparse)).sum(axis=(1, 2))
+        z = self.fields.forward(batch.dense, batch.sparse)  # (B, F, D)
+        self.keep(z.shape)
+        return logits + self.mlp.forward(z.reshape(len(z), -1))[:, 0]
+
+    def backward(self, dlogits: np.ndarray) -> None:
+        """Add to the gradients of all parameters: each term gets dL/dlogits (B,)."""
+        (shape,) = self.kept()
+        dlogits = self.check_dy(dlogits, shape[:1])
+        self.linear.backward(dlogits)
+        if self.crosses:
+            spread = (shape[0], self.crosses.num_tables, 1)
+            self.crosses.backward(np.broadcast_to(dlogits[:, None, None], spread))
+        self.fields.backward(self.mlp.backward(dlogits[:, None]).reshape(shape))
+
+    def __repr__(self) -> str:
+        return f"WideDeep({self.fields}, {self.mlp}, crosses={self.config['crosses']})"
