@@ -37,10 +37,7 @@ def learning_curve(history: Any, ax: Any = None, bayes_log_loss: float | None = 
     """
     if not history.records:
         raise ValueError("the history is empty: there is nothing to draw")
-    if ax is None:
-        import matplotlib.pyplot as plt
-
-        ax = plt.subplots(figsize=(6.4, 4.0), layout="constrained")[1]
+    ax = ax or _new_axes()
     epochs = history.column("epoch")
     ax.plot(epochs, history.column("train_loss"), "o-", color="#0072b2", ms=4, label="training")
     if "valid_log_loss" in history.records[0]:
@@ -52,3 +49,151 @@ def learning_curve(history: Any, ax: Any = None, bayes_log_loss: float | None = 
     ax.grid(alpha=0.3)
     ax.legend()
     return ax
+
+
+def quality_against_cost(records: Any, ax: Any = None, bayes_log_loss: float | None = None) -> Any:
+    """Draw the log loss of each model, with its deviation over the seeds, against its FLOPs.
+
+    Parameters
+    ----------
+    records : list of dict
+        What `minidlrm.comparison.as_records` returned.
+    ax : matplotlib Axes, optional
+        Where to draw.
+    bayes_log_loss : float, optional
+        The limit: drawn as a line.
+
+    Returns
+    -------
+    matplotlib Axes
+    """
+    ax = ax or _new_axes()
+    for k, record in enumerate(records):
+        x, y = max(1, record["flops"]), record["log_loss"]
+        style = {"fmt": "o" if record["noise"] else "s", "color": _color(k), "capsize": 3}
+        ax.errorbar(x, y, yerr=record["log_loss_std"], label=record["model"], **style)
+    if bayes_log_loss is not None:
+        ax.axhline(bayes_log_loss, color="0.3", ls=":", label="Bayes limit")
+    ax.set(
+        xscale="log",
+        xlabel="FLOPs of one forward pass, per sample",
+        ylabel="test log loss (nats per row)",
+        title="Quality against cost; circles: not told from the best",
+    )
+    ax.grid(alpha=0.3)
+    ax.legend(fontsize="small", ncols=2)
+    return ax
+
+
+def learning_curves(rows: Any, ax: Any = None, bayes_log_loss: float | None = None) -> Any:
+    """Draw the validation log loss of each model's first seed against the epoch.
+
+    Parameters
+    ----------
+    rows : list of Row
+        What `minidlrm.comparison.compare` returned.
+    ax, bayes_log_loss
+        As `quality_against_cost`.
+
+    Returns
+    -------
+    matplotlib Axes
+    """
+    ax = ax or _new_axes()
+    for k, row in enumerate(rows):
+        epochs, losses = zip(*row.curve, strict=True)
+        ls = ("-", "--", "-.")[k % 3]
+        ax.plot(epochs, losses, ls=ls, marker="o", ms=3, color=_color(k), label=row.contender.name)
+    if bayes_log_loss is not None:
+        ax.axhline(bayes_log_loss, color="0.3", ls=":", label="Bayes limit")
+    ax.set(xlabel="epoch", ylabel="validation log loss (nats per row)", title="Learning curves")
+    ax.grid(alpha=0.3)
+    ax.legend(fontsize="small", ncols=2)
+    return ax
+
+
+def cost_against_fields(contenders: Any, embedding_dim: int, mlp: Any, ax: Any = None) -> Any:
+    """Draw each model's FLOPs per sample against the number of categorical fields.
+
+    Parameters
+    ----------
+    contenders : sequence of Contender
+        The models.
+    embedding_dim : int
+        D.
+    mlp : tuple of int
+        Hidden sizes.
+    ax : matplotlib Axes, optional
+        Where to draw.
+
+    Returns
+    -------
+    matplotlib Axes
+    """
+    ax = ax or _new_axes()
+    fields = (2, 5, 10, 20, 40, 80)
+    for k, contender in enumerate(contenders):
+        flops = [
+            contender.build(0, [2] * n, embedding_dim, mlp, 0).flops_per_sample() for n in fields
+        ]
+        ls = ("-", "--", "-.")[k % 3]
+        ax.plot(fields, flops, ls=ls, marker="o", ms=3, color=_color(k), label=contender.name)
+    ax.set(
+        xscale="log",
+        yscale="log",
+        xlabel="categorical fields",
+        ylabel="FLOPs of one forward pass, per sample",
+        title=f"Cost against the number of fields, D = {embedding_dim}",
+    )
+    ax.set_xticks(fields, [str(n) for n in fields])
+    ax.minorticks_off()
+    ax.grid(alpha=0.3)
+    ax.legend(fontsize="small", ncols=2)
+    return ax
+
+
+def order_heat_map(shares: Any, models: Any, orders: Any, ax: Any = None) -> Any:
+    """Draw what each model has learned of a signal of each order, 0 to 1.
+
+    Parameters
+    ----------
+    shares : array (models, orders)
+        See `minidlrm.comparison.explained`.
+    models, orders : list of str
+        Names of the rows and of the columns.
+    ax : matplotlib Axes, optional
+        Where to draw.
+
+    Returns
+    -------
+    matplotlib Axes
+    """
+    ax = ax or _new_axes()
+    image = ax.imshow(shares, cmap="cividis", vmin=0, vmax=1, aspect="auto")
+    for i, row in enumerate(shares):
+        for j, value in enumerate(row):
+            ax.text(
+                j,
+                i,
+                f"{value:.2f}",
+                ha="center",
+                va="center",
+                color="black" if value > 0.55 else "white",
+            )
+    ax.set_xticks(range(len(orders)), orders)
+    ax.set_yticks(range(len(models)), models)
+    ax.set(xlabel="order of the planted signal", title="Share of the learnable signal learned")
+    ax.figure.colorbar(image, ax=ax, label="0: mean rate, 1: Bayes limit")
+    return ax
+
+
+def _new_axes() -> Any:
+    import matplotlib.pyplot as plt
+
+    return plt.subplots(figsize=(6.4, 4.4), layout="constrained")[1]
+
+
+def _color(k: int) -> str:
+    """Colours of Okabe and Ito, told apart by colour-blind readers, and two greys."""
+    palette = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+    return (*palette, "#7f7f7f", "#b2182b")[k % 9]

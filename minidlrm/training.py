@@ -15,9 +15,9 @@ import numpy as np
 
 from minidlrm import metrics
 from minidlrm.data.batch import Batch, minibatches
-from minidlrm.losses import BCEWithLogits, Loss
+from minidlrm.losses import MSE, BCEWithLogits, Loss
 from minidlrm.module import Module, SparseGrad
-from minidlrm.optim import Adagrad, Optimizer
+from minidlrm.optim import Adagrad, Optimizer, OptimizerGroup
 
 
 @dataclass
@@ -52,8 +52,9 @@ class History:
 
     @property
     def best(self) -> dict[str, float]:
-        """The record with the lowest validation log loss (training loss without one)."""
-        key = "valid_log_loss" if "valid_log_loss" in self.records[0] else "train_loss"
+        """The record with the lowest validation log loss or RMSE (training loss without one)."""
+        names = ("valid_log_loss", "valid_rmse", "train_loss")
+        key = next(name for name in names if name in self.records[0])
         return min(self.records, key=lambda record: record[key])
 
     def plot(self, ax=None, **options):
@@ -77,7 +78,7 @@ def fit(
     train: Batch,
     valid: Batch | None = None,
     *,
-    optimizer: Optimizer | None = None,
+    optimizer: Optimizer | OptimizerGroup | None = None,
     loss: Loss | None = None,
     epochs: int = 1,
     batch_size: int = 2048,
@@ -102,7 +103,7 @@ def fit(
     optimizer : Optimizer, optional
         The default is ``Adagrad(lr=0.02)``.
     loss : Module, optional
-        The default is `BCEWithLogits`.
+        The default is `BCEWithLogits`; with `MSE`, labels are ratings.
     epochs, batch_size : int
         Passes over `train`, and rows a step.
     seed : int
@@ -144,7 +145,8 @@ def fit(
     steps = _Steps(model, loss or BCEWithLogits(), optimizer or Adagrad(lr=0.02), max_grad_norm)
     steps_per_epoch = -(-len(train) // batch_size)
     total = steps_per_epoch * (epochs - start_epoch)
-    watch = _Watch(model, valid, patience, callback)
+    kind = "ratings" if isinstance(loss, MSE) else "clicks"
+    watch = _Watch(model, valid, patience, callback, kind)
     with _progress_bar(total, progress) as bar:
         for epoch in range(start_epoch, epochs):
             for k, batch in enumerate(minibatches(train, batch_size, seed=(seed, epoch)), 1):
@@ -203,7 +205,8 @@ def _bad_number(what: str, model: Module, array_of) -> FloatingPointError:
 class _Watch:
     """Evaluations: the records, the best weights, and when to give up."""
 
-    def __init__(self, model, valid, patience, callback):
+    def __init__(self, model, valid, patience, callback, kind):
+        self.kind = kind
         self.model, self.valid, self.patience = model, valid, patience
         self.callback = callback
         self.history = History()
@@ -221,7 +224,7 @@ class _Watch:
             "grad_norm": float(np.mean(norms)),
         }
         if self.valid is not None and len(self.valid):
-            for name, value in evaluate(self.model, self.valid).items():
+            for name, value in evaluate(self.model, self.valid, kind=self.kind).items():
                 record[f"valid_{name}"] = value
         self.history.records.append(record)
         if self.patience is not None:
@@ -252,6 +255,8 @@ class _Watch:
         text = f"loss {record['train_loss']:.4f}"
         if "valid_log_loss" in record:
             text += f", valid {record['valid_log_loss']:.4f}, AUC {record['valid_auc']:.4f}"
+        if "valid_rmse" in record:
+            text += f", valid RMSE {record['valid_rmse']:.4f}"
         return text
 
 
@@ -303,22 +308,27 @@ def predict(model: Module, data: Batch, batch_size: int = 8192) -> np.ndarray:
     return np.concatenate([model.forward(batch) for batch in minibatches(data, batch_size)])
 
 
-def evaluate(model: Module, data: Batch, batch_size: int = 8192) -> dict[str, float]:
-    """Compute the metrics of a click model on labelled rows.
+def evaluate(
+    model: Module, data: Batch, batch_size: int = 8192, kind: str = "clicks"
+) -> dict[str, float]:
+    """Compute the metrics of a click model, or of a rating model, on labelled rows.
 
     Parameters
     ----------
     model : Module
-        A model whose outputs are logits.
+        A model whose outputs are logits; or ratings.
     data : Batch
-        Rows with labels 0 and 1.
+        Rows with labels 0 and 1; or ratings.
     batch_size : int
         Rows at a time.
+    kind : "clicks" or "ratings"
+        What the labels are.
 
     Returns
     -------
     dict
-        log_loss, auc, normalized_entropy, accuracy, calibration; see `minidlrm.metrics`.
+        For ratings, rmse. For clicks log_loss, auc, normalized_entropy, accuracy,
+        calibration; see `minidlrm.metrics`.
         All are of the whole data, not averages over batches.
 
     Raises
@@ -336,11 +346,15 @@ def evaluate(model: Module, data: Batch, batch_size: int = 8192) -> dict[str, fl
     >>> list(md.evaluate(model, clicks.test))
     ['log_loss', 'auc', 'normalized_entropy', 'accuracy', 'calibration']
     """
+    if kind not in ("clicks", "ratings"):
+        raise ValueError(f"kind is {kind!r}: it must be 'clicks' or 'ratings'")
     if data.label is None:
         raise ValueError("the rows have no labels: use predict for the outputs alone")
     label, logit = np.asarray(data.label), predict(model, data, batch_size)
     if not np.isfinite(logit).all():
         raise _bad_number("an output of the model is not finite", model, lambda p: p.value)
+    if kind == "ratings":
+        return {"rmse": metrics.rmse(label, logit)}
     names = ("log_loss", "auc", "normalized_entropy", "accuracy", "calibration")
     return {name: getattr(metrics, name)(label, logit) for name in names}
 

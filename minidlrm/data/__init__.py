@@ -2,6 +2,17 @@
 
 from minidlrm.data.batch import Batch, Dataset, Jagged, minibatches
 from minidlrm.data.criteo import read_criteo
+from minidlrm.data.movielens import movielens_clicks, movielens_ranking, movielens_ratings
 from minidlrm.data.synthetic import synthetic_clicks
 
-__all__ = ["Batch", "Dataset", "Jagged", "minibatches", "read_criteo", "synthetic_clicks"]
+__all__ = [
+    "Batch",
+    "Dataset",
+    "Jagged",
+    "minibatches",
+    "movielens_clicks",
+    "movielens_ranking",
+    "movielens_ratings",
+    "read_criteo",
+    "synthetic_clicks",
+]

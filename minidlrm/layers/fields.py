@@ -12,6 +12,8 @@ from minidlrm.data.batch import Jagged
 from minidlrm.layers.embedding import EmbeddingBagCollection
 from minidlrm.module import Module, Parameter
 
+_STD = 0.05
+
 
 class FieldEmbeddings(Module):
     r"""Vectors of all fields: :math:`z_j = x_j V_j` (dense), :math:`z_t = W_{v_t}` (an id).
@@ -25,7 +27,8 @@ class FieldEmbeddings(Module):
     embedding_dim : int
         D.
     rng, dtype
-        As `EmbeddingBagCollection`. V is drawn from U(-1, 1) / sqrt(max(1, num_dense)).
+        As `EmbeddingBagCollection`, but all vectors are drawn from N(0, 0.05): with larger
+        ones the sum over all pairs of fields would begin far from 0.
 
     Examples
     --------
@@ -53,8 +56,9 @@ class FieldEmbeddings(Module):
         self.tables = None
         if len(table_sizes):
             self.tables = EmbeddingBagCollection(table_sizes, embedding_dim, rng=rng, dtype=dtype)
-        bound = 1 / np.sqrt(max(1, num_dense))
-        vectors = rng.uniform(-bound, bound, (num_dense, embedding_dim))
+            table = self.tables.weight.value
+            table[...] = rng.normal(0, _STD, table.shape)
+        vectors = rng.normal(0, _STD, (num_dense, embedding_dim))
         self.dense = Parameter(vectors.astype(dtype), "dense")  # V
 
     @property

@@ -1,0 +1,374 @@
+"""compare: every model on the same data, under the same budget, with its noise.
+
+A comparison is made of cells: one model, one learning rate, one seed. The learning rate is
+chosen on the validation rows with the first seed; the other seeds use it. A finished cell
+is a file, and is not run again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minidlrm import metrics
+from minidlrm.checkpoint import replacing
+from minidlrm.data.batch import Dataset
+from minidlrm.models import (
+    DCN,
+    DLRM,
+    DeepFM,
+    FactorizationMachine,
+    LogisticRegression,
+    MLPModel,
+    WideDeep,
+    XDeepFM,
+)
+from minidlrm.optim import Adam
+from minidlrm.training import evaluate, fit, predict
+
+LEARNING_RATES = (0.001, 0.003, 0.01)
+_RESAMPLES = 1000
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A model of the comparison.
+
+    Parameters
+    ----------
+    name : str
+        As the tables call it.
+    unit : str
+        What interacts: single numbers ("bit"), whole vectors ("vector"), features.
+    order : str
+        The highest order of interaction that it computes by design; "any" is what an MLP
+        may find.
+    build : callable
+        (num_dense, table_sizes, embedding_dim, mlp, seed) -> model.
+    """
+
+    name: str
+    unit: str
+    order: str
+    build: Callable[..., Any]
+
+
+def _top_pair(sizes: Sequence[int]) -> list[tuple[int, int]]:
+    """The cross that one would choose without knowing better: the two smallest tables."""
+    small = np.argsort(sizes, kind="stable")[:2]
+    return [(int(small[0]), int(small[1]))] if len(small) == 2 else []
+
+
+CONTENDERS = (
+    Contender("LR", "feature", "1", lambda n, t, d, m, s: LogisticRegression(n, t, seed=s)),
+    Contender("FM", "vector", "2", lambda n, t, d, m, s: FactorizationMachine(n, t, d, seed=s)),
+    Contender("MLP", "bit", "any", lambda n, t, d, m, s: MLPModel(n, t, d, m, seed=s)),
+    Contender(
+        "Wide & Deep",
+        "pairs, bit",
+        "2, any",
+        lambda n, t, d, m, s: WideDeep(n, t, d, m, crosses=_top_pair(t), seed=s),
+    ),
+    Contender(
+        "DeepFM",
+        "vector, bit",
+        "2, any",
+        lambda n, t, d, m, s: DeepFM(n, t, d, m, seed=s),
+    ),
+    Contender("DCN", "bit", "4, any", lambda n, t, d, m, s: DCN(n, t, d, 3, "vector", m, seed=s)),
+    Contender(
+        "DCN v2",
+        "bit",
+        "4, any",
+        lambda n, t, d, m, s: DCN(n, t, d, 3, "matrix", m, seed=s),
+    ),
+    Contender(
+        "xDeepFM",
+        "vector, bit",
+        "3, any",
+        lambda n, t, d, m, s: XDeepFM(n, t, d, (16, 16), m, seed=s),
+    ),
+    Contender(
+        "DLRM",
+        "vector",
+        "2, any",
+        lambda n, t, d, m, s: DLRM(n, t, d, m[-1:], m, seed=s),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What every model gets.
+
+    Parameters
+    ----------
+    embedding_dim : int
+        D.
+    mlp : tuple of int
+        Hidden sizes of every MLP.
+    epochs, batch_size : int
+        The same for all; the optimizer is Adam for all.
+    learning_rates : tuple of float
+        The grid.
+    seeds : int
+        Runs of each model.
+    """
+
+    embedding_dim: int = 8
+    mlp: tuple[int, ...] = (64, 32)
+    epochs: int = 2
+    batch_size: int = 512
+    learning_rates: tuple[float, ...] = LEARNING_RATES
+    seeds: int = 3
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model's line: its size, its cost, and its score over the seeds."""
+
+    contender: Contender
+    parameters: int
+    flops: int
+    samples_per_second: float
+    memory: int
+    lr: float
+    log_loss: np.ndarray  # (seeds,)
+    auc: np.ndarray  # (seeds,)
+    losses: np.ndarray  # (test rows,), the mean over the seeds
+    curve: list[tuple[float, float]]  # (epoch, validation log loss) of the first seed
+
+
+def compare(
+    dataset: Dataset,
+    budget: Budget,
+    folder: str | os.PathLike,
+    contenders: Sequence[Contender] = CONTENDERS,
+    progress: bool = True,
+) -> list[Row]:
+    """Train and score every contender; finished cells are read from `folder`.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Labelled clicks.
+    budget : Budget
+        What every model gets.
+    folder : path
+        Where cells are kept.
+    contenders : sequence of Contender
+        The models.
+    progress : bool
+        Whether to show a progress bar over the cells.
+
+    Returns
+    -------
+    list of Row
+        In the order of the contenders. After Ctrl-C, those that were finished.
+    """
+    from tqdm.auto import tqdm
+
+    runs = len(budget.learning_rates) + budget.seeds - 1
+    rows = []
+    with tqdm(total=len(contenders) * runs, disable=not progress, unit="cell") as bar:
+        try:
+            for contender in contenders:
+                bar.set_description(f"{contender.name:12}")
+                rows.append(_row(dataset, budget, Path(folder), contender, bar))
+        except KeyboardInterrupt:
+            bar.write("interrupted: the finished models follow; run again to go on")
+    return rows
+
+
+def _row(dataset: Dataset, budget: Budget, folder: Path, contender: Contender, bar) -> Row:
+    cells = []
+    for lr in budget.learning_rates:
+        cells.append(_cell(dataset, budget, folder, contender, lr, 0))
+        bar.update()
+    best = min(cells, key=lambda cell: cell["valid_log_loss"])
+    runs = [best]
+    for seed in range(1, budget.seeds):
+        runs.append(_cell(dataset, budget, folder, contender, best["lr"], seed))
+        bar.update()
+    return Row(
+        contender,
+        best["parameters"],
+        best["flops"],
+        float(np.median([run["samples_per_second"] for run in runs])),
+        best["memory"],
+        best["lr"],
+        np.array([run["log_loss"] for run in runs]),
+        np.array([run["auc"] for run in runs]),
+        np.mean([run["losses"] for run in runs], axis=0),
+        [tuple(point) for point in best["curve"]],
+    )
+
+
+def _cell(dataset, budget: Budget, folder: Path, contender: Contender, lr: float, seed: int):
+    """Run one cell, or read it when the same one has been run on the same data."""
+    parts = [dataset.description, contender.name, lr, seed, budget.embedding_dim, budget.mlp]
+    parts += [budget.epochs, budget.batch_size, len(dataset.train), len(dataset.test)]
+    key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+    path = folder / "cells" / f"{contender.name.lower().replace(' ', '-')}-{key}.npz"
+    if path.is_file():
+        with np.load(path, allow_pickle=False) as file:
+            return {**json.loads(str(file["meta"])), "losses": file["losses"]}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    meta, losses = _run(dataset, budget, contender, lr, seed)
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, meta=np.array(json.dumps(meta)), losses=losses)
+    return {**meta, "losses": losses}
+
+
+def _run(dataset, budget: Budget, contender: Contender, lr: float, seed: int):
+    model = contender.build(
+        dataset.num_dense, dataset.table_sizes, budget.embedding_dim, budget.mlp, seed
+    )
+    optimizer = Adam(lr)
+    steps = -(-len(dataset.train) // budget.batch_size)
+    start = time.perf_counter()
+    history = fit(
+        model,
+        dataset.train,
+        dataset.valid,
+        optimizer=optimizer,
+        epochs=budget.epochs,
+        batch_size=budget.batch_size,
+        seed=seed,
+        eval_every=-(-steps // 4),
+        progress=False,
+    )
+    seconds = history.records[-1]["seconds"] or time.perf_counter() - start
+    arrays = [p.value for p in model.parameters()]
+    arrays += [array for state in optimizer.state.values() for array in state.values()]
+    logit = predict(model, dataset.test).astype(np.float64)
+    label = np.asarray(dataset.test.label, np.float64)
+    meta = {
+        "lr": lr,
+        "seed": seed,
+        "parameters": int(model.num_parameters()),
+        "flops": int(model.flops_per_sample()),
+        "samples_per_second": budget.epochs * len(dataset.train) / seconds,
+        "memory": int(sum(array.nbytes for array in arrays)),
+        "valid_log_loss": evaluate(model, dataset.valid)["log_loss"],
+        "log_loss": metrics.log_loss(label, logit),
+        "auc": metrics.auc(label, logit),
+        "curve": list(zip(history.column("epoch"), history.column("valid_log_loss"), strict=True)),
+    }
+    return meta, np.logaddexp(0, logit) - label * logit
+
+
+def paired_interval(first: np.ndarray, second: np.ndarray, seed: int = 0) -> tuple[float, float]:
+    """Return a 95% interval of the difference of two mean losses, by a paired bootstrap.
+
+    Parameters
+    ----------
+    first, second : array (n,)
+        Losses of two models on the same rows.
+    seed : int
+        Of the resamples.
+
+    Returns
+    -------
+    (float, float)
+        An interval that holds 0 means: the rows do not tell the two models apart.
+
+    References
+    ----------
+    Efron and Tibshirani 1993, "An introduction to the bootstrap", chapter 13.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minidlrm.comparison import paired_interval
+    >>> low, high = paired_interval(np.ones(100), np.zeros(100))
+    >>> low, high
+    (1.0, 1.0)
+    """
+    difference = first - second
+    rng = np.random.default_rng(seed)
+    n = len(difference)
+    means = [difference[rng.integers(0, n, n)].mean() for _ in range(_RESAMPLES)]
+    low, high = np.percentile(means, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def is_noise(row: Row, best: Row) -> bool:
+    """Whether a model's log loss cannot be told from the best one's.
+
+    The rows must tell them apart (paired bootstrap), and so must the seeds (the difference of
+    the means exceeds twice its standard error).
+
+    Parameters
+    ----------
+    row, best : Row
+        Two lines of one comparison.
+    """
+    if row is best:
+        return True
+    low, high = paired_interval(row.losses, best.losses)
+    if low <= 0 <= high:
+        return True
+    if len(row.log_loss) < 2:
+        return False
+    variance = row.log_loss.var(ddof=1) + best.log_loss.var(ddof=1)
+    error = np.sqrt(variance / len(row.log_loss))
+    return bool(row.log_loss.mean() - best.log_loss.mean() <= 2 * error)
+
+
+def explained(log_loss: float, entropy: float, bayes: float) -> float:
+    """Return the share of what can be learned that was: 0 for the mean rate, 1 at the limit.
+
+    Examples
+    --------
+    >>> from minidlrm.comparison import explained
+    >>> explained(0.5, entropy=0.6, bayes=0.4)
+    0.5
+    """
+    return round((entropy - log_loss) / (entropy - bayes), 12)
+
+
+def as_records(rows: Sequence[Row], dataset: Dataset) -> list[dict[str, Any]]:
+    """Return the table as plain records, for JSON and for printing.
+
+    Parameters
+    ----------
+    rows : sequence of Row
+        What `compare` returned.
+    dataset : Dataset
+        Its data.
+    """
+    best = min(rows, key=lambda row: row.log_loss.mean())
+    records = []
+    for row in rows:
+        ddof = 1 if len(row.log_loss) > 1 else 0
+        interval = (0.0, 0.0) if row is best else paired_interval(row.losses, best.losses)
+        bayes = dataset.bayes_log_loss
+        records.append(
+            {
+                "model": row.contender.name,
+                "unit": row.contender.unit,
+                "order": row.contender.order,
+                "parameters": row.parameters,
+                "flops": row.flops,
+                "samples_per_second": row.samples_per_second,
+                "memory": row.memory,
+                "lr": row.lr,
+                "log_loss": float(row.log_loss.mean()),
+                "log_loss_std": float(row.log_loss.std(ddof=ddof)),
+                "auc": float(row.auc.mean()),
+                "auc_std": float(row.auc.std(ddof=ddof)),
+                "above_best": list(interval),
+                "noise": is_noise(row, best),
+                "above_bayes": None if bayes is None else float(row.log_loss.mean() / bayes - 1),
+            }
+        )
+    return records
