@@ -19,6 +19,7 @@ from minidlrm.layers import (
     EmbeddingBagCollection,
     FMInteraction,
     Linear,
+    QREmbeddingBag,
     ReLU,
     Sigmoid,
 )
@@ -81,6 +82,7 @@ __all__ = [
     "NeuMF",
     "OptimizerGroup",
     "Parameter",
+    "QREmbeddingBag",
     "ReLU",
     "RowwiseAdagrad",
     "Sigmoid",

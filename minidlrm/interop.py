@@ -29,6 +29,11 @@ def reference_state(model: DLRM) -> dict[str, np.ndarray]:
         ``emb_l.{t}.weight`` (N_t, D); ``bot_l.{2k}.weight`` (out, in) and ``.bias`` (out,);
         ``top_l.{2k}...`` likewise.
 
+    Raises
+    ------
+    ValueError
+        When the model has composed (QR) tables or cross layers.
+
     Examples
     --------
     >>> import minidlrm as md
@@ -37,6 +42,8 @@ def reference_state(model: DLRM) -> dict[str, np.ndarray]:
     ['emb_l.0.weight', 'emb_l.1.weight', 'bot_l.0.weight', 'bot_l.0.bias', \
 'bot_l.2.weight', 'bot_l.2.bias', 'top_l.0.weight', 'top_l.0.bias']
     """
+    if model.composed or model.cross:
+        raise ValueError("the reference has no such names for composed tables or cross layers")
     tables = model.embeddings
     state = {f"emb_l.{t}.weight": tables.table(t) for t in range(tables.num_tables)}
     for name, mlp in (("bot_l", model.bottom), ("top_l", model.top)):

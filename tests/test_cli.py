@@ -92,9 +92,50 @@ def test_train_on_real_clicks(real_data, tmp_path):
 def test_gradcheck_passes_every_parameter():
     result = run("gradcheck", "dlrm")
     assert result.returncode == 0, result.stderr
-    assert "9 of 9 arrays pass" in result.stdout
-    assert "top.layers.1.bias" in result.stdout
+    assert "11 of 11 arrays pass" in result.stdout
+    assert "top.layers.2.bias" in result.stdout
     assert "FAILED" not in result.stdout
+
+
+def test_gradcheck_all_passes():
+    result = run("gradcheck", "--all", "--max-checks", 10)
+    assert result.returncode == 0, result.stderr
+    for name in ("EmbeddingBag, weighted", "CIN, split_half=True", "dlrm, QR mult", "neumf"):
+        assert name in result.stdout
+    assert "FAILED" not in result.stdout
+
+
+@pytest.mark.parametrize("model", ["lr", "fm", "mlp", "wide-deep", "deepfm", "dcn", "xdeepfm"])
+def test_every_model_trains(model, tmp_path):
+    result = run("train", "--model", model, "--rows", 700, "--top-mlp", "8", "--out", tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "log loss" in result.stdout
+
+
+def test_compare_prints_its_tables_and_draws(tmp_path):
+    options = ("--rows", 1400, "--epochs", 1, "--seeds", 2, "--mlp", "8", "--out", tmp_path)
+    result = run("compare", *options)
+    assert result.returncode == 0, result.stderr
+    for text in ("xDeepFM", "vector, bit", "lowest mean", "not told from"):
+        assert text in result.stdout
+    for name in ("quality_against_cost", "learning_curves", "cost_against_fields"):
+        assert (tmp_path / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
+    models = json.loads((tmp_path / "comparison.json").read_text())["models"]
+    assert len(models) == 9
+    result = run("compare", "--experiment", "order", *options)
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "order.png").is_file()
+    explained = json.loads((tmp_path / "order.json").read_text())["explained"]
+    assert set(explained) == {model["model"] for model in models}
+
+
+def test_models_of_ratings_on_real_data(real_data):
+    folder = f"movielens:{real_data / 'ml-latest-small'}"
+    result = run("train", "--model", "mf", "--data", folder, MINIDLRM_KERNELS="numba")
+    if "Numba" in result.stderr or "numba" in result.stderr:
+        pytest.skip("Numba is not installed: sixty epochs of the definition take minutes")
+    assert result.returncode == 0, result.stderr
+    assert "target 0.875: met" in result.stdout
 
 
 def test_show_adds_up():
@@ -145,6 +186,11 @@ ERRORS = [
         "Try a smaller lr",
     ),
     (["train", "--wrong"], "No such option: --wrong"),
+    (["train", "--model", "mf"], "mf takes users and items: give --data movielens:FOLDER"),
+    (["train", "--model", "neumf", "--data", "movielens:/nowhere"], "no ratings at"),
+    (["compare", "--experiment", "size"], "experiment 'size' is not known"),
+    (["compare", "--seeds", "0"], "--seeds is 0"),
+    (["compare", "--mlp", ""], "--mlp is empty"),
     (["gradcheck", "bert"], "model 'bert' is not known"),
     (["verify", "--trace", "/nowhere"], "no trace at"),
     (["nothing"], "No such command"),

@@ -42,6 +42,11 @@ def _models() -> dict[str, list[tuple[str, type, dict[str, Any]]]]:
             ("", models.DLRM, dlrm),
             ("diagonal", models.DLRM, {**dlrm, "self_interaction": True}),
             ("cat", models.DLRM, {**dlrm, "interaction": "cat"}),
+            ("cross", models.DLRM, {**dlrm, "interaction": "cross"}),
+            ("low-rank cross", models.DLRM, {**dlrm, "interaction": "cross", "cross_rank": 3}),
+            ("QR mult", models.DLRM, {**dlrm, "qr_threshold": 20}),
+            ("QR add", models.DLRM, {**dlrm, "qr_threshold": 20, "qr_operation": "add"}),
+            ("QR concat", models.DLRM, {**dlrm, "qr_threshold": 20, "qr_operation": "concat"}),
             ("no dense", models.DLRM, {**dlrm, "num_dense": 0}),
         ],
         "lr": [("", models.LogisticRegression, linear)],
@@ -134,6 +139,9 @@ def _layers(rng: np.random.Generator) -> Iterator[Target]:
     ids, offsets = np.array([1, 1, 4, 0, 2]), np.array([0, 3, 3, 5])
     bag = layers.EmbeddingBag(5, 3, rng=rng)
     yield "EmbeddingBag, weighted", bag, (ids, offsets, rng.normal(size=5))
+    for operation in ("mult", "add", "concat"):
+        qr = layers.QREmbeddingBag(10, 4, 3, operation, rng=rng)
+        yield f"QREmbeddingBag, {operation}", qr, (ids, offsets, rng.normal(size=5))
     for diagonal in (False, True):
         yield f"DotInteraction, diagonal={diagonal}", layers.DotInteraction(4, 3, diagonal), (z,)
     yield "FMInteraction", layers.FMInteraction(4, 3), (z,)

@@ -170,6 +170,14 @@ class Batch:
             value = self.dense[row, column]
             raise ValueError(f"dense[{row}, {column}] is {value}: dense features must be finite")
 
+    def tables(self, which: Sequence[int]) -> np.ndarray | Jagged:
+        """Return the ids, or the bags, of some tables of all rows."""
+        if isinstance(self.sparse, Jagged):
+            rows = np.arange(len(self))
+            bags = (np.asarray(which)[:, None] * len(self) + rows).ravel()
+            return self.sparse[bags, len(self.sparse.offsets) - 1]
+        return self.sparse[:, list(which)]
+
     def __getitem__(self, rows: slice | np.ndarray) -> Batch:
         if isinstance(rows, (int, np.integer)):
             raise TypeError(f"batch[{rows}] is one row: write batch[{rows}:{rows + 1}] for a batch")

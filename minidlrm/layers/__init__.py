@@ -10,6 +10,7 @@ from minidlrm.layers.fm import BiInteraction, FMInteraction
 from minidlrm.layers.linear import Linear
 from minidlrm.layers.mlp import MLP
 from minidlrm.layers.product import ElementwiseProduct
+from minidlrm.layers.qr import QREmbeddingBag
 
 __all__ = [
     "CIN",
@@ -26,6 +27,7 @@ __all__ = [
     "FieldEmbeddings",
     "Linear",
     "LinearTerm",
+    "QREmbeddingBag",
     "ReLU",
     "Sigmoid",
     "sigmoid",

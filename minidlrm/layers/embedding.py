@@ -267,17 +267,22 @@ class EmbeddingBag(EmbeddingBagCollection):
         IndexError, TypeError, ValueError
             As `EmbeddingBagCollection.forward`.
         """
-        ids = np.asarray(input)
-        if ids.ndim == 2 and offsets is None:
-            offsets = np.arange(len(ids) + 1) * ids.shape[1]
-        elif ids.ndim != 1 or offsets is None:
-            raise ValueError(
-                f"input has shape {ids.shape}: give ids (nnz,) with offsets (B + 1,), "
-                "or ids (B, n) without"
-            )
-        weights = None if per_sample_weights is None else np.ravel(per_sample_weights)
-        return super().forward(Jagged(ids.ravel(), offsets, weights))[:, 0]
+        return super().forward(as_bags(input, offsets, per_sample_weights))[:, 0]
 
     def backward(self, dy: np.ndarray) -> np.ndarray | None:
         """Add dL/dW; return dL/dper_sample_weights (nnz,) or None; see the collection's."""
         return super().backward(np.asarray(dy)[:, None])
+
+
+def as_bags(input, offsets=None, per_sample_weights=None) -> Jagged:
+    """Turn PyTorch's arguments of an embedding bag into a `Jagged` of one table."""
+    ids = np.asarray(input)
+    if ids.ndim == 2 and offsets is None:
+        offsets = np.arange(len(ids) + 1) * ids.shape[1]
+    elif ids.ndim != 1 or offsets is None:
+        raise ValueError(
+            f"input has shape {ids.shape}: give ids (nnz,) with offsets (B + 1,), "
+            "or ids (B, n) without"
+        )
+    weights = None if per_sample_weights is None else np.ravel(per_sample_weights)
+    return Jagged(ids.ravel(), offsets, weights)

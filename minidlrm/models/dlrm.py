@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from minidlrm.data.batch import Batch
+from minidlrm.data.batch import Batch, Jagged
+from minidlrm.layers.cross import CrossNetwork
 from minidlrm.layers.dot import DotInteraction
 from minidlrm.layers.embedding import EmbeddingBagCollection
 from minidlrm.layers.mlp import MLP
+from minidlrm.layers.qr import QREmbeddingBag
 from minidlrm.module import Module
 
 
@@ -45,14 +47,23 @@ class DLRM(Module):
         D.
     bottom_mlp, top_mlp : sequence of int
         Hidden sizes. The bottom MLP's last layer, to D, and the top MLP's, to 1, are added.
-    interaction : "dot" or "cat"
-        Dot products of all pairs, after the dense vector; or all vectors one after another.
+    interaction : "dot", "cat" or "cross"
+        Dot products of all pairs, after the dense vector; all vectors one after another; or
+        cross layers of DCN v2 on these, as in the MLPerf benchmark.
     self_interaction : bool
         Whether the dot products <z_i, z_i> are included.
     seed : int
         Of the initial parameters.
     dtype : dtype
         Of the parameters.
+    num_cross_layers, cross_rank
+        Of the cross layers; MLPerf has 3 of rank 512. A rank of None is the full matrix.
+    qr_threshold : int, optional
+        Tables of more rows are composed of two small ones; see `QREmbeddingBag`.
+    qr_collisions : int
+        Ids that share a row of a composed table's quotient part.
+    qr_operation : "mult", "add" or "concat"
+        How the two parts are combined.
 
     Notes
     -----
@@ -81,11 +92,17 @@ class DLRM(Module):
         self_interaction: bool = False,
         seed: int = 0,
         dtype=np.float32,
+        *,
+        num_cross_layers: int = 3,
+        cross_rank: int | None = None,
+        qr_threshold: int | None = None,
+        qr_collisions: int = 4,
+        qr_operation: str = "mult",
     ):
         if num_dense < 0:
             raise ValueError(f"num_dense is {num_dense}: it must be at least 0")
-        if interaction not in ("dot", "cat"):
-            raise ValueError(f"interaction is {interaction!r}: it must be 'dot' or 'cat'")
+        if interaction not in ("dot", "cat", "cross"):
+            raise ValueError(f"interaction is {interaction!r}: it must be 'dot', 'cat' or 'cross'")
         self.config = {
             "num_dense": int(num_dense),
             "table_sizes": [int(size) for size in table_sizes],
@@ -94,10 +111,32 @@ class DLRM(Module):
             "top_mlp": list(top_mlp),
             "interaction": interaction,
             "self_interaction": bool(self_interaction),
+            "num_cross_layers": int(num_cross_layers),
+            "cross_rank": cross_rank,
+            "qr_threshold": qr_threshold,
+            "qr_collisions": int(qr_collisions),
+            "qr_operation": qr_operation,
         }
         rng = np.random.default_rng(seed)
         num_features = len(table_sizes) + (num_dense > 0)  # F
-        self.embeddings = EmbeddingBagCollection(table_sizes, embedding_dim, rng=rng, dtype=dtype)
+        options: dict[str, Any] = {"rng": rng, "dtype": dtype}
+        large = [qr_threshold is not None and size > qr_threshold for size in table_sizes]
+        self.plain_tables = [t for t, composed in enumerate(large) if not composed]
+        self.composed_tables = [t for t, composed in enumerate(large) if composed]
+        self.embeddings: Any = None
+        if self.plain_tables or not self.composed_tables:
+            sizes = [table_sizes[t] for t in self.plain_tables]
+            self.embeddings = EmbeddingBagCollection(sizes, embedding_dim, **options)
+        self.composed = [
+            QREmbeddingBag(
+                table_sizes[t],
+                embedding_dim,
+                min(qr_collisions, table_sizes[t]),
+                qr_operation,
+                **options,
+            )
+            for t in self.composed_tables
+        ]
         self.bottom = None
         if num_dense:
             self.bottom = MLP([num_dense, *bottom_mlp, embedding_dim], rng=rng, dtype=dtype)
@@ -106,17 +145,48 @@ class DLRM(Module):
         if interaction == "dot":
             self.dot = DotInteraction(num_features, embedding_dim, self_interaction)
             top_in = self.dot.num_pairs + (embedding_dim if num_dense else 0)
+        self.cross = None
+        if interaction == "cross":
+            self.cross = CrossNetwork(top_in, num_cross_layers, "matrix", cross_rank, **options)
         self.top = MLP([top_in, *top_mlp, 1], last_activation=False, rng=rng, dtype=dtype)
 
     @property
     def num_tables(self) -> int:
         """Number of embedding tables, T."""
-        return self.embeddings.num_tables
+        return len(self.plain_tables) + len(self.composed_tables)
+
+    def _look_up(self, batch: Batch) -> np.ndarray:
+        """Look up the vectors of all tables -> (B, T, D)."""
+        if not self.composed:
+            return self.embeddings.forward(batch.sparse)
+        shape = (len(batch), self.num_tables, self.config["embedding_dim"])
+        z = np.empty(shape, self.top.layers[0].weight.value.dtype)
+        if self.embeddings:
+            z[:, self.plain_tables] = self.embeddings.forward(batch.tables(self.plain_tables))
+        for t, table in zip(self.composed_tables, self.composed, strict=True):
+            bags = batch.tables([t])
+            try:
+                if isinstance(bags, Jagged):
+                    z[:, t] = table.forward(bags.values, bags.offsets, bags.weights)
+                else:
+                    z[:, t] = table.forward(bags)
+            except IndexError as error:
+                raise IndexError(f"table {t}: {error}") from None
+        return z
+
+    def _look_up_backward(self, dz: np.ndarray) -> None:
+        if not self.composed:
+            self.embeddings.backward(dz)
+            return
+        if self.embeddings:
+            self.embeddings.backward(dz[:, self.plain_tables])
+        for t, table in zip(self.composed_tables, self.composed, strict=True):
+            table.backward(dz[:, t])
 
     def forward(self, batch: Batch) -> np.ndarray:
         """Compute the logits (B,); ValueError or IndexError when the batch does not fit."""
         batch.check(self.config["num_dense"], self.num_tables)
-        z = self.embeddings.forward(batch.sparse)  # (B, T, D)
+        z = self._look_up(batch)  # (B, T, D)
         x = z[:, 0, :0]  # (B, 0): no dense features
         if self.bottom:
             dense = batch.dense.astype(z.dtype, copy=False)  # (B, num_dense)
@@ -126,6 +196,8 @@ class DLRM(Module):
             top_in = np.concatenate([x, self.dot.forward(z)], axis=1)  # (B, D + P)
         else:
             top_in = z.reshape(len(z), -1)  # (B, F D)
+            if self.cross:
+                top_in = self.cross.forward(top_in)
         self.keep(x.shape[1], z.shape)
         return self.top.forward(top_in)[:, 0]  # (B,)
 
@@ -144,12 +216,13 @@ class DLRM(Module):
         if self.dot:
             dx, dz = dtop[:, :width], self.dot.backward(dtop[:, width:])  # (B, D), (B, F, D)
         else:
-            dz = dtop.reshape(shape)
+            dz = (self.cross.backward(dtop) if self.cross else dtop).reshape(shape)
         if self.bottom:
             self.bottom.backward(dx + dz[:, 0])
             dz = dz[:, 1:]  # (B, T, D)
-        self.embeddings.backward(dz)
+        self._look_up_backward(dz)
 
     def __repr__(self) -> str:
-        parts = [self.embeddings, self.bottom, self.dot or "cat", self.top]
+        mixing = self.dot or self.cross or "cat"
+        parts = [self.embeddings, *self.composed, self.bottom, mixing, self.top]
         return f"DLRM({', '.join(str(part) for part in parts if part)})"
