@@ -2,6 +2,7 @@
 
 from minidlrm.data.batch import Batch, Dataset, Jagged, minibatches
 from minidlrm.data.criteo import read_criteo
+from minidlrm.data.libfm import read_libfm
 from minidlrm.data.movielens import movielens_clicks, movielens_ranking, movielens_ratings
 from minidlrm.data.synthetic import synthetic_clicks
 
@@ -14,5 +15,6 @@ __all__ = [
     "movielens_ranking",
     "movielens_ratings",
     "read_criteo",
+    "read_libfm",
     "synthetic_clicks",
 ]

@@ -1,0 +1,101 @@
+"""One training step of every model against PyTorch eager, on the Criteo Kaggle feature set.
+
+    python tests/benchmarks/models_step.py [--rows 2000000] [--seconds 5]
+
+B = 2048, 13 dense features, 26 tables, D = 16, MLP 400-400-400, SGD; the PyTorch side is the
+restatement that the oracle tests use, in float32, with sparse gradients of the tables.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from dlrm_step import KAGGLE, take_turns
+
+import minidlrm as md
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+import test_models as restated
+
+MLP = (400, 400, 400)
+MODELS = {
+    "LR": (lambda n, t: md.LogisticRegression(n, t), restated.linear),
+    "FM": (lambda n, t: md.FactorizationMachine(n, t, 16), None),
+    "MLP": (lambda n, t: md.MLPModel(n, t, 16, MLP), restated.mlp_torch),
+    "DeepFM": (lambda n, t: md.DeepFM(n, t, 16, MLP), None),
+    "DCN": (lambda n, t: md.DCN(n, t, 16, 3, "vector", MLP), restated.dcn_torch),
+    "DCN v2": (lambda n, t: md.DCN(n, t, 16, 3, "matrix", MLP), restated.dcn_torch),
+    "xDeepFM": (lambda n, t: md.XDeepFM(n, t, 16, (16, 16), MLP), restated.xdeepfm_torch),
+}
+
+
+def fm_identity(torch_, state, x, ids, sizes):
+    """The FM term in O(F D), as anyone would write it in PyTorch."""
+    z = restated.fields(torch_, state, x, ids, sizes)
+    second = 0.5 * (z.sum(1) ** 2 - (z**2).sum(1)).sum(1)
+    return restated.linear(torch_, state, x, ids, sizes) + second
+
+
+def deepfm_identity(torch_, state, x, ids, sizes):
+    return fm_identity(torch_, state, x, ids, sizes) + restated.mlp_torch(
+        torch_, state, x, ids, sizes
+    )
+
+
+def sparse_lookup(torch_, weight, ids, sizes):
+    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    return torch_.nn.functional.embedding(torch_.from_numpy(ids + starts), weight, sparse=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=int, default=2_000_000, help="rows of all tables")
+    parser.add_argument("--seconds", type=float, default=5, help="per model")
+    options = parser.parse_args()
+    restated.lookup = sparse_lookup
+    sizes = [max(2, round(n * options.rows / sum(KAGGLE))) for n in KAGGLE]
+    rng = np.random.default_rng(0)
+    batch = md.data.Batch(
+        rng.random((2048, 13), dtype=np.float32),
+        np.stack([rng.integers(0, n, 2048) for n in sizes], axis=1),
+        (rng.random(2048) < 0.25).astype(np.float32),
+    )
+    print("| model | minidlrm, ms | PyTorch, ms | ratio |\n| --- | --- | --- | --- |")
+    for name, (make, oracle) in MODELS.items():
+        oracle = oracle or {"FM": fm_identity, "DeepFM": deepfm_identity}[name]
+        steps = {"ours": our_step(make(13, sizes), batch)}
+        steps["torch"] = torch_step(make(13, sizes), oracle, batch, sizes)
+        ms = {side: 1e3 * t for side, t in take_turns(steps, options.seconds, burst=3).items()}
+        ratio = ms["ours"] / ms["torch"]
+        print(f"| {name} | {ms['ours']:.1f} | {ms['torch']:.1f} | {ratio:.2f} |", flush=True)
+
+
+def our_step(model, batch):
+    loss, optimizer = md.BCEWithLogits(), md.SGD(lr=0.01)
+
+    def step():
+        model.zero_grad()
+        loss.forward(model.forward(batch), batch.label)
+        model.backward(loss.backward())
+        optimizer.step(model.parameters())
+
+    return step
+
+
+def torch_step(model, oracle, batch, sizes):
+    state = {k: torch.tensor(v, requires_grad=True) for k, v in model.state_dict().items()}
+    loss, optimizer = torch.nn.BCEWithLogitsLoss(), torch.optim.SGD(state.values(), lr=0.01)
+    dense, label = torch.from_numpy(batch.dense), torch.from_numpy(batch.label)
+
+    def step():
+        optimizer.zero_grad()
+        loss(oracle(torch, state, dense, batch.sparse, sizes), label).backward()
+        optimizer.step()
+
+    return step
+
+
+if __name__ == "__main__":
+    main()
