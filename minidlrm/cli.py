@@ -275,7 +275,10 @@ def _compare_models(console: Console, budget: Any, dataset: Dataset, out: Path) 
     for name, draw in figures.items():
         _save_figure(out / f"{name}.png", draw)
     _write_json(out / "comparison.json", {"data": dataset.description, "models": records})
-    console.print(f"wrote {', '.join(f'{name}.png' for name in figures)}, comparison.json to {out}")
+    with replacing(out / "comparison.md") as path:
+        path.write_text(comparison.as_markdown(records, dataset, budget), encoding="utf-8")
+    names = ", ".join(f"{name}.png" for name in figures)
+    console.print(f"wrote {names}, comparison.md, comparison.json to {out}")
 
 
 def _cost_table(records: list[dict]) -> Table:
@@ -364,7 +367,9 @@ def _order_experiment(console: Console, budget: Any, rows: int, seed: int, out: 
         out / "order.png", lambda ax: md.plots.order_heat_map(matrix, list(whole), names, ax)
     )
     _write_json(out / "order.json", {"orders": orders, "explained": whole})
-    console.print(f"wrote order.png, order.json to {out}")
+    with replacing(out / "order.md") as path:
+        path.write_text(comparison.order_markdown(whole, rows, budget), encoding="utf-8")
+    console.print(f"wrote order.png, order.md, order.json to {out}")
 
 
 def _save_figure(path: Path, draw: Any) -> None:

@@ -372,3 +372,82 @@ def as_records(rows: Sequence[Row], dataset: Dataset) -> list[dict[str, Any]]:
             }
         )
     return records
+
+
+def as_markdown(records: Sequence[dict[str, Any]], dataset: Dataset, budget: Budget) -> str:
+    """Return the comparison as Markdown tables, stamped with version, data and machine.
+
+    Parameters
+    ----------
+    records : sequence of dict
+        What `as_records` returned.
+    dataset : Dataset
+        Its data.
+    budget : Budget
+        What every model got.
+    """
+    lines = [
+        f"Data: {dataset.description}. {_stamp(budget)}",
+        "",
+        "| model | unit | order | parameters | FLOPs a sample | rows/s | memory, MB | lr |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for r in records:
+        lines.append(
+            f"| {r['model']} | {r['unit']} | {r['order']} | {r['parameters']:,} | {r['flops']:,} "
+            f"| {r['samples_per_second']:,.0f} | {r['memory'] / 1e6:.1f} | {r['lr']:g} |"
+        )
+    lines += [
+        "",
+        "| model | log loss | AUC | above Bayes | above the best, 95% | |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for r in records:
+        low, high = r["above_best"]
+        interval = "lowest mean" if low == high == 0 else f"{low:+.4f} to {high:+.4f}"
+        bayes = "" if r["above_bayes"] is None else f"{100 * r['above_bayes']:+.2f}%"
+        lines.append(
+            f"| {r['model']} | {r['log_loss']:.4f} ± {r['log_loss_std']:.4f} "
+            f"| {r['auc']:.4f} ± {r['auc_std']:.4f} | {bayes} | {interval} "
+            f"| {'noise' if r['noise'] else ''} |"
+        )
+    lines += ["", '"noise": not told from the lowest mean, by the rows or by the seeds.']
+    return "\n".join(lines) + "\n"
+
+
+def order_markdown(shares: dict[str, list[tuple[float, float]]], rows: int, budget: Budget) -> str:
+    """Return the order experiment as a Markdown table.
+
+    Parameters
+    ----------
+    shares : dict of str to list of (mean, deviation)
+        For each model and order, the share that `explained` returns.
+    rows : int
+        Rows of each data set.
+    budget : Budget
+        What every model got.
+    """
+    lines = [
+        f"Data: synthetic clicks of one pure order, {rows:,} rows. {_stamp(budget)}",
+        "",
+        "| model | order 1 | order 2 | order 3 |",
+        "| --- | --- | --- | --- |",
+    ]
+    for name, values in shares.items():
+        cells = (f"{mean:+.3f} ± {spread:.3f}" for mean, spread in values)
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _stamp(budget: Budget) -> str:
+    import platform
+
+    from minidlrm import __version__
+
+    rates = ", ".join(map(str, budget.learning_rates))
+    return (
+        f"Budget: D = {budget.embedding_dim}, MLP {budget.mlp}, {budget.epochs} epochs, batches of "
+        f"{budget.batch_size}, Adam at the best of {rates} on the validation rows, "
+        f"{budget.seeds} seeds. minidlrm {__version__}, NumPy {np.__version__}, "
+        f"{platform.machine()}, {os.cpu_count()} cores."
+    )

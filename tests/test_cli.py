@@ -122,6 +122,8 @@ def test_compare_prints_its_tables_and_draws(tmp_path):
         assert (tmp_path / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
     models = json.loads((tmp_path / "comparison.json").read_text())["models"]
     assert len(models) == 9
+    page = (tmp_path / "comparison.md").read_text(encoding="utf-8")
+    assert all(f"| {model['model']} |" in page for model in models)
     result = run("compare", "--experiment", "order", *options)
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "order.png").is_file()

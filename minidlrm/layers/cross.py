@@ -76,11 +76,10 @@ class CrossLayer(Module):
             raise ValueError(f"CrossLayer: x0 {x0.shape} and x {x.shape}: expected (B, {d})")
         h = x if self.down is None else x @ self.down.value.T  # (B, d) or (B, r)
         g = h @ self.weight.value.T  # (B, d), or (B, 1) for the vector
-        y = x0 * g  # (B, d)
         if self.kind == "matrix":
             g += self.bias.value
-            np.multiply(x0, g, out=y)
-        else:
+        y = x0 * g  # (B, d)
+        if self.kind == "vector":
             y += self.bias.value
         y += x
         self.keep(x0, x, h, g)
@@ -104,9 +103,10 @@ class CrossLayer(Module):
         """
         x0, x, h, g = self.kept()
         dy = self.check_dy(dy, x.shape)
-        dg = dy * x0  # (B, d)
         if self.kind == "vector":
-            dg = dg.sum(axis=1, keepdims=True)  # (B, 1)
+            dg = np.einsum("bi,bi->b", dy, x0)[:, None]  # (B, 1), without the array dy * x0
+        else:
+            dg = dy * x0  # (B, d)
         self.bias.add_grad((dg if self.kind == "matrix" else dy).sum(axis=0))
         self.weight.add_grad(dg.T @ h)
         dx = dg @ self.weight.value  # (B, d) or (B, r)
@@ -187,11 +187,12 @@ class CrossNetwork(Module):
         :math:`x_0` goes into every layer, so its gradients add up; and it is the first
         layer's x as well, which adds one more.
         """
-        dx0: np.ndarray | float = 0.0
-        for layer in reversed(self.layers):
+        dx0, dy = self.layers[-1].backward(dy)
+        for layer in reversed(self.layers[:-1]):
             part, dy = layer.backward(dy)
-            dx0 = part + dx0
-        return dx0 + dy
+            dx0 += part
+        dx0 += dy
+        return dx0
 
     def __repr__(self) -> str:
         return f"CrossNetwork({len(self.layers)} × {self.layers[0]})"
