@@ -1,10 +1,21 @@
-"""Data: what models eat, and where it comes from."""
+"""Data: what models eat, and where it comes from.
+
+The readers of files are imported when they are first used: most programs need one, or none.
+"""
+
+from importlib import import_module
+from typing import Any
 
 from minidlrm.data.batch import Batch, Dataset, Jagged, minibatches
-from minidlrm.data.criteo import read_criteo
-from minidlrm.data.libfm import read_libfm
-from minidlrm.data.movielens import movielens_clicks, movielens_ranking, movielens_ratings
 from minidlrm.data.synthetic import synthetic_clicks
+
+_READERS = {
+    "movielens_clicks": "movielens",
+    "movielens_ranking": "movielens",
+    "movielens_ratings": "movielens",
+    "read_criteo": "criteo",
+    "read_libfm": "libfm",
+}
 
 __all__ = [
     "Batch",
@@ -18,3 +29,9 @@ __all__ = [
     "read_libfm",
     "synthetic_clicks",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _READERS:
+        return getattr(import_module(f"minidlrm.data.{_READERS[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
