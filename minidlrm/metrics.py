@@ -6,6 +6,8 @@ overflow. All are of whole arrays: an AUC averaged over batches is not an AUC.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 
@@ -36,7 +38,8 @@ def log_loss(label: np.ndarray, logit: np.ndarray) -> float:
     0.693147
     """
     label, logit = _clicks(label, logit, "logit")
-    return float(np.mean(np.logaddexp(0, logit) - label * logit))
+    # One exponent with the label's sign: exact for large logits, and inf - inf cannot arise.
+    return float(np.mean(np.logaddexp(0, np.where(label == 1, -logit, logit))))
 
 
 def auc(label: np.ndarray, score: np.ndarray) -> float:
@@ -211,8 +214,8 @@ def hit_rate(scores: np.ndarray, k: int = 10) -> float:
     Returns
     -------
     float
-        HR@k (He et al. 2017, NCF, section 4.1). An item that ties with the left-out one
-        counts as half a place before it, so that constant scores do not win.
+        HR@k (He et al. 2017, NCF, section 4.1). Among ties every order is equally likely,
+        and the mean over them counts: constant scores get k / (1 + n), as a guess would.
 
     Raises
     ------
@@ -225,7 +228,7 @@ def hit_rate(scores: np.ndarray, k: int = 10) -> float:
     >>> md.metrics.hit_rate(np.array([[0.9, 0.1, 0.2], [0.1, 0.2, 0.3]]), k=1)
     0.5
     """
-    return float(np.mean(_places(scores, k) < k))
+    return _mean_gain(scores, k, np.ones_like)
 
 
 def ndcg(scores: np.ndarray, k: int = 10) -> float:
@@ -239,7 +242,7 @@ def ndcg(scores: np.ndarray, k: int = 10) -> float:
     Returns
     -------
     float
-        NDCG@k for one relevant item (He et al. 2017, NCF, section 4.1).
+        NDCG@k for one relevant item (He et al. 2017, NCF, section 4.1), ties as `hit_rate`.
 
     Raises
     ------
@@ -252,12 +255,11 @@ def ndcg(scores: np.ndarray, k: int = 10) -> float:
     >>> md.metrics.ndcg(np.array([[0.9, 0.1, 0.2], [0.1, 0.2, 0.0]]), k=1)
     0.5
     """
-    places = _places(scores, k)
-    return float(np.mean(np.where(places < k, 1 / np.log2(places + 2), 0)))
+    return _mean_gain(scores, k, lambda place: 1 / np.log2(place + 2))
 
 
-def _places(scores: np.ndarray, k: int) -> np.ndarray:
-    """Return how many items stand before the one in column 0; ties count half."""
+def _mean_gain(scores: np.ndarray, k: int, gain: Callable[[np.ndarray], np.ndarray]) -> float:
+    """Return the mean of gain(place) of column 0, 0 from place k on; tied places share theirs."""
     scores = np.asarray(scores, dtype=np.float64)
     if scores.ndim != 2 or scores.shape[0] == 0 or scores.shape[1] < 2:
         raise ValueError(f"scores has shape {scores.shape}: expected (U, 1 + n), not empty")
@@ -266,7 +268,11 @@ def _places(scores: np.ndarray, k: int) -> np.ndarray:
     if k < 1:
         raise ValueError(f"k is {k}: it must be at least 1")
     own, others = scores[:, :1], scores[:, 1:]
-    return (others > own).sum(axis=1) + (others == own).sum(axis=1) / 2
+    first = (others > own).sum(axis=1)  # (U,) the best place that ties allow
+    count = (others == own).sum(axis=1) + 1  # (U,) how many places are tied, its own included
+    place = np.arange(scores.shape[1], dtype=np.float64)  # (1 + n,)
+    total = np.concatenate([[0.0], np.cumsum(np.where(place < k, gain(place), 0))])  # (2 + n,)
+    return float(np.mean((total[first + count] - total[first]) / count))
 
 
 def _pair(name1: str, first, name2: str, second) -> tuple[np.ndarray, np.ndarray]:

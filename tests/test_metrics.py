@@ -37,7 +37,9 @@ def test_scikit_learn_agrees(seed):
     scores = np.random.default_rng(seed).normal(size=(30, 20))
     relevance = np.zeros((30, 20))
     relevance[:, 0] = 1
-    assert metrics.ndcg(scores, k=5) == pytest.approx(sklearn.ndcg_score(relevance, scores, k=5))
+    for ranked in (scores, scores.round()):  # rounded, so that there are ties
+        ours = metrics.ndcg(ranked, k=5)
+        assert ours == pytest.approx(sklearn.ndcg_score(relevance, ranked, k=5))
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -49,8 +51,54 @@ def test_auc_is_the_share_of_ordered_pairs(seed):
         assert metrics.auc(label, logit) == pytest.approx(share)
 
 
+@given(st.integers(0, 2**32 - 1))
+def test_auc_sees_only_the_order(seed):
+    label, logit = case(seed, 30)
+    if 0 < label.sum() < 30:
+        area = metrics.auc(label, logit)
+        assert metrics.auc(label, np.exp(logit)) == area
+        assert metrics.auc(1 - label, logit) == pytest.approx(1 - area)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_swapping_the_classes_keeps_the_losses(seed):
+    label, logit = case(seed, 30)
+    assert metrics.log_loss(1 - label, -logit) == metrics.log_loss(label, logit)
+    if 0 < label.sum() < 30:
+        swapped = metrics.normalized_entropy(1 - label, -logit)
+        assert swapped == pytest.approx(metrics.normalized_entropy(label, logit))
+
+
+def test_float32_input_is_summed_in_float64():
+    label, logit = np.zeros(300_000, np.float32), np.full(300_000, 0.1, np.float32)
+    expected = np.log1p(np.exp(np.float64(logit[0])))
+    assert metrics.log_loss(label, logit) == pytest.approx(expected, rel=1e-12)
+    for metric in (*CLICK_METRICS, metrics.rmse):
+        assert type(metric(label, logit)) is float
+    for metric in (metrics.hit_rate, metrics.ndcg):
+        assert type(metric(np.zeros((2, 3), np.float32))) is float
+
+
+def test_accuracy_and_rmse_by_hand():
+    assert metrics.accuracy(np.array([1, 1, 0, 0]), np.array([2.0, -1, -3, -4])) == 0.75
+    assert metrics.rmse(np.array([1.0, 2, 3]), np.array([1.0, 2, 6])) == pytest.approx(np.sqrt(3))
+
+
+def test_a_small_loss_is_not_rounded_to_zero():
+    loss = metrics.log_loss(np.array([1]), np.array([40.0]))
+    assert loss == pytest.approx(np.exp(-40), rel=1e-9, abs=0)
+
+
+def test_infinite_logits_have_a_loss():
+    logit = np.array([np.inf, -np.inf])
+    with np.errstate(invalid="raise"):
+        assert metrics.log_loss(np.array([1, 0]), logit) == 0
+        assert metrics.log_loss(np.array([0, 0]), logit) == np.inf
+
+
 def test_large_logits_do_not_overflow():
     with np.errstate(over="raise"):
+        assert metrics.calibration(np.array([1, 0]), np.array([1000.0, -1000.0])) == 1
         assert metrics.log_loss(np.array([1, 0]), np.array([1000.0, -1000.0])) == 0
         assert metrics.log_loss(np.array([0, 1]), np.array([1000.0, -1000.0])) == 1000
 
@@ -78,8 +126,22 @@ def test_ranking_by_hand():
     assert metrics.ndcg(scores, 2) == pytest.approx((1 + 1 / np.log2(3)) / 3)
 
 
-def test_constant_scores_do_not_win():
-    assert metrics.hit_rate(np.zeros((5, 100)), k=10) == 0
+@pytest.mark.parametrize(("items", "k"), [(100, 10), (13, 10), (10, 5), (5, 10)])
+def test_constant_scores_get_what_a_guess_gets(items, k):
+    scores = np.zeros((3, items))
+    gains = 1 / np.log2(np.arange(min(k, items)) + 2)
+    assert metrics.hit_rate(scores, k) == pytest.approx(min(k, items) / items)
+    assert metrics.ndcg(scores, k) == pytest.approx(gains.sum() / items)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 8))
+def test_ties_are_the_mean_over_all_their_orders(seed, k):
+    scores = np.random.default_rng(seed).integers(0, 3, (1, 6)).astype(float)
+    above, ties = (scores[0, 1:] > scores[0, 0]).sum(), (scores[0, 1:] == scores[0, 0]).sum()
+    places = range(above, above + ties + 1)
+    assert metrics.hit_rate(scores, k) == pytest.approx(np.mean([p < k for p in places]))
+    gains = [1 / np.log2(p + 2) if p < k else 0 for p in places]
+    assert metrics.ndcg(scores, k) == pytest.approx(np.mean(gains))
 
 
 @pytest.mark.parametrize("metric", CLICK_METRICS)
@@ -92,6 +154,13 @@ def test_bad_clicks_are_named(metric):
         metric(np.zeros(2), np.array([0, np.nan]))
     with pytest.raises(ValueError, match=r"label\[0\] is 4.0: it must be 0 or 1"):
         metric(np.array([4.0, 1]), np.zeros(2))
+
+
+def test_bad_ratings_are_named():
+    with pytest.raises(ValueError, match=r"target has shape \(2,\)"):
+        metrics.rmse(np.zeros(2), np.zeros(3))
+    with pytest.raises(ValueError, match=r"prediction\[0\] is NaN"):
+        metrics.rmse(np.zeros(1), np.array([np.nan]))
 
 
 def test_bad_rankings_are_named():

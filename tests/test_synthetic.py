@@ -1,10 +1,18 @@
 """Synthetic clicks: the planted truth is what it says."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import minidlrm as md
-from minidlrm.data.synthetic import CLICK_RATE, synthetic_clicks
+from minidlrm.data.synthetic import (
+    CLICK_RATE,
+    STRENGTH,
+    _carriers,
+    _features,
+    synthetic_clicks,
+)
 
 
 def test_the_same_seed_gives_the_same_bits():
@@ -69,10 +77,58 @@ def one_feature_gain(clicks):
     return max(gains)
 
 
-def test_no_single_feature_knows_of_a_higher_order():
+def test_a_single_feature_knows_of_the_first_order():
     assert one_feature_gain(synthetic_clicks(200_000, 0, order=1)) > 0.006
-    for order in (2, 3):
-        assert one_feature_gain(synthetic_clicks(200_000, 0, order=order)) < 0.0005
+
+
+@pytest.mark.parametrize("order", [2, 3])
+@pytest.mark.parametrize("zipf", [0.3, 0.8, 1.1, 1.5])
+def test_no_single_feature_knows_of_a_higher_order(order, zipf):
+    for seed in range(2):
+        assert one_feature_gain(synthetic_clicks(200_000, seed, order=order, zipf=zipf)) < 0.0007
+
+
+def test_no_dense_feature_knows_of_a_higher_order():
+    for order, knows in ((1, True), (2, False), (3, False)):
+        train = synthetic_clicks(200_000, 0, order=order).train
+        r = [np.corrcoef(column, train.label)[0, 1] for column in train.dense.T]
+        assert (max(map(abs, r)) > 0.02) == knows
+
+
+def test_pairs_of_tables_know_of_order_2_but_not_of_order_3():
+    for order, low, high in ((2, 0.03, 1), (3, -1, 0.002)):
+        clicks = synthetic_clicks(100_000, 0, order=order, num_tables=10, max_table_size=12)
+        sparse, sizes = clicks.train.sparse, clicks.table_sizes
+        pairs = [(i, j) for i in range(10) for j in range(i)]
+        ids = np.stack([sparse[:, i] * sizes[j] + sparse[:, j] for i, j in pairs], axis=1)
+        crossed = md.data.Batch(clicks.train.dense, ids, clicks.train.label)
+        table_sizes = [sizes[i] * sizes[j] for i, j in pairs]
+        gain = one_feature_gain(replace(clicks, train=crossed, table_sizes=table_sizes))
+        assert low < gain < high
+
+
+@pytest.mark.parametrize("order", [1, 2, 3, (1, 2), (1, 2, 3)])
+def test_the_logit_has_the_strength_and_the_rate_that_are_told(order):
+    p = synthetic_clicks(400_000, 0, order=order).probability
+    assert np.std(np.log(p / (1 - p))) == pytest.approx(STRENGTH, rel=0.05)
+    assert p.mean() == pytest.approx(CLICK_RATE, abs=0.005)
+
+
+def test_latents_have_mean_0_and_variance_1(rng):
+    latents = _features(rng, 100_000, 5, np.array([4, 5, 8, 30, 300]), 1.1)[2]
+    np.testing.assert_allclose(latents.mean(axis=0), 0, atol=0.03)
+    np.testing.assert_allclose(latents.var(axis=0), 1, atol=0.1)
+
+
+def test_noise_mixes_the_probability_with_the_rate():
+    clean, noisy = (synthetic_clicks(7000, 0, noise=noise).probability for noise in (0, 0.3))
+    np.testing.assert_allclose(noisy, 0.7 * clean + 0.3 * CLICK_RATE)
+
+
+def test_only_small_tables_whose_signs_balance_carry_a_product():
+    sizes = np.array([500, 4, 6, 20, 8])
+    assert _carriers(2, sizes, 1.5).tolist() == [4, 3]  # 4 and 6 ids cannot balance
+    assert _carriers(3, sizes, 1.5).tolist() == [4, 3, 0]  # nor are there three small ones
 
 
 @pytest.mark.parametrize("order", [1, 2, 3, (1, 2, 3)])
@@ -86,11 +142,16 @@ def test_every_order_leaves_something_to_learn(order):
     ("options", "message"),
     [
         ({"rows": 13}, "rows is 13"),
-        ({"order": 4}, r"order is \(4,\)"),
+        ({"order": 4}, "order is 4"),
         ({"order": ()}, r"order is \(\)"),
         ({"zipf": 0}, "zipf is 0"),
+        ({"zipf": 2000}, r"zipf is 2000: it must lie in \(0, 10\]"),
+        ({"zipf": 2.0, "order": 2}, "zipf is 2.0: the signs balance in 0 of 26 tables"),
+        ({"noise": float("nan")}, "noise is nan"),
+        ({"seed": -1}, "seed is -1"),
+        ({"num_dense": -1}, "num_dense is -1"),
         ({"noise": 1.0}, "noise is 1.0"),
-        ({"num_dense": 0, "num_tables": 0}, "no features"),
+        ({"num_dense": 0, "num_tables": 0}, "there must be a feature"),
         ({"num_tables": 2, "order": 3}, "order 3 needs 3 tables; num_tables is 2"),
         ({"max_table_size": 3}, "max_table_size is 3"),
     ],
@@ -98,3 +159,15 @@ def test_every_order_leaves_something_to_learn(order):
 def test_bad_arguments_are_named(options, message):
     with pytest.raises(ValueError, match=message):
         synthetic_clicks(**{"rows": 100, **options})
+
+
+@pytest.mark.parametrize("name", ["rows", "seed", "num_tables", "max_table_size", "zipf", "noise"])
+def test_arguments_of_the_wrong_type_are_named(name):
+    with pytest.raises(TypeError, match=f"{name} is '9': it must be a"):
+        synthetic_clicks(**{"rows": 100, name: "9"})
+
+
+def test_the_fewest_rows_make_three_splits():
+    clicks = synthetic_clicks(14, 0)
+    assert (len(clicks.train), len(clicks.valid), len(clicks.test)) == (12, 1, 1)
+    assert np.isnan(clicks.bayes_auc)  # one row has one class

@@ -2,12 +2,14 @@
 
 The first-order signal is a sum of hidden numbers, one for each value of each feature. The
 signal of order k is a sum of products of k hidden signs: each id of a table has a sign, and
-the signs of a table balance under the distribution of its ids. So a product of two says
-nothing to who knows one of its factors: the click rate of every single id is the same.
+the signs of a table balance under the distribution of its ids, as nearly as single ids allow.
+So a product of two says nothing to who knows one of its factors: the click rate of every single
+id is the same, to within 0.02. Tables whose signs cannot balance carry no product.
 """
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,6 +22,7 @@ CLICK_RATE = 0.25  # about that of the Criteo data
 STRENGTH = 1.5  # standard deviation of the logit
 _SMALL_TABLE = 30  # products are planted where each id is seen often
 _MAX_PRODUCTS = 3
+_IMBALANCE = 0.08  # the largest mean sign of a table in a product; less leaves too few tables
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +75,9 @@ def synthetic_clicks(
     order : int or sequence of int
         The interaction order of the signal: 1, 2, 3, or several of these.
     zipf : float
-        Id k of a table has a probability proportional to (k + 1) ** -zipf.
+        Id k of a table has a probability proportional to (k + 1) ** -zipf, zipf in (0, 10].
+        Order 2 and 3 need less than about 1.7: beyond it the commonest id has half the rows,
+        and no signs balance.
     noise : float
         The share of rows, in [0, 1), whose label has nothing to do with the features.
     max_table_size : int
@@ -81,12 +86,15 @@ def synthetic_clicks(
     Returns
     -------
     SyntheticClicks
-        With `bayes_log_loss` and `bayes_auc`: what p scores on the test labels.
+        With `bayes_log_loss` and `bayes_auc`: what p scores on the test labels. The AUC is
+        nan when a small test split has labels of one class.
 
     Raises
     ------
+    TypeError
+        When an argument is no number, or no whole number where it counts something.
     ValueError
-        When an argument is out of range, or there are too few features for the order.
+        When an argument is out of range, or too few tables can carry the order.
 
     Examples
     --------
@@ -95,8 +103,9 @@ def synthetic_clicks(
     >>> len(clicks.train), len(clicks.valid), len(clicks.test)
     (6000, 500, 500)
     """
-    orders = tuple(dict.fromkeys([order] if isinstance(order, (int, np.integer)) else order))
-    _check(rows, num_dense, num_tables, orders, zipf, noise, max_table_size)
+    _check_counts(rows, seed, num_dense, num_tables, max_table_size)
+    _check_numbers(zipf=zipf, noise=noise)
+    orders = _orders(order)
     rng = np.random.default_rng(seed)
     sizes = np.geomspace(4, max_table_size, max(1, num_tables)).round().astype(int)[:num_tables]
     sizes = rng.permutation(sizes)
@@ -104,9 +113,7 @@ def synthetic_clicks(
     signal = np.zeros(rows)
     for k in orders:
         terms = latents if k == 1 else _products(rng, k, sparse, sizes, zipf)  # (B, terms)
-        weights = rng.uniform(0.7, 1.3, terms.shape[1]) * rng.choice([-1, 1], terms.shape[1])
-        weights /= np.sqrt((weights**2).sum())  # independent terms of variance 1: the sum has it
-        signal += terms @ weights * (STRENGTH / np.sqrt(len(orders)))
+        signal += _weighted(rng, terms) * (STRENGTH / np.sqrt(len(orders)))
     probability = _sigmoid(signal + _bias(signal))
     probability = (1 - noise) * probability + noise * CLICK_RATE
     label = (rng.random(rows) < probability).astype(np.float32)
@@ -129,6 +136,12 @@ def synthetic_clicks(
         bayes_auc=metrics.auc(clicked, logit),
         probability=truth,
     )
+
+
+def _weighted(rng, terms: np.ndarray) -> np.ndarray:
+    """Sum independent terms of variance 1 (B, terms) with random weights -> (B,), variance 1."""
+    weights = rng.uniform(0.7, 1.3, terms.shape[1]) * rng.choice([-1, 1], terms.shape[1])
+    return terms @ (weights / np.sqrt((weights**2).sum()))
 
 
 def _features(rng, rows: int, num_dense: int, sizes: np.ndarray, zipf: float):
@@ -162,26 +175,43 @@ def _standardize(x: np.ndarray) -> np.ndarray:
 
 def _products(rng, order: int, sparse: np.ndarray, sizes: np.ndarray, zipf: float) -> np.ndarray:
     """Multiply the signs of groups of small tables -> (B, groups)."""
-    small = np.argsort(sizes, kind="stable")[: max(order, int((sizes <= _SMALL_TABLE).sum()))]
-    if len(small) < order:
-        raise ValueError(f"order {order} needs {order} tables; num_tables is {len(sizes)}")
-    tables = rng.permutation(small)
+    tables = rng.permutation(_carriers(order, sizes, zipf))
     terms = []
     for start in range(0, len(tables) - order + 1, order)[:_MAX_PRODUCTS]:
         term = np.ones(len(sparse), np.float32)
         for t in tables[start : start + order]:
-            term *= _signs(_shares(sizes[t], zipf), rng)[sparse[:, t]]
+            signs = _signs(_shares(sizes[t], zipf)) * rng.choice([-1, 1])  # (N,)
+            term *= signs[sparse[:, t]]
         terms.append(term)
     return np.stack(terms, axis=1)
 
 
-def _signs(share: np.ndarray, rng) -> np.ndarray:
+def _carriers(order: int, sizes: np.ndarray, zipf: float) -> np.ndarray:
+    """Choose the small tables whose signs balance; larger ones where there are too few."""
+    if len(sizes) < order:
+        raise ValueError(f"order {order} needs {order} tables; num_tables is {len(sizes)}")
+    carriers: list[int] = []
+    for t in np.argsort(sizes, kind="stable"):
+        if sizes[t] > _SMALL_TABLE and len(carriers) >= order:
+            break
+        share = _shares(sizes[t], zipf)
+        if abs(share @ _signs(share)) <= _IMBALANCE:
+            carriers.append(t)
+    if len(carriers) < order:
+        raise ValueError(
+            f"zipf is {zipf}: the signs balance in {len(carriers)} of {len(sizes)} tables, and "
+            f"order {order} needs {order}. Use a smaller zipf, more tables, or order=1"
+        )
+    return np.array(carriers)
+
+
+def _signs(share: np.ndarray) -> np.ndarray:
     """Give each id a sign, such that both signs have nearly the same share of the rows."""
     signs, total = np.empty(len(share)), 0.0
     for k, part in enumerate(share):  # the ids of a small table, from the most frequent
         signs[k] = -1 if total > 0 else 1
         total += signs[k] * part
-    return signs * rng.choice([-1, 1])
+    return signs
 
 
 def _bias(signal: np.ndarray) -> float:
@@ -200,16 +230,34 @@ def _sigmoid(x: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-np.clip(x, -30, 30)))  # p stays off 0 and 1
 
 
-def _check(rows, num_dense, num_tables, orders, zipf, noise, max_table_size) -> None:
-    if rows < 14:
-        raise ValueError(f"rows is {rows}: at least 14 are needed for the three splits")
-    if num_dense < 0 or num_tables < 0 or num_dense + num_tables == 0:
-        raise ValueError(f"num_dense = {num_dense}, num_tables = {num_tables}: no features")
-    if not orders or any(k not in (1, 2, 3) for k in orders):
-        raise ValueError(f"order is {orders}: it must be 1, 2, 3, or several of these")
-    if not (np.isfinite(zipf) and zipf > 0):
-        raise ValueError(f"zipf is {zipf}: it must be a positive number")
-    if not 0 <= noise < 1:
-        raise ValueError(f"noise is {noise}: it must lie in [0, 1)")
-    if max_table_size < 4:
-        raise ValueError(f"max_table_size is {max_table_size}: it must be at least 4")
+def _orders(order) -> tuple[int, ...]:
+    """Return the orders as a tuple, each once, as they came."""
+    several = list(order) if np.iterable(order) else [order]
+    if not several or any(k not in (1, 2, 3) for k in several):
+        raise ValueError(f"order is {order!r}: it must be 1, 2, 3, or several of these")
+    return tuple(dict.fromkeys(several))
+
+
+def _check_counts(rows, seed, num_dense, num_tables, max_table_size) -> None:
+    least = {"rows": 14, "seed": 0, "num_dense": 0, "num_tables": 0, "max_table_size": 4}
+    given = (rows, seed, num_dense, num_tables, max_table_size)
+    for (name, low), value in zip(least.items(), given, strict=True):
+        try:
+            operator.index(value)
+        except TypeError:
+            raise TypeError(f"{name} is {value!r}: it must be a whole number") from None
+        if value < low:
+            why = ", for the three splits" if name == "rows" else ""
+            raise ValueError(f"{name} is {value}: it must be at least {low}{why}")
+    if num_dense + num_tables == 0:
+        raise ValueError("num_dense and num_tables are 0: there must be a feature")
+
+
+def _check_numbers(**given) -> None:
+    for name, value in given.items():
+        if not isinstance(value, (int, float, np.integer, np.floating)):
+            raise TypeError(f"{name} is {value!r}: it must be a number")
+    if not 0 < given["zipf"] <= 10:
+        raise ValueError(f"zipf is {given['zipf']}: it must lie in (0, 10]")
+    if not 0 <= given["noise"] < 1:
+        raise ValueError(f"noise is {given['noise']}: it must lie in [0, 1)")
