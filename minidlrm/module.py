@@ -251,6 +251,12 @@ def copy_state(own: dict[str, np.ndarray], state: dict[str, np.ndarray], what: s
         for name, value in own.items()
         if name in state and np.shape(state[name]) != value.shape
     ]
+    faults += [
+        f"{name}: dtype {np.asarray(state[name]).dtype}, expected {value.dtype}"
+        for name, value in own.items()
+        if name in state
+        and not np.can_cast(np.asarray(state[name]).dtype, value.dtype, "same_kind")
+    ]
     if faults:
         raise ValueError(f"the state does not fit this {what}:\n  " + "\n  ".join(faults))
     for name, value in own.items():

@@ -47,3 +47,15 @@ def test_pytorch_agrees(name, torch, rng):
     expected.backward(torch.from_numpy(dy))
     np.testing.assert_allclose(layer.forward(x), expected.detach().numpy(), rtol=1e-14)
     np.testing.assert_allclose(layer.backward(dy), tensor.grad.numpy(), rtol=1e-12)
+
+
+def test_known_answers():
+    np.testing.assert_array_equal(md.ReLU().forward(np.array([-2.0, 0, 3])), [0, 0, 3])
+    np.testing.assert_allclose(md.Sigmoid().forward(np.log([1.0, 3.0])), [0.5, 0.75])
+
+
+@pytest.mark.parametrize("layer", [md.ReLU(), md.Sigmoid()])
+def test_a_dy_of_another_shape_is_named(layer):
+    layer.forward(np.ones((2, 3)))
+    with pytest.raises(ValueError, match=r"dy has shape \(3,\), the output had \(2, 3\)"):
+        layer.backward(np.ones(3))

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minidlrm.data import Batch, Jagged, minibatches
+from minidlrm.data import Batch, Dataset, Jagged, minibatches
 
 
 def slow_pick(jagged, batch_size, rows):
@@ -103,3 +103,70 @@ def test_minibatches_of_nothing():
         next(minibatches(data, 3))
     with pytest.raises(ValueError, match="batch_size is 0"):
         next(minibatches(Batch(np.zeros((1, 0)), [[0]]), 0))
+
+
+def test_a_mask_picks_rows_and_a_slice_may_be_empty():
+    jagged = Jagged([5, 7, 0, 1, 1], [0, 2, 2, 3, 5])
+    batch = Batch(np.arange(2.0)[:, None], jagged, np.arange(2.0))
+    second = batch[np.array([False, True])]
+    assert (len(second), second.num_tables, second.sparse.values.tolist()) == (1, 2, [1, 1])
+    assert second.label.tolist() == [1]
+    assert len(batch[2:]) == 0
+    with pytest.raises(IndexError):
+        batch[np.array([2])]
+
+
+def test_some_tables_of_all_rows():
+    ids = np.array([[0, 1, 2], [3, 4, 5]])
+    one_hot = Batch(np.zeros((2, 0)), ids)
+    np.testing.assert_array_equal(one_hot.tables([2, 0]), [[2, 0], [5, 3]])
+    bags = Batch(np.zeros((2, 0)), Jagged([0, 3, 1, 2, 5], [0, 1, 2, 3, 3, 4, 5]))
+    picked = bags.tables([2, 1])
+    assert picked.values.tolist() == [2, 5, 1]
+    assert picked.offsets.tolist() == [0, 1, 2, 3, 3]
+
+
+def test_a_batch_cannot_be_rebound():
+    batch = Batch(np.zeros((1, 0)), [[0]])
+    with pytest.raises(AttributeError):
+        batch.dense = np.ones((1, 0))
+
+
+@pytest.mark.parametrize(
+    ("batch", "message"),
+    [
+        (Batch(np.zeros((0, 2)), np.zeros((0, 1), int)), "the batch is empty"),
+        (Batch(np.zeros((1, 3)), [[0]]), "3 dense features, the model 2"),
+        (Batch(np.zeros((1, 2)), [[0, 0]]), "2 tables, the model 1"),
+        (Batch(np.zeros((1, 2)), Jagged([0], [0, 1, 1])), "2 tables, the model 1"),
+        (Batch(np.array([[0, 0], [0, np.nan]]), [[0], [0]]), r"dense\[1, 1\] is nan"),
+        (Batch(np.array([[-np.inf, 0]]), [[0]]), r"dense\[0, 0\] is -inf"),
+    ],
+)
+def test_a_model_refuses_what_it_cannot_take(batch, message):
+    with pytest.raises(ValueError, match=message):
+        batch.check(num_dense=2, num_tables=1)
+
+
+def test_a_batch_and_a_dataset_say_what_they_hold():
+    batch = Batch(np.zeros((2, 3)), [[0], [0]], np.array([0.0, 1.0]))
+    assert repr(batch) == "Batch(2 rows, 3 dense features, 1 tables, mean label 0.500)"
+    assert repr(Batch(np.zeros((1, 0)), Jagged([0], [0, 1]))).endswith(
+        "multi-hot tables, no labels)"
+    )
+    assert Dataset(batch, batch, batch, [1], ["a", "b", "c", "t"], "").num_dense == 3
+
+
+def test_minibatches_keep_rows_together():
+    rows = np.arange(20)
+    jagged = Jagged(rows, np.arange(21))
+    data = Batch(rows[:, None].astype(float), jagged, rows.astype(float))
+    for batch in minibatches(data, 6, seed=[1, 2]):
+        np.testing.assert_array_equal(batch.dense[:, 0], batch.label)
+        np.testing.assert_array_equal(batch.sparse.values, batch.label)
+
+
+def test_minibatches_without_a_seed_keep_the_order():
+    data = Batch(np.zeros((5, 0)), np.arange(5)[:, None])
+    assert [b.sparse[:, 0].tolist() for b in minibatches(data, 2)] == [[0, 1], [2, 3], [4]]
+    assert list(minibatches(data, 6, drop_last=True)) == []

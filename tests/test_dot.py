@@ -70,3 +70,25 @@ def test_bad_shapes_are_named():
         md.DotInteraction(3, 4).forward(np.ones((2, 3, 5)))
     with pytest.raises(ValueError, match="both must be at least 1"):
         md.DotInteraction(0, 4)
+
+
+def test_one_vector_alone_has_no_pairs_but_its_square():
+    z = np.array([[[3.0, 4.0]]])
+    assert md.DotInteraction(1, 2).forward(z).shape == (1, 0)
+    layer = md.DotInteraction(1, 2, self_interaction=True)
+    np.testing.assert_array_equal(layer.forward(z), [[25]])
+    np.testing.assert_array_equal(layer.backward(np.ones((1, 1))), 2 * z)
+
+
+def test_each_pair_sends_its_gradient_to_both_vectors():
+    layer, z = md.DotInteraction(3, 2), np.array([[[1.0, 2], [3, 4], [5, 6]]])
+    layer.forward(z)
+    dz = layer.backward(np.array([[0.0, 10.0, 0.0]]))  # the pair (2, 0) alone
+    np.testing.assert_array_equal(dz, [[[50, 60], [0, 0], [10, 20]]])
+
+
+def test_a_dy_of_another_shape_is_named():
+    layer = md.DotInteraction(3, 2)
+    layer.forward(np.ones((2, 3, 2)))
+    with pytest.raises(ValueError, match=r"dy has shape \(2, 6\), the output had \(2, 3\)"):
+        layer.backward(np.ones((2, 6)))

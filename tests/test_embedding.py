@@ -1,5 +1,7 @@
 """EmbeddingBag and EmbeddingBagCollection."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from conftest import complex_step
@@ -41,6 +43,13 @@ def test_mean_divides_by_the_ids_of_the_bag():
     )
 
 
+@pytest.mark.parametrize("mode", ["sum", "mean"])
+def test_bags_without_weights_return_no_gradient(mode):
+    layer = bag(mode)
+    layer.forward(IDS, OFFSETS)
+    assert layer.backward(np.ones((4, 3))) is None
+
+
 def test_ids_in_rows_need_no_offsets():
     np.testing.assert_array_equal(
         bag().forward(np.array([[1, 2], [2, 2]])),
@@ -56,6 +65,35 @@ def test_scatter_add_keeps_repeats_inside_a_bag_and_across_bags():
     expected[1] = 2 * np.array([1.0, 2, 3]) + [10, 20, 30]
     expected[2] = [10, 20, 30]
     np.testing.assert_array_equal(layer.weight.grad.to_dense(), expected)
+
+
+def test_backward_of_the_three_guises_is_the_transposed_product(rng):
+    layer, ids, dy = bag(), np.array([4, 0, 0, 1, 3]), rng.normal(size=(3, 3))
+    weights = np.array([1, 1, 1, 0.5, -2.0])
+    e = np.zeros((3, 5))
+    np.add.at(e, (np.array([0, 1, 1, 2, 2]), ids), weights)
+    np.testing.assert_allclose(
+        layer.forward(ids, np.array([0, 1, 3, 5]), weights), e @ layer.weight.value
+    )
+    layer.backward(dy)
+    np.testing.assert_allclose(layer.weight.grad.to_dense(), e.T @ dy)
+
+
+def test_only_empty_bags_give_zeros_and_a_gradient_without_rows():
+    layer = md.EmbeddingBagCollection([3, 4], 2)
+    assert (layer.forward(Jagged([], [0] * 7)) == np.zeros((3, 2, 2))).all()
+    layer.backward(np.ones((3, 2, 2), np.float32))
+    assert len(layer.weight.grad.rows) == 0
+    assert (layer.weight.grad.to_dense() == 0).all()
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.uint8, np.uint64])
+def test_ids_of_any_integer_dtype_and_layout_are_the_same_ids(dtype):
+    layer, ids = md.EmbeddingBagCollection([9, 9], 2), np.array([[1, 2], [3, 4], [8, 0]])
+    other = np.asfortranarray(ids.astype(dtype))
+    other.setflags(write=False)  # as a memory-mapped file
+    np.testing.assert_array_equal(layer.forward(other), layer.forward(ids))
+    np.testing.assert_array_equal(layer.forward(other[::2]), layer.forward(ids[::2]))
 
 
 def test_untouched_rows_are_not_in_the_gradient():
@@ -76,12 +114,13 @@ def test_gradients_of_weighted_bags_by_differences(rng):
     report.raise_if_failed()
 
 
-@pytest.mark.parametrize("weighted", [False, True])
-def test_gradients_by_complex_step(weighted, rng):
-    layer, r = bag(), rng.normal(size=(4, 3))
+@pytest.mark.parametrize("kind", ["sum", "mean", "weighted"])
+def test_gradients_by_complex_step(kind, rng):
+    layer, r = bag("mean" if kind == "mean" else "sum"), rng.normal(size=(4, 3))
+    weighted = kind == "weighted"
     weights = rng.normal(size=6) if weighted else None
     layer.forward(IDS, OFFSETS, weights)
-    layer.backward(r)
+    dweights = layer.backward(r)
     other = layer.astype(np.complex128)
 
     def total(table):
@@ -90,6 +129,10 @@ def test_gradients_by_complex_step(weighted, rng):
 
     numeric = complex_step(total, layer.weight.value)
     np.testing.assert_allclose(layer.weight.grad.to_dense(), numeric, rtol=1e-13, atol=1e-14)
+    if weighted:
+        other = layer.astype(np.complex128)
+        numeric = complex_step(lambda w: np.sum(r * other.forward(IDS, OFFSETS, w)), weights)
+        np.testing.assert_allclose(dweights, numeric, rtol=1e-13, atol=1e-14)
 
 
 def test_gradients_add_up_until_zero_grad():
@@ -182,6 +225,38 @@ def test_pytorch_agrees(kind, torch, rng):
         np.testing.assert_allclose(dweights, tensor.grad.numpy(), rtol=1e-12)
 
 
+@pytest.mark.oracle
+@pytest.mark.parametrize("kind", ["ids", "sum", "mean", "weighted"])
+def test_pytorch_agrees_on_26_tables(kind, torch, rng):
+    sizes, batch_size = rng.integers(1, 50, 26), 7
+    mode = "mean" if kind == "mean" else "sum"
+    layer = md.EmbeddingBagCollection(sizes, 4, mode, rng=rng, dtype=np.float64)
+    lengths = rng.integers(0, 4, (26, batch_size)) if kind != "ids" else np.ones((26, 7), int)
+    values = [rng.integers(0, n, k.sum()) for n, k in zip(sizes, lengths, strict=True)]
+    weights = [rng.normal(size=len(v)) if kind == "weighted" else None for v in values]
+    sparse = np.stack(values, axis=1) if kind == "ids" else None
+    if sparse is None:
+        every = np.concatenate(weights) if kind == "weighted" else None
+        sparse = Jagged(np.concatenate(values), np.append(0, np.cumsum(lengths)), every)
+    y = layer.forward(sparse)
+    dy = rng.normal(size=y.shape)
+    dweights, grad, tensors = layer.backward(dy), layer.weight.grad.to_dense(), []
+    for t, size in enumerate(sizes):
+        oracle = torch.nn.EmbeddingBag(size, 4, mode=mode, include_last_offset=True).double()
+        oracle.weight.data = torch.from_numpy(layer.table(t).copy())
+        tensor = None if weights[t] is None else torch.tensor(weights[t], requires_grad=True)
+        offsets = torch.from_numpy(np.append(0, np.cumsum(lengths[t])))
+        expected = oracle(torch.from_numpy(values[t]), offsets, tensor)
+        expected.backward(torch.from_numpy(dy[:, t]))
+        np.testing.assert_allclose(y[:, t], expected.detach().numpy(), rtol=1e-12, atol=1e-14)
+        span = slice(layer.starts[t], layer.starts[t + 1])
+        np.testing.assert_allclose(grad[span], oracle.weight.grad.numpy(), rtol=1e-12, atol=1e-14)
+        tensors.append(tensor)
+    if kind == "weighted":
+        expected = np.concatenate([tensor.grad.numpy() for tensor in tensors])
+        np.testing.assert_allclose(dweights, expected, rtol=1e-12, atol=1e-14)
+
+
 def test_initial_values_are_uniform_for_each_table():
     layer = md.EmbeddingBagCollection([4, 10_000], 16)
     for t, size in enumerate((4, 10_000)):
@@ -190,26 +265,45 @@ def test_initial_values_are_uniform_for_each_table():
     assert abs(layer.table(1).std() - 0.01 / np.sqrt(3)) < 1e-4
 
 
-def test_a_step_on_a_large_table_makes_nothing_of_its_size():
-    import tracemalloc
+@pytest.fixture(scope="module")
+def ten_million_rows():
+    return md.EmbeddingBagCollection([10_000_000], 2)
 
-    layer = md.EmbeddingBagCollection([2_000_000], 4)
-    optimizer = md.SGD(lr=0.1)
-    layer.forward(np.array([[1_999_999]]))
-    layer.backward(np.ones((1, 1, 4)))
-    optimizer.step(layer.parameters())  # all kernels are compiled now
+
+def peak_bytes(action):
     tracemalloc.start()
-    layer.zero_grad()
-    layer.forward(np.array([[0], [1_999_999], [0]]))
-    layer.backward(np.ones((3, 1, 4)))
-    optimizer.step(layer.parameters())
+    action()
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 1_000_000  # the table has 32 MB
+    return peak
+
+
+@pytest.mark.parametrize("name", ["SGD", "Momentum", "Adagrad", "RowwiseAdagrad", "Adam", "FTRL"])
+def test_a_step_on_a_large_table_makes_nothing_of_its_size_but_the_state_once(
+    name, ten_million_rows
+):
+    layer, optimizer = ten_million_rows, getattr(md, name)(lr=0.1)
+
+    def step():
+        layer.zero_grad()
+        layer.forward(np.array([[0], [9_999_999], [0]]))
+        layer.backward(np.ones((3, 1, 2), np.float32))
+        np.testing.assert_array_equal(layer.weight.grad.rows, [0, 9_999_999])
+        optimizer.step(layer.parameters())
+
+    small = md.EmbeddingBagCollection([3], 2)  # compiles the kernels
+    small.forward(np.array([[0]]))
+    small.backward(np.ones((1, 1, 2), np.float32))
+    getattr(md, name)(lr=0.1).step(small.parameters())
+    first, second = peak_bytes(step), peak_bytes(step)
+    state = sum(array.nbytes for array in optimizer.state[layer.weight].values())
+    assert first < state + 1_000_000  # the table has 80 MB
+    assert second < 1_000_000
 
 
 BAD = [
     (IDS, OFFSETS + 1, None, ValueError, "offsets run from 1 to 7: they must begin at 0"),
+    (IDS, np.array([1, 3, 3, 4, 6]), None, ValueError, "offsets run from 1 to 6: they must begin"),
     (IDS, OFFSETS[:-1], None, ValueError, r"end at len\(values\) = 6"),
     (IDS, np.array([0, 4, 3, 6]), None, ValueError, r"offsets\[2\] = 3 is below offsets\[1\] = 4"),
     (np.array([0, 5]), np.array([0, 2]), None, IndexError, r"table 0: id 5 out of range \[0, 5\)"),
@@ -218,6 +312,12 @@ BAD = [
     (IDS, OFFSETS, np.ones(5), ValueError, "one weight for each id"),
     (IDS, OFFSETS, np.full(6, np.nan), ValueError, r"per_sample_weights\[0\] is nan"),
     (IDS, None, None, ValueError, "give ids"),
+    (IDS[None, None], OFFSETS, None, ValueError, r"input has shape \(1, 1, 6\)"),
+    (IDS, np.array([0]), None, ValueError, "offsets has 1 entries"),
+    (IDS, OFFSETS.astype(float), None, TypeError, "offsets has dtype float64"),
+    (IDS, OFFSETS, np.array([1, 1, 1, 1, 1, np.inf]), ValueError, r"weights\[5\] is inf"),
+    (IDS, OFFSETS, np.ones(6, int), TypeError, "weights has dtype int64"),
+    (np.array([2**63], np.uint64), np.array([0, 1]), None, IndexError, "id 9223372036854775808"),
 ]
 
 
@@ -264,3 +364,37 @@ def test_weights_need_the_mode_sum():
 def test_bad_arguments_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
         md.EmbeddingBagCollection(*arguments)
+
+
+def test_weights_of_ids_in_rows_have_their_shape():
+    ids, weights = np.array([[1, 2, 3], [4, 0, 1]]), np.arange(6.0).reshape(2, 3)
+    np.testing.assert_array_equal(
+        bag().forward(ids, per_sample_weights=weights),
+        bag().forward(ids.ravel(), np.array([0, 3, 6]), weights.ravel()),
+    )
+
+
+def test_weights_of_another_shape_than_the_ids_are_named():
+    with pytest.raises(ValueError, match=r"\(3, 2\)"):
+        bag().forward(np.zeros((2, 3), int), per_sample_weights=np.ones((3, 2)))
+
+
+def test_no_samples_give_no_vectors():
+    layer = md.EmbeddingBagCollection([3, 4], 2)
+    assert layer.forward(np.zeros((0, 2), int)).shape == (0, 2, 2)
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ((4, 2), "dy has shape"),
+        ((3, 3), "dy has shape"),
+        ((4,), r"dy has shape \(4,\), the output had \(4, 3\)"),
+    ],
+)
+def test_a_dy_of_another_shape_is_named(shape, message):
+    layer = bag()
+    layer.forward(IDS, OFFSETS)
+    with pytest.raises(ValueError, match=message):
+        layer.backward(np.ones(shape))
+    assert layer.weight.grad is None

@@ -5,6 +5,7 @@ import pytest
 
 import minidlrm as md
 from minidlrm import kernels
+from minidlrm.data import Batch, Jagged
 from minidlrm.module import SparseGrad
 
 
@@ -49,6 +50,33 @@ class RepeatsDropped(md.EmbeddingBagCollection):
         self.weight.add_grad(SparseGrad(unique, dense[unique], dense.shape))
 
 
+class RepeatInsideABagDropped(md.EmbeddingBagCollection):
+    def backward(self, dy):
+        shape, rows, source, *_ = self.kept()
+        dense = np.zeros(self.weight.value.shape)
+        for bag in range(shape[0]):
+            dense[rows[source == bag]] += dy[bag, 0]
+        unique = np.unique(rows)
+        self.weight.add_grad(SparseGrad(unique, dense[unique], dense.shape))
+
+
+class RepeatInsideARow(md.EmbeddingBag):
+    def backward(self, dy):
+        RepeatInsideABagDropped.backward(self, dy[:, None])
+
+
+class RowForgotten(md.EmbeddingBagCollection):
+    def backward(self, dy):
+        super().backward(dy)
+        grad = self.weight.grad
+        self.weight.grad = SparseGrad(grad.rows[1:], grad.values[1:], grad.shape)
+
+
+class NothingReturned(md.Linear):
+    def backward(self, dy):
+        super().backward(dy)
+
+
 class SecondPathForgotten(md.DLRM):
     def backward(self, dlogits):
         width, _ = self.kept()
@@ -60,7 +88,10 @@ class SecondPathForgotten(md.DLRM):
 
 def batch(num_tables=2, rows=8):
     rng = np.random.default_rng(3)
-    return md.data.Batch(rng.normal(size=(rows, 3)), rng.integers(0, 2000, (rows, num_tables)))
+    return Batch(rng.normal(size=(rows, 3)), rng.integers(0, 2000, (rows, num_tables)))
+
+
+IDS = np.arange(12)
 
 
 WRONG = [
@@ -71,12 +102,18 @@ WRONG = [
     (UpperForLower(4, 2), np.arange(16.0).reshape(2, 4, 2)),
     (RepeatsDropped([2000, 2000], 2), batch().sparse),
     (SecondPathForgotten(3, [2000, 2000], 2, (4,), (4,)), batch()),
+    (RepeatInsideABagDropped([2000], 2), Jagged(IDS, np.arange(0, 13, 3))),
+    (RowForgotten([2000], 2), batch(1).sparse),
+    (NothingReturned(3, 2), np.ones((4, 3))),
+    (RepeatInsideARow(2000, 2), IDS.reshape(4, 3)),
+    (RepeatInsideARow(2000, 2), IDS, np.arange(0, 13, 3)),
 ]
 
 
-@pytest.mark.parametrize(("layer", "x"), WRONG, ids=lambda value: type(value).__name__)
-def test_planted_mistakes_are_caught(layer, x):
-    report = md.gradcheck(layer, x, verbose=False)
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("case", [pytest.param(case, id=type(case[0]).__name__) for case in WRONG])
+def test_planted_mistakes_are_caught(case, seed):
+    report = md.gradcheck(*case, seed=seed, verbose=False)
     assert not report.passed
     with pytest.raises(AssertionError, match="FAILED"):
         report.raise_if_failed()
@@ -88,19 +125,25 @@ def test_the_right_ones_pass():
 
 
 def test_corners_of_relu_raise_no_false_alarm():
-    for seed in range(100):
+    for seed in range(200):
         rng = np.random.default_rng(seed)
         mlp = md.MLP([4, 30, 30, 1], rng=rng)
         report = md.gradcheck(
-            mlp, rng.normal(size=(16, 4)), seed=seed, max_checks=20, verbose=False
+            mlp, rng.normal(size=(16, 4)), seed=seed, max_checks=12, verbose=False
         )
         report.raise_if_failed()
+
+
+def test_a_corner_inside_the_step_raises_no_false_alarm():
+    x = np.array([1e-7, -1e-7, 3e-6, -3e-6])  # the step is 6e-6
+    md.gradcheck(md.ReLU(), x, verbose=False).raise_if_failed()
+    assert not md.gradcheck(MaskForgotten(), x, verbose=False).passed
 
 
 def test_the_target_is_not_changed():
     model = md.DLRM(3, [20, 20], 2, (4,), (4,))
     before = {name: value.copy() for name, value in model.state_dict().items()}
-    data = md.data.Batch(np.ones((4, 3), np.float32), np.arange(8).reshape(4, 2))
+    data = Batch(np.ones((4, 3), np.float32), np.arange(8).reshape(4, 2))
     ids = data.sparse.copy()
     md.gradcheck(model, data, verbose=False)
     for name, value in model.state_dict().items():
@@ -117,10 +160,33 @@ def test_the_table_names_every_array(capsys):
         assert name in printed
 
 
-def test_a_row_that_nobody_looked_up_is_checked_too():
-    layer = md.EmbeddingBagCollection([9], 2)
-    checks = md.gradcheck(layer, np.array([[0], [3]]), verbose=False).arrays
-    assert checks[0].num_checked == 3  # row 0 is looked up twice; and one entry of row 1 or later
+class RowInvented(md.EmbeddingBagCollection):
+    def backward(self, dy):
+        super().backward(dy)
+        rows, values = np.array([1999]), np.ones((1, 2))
+        self.weight.add_grad(SparseGrad(rows, values, self.weight.value.shape))
+
+
+@pytest.mark.parametrize("position", [0, 3, 6])
+def test_a_row_that_the_gradient_leaves_out_is_found_and_named(position):
+    class Forgetful(md.EmbeddingBagCollection):
+        def backward(self, dy):
+            super().backward(dy)
+            keep = np.arange(len(self.weight.grad.rows)) != position
+            rows, values = self.weight.grad.rows[keep], self.weight.grad.values[keep]
+            self.weight.grad = SparseGrad(rows, values, self.weight.grad.shape)
+
+    ids = np.array([[5], [7], [50], [300], [700], [900], [1500], [1999]])
+    (check,) = md.gradcheck(Forgetful([2000], 2), ids, verbose=False).arrays
+    assert not check.passed
+    assert check.index[0] == [5, 50, 300, 700, 900, 1500, 1999][position]  # 7 became a 5
+    assert check.analytic == 0
+
+
+def test_a_row_that_nobody_looked_up_has_no_gradient():
+    ids = np.array([[0], [3], [8]])
+    assert md.gradcheck(md.EmbeddingBagCollection([2000], 2), ids, verbose=False).passed
+    assert not md.gradcheck(RowInvented([2000], 2), ids, verbose=False).passed
 
 
 def test_an_output_that_is_not_finite_is_an_error():
@@ -132,6 +198,82 @@ def test_both_kernel_backends_pass():
     before = kernels.backend
     try:
         kernels.use("numpy")
-        md.gradcheck(md.DLRM(3, [2000, 2000], 2), batch(), verbose=False).raise_if_failed()
+        model = md.DLRM(3, [2000, 2000], 2, (4,), (4,))
+        md.gradcheck(model, batch(), verbose=False).raise_if_failed()
     finally:
         kernels.use(before)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_float32_is_checked_in_float64_without_false_alarm(dtype, rng):
+    layer = md.Linear(3, 2, activation="relu", dtype=dtype)
+    report = md.gradcheck(layer, rng.normal(size=(4, 3)).astype(dtype), verbose=False)
+    report.raise_if_failed()
+    assert max(check.error for check in report.arrays) < 1e-7  # float32 differences give 1e-3
+    assert layer.weight.value.dtype == dtype
+    assert layer.weight.grad is None
+
+
+def test_gradients_that_were_there_before_stay_and_do_not_count(rng):
+    linear, x = md.Linear(3, 2), np.ones((4, 3), np.float32)
+    linear.forward(x)
+    linear.backward(np.ones((4, 2), np.float32))
+    before = linear.weight.grad.copy()
+    md.gradcheck(linear, x, verbose=False).raise_if_failed()
+    np.testing.assert_array_equal(linear.weight.grad, before)
+
+
+SEEN = []
+
+
+class Watched(md.EmbeddingBagCollection):
+    def forward(self, sparse):
+        SEEN.append(sparse)
+        return super().forward(sparse)
+
+
+@pytest.mark.parametrize(
+    "sparse", [np.arange(8).reshape(4, 2), Jagged(np.arange(12), np.arange(0, 13, 3))]
+)
+def test_ids_are_made_to_collide(sparse):
+    SEEN.clear()
+    md.gradcheck(Watched([20, 20], 2), sparse, verbose=False).raise_if_failed()
+    if isinstance(sparse, Jagged):
+        assert SEEN[0].values[:3].tolist() == [0, 0, 0]  # a repeat inside the first bag
+        assert SEEN[0].values[6:9].tolist() == [6, 6, 6]  # of each table
+        assert sparse.values.tolist() == list(range(12))
+    else:
+        np.testing.assert_array_equal(SEEN[0][1], SEEN[0][0])  # a repeat across samples
+
+
+@pytest.mark.parametrize("kind", [md.FactorizationMachine, md.MatrixFactorization])
+def test_bags_of_a_model_collide_within_their_own_table(kind):
+    sizes = {"table_sizes": [40, 6], "embedding_dim": 2}
+    model = kind(num_dense=0, **sizes) if kind is md.FactorizationMachine else kind(**sizes)
+    bags = Batch(np.zeros((2, 0)), Jagged([39, 5, 5], [0, 1, 1, 2, 3]))  # 39 is not in table 1
+    md.gradcheck(model, bags, verbose=False).raise_if_failed()
+
+
+def test_large_arrays_are_sampled_and_the_seed_decides():
+    layer, x = md.Linear(50, 40), np.ones((2, 50))
+    first, again, other = (
+        md.gradcheck(layer, x, seed=seed, max_checks=30, verbose=False) for seed in (1, 1, 2)
+    )
+    assert [check.num_checked for check in first.arrays] == [30, 30, 30]
+    assert str(first) == str(again) != str(other)
+
+
+def test_the_table_says_where_the_worst_error_is_and_how_large():
+    class OneEntryWrong(md.Linear):
+        def backward(self, dy):
+            dx = super().backward(dy)
+            self.weight.grad[1, 2] *= 3
+            return dx
+
+    report = md.gradcheck(OneEntryWrong(3, 2), np.ones((4, 3)), verbose=False)
+    weight = report.arrays[0]
+    assert [check.passed for check in report.arrays] == [False, True, True]
+    assert (weight.name, weight.index) == ("weight", (1, 2))
+    assert weight.analytic == pytest.approx(3 * weight.numeric)
+    assert weight.error == pytest.approx(2 / 3, rel=1e-2)  # a little less: the floor of atol
+    assert "1 of 3 arrays FAILED" in str(report)

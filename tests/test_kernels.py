@@ -1,5 +1,6 @@
 """Each fast kernel under the same tests as its definition."""
 
+import inspect
 import os
 import subprocess
 import sys
@@ -12,7 +13,15 @@ from hypothesis import strategies as st
 from minidlrm import kernels
 from minidlrm.kernels import reference
 
-jit = pytest.importorskip("minidlrm.kernels.jit", reason="Numba is not installed")
+try:
+    from minidlrm.kernels import jit
+except ImportError:
+    jit = None
+
+needs_numba = pytest.mark.skipif(jit is None, reason="Numba is not installed")
+both_backends = pytest.mark.parametrize(
+    "backend", [reference, pytest.param(jit, marks=needs_numba)], ids=["numpy", "numba"]
+)
 
 DTYPES = [np.float32, np.float64, np.complex128]
 
@@ -46,6 +55,7 @@ def bags(draw):
     return rng, values, offsets, starts, draw(st.integers(1, 5))
 
 
+@needs_numba
 @given(bags(), st.booleans())
 def test_bags_gather_and_scatter_as_defined(case, weighted):
     rng, values, offsets, starts, dim = case
@@ -71,31 +81,79 @@ def test_bags_gather_and_scatter_as_defined(case, weighted):
     )
 
 
-@given(st.integers(0, 2**32 - 1), st.integers(0, 20), st.integers(1, 4))
-def test_scatter_add_of_one_id_a_table(seed, n, dim):
+@both_backends
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(0, 40),
+    st.integers(1, 4),
+    st.integers(1, 9),
+    st.booleans(),
+    st.booleans(),
+)
+def test_scatter_add_has_the_bits_of_add_at(backend, seed, n, dim, num_rows, shared, weighted):
     rng = np.random.default_rng(seed)
-    rows, dy = rng.integers(0, 5, n), rng.normal(size=(n, dim))
-    unique, sums = jit.scatter_add(rows, dy, None, None, 5)
-    dense = np.zeros((5, dim))
-    np.add.at(dense, rows, dy)
-    np.testing.assert_array_equal(unique, np.unique(rows))
-    np.testing.assert_array_equal(sums, dense[unique])
+    rows = rng.integers(0, num_rows, n)
+    dy = rng.normal(size=(6 if shared else n, dim))
+    source = rng.integers(0, 6, n) if shared else None
+    scale = rng.normal(size=n) if weighted else None
+    terms = (dy[source] if shared else dy) * (scale[:, None] if weighted else 1)
+    dense = np.zeros((num_rows, dim))
+    np.add.at(dense, rows, terms)
+    unique, sums = backend.scatter_add(rows, dy, source, scale, num_rows)
+    assert unique.dtype == np.int64
+    np.testing.assert_array_equal(unique, np.unique(rows))  # sorted, each row once
+    assert sums.tobytes() == dense[unique].tobytes()
 
 
-@pytest.mark.parametrize("num_rows", [2, 2**11, 2**11 + 1, 2**22 + 1, 2**35])
+@needs_numba
+@pytest.mark.parametrize("num_rows", [1, 2, 2**11, 2**11 + 1, 2**22, 2**22 + 1, 2**35])
 def test_scatter_add_sorts_rows_of_any_size(num_rows, rng):
-    rows = np.concatenate([rng.integers(0, num_rows, 50), [0, num_rows - 1, num_rows - 1]])
-    unique, _ = jit.scatter_add(rows, np.ones((53, 1)), None, None, num_rows)
-    np.testing.assert_array_equal(unique, np.unique(rows))
+    few = np.concatenate([rng.integers(0, num_rows, 20), [0, num_rows - 1]])
+    rows, dy = rng.choice(few, 200), rng.normal(size=(200, 2))  # about ten of each
+    ours = jit.scatter_add(rows, dy, None, None, num_rows)
+    theirs = reference.scatter_add(rows, dy, None, None, num_rows)
+    np.testing.assert_array_equal(ours[0], theirs[0])
+    np.testing.assert_array_equal(ours[1], theirs[1])
 
 
-@pytest.mark.parametrize("backend", [reference, jit])
+@both_backends
 def test_scatter_add_gives_the_same_bits_twice(backend, rng):
     rows, dy = rng.integers(0, 7, 1000), rng.normal(size=(1000, 3)).astype(np.float32)
     first, second = (backend.scatter_add(rows, dy, None, None, 7)[1] for _ in range(2))
     assert first.tobytes() == second.tobytes()
 
 
+@needs_numba
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("dtype", [np.float32, np.complex128])
+def test_lookups_in_other_dtypes(dtype, weighted, rng):
+    weight, dy = numbers(rng, (5, 3), dtype), numbers(rng, (4, 3), dtype)
+    rows, offsets = np.array([1, 0, 1, 4, 2, 2]), np.array([0, 3, 3, 4, 6])
+    bag = np.array([0, 0, 0, 2, 3, 3])
+    scale = numbers(rng, 6, dtype) if weighted else None
+    agree(jit.gather(weight, rows), reference.gather(weight, rows))
+    for name, arguments in (
+        ("gather_bags", (weight, rows, offsets, scale, 2)),
+        ("bag_weight_grad", (weight, rows, bag, dy)),
+    ):
+        agree(getattr(jit, name)(*arguments), getattr(reference, name)(*arguments))
+    ours, theirs = (k.scatter_add(rows, dy, bag, scale, 5) for k in (jit, reference))
+    np.testing.assert_array_equal(ours[0], theirs[0])
+    agree(ours[1], theirs[1])
+
+
+@both_backends
+@given(bags(), st.integers(0, 2**32 - 1))
+def test_bag_rows_finds_the_first_bad_id(backend, case, seed):
+    rng, values, offsets, starts, _ = case
+    values = values.copy()
+    wrong = np.random.default_rng(seed).random(len(values)) < 0.2
+    values[wrong] = rng.choice([-1, 5, 2**40], wrong.sum())  # no table has more than 5 rows
+    expected = int(wrong.argmax()) if wrong.any() else -1
+    assert backend.bag_rows(values, offsets, starts)[1] == expected
+
+
+@needs_numba
 @given(st.integers(0, 2**32 - 1), st.integers(1, 6), st.integers(1, 4))
 def test_table_rows_finds_the_first_bad_id(seed, batch_size, num_tables):
     rng = np.random.default_rng(seed)
@@ -111,6 +169,7 @@ def test_table_rows_finds_the_first_bad_id(seed, batch_size, num_tables):
         )
 
 
+@needs_numba
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("diagonal", [False, True])
 @pytest.mark.parametrize("shape", [(1, 1, 1), (1, 4, 1), (5, 1, 3), (33, 4, 3), (16, 27, 16)])
@@ -122,6 +181,14 @@ def test_pairs(shape, diagonal, dtype, rng):
     agree(jit.pairs_backward(dy, z, diagonal), reference.pairs_backward(dy, z, diagonal))
 
 
+@both_backends
+def test_pairs_backward_takes_a_slice_of_a_larger_array(backend, rng):
+    z, dy = numbers(rng, (3, 4, 2)), numbers(rng, (3, 9))  # as DLRM cuts [dense, pairs]
+    expected = reference.pairs_backward(dy[:, 3:].copy(), z, False)
+    agree(backend.pairs_backward(dy[:, 3:], z, False), expected)
+
+
+@needs_numba
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("relu", [False, True])
 @pytest.mark.parametrize("shape", [(1, 1), (1, 5), (7, 1), (6, 9)])
@@ -137,7 +204,16 @@ def test_bias_and_relu(shape, relu, dtype, rng):
         agree(a, b)
 
 
-@pytest.mark.parametrize("backend", [reference, jit])
+@needs_numba
+def test_bias_backward_of_a_wider_dy_has_the_same_dtype_in_both(rng):
+    y, dy = numbers(rng, (4, 3), np.float32), numbers(rng, (4, 3))
+    for a, b in zip(
+        jit.bias_backward(dy, y, False), reference.bias_backward(dy, y, False), strict=True
+    ):
+        agree(a, b)
+
+
+@both_backends
 def test_relu_keeps_a_nan(backend):
     y = np.array([[np.nan, -1.0]])
     backend.add_bias(y, np.zeros(2), True)
@@ -155,6 +231,7 @@ UPDATES = {
 }
 
 
+@needs_numba
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("name", UPDATES)
 @pytest.mark.parametrize("shape", [(1, 1), (6, 1), (6, 5)])
@@ -176,6 +253,7 @@ def test_row_updates_touch_their_rows_only(shape, name, dtype, rng):
         assert not np.array_equal(mine[rows], before[rows])
 
 
+@needs_numba
 def test_sequential_sgd_of_matrix_factorization(rng):
     rows = np.stack([rng.integers(0, 5, 40), rng.integers(5, 9, 40)], axis=1)
     ratings, order = rng.normal(size=40), rng.permutation(40)
@@ -189,40 +267,84 @@ def test_sequential_sgd_of_matrix_factorization(rng):
             agree(mine, other)
 
 
-def test_use_switches_all_kernels():
+def kernel_names():
+    return [name for name in kernels.__all__ if name not in ("backend", "use")]
+
+
+@needs_numba
+@pytest.mark.parametrize("name", kernel_names())
+def test_every_kernel_has_a_twin_of_the_same_arguments(name):
+    twin = getattr(jit, name)
+    arguments = inspect.signature(getattr(twin, "py_func", twin)).parameters
+    assert list(arguments) == list(inspect.signature(getattr(reference, name)).parameters)
+
+
+@both_backends
+def test_use_switches_all_kernels(backend):
     before = kernels.backend
     try:
-        kernels.use("numpy")
-        assert kernels.pairs is reference.pairs
-        kernels.use("numba")
-        assert kernels.pairs is jit.pairs
+        name = "numpy" if backend is reference else "numba"
+        kernels.use(name)
+        assert kernels.backend == name
+        for kernel in kernel_names():
+            assert getattr(kernels, kernel) is getattr(backend, kernel)
     finally:
         kernels.use(before)
+
+
+def test_use_of_an_unknown_name_changes_nothing():
+    before = kernels.backend, kernels.pairs
     with pytest.raises(ValueError, match="'cuda' are not known: choose 'numba' or 'numpy'"):
         kernels.use("cuda")
+    assert (kernels.backend, kernels.pairs) == before
 
 
 def run_python(code, **variables):
-    environment = {**os.environ, **variables}
+    environment = {k: v for k, v in os.environ.items() if k != "MINIDLRM_KERNELS"}
     return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=120
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env=environment | variables,
+        timeout=120,
     )
+
+
+BACKEND = "from minidlrm import kernels; print(kernels.backend)"
+NO_NUMBA = "import sys; sys.modules['numba'] = None\n"
 
 
 def test_the_variable_chooses_the_kernels():
-    code = "from minidlrm import kernels; print(kernels.backend)"
-    assert run_python(code, MINIDLRM_KERNELS="numpy").stdout == "numpy\n"
-    wrong = run_python(code, MINIDLRM_KERNELS="fortran")
+    assert run_python(BACKEND, MINIDLRM_KERNELS="numpy").stdout == "numpy\n"
+    wrong = run_python(BACKEND, MINIDLRM_KERNELS="fortran")
+    assert wrong.returncode != 0
     assert "MINIDLRM_KERNELS: kernels 'fortran' are not known" in wrong.stderr
 
 
+@needs_numba
+def test_without_the_variable_numba_serves():
+    result = run_python(BACKEND)
+    assert (result.stdout, result.stderr) == ("numba\n", "")
+
+
 def test_without_numba_one_line_says_so():
-    code = (
-        "import sys; sys.modules['numba'] = None\nimport minidlrm; print(minidlrm.kernels.backend)"
-    )
-    environment = {k: v for k, v in os.environ.items() if k != "MINIDLRM_KERNELS"}
-    result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=120
-    )
+    result = run_python(NO_NUMBA + BACKEND)
     assert result.stdout == "numpy\n"
     assert result.stderr == "minidlrm: Numba is not installed; the NumPy kernels serve.\n"
+
+
+def test_asking_for_a_numba_that_is_not_there_is_an_error():
+    result = run_python(NO_NUMBA + BACKEND, MINIDLRM_KERNELS="numba")
+    assert result.returncode != 0
+    assert "numba" in result.stderr.splitlines()[-1]
+
+
+@needs_numba
+def test_kernels_can_be_stepped_through_in_a_debugger():
+    code = (
+        "import numpy as np; from minidlrm.kernels import jit\n"
+        "assert not hasattr(jit.gather, 'py_func')\n"
+        "print(jit.scatter_add(np.array([3, 1, 3]), np.eye(3), None, None, 4))"
+    )
+    result = run_python(code, NUMBA_DISABLE_JIT="1")
+    assert "(array([1, 3]), array([[0., 1., 0.]," in result.stdout, result.stderr

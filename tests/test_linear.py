@@ -33,24 +33,37 @@ def test_gradients_by_differences(activation, bias, rng):
     md.gradcheck(layer(activation, bias), rng.normal(size=(5, 4)), verbose=False).raise_if_failed()
 
 
+@pytest.mark.parametrize("batch_size", [1, 5])
+@pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("activation", [None, "relu"])
-def test_gradients_by_complex_step(activation, rng):
-    linear, x, r = layer(activation), rng.normal(size=(5, 4)), rng.normal(size=(5, 3))
+def test_gradients_by_complex_step(activation, bias, batch_size, rng):
+    linear, x = layer(activation, bias), rng.normal(size=(batch_size, 4))
+    r = rng.normal(size=(batch_size, 3))
     linear.forward(x)
     dx = linear.backward(r)
     other = linear.astype(np.complex128)
     numeric = complex_step(lambda moved: np.sum(r * other.forward(moved)), x)
     np.testing.assert_allclose(dx, numeric, rtol=1e-13, atol=1e-14)
+    for name, parameter in linear.named_parameters():
+        other = linear.astype(np.complex128)
+
+        def total(value, other=other, name=name):
+            getattr(other, name).value = value
+            return np.sum(r * other.forward(x))
+
+        numeric = complex_step(total, parameter.value)
+        np.testing.assert_allclose(parameter.grad, numeric, rtol=1e-13, atol=1e-14)
 
 
 @pytest.mark.oracle
+@pytest.mark.parametrize("activation", [None, "relu"])
 @pytest.mark.parametrize("bias", [True, False])
-def test_pytorch_agrees(bias, torch, rng):
-    linear, x, dy = layer(bias=bias), rng.normal(size=(5, 4)), rng.normal(size=(5, 3))
+def test_pytorch_agrees(bias, activation, torch, rng):
+    linear, x, dy = layer(activation, bias), rng.normal(size=(5, 4)), rng.normal(size=(5, 3))
     oracle = torch.nn.Linear(4, 3, bias=bias, dtype=torch.float64)
     oracle.load_state_dict({k: torch.from_numpy(v) for k, v in linear.state_dict().items()})
     tensor = torch.tensor(x, requires_grad=True)
-    expected = oracle(tensor)
+    expected = torch.relu(oracle(tensor)) if activation else oracle(tensor)
     np.testing.assert_allclose(linear.forward(x), expected.detach().numpy(), rtol=1e-12)
     expected.backward(torch.from_numpy(dy))
     np.testing.assert_allclose(linear.backward(dy), tensor.grad.numpy(), rtol=1e-12, atol=1e-15)
@@ -93,3 +106,10 @@ def test_bad_shapes_are_named():
         md.Linear(0, 3)
     with pytest.raises(ValueError, match="activation is 'tanh'"):
         md.Linear(2, 3, activation="tanh")
+
+
+def test_the_bias_gradient_is_summed_over_the_batch():
+    linear = layer()
+    linear.forward(np.ones((3, 4)))
+    linear.backward(np.array([[1.0, 2, 3], [10, 20, 30], [100, 200, 300]]))
+    np.testing.assert_array_equal(linear.bias.grad, [111, 222, 333])

@@ -4,10 +4,134 @@ import numpy as np
 import pytest
 
 import minidlrm as md
+from minidlrm.data import Batch, Jagged
 
 
 def model():
     return md.DLRM(2, [5, 6], 4, bottom_mlp=(3,), top_mlp=(3,))
+
+
+X = np.random.default_rng(1).normal(size=(3, 4)).astype(np.float32)
+BAGS = Jagged([1, 1, 0, 2, 2, 5], [0, 2, 3, 3, 4, 4, 6], np.ones(6, np.float32))
+CASES = {  # a layer, and what its forward takes
+    "Linear": (lambda: md.Linear(4, 3), (X,)),
+    "Linear with ReLU": (lambda: md.Linear(4, 3, activation="relu"), (X,)),
+    "Linear without bias": (lambda: md.Linear(4, 3, bias=False, activation="relu"), (X,)),
+    "ReLU": (md.ReLU, (X,)),
+    "Sigmoid": (md.Sigmoid, (X,)),
+    "MLP": (lambda: md.MLP([4, 5, 2]), (X,)),
+    "EmbeddingBag": (lambda: md.EmbeddingBag(6, 3), (BAGS.values, BAGS.offsets, BAGS.weights)),
+    "EmbeddingBag of means": (
+        lambda: md.EmbeddingBag(6, 3, "mean"),
+        (BAGS.values, BAGS.offsets),
+    ),
+    "collection of ids": (lambda: md.EmbeddingBagCollection([3, 6], 2), (np.array([[0, 5]] * 3),)),
+    "collection of bags": (lambda: md.EmbeddingBagCollection([3, 6], 2), (BAGS,)),
+    "DotInteraction": (lambda: md.DotInteraction(2, 2), (X.reshape(3, 2, 2),)),
+    "DotInteraction with diagonal": (lambda: md.DotInteraction(2, 2, True), (X.reshape(3, 2, 2),)),
+    "DLRM": (model, (Batch(X[:, :2], np.array([[0, 5]] * 3)),)),
+}
+every_layer = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+
+
+def arrays(value):
+    """All arrays in an input, an output or a gradient."""
+    if isinstance(value, np.ndarray):
+        return [value]
+    if isinstance(value, (tuple, list)):
+        return [array for item in value for array in arrays(item)]
+    return arrays(list(vars(value).values())) if hasattr(value, "__dict__") else []
+
+
+def copies(value):
+    return [array.copy() for array in arrays(value)]
+
+
+def gradients(layer):
+    return arrays([parameter.grad for parameter in layer.parameters()])
+
+
+@every_layer
+def test_every_layer_wants_one_forward_for_each_backward(case):
+    layer, inputs = case[0](), case[1]
+    with pytest.raises(RuntimeError, match=r"backward\(\) without a forward\(\) before it"):
+        layer.backward(np.ones((3, 3)) if layer.parameters() else X)
+    dy = np.ones_like(layer.forward(*inputs))
+    layer.backward(dy)
+    before = copies(gradients(layer))
+    with pytest.raises(RuntimeError, match="backward once for each forward"):
+        layer.backward(dy)
+    assert_equal(gradients(layer), before)
+
+
+@every_layer
+def test_forward_and_backward_return_fresh_arrays_and_do_not_change_their_inputs(case):
+    layer, inputs = case[0](), case[1]
+    given = copies(inputs)
+    y = layer.forward(*inputs)
+    dy = np.full_like(y, 0.5)
+    dx = layer.backward(dy)
+    kept = copies([y, dx])
+    assert (dy == 0.5).all()
+    layer.forward(*inputs)
+    layer.backward(3 * dy)
+    assert_equal(arrays([y, dx]), kept)  # a learner who keeps two results keeps two results
+    assert_equal(arrays(inputs), given)
+    assert not any(np.shares_memory(a, b) for a in arrays([y, dx]) for b in arrays([inputs, dy]))
+    assert not any(np.shares_memory(a, dy) for a in gradients(layer))
+
+
+@every_layer
+def test_gradients_of_every_layer_add_up_until_zero_grad(case):
+    layer, inputs = case[0](), case[1]
+    for count in (1, 2, 3):
+        layer.backward(np.ones_like(layer.forward(*inputs)))
+        if count == 1:
+            once = copies([p.grad for p in layer.parameters()])
+    for three, one in zip(gradients(layer), once, strict=True):
+        factor = 1 if three.dtype == np.int64 else 3  # the rows of a SparseGrad stay
+        np.testing.assert_allclose(three, factor * one, rtol=1e-6, atol=1e-7)
+    layer.zero_grad()
+    assert gradients(layer) == []
+
+
+@every_layer
+def test_a_dy_of_the_wrong_shape_changes_nothing(case):
+    layer, inputs = case[0](), case[1]
+    y = layer.forward(*inputs)
+    before = copies(list(layer.state_dict().values()))
+    with pytest.raises(ValueError, match=r"backward: dy has shape .*, the output had"):
+        layer.backward(np.ones((len(y) + 1, *y.shape[1:]), np.float32))
+    assert gradients(layer) == []
+    assert_equal(arrays(list(layer.state_dict().values())), before)
+
+
+@every_layer
+def test_the_same_call_gives_the_same_bits_in_float32(case):
+    results = []
+    for _ in range(2):
+        layer = case[0]()
+        y = layer.forward(*case[1])
+        results.append(arrays([y, layer.backward(np.ones_like(y))]) + gradients(layer))
+    assert_equal(*results)
+    assert {a.dtype for a in results[0]} <= {np.dtype(np.float32), np.dtype(np.int64)}
+
+
+@every_layer
+def test_complex_numbers_flow_through_every_layer(case):
+    layer, inputs = case[0]().astype(np.complex128), case[1]
+    if isinstance(inputs[0], np.ndarray) and inputs[0].dtype.kind == "f":
+        inputs = (inputs[0].astype(np.complex128),)
+    y = layer.forward(*inputs)
+    layer.backward(1j * np.ones_like(y))
+    assert y.dtype == np.complex128
+    assert all(a.dtype in (np.complex128, np.int64) for a in gradients(layer))
+
+
+def assert_equal(ours, theirs):
+    assert len(ours) == len(theirs)
+    for mine, other in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(mine, other)
 
 
 def test_parameters_come_in_the_order_of_definition():
@@ -105,3 +229,26 @@ def test_sparse_gradients_add_and_become_dense(rng):
 def test_a_module_without_passes_says_so():
     with pytest.raises(NotImplementedError, match="Module has no forward"):
         md.Module().forward()
+
+
+@pytest.mark.parametrize("value", ["text", np.complex128(1j)])
+def test_a_state_of_the_wrong_dtype_changes_nothing(value):
+    linear = md.Linear(2, 3)
+    state = {"weight": linear.weight.value + 1, "bias": np.full(3, value)}
+    before = copies(list(linear.state_dict().values()))
+    with pytest.raises((ValueError, TypeError), match="bias"):
+        linear.load_state_dict(state)
+    assert_equal(list(linear.state_dict().values()), before)
+
+
+def test_modules_in_lists_are_walked_in_order_and_counted():
+    class Pair(md.Module):
+        def __init__(self):
+            self.scale = md.Parameter(np.ones(2), "scale")
+            self.parts = (md.Linear(2, 3), md.Linear(3, 1, bias=False))
+            self.last = md.ReLU()
+
+    names = ["scale", "parts.0.weight", "parts.0.bias", "parts.1.weight"]
+    assert [name for name, _ in Pair().named_parameters()] == names
+    assert [name for name, _ in Pair().named_children()] == ["parts.0", "parts.1", "last"]
+    assert Pair().num_parameters() == 2 + 6 + 3 + 3

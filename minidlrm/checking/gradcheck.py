@@ -31,16 +31,18 @@ def gradcheck(
 ) -> GradCheckReport:
     """Check every parameter and every differentiable input by central differences.
 
-    The ids in `inputs` are changed so that they collide: a backward pass that loses the
-    repeats of an id would pass on distinct ids.
+    The ids in `inputs` are changed so that they collide, inside a bag and across bags: a
+    backward pass that loses the repeats of an id would pass on distinct ids. All rows of a
+    table that its gradient leaves out are moved at once: the output must not change.
 
     Parameters
     ----------
     target : Module
         A layer, a loss, or a model. It is copied, and not changed.
     *inputs
-        What its `forward` takes: arrays, a `Jagged`, or a `Batch`. Float arrays count as
-        differentiable as far as `backward` returns gradients for them, in their order.
+        What its `forward` takes: arrays, a `Jagged`, or a `Batch`. `backward` returns the
+        gradients of the float arrays in their order; the last ones may be left out (a loss
+        has none for its labels), but not all.
     rtol, atol : float
         An entry passes when |a - n| <= rtol max(|a|, |n|) + atol.
     max_checks : int
@@ -69,7 +71,7 @@ def gradcheck(
     """
     rng = np.random.default_rng(seed)
     target = target.astype(np.float64)
-    inputs = tuple(_double(_collide(value, target)) for value in inputs)
+    inputs = tuple(_double(_collide(value, target, k == 0)) for k, value in enumerate(inputs))
     output = np.asarray(target.forward(*inputs))
     if output.size == 0 or not np.isfinite(output).all():
         raise ValueError(f"{target!r}: the output (shape {output.shape}) is empty or not finite")
@@ -85,6 +87,8 @@ def gradcheck(
     checks = []
     for name, value, grad in _arrays(target, inputs, returned):
         indices = _indices(value, grad, max_checks, rng)
+        if isinstance(grad, SparseGrad):
+            indices += _forgotten(value, grad, scalar, rng)
         checks.append(_check(name, value, grad, indices, scalar, rtol, atol))
     report = GradCheckReport(repr(target), tuple(checks), rtol)
     if verbose:
@@ -123,15 +127,16 @@ def _arrays(target: Module, inputs: tuple, returned: Any):
     for name, parameter in target.named_parameters():
         grad = parameter.grad
         yield name, parameter.value, np.zeros_like(parameter.value) if grad is None else grad
-    grads = returned if isinstance(returned, tuple) else (returned,)
+    grads = list(returned) if isinstance(returned, tuple) else [returned]
     floats = []
     for k, value in enumerate(inputs):
         if isinstance(value, Jagged) and value.weights is not None:
             floats.append((f"input {k} weights", value.weights))
         elif isinstance(value, np.ndarray) and value.dtype.kind == "f":
             floats.append((f"input {k}", value))
-    for (name, value), grad in zip(floats, (g for g in grads if g is not None), strict=False):
-        yield name, value, np.asarray(grad).reshape(value.shape)
+    for (name, value), grad in zip(floats, grads, strict=False):
+        missing = grad is None  # then it must be zero
+        yield name, value, np.zeros_like(value) if missing else np.reshape(grad, value.shape)
 
 
 def _indices(value: np.ndarray, grad: Any, max_checks: int, rng) -> list[tuple[int, ...]]:
@@ -146,10 +151,27 @@ def _indices(value: np.ndarray, grad: Any, max_checks: int, rng) -> list[tuple[i
     indices: list[tuple[int, ...]] = [
         (int(grad.rows[flat // dim]), int(flat % dim)) for flat in picked
     ]
-    if len(grad.rows) < len(value):  # a row that nobody looked up: its gradient is zero
-        gaps = np.flatnonzero(np.diff(grad.rows, prepend=-1, append=len(value)) > 1)
-        indices.append((int(np.append(grad.rows, len(value))[gaps[0]]) - 1, 0))
     return indices
+
+
+def _forgotten(value: np.ndarray, grad: SparseGrad, scalar, rng) -> list[tuple[int, ...]]:
+    """Find a row that the output depends on, and the gradient has not: by halving, if any."""
+    rows = np.setdiff1d(np.arange(len(value)), grad.rows)
+    before = scalar()
+
+    def matters(some: np.ndarray) -> bool:
+        kept = value[some]
+        value[some] += rng.normal(size=kept.shape)
+        changed = scalar() != before  # a row that is not read cannot change a bit
+        value[some] = kept
+        return changed
+
+    if len(rows) == 0 or not matters(rows):
+        return []
+    while len(rows) > 1:
+        half = rows[: len(rows) // 2]
+        rows = half if matters(half) else rows[len(rows) // 2 :]
+    return [(int(rows[0]), d) for d in range(value.shape[1])]
 
 
 def _entry(grad: Any, index: tuple[int, ...]) -> float:
@@ -160,22 +182,34 @@ def _entry(grad: Any, index: tuple[int, ...]) -> float:
     return float(grad.values[k, index[1]]) if stored else 0.0
 
 
-def _collide(value: Any, target: Module) -> Any:
-    """Make ids repeat: sample 1 looks up what sample 0 does, and a bag its first id twice."""
+def _collide(value: Any, target: Module, first: bool) -> Any:
+    """Make ids repeat, inside a bag and across bags, never across tables."""
     if isinstance(value, Batch):
-        return replace(value, sparse=_collide(value.sparse, target))
+        return replace(value, sparse=_collide(value.sparse, target, first))
+    counts = (getattr(module, "num_tables", 0) for _, module in target.named_modules())
+    num_tables = next((count for count in counts if count), 1)
     if isinstance(value, Jagged):
         ids = value.values.copy()
-        num_tables = getattr(target, "num_tables", 1)
         bounds = value.offsets[:: max(1, (len(value.offsets) - 1) // num_tables)]
         for start, stop in pairwise(bounds):
-            ids[start : min(start + 3, stop)] = ids[start : start + 1]
+            _repeat_first(ids[start:stop])
         return Jagged(ids, value.offsets, value.weights)
-    if isinstance(value, np.ndarray) and value.dtype.kind in "iu" and value.ndim == 2:
-        ids = value.copy()
+    if not (isinstance(value, np.ndarray) and value.dtype.kind in "iu"):
+        return value
+    ids = value.copy()
+    if ids.ndim == 2:
+        if num_tables == 1:  # a row is a bag, and not one id a table
+            ids[:1, 1:2] = ids[:1, :1]
         ids[1:2] = ids[:1]
-        return ids
-    return value
+    elif ids.ndim == 1 and first:  # a later one holds offsets
+        _repeat_first(ids)
+    return ids
+
+
+def _repeat_first(ids: np.ndarray) -> None:
+    """Repeat the first id next to it, in its bag or the next one, and at the end."""
+    ids[:3] = ids[:1]
+    ids[-1:] = ids[:1]
 
 
 def _double(value: Any) -> Any:

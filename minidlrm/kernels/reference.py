@@ -98,7 +98,7 @@ def add_bias(y, bias, relu):
 
 def bias_backward(dy, y, relu):
     """Gradients before the activation (B, n), and of the bias (n,)."""
-    dz = np.where(y.real <= 0, 0, dy) if relu else dy  # (B, n)
+    dz = (np.where(y.real <= 0, 0, dy) if relu else dy).astype(y.dtype, copy=False)  # (B, n)
     return dz, dz.sum(axis=0)
 
 

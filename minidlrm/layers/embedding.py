@@ -107,7 +107,8 @@ class EmbeddingBagCollection(Module):
         if isinstance(sparse, Jagged):
             return self._forward_bags(sparse)
         rows = self.rows_of(np.asarray(sparse))  # (B, T)
-        y = kernels.gather(self.weight.value, rows.ravel()).reshape(*rows.shape, -1)  # (B, T, D)
+        y = kernels.gather(self.weight.value, rows.ravel())  # (B * T, D)
+        y = y.reshape(*rows.shape, self.weight.value.shape[1])  # (B, T, D)
         self.keep(y.shape, rows.ravel(), None, None, False)
         return y
 
@@ -271,6 +272,9 @@ class EmbeddingBag(EmbeddingBagCollection):
 
     def backward(self, dy: np.ndarray) -> np.ndarray | None:
         """Add dL/dW; return dL/dper_sample_weights (nnz,) or None; see the collection's."""
+        if self._kept is not None:
+            shape = self._kept[0]
+            dy = self.check_dy(dy, (shape[0], shape[2]))
         return super().backward(np.asarray(dy)[:, None])
 
 
@@ -284,5 +288,12 @@ def as_bags(input, offsets=None, per_sample_weights=None) -> Jagged:
             f"input has shape {ids.shape}: give ids (nnz,) with offsets (B + 1,), "
             "or ids (B, n) without"
         )
-    weights = None if per_sample_weights is None else np.ravel(per_sample_weights)
-    return Jagged(ids.ravel(), offsets, weights)
+    if per_sample_weights is None:
+        return Jagged(ids.ravel(), offsets)
+    weights = np.asarray(per_sample_weights)
+    if weights.shape != ids.shape:
+        raise ValueError(
+            f"per_sample_weights has shape {weights.shape}, input {ids.shape}: "
+            "one weight for each id"
+        )
+    return Jagged(ids.ravel(), offsets, weights.ravel())
