@@ -53,7 +53,7 @@ RowsOption = Annotated[int | None, typer.Option(help="Rows to make, or to read a
 DimOption = Annotated[int, typer.Option("--embedding-dim", help="Size of an embedding.")]
 BottomOption = Annotated[str, typer.Option("--bottom-mlp", help="Hidden sizes, such as 64,32.")]
 TopOption = Annotated[str, typer.Option("--top-mlp", help="Hidden sizes, such as 64,32.")]
-InteractionOption = Annotated[str, typer.Option("--interaction", help="dot or cat.")]
+InteractionOption = Annotated[str, typer.Option("--interaction", help="dot, cat or cross.")]
 SelfOption = Annotated[bool, typer.Option("--self-interaction", help="Include the diagonal.")]
 SeedOption = Annotated[int, typer.Option(help="Seed of data, parameters and shuffles.")]
 
@@ -147,7 +147,7 @@ def train(
     options = _model_options(embedding_dim, bottom_mlp, top_mlp, interaction, self_interaction)
     network = _build(model, clicks.num_dense, clicks.table_sizes, seed, options)
     console.print(_summary(network, batch_size))
-    steps = -(-len(clicks.train) // max(1, batch_size))
+    steps = -(-len(clicks.train) // batch_size)
     half = steps * epochs // 2
     schedule = partial(
         md.warmup_decay, lr=lr, decay_start_step=half, num_decay_steps=steps * epochs - half
@@ -345,13 +345,12 @@ def _order_experiment(console: Console, budget: Any, rows: int, seed: int, out: 
             rows, seed, order=order, num_dense=0, num_tables=12, max_table_size=30
         )
         console.print(dataset.description)
-        rate = float(np.mean(np.asarray(dataset.test.label)))
-        entropy = -(rate * np.log(rate) + (1 - rate) * np.log(1 - rate))
+        entropy = md.metrics.entropy(np.asarray(dataset.test.label))
         assert dataset.bayes_log_loss is not None
         for row in comparison.compare(dataset, budget, out):
             parts = [comparison.explained(x, entropy, dataset.bayes_log_loss) for x in row.log_loss]
-            spread = float(np.std(parts, ddof=1)) if len(parts) > 1 else 0.0
-            shares.setdefault(row.contender.name, []).append((float(np.mean(parts)), spread))
+            share = float(np.mean(parts)), comparison.deviation(parts)
+            shares.setdefault(row.contender.name, []).append(share)
     table = Table(
         title="share of the learnable signal that was learned (1: the Bayes limit)", box=SIMPLE
     )
@@ -651,8 +650,7 @@ def _results_table(results: dict, splits: dict[str, Batch], clicks: Dataset) -> 
         table.add_column("Bayes limit\n(test)", justify="right")
         table.add_column("test above\nlimit", justify="right")
         limits = {"log_loss": clicks.bayes_log_loss, "auc": clicks.bayes_auc}
-        rate = float(np.mean(np.asarray(splits["test"].label)))
-        entropy = -(rate * np.log(rate) + (1 - rate) * np.log(1 - rate))
+        entropy = md.metrics.entropy(np.asarray(splits["test"].label))
         limits["normalized_entropy"] = clicks.bayes_log_loss / entropy
     for metric in results["train"]:
         cells = [f"{results[name][metric]:.5f}" for name in results]

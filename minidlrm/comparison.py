@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +31,7 @@ from minidlrm.models import (
     XDeepFM,
 )
 from minidlrm.optim import Adam
-from minidlrm.training import evaluate, fit, predict
+from minidlrm.training import fit, predict
 
 LEARNING_RATES = (0.001, 0.003, 0.01)
 _RESAMPLES = 1000
@@ -234,7 +233,6 @@ def _run(dataset, budget: Budget, contender: Contender, lr: float, seed: int):
     )
     optimizer = Adam(lr)
     steps = -(-len(dataset.train) // budget.batch_size)
-    start = time.perf_counter()
     history = fit(
         model,
         dataset.train,
@@ -246,7 +244,7 @@ def _run(dataset, budget: Budget, contender: Contender, lr: float, seed: int):
         eval_every=-(-steps // 4),
         progress=False,
     )
-    seconds = history.records[-1]["seconds"] or time.perf_counter() - start
+    last = history.records[-1]  # at the end of the last epoch: of the model as it is now
     arrays = [p.value for p in model.parameters()]
     arrays += [array for state in optimizer.state.values() for array in state.values()]
     logit = predict(model, dataset.test).astype(np.float64)
@@ -256,9 +254,9 @@ def _run(dataset, budget: Budget, contender: Contender, lr: float, seed: int):
         "seed": seed,
         "parameters": int(model.num_parameters()),
         "flops": int(model.flops_per_sample()),
-        "samples_per_second": budget.epochs * len(dataset.train) / seconds,
+        "samples_per_second": budget.epochs * len(dataset.train) / last["seconds"],
         "memory": int(sum(array.nbytes for array in arrays)),
-        "valid_log_loss": evaluate(model, dataset.valid)["log_loss"],
+        "valid_log_loss": last["valid_log_loss"],
         "log_loss": metrics.log_loss(label, logit),
         "auc": metrics.auc(label, logit),
         "curve": list(zip(history.column("epoch"), history.column("valid_log_loss"), strict=True)),
@@ -312,9 +310,11 @@ def is_noise(row: Row, best: Row) -> bool:
     row, best : Row
         Two lines of one comparison.
     """
-    if row is best:
-        return True
-    low, high = paired_interval(row.losses, best.losses)
+    return row is best or _is_noise(row, best, paired_interval(row.losses, best.losses))
+
+
+def _is_noise(row: Row, best: Row, interval: tuple[float, float]) -> bool:
+    low, high = interval
     if low <= 0 <= high:
         return True
     if len(row.log_loss) < 2:
@@ -322,6 +322,18 @@ def is_noise(row: Row, best: Row) -> bool:
     variance = row.log_loss.var(ddof=1) + best.log_loss.var(ddof=1)
     error = np.sqrt(variance / len(row.log_loss))
     return bool(row.log_loss.mean() - best.log_loss.mean() <= 2 * error)
+
+
+def deviation(values: Sequence[float] | np.ndarray) -> float:
+    """Return the sample standard deviation over the seeds; 0 for a single one.
+
+    Examples
+    --------
+    >>> from minidlrm.comparison import deviation
+    >>> deviation([1.0, 3.0]) ** 2, deviation([1.0])
+    (2.0000000000000004, 0.0)
+    """
+    return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
 
 
 def explained(log_loss: float, entropy: float, bayes: float) -> float:
@@ -349,7 +361,6 @@ def as_records(rows: Sequence[Row], dataset: Dataset) -> list[dict[str, Any]]:
     best = min(rows, key=lambda row: row.log_loss.mean())
     records = []
     for row in rows:
-        ddof = 1 if len(row.log_loss) > 1 else 0
         interval = (0.0, 0.0) if row is best else paired_interval(row.losses, best.losses)
         bayes = dataset.bayes_log_loss
         records.append(
@@ -363,11 +374,11 @@ def as_records(rows: Sequence[Row], dataset: Dataset) -> list[dict[str, Any]]:
                 "memory": row.memory,
                 "lr": row.lr,
                 "log_loss": float(row.log_loss.mean()),
-                "log_loss_std": float(row.log_loss.std(ddof=ddof)),
+                "log_loss_std": deviation(row.log_loss),
                 "auc": float(row.auc.mean()),
-                "auc_std": float(row.auc.std(ddof=ddof)),
+                "auc_std": deviation(row.auc),
                 "above_best": list(interval),
-                "noise": is_noise(row, best),
+                "noise": _is_noise(row, best, interval),
                 "above_bayes": None if bayes is None else float(row.log_loss.mean() / bayes - 1),
             }
         )

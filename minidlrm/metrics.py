@@ -107,11 +107,37 @@ def normalized_entropy(label: np.ndarray, logit: np.ndarray) -> float:
     >>> md.metrics.normalized_entropy(np.array([0, 1]), np.array([0.0, 0.0]))
     1.0
     """
-    rate = float(np.mean(_clicks(label, logit, "logit")[0]))
+    return log_loss(label, logit) / entropy(label)
+
+
+def entropy(label: np.ndarray) -> float:
+    """Return the log loss of always predicting the mean label, in nats.
+
+    Parameters
+    ----------
+    label : array (B,)
+        0 or 1.
+
+    Returns
+    -------
+    float
+        nan when only one class is there, as the other metrics.
+
+    Raises
+    ------
+    ValueError
+        When there are no rows, or a label is not 0 or 1.
+
+    Examples
+    --------
+    >>> import numpy as np, minidlrm as md
+    >>> round(md.metrics.entropy(np.array([0, 1])), 6)   # ln 2
+    0.693147
+    """
+    rate = float(np.mean(_clicks(label, label, "label")[0]))
     if rate in (0.0, 1.0):
         return float("nan")
-    entropy = -(rate * np.log(rate) + (1 - rate) * np.log1p(-rate))
-    return log_loss(label, logit) / float(entropy)
+    return float(-(rate * np.log(rate) + (1 - rate) * np.log1p(-rate)))
 
 
 def accuracy(label: np.ndarray, logit: np.ndarray) -> float:

@@ -194,8 +194,7 @@ def _bad_number(what: str, model: Module, array_of) -> FloatingPointError:
     """Make an error that names the first array, in the order of the parameters, that went bad."""
     for name, parameter in model.named_parameters():
         array = array_of(parameter)
-        array = array.values if isinstance(array, SparseGrad) else array
-        if array is not None and not np.isfinite(array).all():
+        if array is not None and not np.isfinite(_stored(array)).all():
             kind = "" if array is parameter.value else "the gradient of "
             what += f"; the first array that went bad is {kind}{name}"
             break
@@ -260,6 +259,11 @@ class _Watch:
         return text
 
 
+def _stored(array: np.ndarray | SparseGrad) -> np.ndarray:
+    """Return the numbers that a value or a gradient, dense or sparse, holds."""
+    return array.values if isinstance(array, SparseGrad) else array
+
+
 def grad_norm(parameters) -> float:
     """Return the joint Euclidean norm of all gradients.
 
@@ -274,7 +278,7 @@ def grad_norm(parameters) -> float:
     for parameter in parameters:
         grad = parameter.grad
         if grad is not None:
-            flat = (grad.values if isinstance(grad, SparseGrad) else grad).ravel()
+            flat = _stored(grad).ravel()
             total += float(np.dot(flat, flat))
     return math.sqrt(total)
 
@@ -283,8 +287,7 @@ def scale_grads(parameters, factor: float) -> None:
     """Multiply all gradients by `factor`, in place."""
     for parameter in parameters:
         if parameter.grad is not None:
-            grad = parameter.grad
-            values = grad.values if isinstance(grad, SparseGrad) else grad
+            values = _stored(parameter.grad)
             values *= values.dtype.type(factor)
 
 

@@ -41,3 +41,21 @@ def complex_step(function, array: np.ndarray, step: float = 1e-30) -> np.ndarray
         grad[index] = np.imag(function(moved)) / step
         moved[index] = array[index]
     return grad
+
+
+def assert_complex_step(model, batch, rng, checks: int = 8) -> None:
+    """Some entries of every parameter's gradient agree with the complex step's."""
+    r = rng.normal(size=len(batch))
+    model.forward(batch)
+    model.backward(r)
+    other = model.astype(np.complex128)
+    for mine, moved in zip(model.parameters(), other.parameters(), strict=True):
+        sparse = hasattr(mine.grad, "to_dense")
+        grad = mine.grad.to_dense() if sparse else mine.grad
+        for _ in range(checks):
+            index = tuple(rng.integers(0, n) for n in grad.shape)
+            value = moved.value[index]
+            moved.value[index] += 1e-30j
+            numeric = np.imag(np.sum(r * other.forward(batch))) / 1e-30
+            moved.value[index] = value
+            assert grad[index] == pytest.approx(numeric, rel=1e-12, abs=1e-14)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from conftest import assert_complex_step
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -59,20 +60,7 @@ def test_gradients_of_multi_hot_input_by_differences(weighted, rng):
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_gradients_by_complex_step(options, rng):
-    model, batch = build(**options), one_hot(rng, num_dense=options.get("num_dense", 4))
-    r = rng.normal(size=len(batch))
-    model.forward(batch)
-    model.backward(r)
-    other = model.astype(np.complex128)
-    for mine, moved in zip(model.parameters(), other.parameters(), strict=True):
-        grad = mine.grad.to_dense() if isinstance(mine.grad, md.SparseGrad) else mine.grad
-        for _ in range(5):
-            index = tuple(rng.integers(0, n) for n in grad.shape)
-            value = moved.value[index]
-            moved.value[index] += 1e-30j
-            numeric = np.imag(np.sum(r * other.forward(batch))) / 1e-30
-            moved.value[index] = value
-            assert grad[index] == pytest.approx(numeric, rel=1e-12, abs=1e-14)
+    assert_complex_step(build(**options), one_hot(rng, num_dense=options.get("num_dense", 4)), rng)
 
 
 def torch_reference(torch, model):

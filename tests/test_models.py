@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from conftest import assert_complex_step
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -168,20 +169,7 @@ def test_gradients_by_differences(name, rng):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_gradients_by_complex_step(name, rng):
-    model, batch = build(name), batch_for(name, rng)
-    r = rng.normal(size=len(batch))
-    model.forward(batch)
-    model.backward(r)
-    other = model.astype(np.complex128)
-    for mine, moved in zip(model.parameters(), other.parameters(), strict=True):
-        grad = mine.grad.to_dense() if isinstance(mine.grad, md.SparseGrad) else mine.grad
-        for _ in range(8):
-            index = tuple(rng.integers(0, n) for n in grad.shape)
-            value = moved.value[index]
-            moved.value[index] += 1e-30j
-            numeric = np.imag(np.sum(r * other.forward(batch))) / 1e-30
-            moved.value[index] = value
-            assert grad[index] == pytest.approx(numeric, rel=1e-11, abs=1e-13)
+    assert_complex_step(build(name), batch_for(name, rng), rng)
 
 
 @pytest.mark.oracle

@@ -134,8 +134,9 @@ def _layers(rng: np.random.Generator) -> Iterator[Target]:
     for mode in ("sum", "mean"):
         collection = layers.EmbeddingBagCollection(_SIZES, _DIM, mode, rng=rng)
         yield f"EmbeddingBagCollection, {mode}, bags", collection, (_bags(rng, False),)
-    yield "EmbeddingBagCollection, weighted", _sum_tables(rng), (_bags(rng, True),)
-    yield "EmbeddingBagCollection, ids", _sum_tables(rng), (_one_hot(rng, _SIZES, 0).sparse,)
+    tables = layers.EmbeddingBagCollection(_SIZES, _DIM, rng=rng)
+    yield "EmbeddingBagCollection, weighted", tables, (_bags(rng, True),)
+    yield "EmbeddingBagCollection, ids", tables, (_one_hot(rng, _SIZES, 0).sparse,)
     ids, offsets = np.array([1, 1, 4, 0, 2]), np.array([0, 3, 3, 5])
     bag = layers.EmbeddingBag(5, 3, rng=rng)
     yield "EmbeddingBag, weighted", bag, (ids, offsets, rng.normal(size=5))
@@ -156,8 +157,3 @@ def _layers(rng: np.random.Generator) -> Iterator[Target]:
     fields = layers.FieldEmbeddings(_DENSE, _SIZES, _DIM, rng=rng)
     yield "FieldEmbeddings", fields, (batch.dense, batch.sparse)
     yield "LinearTerm", layers.LinearTerm(_DENSE, _SIZES), (batch.dense, batch.sparse)
-
-
-def _sum_tables(rng: np.random.Generator) -> layers.EmbeddingBagCollection:
-    """Return tables whose bags are sums."""
-    return layers.EmbeddingBagCollection(_SIZES, _DIM, rng=rng)

@@ -194,7 +194,7 @@ def _build(path, layout, options, known, entry: Path, progress: bool) -> None:
         count, skipped = _parse(path, layout, options, folder, progress)
         if count == 0:
             raise ValueError(f"{path} has no rows")
-        sizes = _encode(folder, count, layout.has_label, options, known, progress)
+        sizes = _encode(folder, count, options, known, progress)
         meta = {"rows": count, "skipped": skipped, "table_sizes": sizes}
         (folder / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
         with contextlib.suppress(OSError):  # another process has finished the same entry first
@@ -406,7 +406,7 @@ def _bytes(column) -> tuple[np.ndarray, np.ndarray]:
 # The ids
 
 
-def _encode(folder: Path, count: int, has_label, options, known, progress: bool) -> list[int]:
+def _encode(folder: Path, count: int, options, known, progress: bool) -> list[int]:
     """Turn raw*.bin into sparse.bin; return the table sizes."""
 
     def raw(t: int, start: int, stop: int) -> np.ndarray:  # read, not mapped: memory stays free

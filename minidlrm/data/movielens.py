@@ -295,13 +295,18 @@ def _read_ratings(path: str | os.PathLike) -> _Ratings:
         path = found[0]
     if not path.is_file():
         raise FileNotFoundError(f"no ratings at {path}")
-    delimiter, header, _ = _FORMS.get(path.name, (",", True, ""))
+    delimiter, header, _ = _form(path)
     columns = _read_columns(path, delimiter, header)
     users, user = np.unique(columns[0].astype(np.int64), return_inverse=True)
     items, item = np.unique(columns[1].astype(np.int64), return_inverse=True)
     rows = np.stack([user, item], axis=1).astype(np.int64)
     rating, time = columns[2].astype(np.float32), columns[3].astype(np.int64)
     return _Ratings(path, rows, rating, time, RatingIds(users, items))
+
+
+def _form(path: Path) -> tuple[str, bool, str]:
+    """Return delimiter, header and movies file; a file of another name is read as ratings.csv."""
+    return _FORMS.get(path.name, _FORMS["ratings.csv"])
 
 
 def _read_columns(path: Path, delimiter: str, header: bool) -> list[np.ndarray]:
@@ -340,7 +345,7 @@ def _read_columns(path: Path, delimiter: str, header: bool) -> list[np.ndarray]:
 
 def _read_movies(ratings: _Ratings) -> tuple[np.ndarray, Jagged, list[str]]:
     """Return the year of each movie (0 where unknown), its genres, and the genres' names."""
-    path = ratings.path.parent / _FORMS.get(ratings.path.name, (",", True, "movies.csv"))[2]
+    path = ratings.path.parent / _form(ratings.path)[2]
     if not path.is_file():
         raise FileNotFoundError(f"no movies at {path}: the genres are needed")
     titles, genres = {}, {}

@@ -117,9 +117,8 @@ class DLRM(Module):
             "qr_collisions": int(qr_collisions),
             "qr_operation": qr_operation,
         }
-        rng = np.random.default_rng(seed)
         num_features = len(table_sizes) + (num_dense > 0)  # F
-        options: dict[str, Any] = {"rng": rng, "dtype": dtype}
+        options: dict[str, Any] = {"rng": np.random.default_rng(seed), "dtype": dtype}
         large = [qr_threshold is not None and size > qr_threshold for size in table_sizes]
         self.plain_tables = [t for t, composed in enumerate(large) if not composed]
         self.composed_tables = [t for t, composed in enumerate(large) if composed]
@@ -139,7 +138,7 @@ class DLRM(Module):
         ]
         self.bottom = None
         if num_dense:
-            self.bottom = MLP([num_dense, *bottom_mlp, embedding_dim], rng=rng, dtype=dtype)
+            self.bottom = MLP([num_dense, *bottom_mlp, embedding_dim], **options)
         self.dot = None
         top_in = num_features * embedding_dim
         if interaction == "dot":
@@ -148,7 +147,7 @@ class DLRM(Module):
         self.cross = None
         if interaction == "cross":
             self.cross = CrossNetwork(top_in, num_cross_layers, "matrix", cross_rank, **options)
-        self.top = MLP([top_in, *top_mlp, 1], last_activation=False, rng=rng, dtype=dtype)
+        self.top = MLP([top_in, *top_mlp, 1], last_activation=False, **options)
 
     @property
     def num_tables(self) -> int:
