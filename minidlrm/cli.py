@@ -44,10 +44,16 @@ _ON_FIELDS = ("dlrm", "lr", "fm", "mlp", "wide-deep", "deepfm", "dcn", "dcn-v2",
 _ON_PAIRS = ("mf", "gmf", "neumf")
 _MODELS = (*_ON_FIELDS, *_ON_PAIRS)
 _RMSE_TARGET = 0.875  # of biased MF on MovieLens latest-small, the mean of five random splits
+_FM_MARGIN = 0.005  # an FM on user and item is biased MF
 
 ModelName = Annotated[str, typer.Argument(help=f"One of {', '.join(_MODELS)}.")]
 DataOption = Annotated[
-    str, typer.Option("--data", help="synthetic, criteo:PATH, or movielens:FOLDER.")
+    str,
+    typer.Option(
+        "--data",
+        help="synthetic, criteo:PATH, movielens:FOLDER (as clicks; as rankings for gmf and "
+        "neumf), or movielens-ratings:FOLDER.",
+    ),
 ]
 RowsOption = Annotated[int | None, typer.Option(help="Rows to make, or to read at most.")]
 DimOption = Annotated[int, typer.Option("--embedding-dim", help="Size of an embedding.")]
@@ -133,8 +139,13 @@ def train(
     console = Console()
     if model not in _MODELS:
         raise ValueError(f"model {model!r} is not known: {', '.join(_MODELS)}")
+    kind, _, path = data.partition(":")
+    if model == "mf" or (model == "fm" and kind == "movielens-ratings"):
+        _train_ratings(console, model, _movielens(model, kind, path), seed)
+        return
     if model in _ON_PAIRS:
-        _train_pairs(console, model, data, embedding_dim, top_mlp, seed)
+        sizes = _sizes("--top-mlp", top_mlp)
+        _train_ncf(console, model, _movielens(model, kind, path), embedding_dim, sizes, seed)
         return
     if optimizer not in _OPTIMIZERS:
         raise ValueError(f"optimizer {optimizer!r} is not known: {', '.join(_OPTIMIZERS)}")
@@ -152,10 +163,12 @@ def train(
     schedule = partial(
         md.warmup_decay, lr=lr, decay_start_step=half, num_decay_steps=steps * epochs - half
     )
+    ratings = data.startswith("movielens-ratings:")
     history = md.fit(
         network,
         clicks.train,
         clicks.valid,
+        loss=md.MSE() if ratings else md.BCEWithLogits(),
         optimizer=_OPTIMIZERS[optimizer](lr=schedule if decay else lr),
         epochs=epochs,
         batch_size=batch_size,
@@ -168,7 +181,8 @@ def train(
         "valid": clicks.valid,
         "test": clicks.test,
     }
-    results = {name: md.evaluate(network, split) for name, split in splits.items() if len(split)}
+    metrics = partial(md.evaluate, kind="ratings" if ratings else "clicks")
+    results = {name: metrics(network, split) for name, split in splits.items() if len(split)}
     console.print(_results_table(results, splits, clicks))
     _write(out, network, history, results, clicks)
     console.print(f"wrote learning_curve.png, metrics.json and {model}.safetensors to {out}")
@@ -265,11 +279,15 @@ def _compare_models(console: Console, budget: Any, dataset: Dataset, out: Path) 
     console.print(_quality_table(records, dataset))
     console.print('"noise": not told from the lowest mean, by the rows or by the seeds')
     bayes = dataset.bayes_log_loss
+    score = {"log loss": "log loss (nats per row)", "RMSE": "RMSE (stars)"}[
+        comparison.metric(dataset)
+    ]
+    on_fields = [row.contender for row in rows if not row.contender.pairs_only]
     figures = {
-        "quality_against_cost": lambda ax: md.plots.quality_against_cost(records, ax, bayes),
-        "learning_curves": lambda ax: md.plots.learning_curves(rows, ax, bayes),
+        "quality_against_cost": lambda ax: md.plots.quality_against_cost(records, ax, bayes, score),
+        "learning_curves": lambda ax: md.plots.learning_curves(rows, ax, bayes, score),
         "cost_against_fields": lambda ax: md.plots.cost_against_fields(
-            [row.contender for row in rows], budget.embedding_dim, budget.mlp, ax
+            on_fields, budget.embedding_dim, budget.mlp, ax
         ),
     }
     for name, draw in figures.items():
@@ -299,32 +317,31 @@ def _cost_table(records: list[dict]) -> Table:
 
 def _quality_table(records: list[dict], dataset: Dataset) -> Table:
     """Nothing is set in bold unless one model alone is told from all others."""
+    from minidlrm.comparison import metric
+
+    clicks, bayes = metric(dataset) == "log loss", dataset.bayes_log_loss is not None
     table = Table(
-        title=f"test log loss and AUC, mean ± deviation over the seeds; {len(dataset.test):,} rows",
+        title=f"test {metric(dataset)}{' and AUC' if clicks else ''}, mean ± deviation over the "
+        f"seeds; {len(dataset.test):,} rows",
         box=SIMPLE,
         padding=(0, 1, 0, 0),
         pad_edge=False,
     )
-    titles = ["model", "log loss", "AUC", "above the best\n(95%)", ""]
-    if dataset.bayes_log_loss is not None:
-        titles.insert(3, "above\nBayes")
-    for k, title in enumerate(titles):
-        right = 0 < k < len(titles) - 1
-        table.add_column(title, justify="right" if right else "left", no_wrap=True)
+    numbers = [metric(dataset)] + ["AUC"] * clicks + ["above\nBayes"] * bayes
+    for title in ("model", *numbers, "above the best\n(95%)", ""):
+        table.add_column(title, justify="left" if title in ("model", "") else "right", no_wrap=True)
     ties = sum(r["noise"] for r in records)
     for r in records:
         low, high = r["above_best"]
-        best = low == high == 0
+        interval = (
+            "lowest mean" if low == high == 0 else f"{_short(low, True)} to {_short(high, True)}"
+        )
         verdict = "" if not r["noise"] else "best alone" if ties == 1 else "noise"
-        cells = [
-            r["model"],
-            f"{r['log_loss']:.4f} ±{_short(r['log_loss_std'])}",
-            f"{r['auc']:.4f} ±{_short(r['auc_std'])}",
-            "lowest mean" if best else f"{_short(low, True)} to {_short(high, True)}",
-            verdict,
-        ]
-        if dataset.bayes_log_loss is not None:
-            cells.insert(3, f"{100 * r['above_bayes']:+.2f}%")
+        scores = [f"{r['score']:.4f} ±{_short(r['score_std'])}"]
+        scores += [f"{r['auc']:.4f} ±{_short(r['auc_std'])}"] * clicks
+        if bayes:
+            scores.append(f"{100 * r['above_bayes']:+.2f}%")
+        cells = (r["model"], *scores, interval, verdict)
         style = "bold" if r["noise"] and ties == 1 else None
         table.add_row(*(Text(cell) for cell in cells), style=style)
     return table
@@ -348,7 +365,7 @@ def _order_experiment(console: Console, budget: Any, rows: int, seed: int, out: 
         entropy = md.metrics.entropy(np.asarray(dataset.test.label))
         assert dataset.bayes_log_loss is not None
         for row in comparison.compare(dataset, budget, out):
-            parts = [comparison.explained(x, entropy, dataset.bayes_log_loss) for x in row.log_loss]
+            parts = [comparison.explained(x, entropy, dataset.bayes_log_loss) for x in row.score]
             share = float(np.mean(parts)), comparison.deviation(parts)
             shares.setdefault(row.contender.name, []).append(share)
     table = Table(
@@ -480,8 +497,11 @@ def _dataset(data: str, rows: int | None, seed: int, min_count: int, on_bad_line
         return md.data.read_criteo(path, rows=rows, min_count=min_count, on_bad_line=on_bad_line)
     if kind == "movielens" and path:
         return md.data.movielens_clicks(path)
+    if kind == "movielens-ratings" and path:
+        return md.data.movielens_ratings(path, seed=seed)
     raise ValueError(
-        f"data {data!r} is not known: give synthetic, criteo:PATH, or movielens:FOLDER"
+        f"data {data!r} is not known: give synthetic, criteo:PATH, movielens:FOLDER, or "
+        "movielens-ratings:FOLDER"
     )
 
 
@@ -533,85 +553,58 @@ def _build(name: str, num_dense: int, table_sizes: list[int], seed: int, options
     return kind(num_dense, table_sizes, dim, mlp=mlp, seed=seed, **more)
 
 
-def _train_pairs(
-    console: Console, model: str, data: str, embedding_dim: int, mlp: str, seed: int
-) -> None:
-    """Train a model of users and items on MovieLens, by the recipe of its paper."""
-    kind, _, path = data.partition(":")
-    if kind != "movielens" or not path:
+def _movielens(model: str, kind: str, path: str) -> str:
+    if kind not in ("movielens", "movielens-ratings") or not path:
         raise ValueError(f"model {model} takes users and items: give --data movielens:FOLDER")
-    if model == "mf":
-        _train_mf(console, path, seed)
-    else:
-        _train_ncf(console, model, path, embedding_dim, _sizes("--top-mlp", mlp), seed)
+    return path
 
 
-def _train_mf(console: Console, path: str, seed: int) -> None:
-    """Five random splits, 50 factors, 60 epochs of sequential SGD with L2."""
+def _train_ratings(console: Console, model: str, path: str, seed: int) -> None:
+    """Train MF, and FM beside it, on five random splits with 10% test rows."""
     from tqdm.auto import tqdm
 
+    from minidlrm import recipes
+
+    recipe = {"mf": recipes.train_mf} | ({"fm": recipes.train_fm} if model == "fm" else {})
     scores = []
-    table = Table(title="biased matrix factorization, 10% random test rows", box=SIMPLE)
-    for column in ("split", "training RMSE", "test RMSE"):
+    table = Table(title="RMSE of the test rows, five random splits", box=SIMPLE, min_width=44)
+    for column in ("split", *recipe):
         table.add_column(column, justify="right")
     for split in tqdm(range(seed, seed + 5), desc="training", unit="split"):
         ratings = md.data.movielens_ratings(path, seed=split)
-        train = ratings.train
-        known = np.asarray(train.label)
-        network = md.MatrixFactorization(
-            ratings.table_sizes, 50, mean=float(known.mean()), seed=split
-        )
-        for epoch in range(60):
-            network.sgd_epoch(train, lr=0.01, reg=0.1, seed=(split, epoch))
-        low, high = float(known.min()), float(known.max())
-        rmse = [
-            md.metrics.rmse(np.asarray(part.label), np.clip(md.predict(network, part), low, high))
-            for part in (train, ratings.test)
-        ]
-        scores.append(rmse[1])
-        table.add_row(str(split), *(f"{value:.4f}" for value in rmse))
-    console.print(ratings.description)
+        scores.append([recipes.rating_rmse(f(ratings, split), ratings) for f in recipe.values()])
+        table.add_row(str(split), *(f"{value:.4f}" for value in scores[-1]))
+    console.print(ratings.description.rpartition(", random")[0] + ", 10% random test rows")
     console.print(table)
-    met = "met" if np.mean(scores) <= _RMSE_TARGET else "missed"
-    deviation = np.std(scores, ddof=1)
-    console.print(
-        f"test RMSE {np.mean(scores):.4f} ± {deviation:.4f}; target {_RMSE_TARGET}: {met}"
-    )
+    means, spread = np.mean(scores, axis=0), np.std(scores, axis=0, ddof=1)
+    met = "met" if means[0] <= _RMSE_TARGET else "missed"
+    console.print(f"mf: test RMSE {means[0]:.4f} ± {spread[0]:.4f}; target {_RMSE_TARGET}: {met}")
+    if model == "fm":
+        near = "met" if means[1] - means[0] <= _FM_MARGIN else "missed"
+        console.print(f"fm: test RMSE {means[1]:.4f} ± {spread[1]:.4f}")
+        console.print(f"fm - mf: {means[1] - means[0]:+.4f}; target, at most {_FM_MARGIN}: {near}")
 
 
 def _train_ncf(console: Console, model: str, path: str, dim: int, mlp: tuple, seed: int) -> None:
-    """Four fresh negatives a positive in each epoch, Adam 1e-3, batches of 256."""
+    from minidlrm.recipes import train_ncf
+
     items = md.data.movielens_ranking(path, seed=seed)
     console.print(items.description)
     network: Any = md.GMF(items.table_sizes, dim, seed=seed)
     if model == "neumf":
         network = md.NeuMF(items.table_sizes, dim, mlp, seed=seed)
-    optimizer = md.Adam(1e-3)
     table = Table(title=f"{model}: the item left out among 99 others", box=SIMPLE)
     for column in ("epoch", "training loss", "valid HR@10", "test HR@10", "test NDCG@10"):
         table.add_column(column, justify="right")
-    best = 0.0
-    for epoch in range(10):
-        history = md.fit(
-            network,
-            items.with_negatives(4, seed=(seed, epoch)),
-            optimizer=optimizer,
-            batch_size=256,
-            seed=epoch,
-        )
-        valid, test = (
-            items.scores(md.predict(network, part)) for part in (items.valid, items.test)
-        )
-        score = md.metrics.hit_rate(valid)
-        row = (md.metrics.hit_rate(test), md.metrics.ndcg(test))
-        if score >= best:
-            best, chosen = score, (epoch + 1, *row)
-        loss = history.records[-1]["train_loss"]
-        table.add_row(str(epoch + 1), *(f"{v:.4f}" for v in (loss, score, *row)))
+    records = list(train_ncf(network, items, seed))
+    for record in records:
+        epoch, *scores = record.values()
+        table.add_row(str(epoch), *(f"{score:.4f}" for score in scores))
     console.print(table)
+    best = max(records, key=lambda record: record["valid_hit_rate"])
     console.print(
-        f"HR@10 {chosen[1]:.4f}, NDCG@10 {chosen[2]:.4f} "
-        f"(epoch {chosen[0]}, chosen by the validation items)"
+        f"HR@10 {best['test_hit_rate']:.4f}, NDCG@10 {best['test_ndcg']:.4f} "
+        f"(epoch {best['epoch']}, chosen by the validation items)"
     )
 
 

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +19,18 @@ import numpy as np
 
 from minidlrm import metrics
 from minidlrm.checkpoint import replacing
-from minidlrm.data.batch import Dataset
+from minidlrm.data.batch import Batch, Dataset
+from minidlrm.losses import MSE, BCEWithLogits
 from minidlrm.models import (
     DCN,
     DLRM,
+    GMF,
     DeepFM,
     FactorizationMachine,
     LogisticRegression,
+    MatrixFactorization,
     MLPModel,
+    NeuMF,
     WideDeep,
     XDeepFM,
 )
@@ -52,12 +56,20 @@ class Contender:
         may find.
     build : callable
         (num_dense, table_sizes, embedding_dim, mlp, seed) -> model.
+    pairs_only : bool
+        Whether it takes two tables, users and items, and nothing else.
     """
 
     name: str
     unit: str
     order: str
     build: Callable[..., Any]
+    pairs_only: bool = False
+
+    def fits(self, dataset: Dataset) -> bool:
+        """Whether the model can take these features."""
+        pairs = dataset.num_dense == 0 and len(dataset.table_sizes) == 2
+        return pairs or not self.pairs_only
 
 
 def _top_pair(sizes: Sequence[int]) -> list[tuple[int, int]]:
@@ -101,6 +113,9 @@ CONTENDERS = (
         "2, any",
         lambda n, t, d, m, s: DLRM(n, t, d, m[-1:], m, seed=s),
     ),
+    Contender("MF", "vector", "2", lambda n, t, d, m, s: MatrixFactorization(t, d, seed=s), True),
+    Contender("GMF", "vector", "2", lambda n, t, d, m, s: GMF(t, d, seed=s), True),
+    Contender("NeuMF", "vector, bit", "2, any", lambda n, t, d, m, s: NeuMF(t, d, m, seed=s), True),
 )
 
 
@@ -115,7 +130,8 @@ class Budget:
     mlp : tuple of int
         Hidden sizes of every MLP.
     epochs, batch_size : int
-        The same for all; the optimizer is Adam for all.
+        The same for all; the optimizer is Adam for all. Of the epochs, the one that is best
+        on the validation rows counts.
     learning_rates : tuple of float
         The grid.
     seeds : int
@@ -140,10 +156,24 @@ class Row:
     samples_per_second: float
     memory: int
     lr: float
-    log_loss: np.ndarray  # (seeds,)
-    auc: np.ndarray  # (seeds,)
-    losses: np.ndarray  # (test rows,), the mean over the seeds
-    curve: list[tuple[float, float]]  # (epoch, validation log loss) of the first seed
+    score: np.ndarray  # (seeds,), log loss or RMSE
+    auc: np.ndarray  # (seeds,), NaN for ratings
+    losses: np.ndarray  # (test rows,), the mean over the seeds; of ratings, squared errors
+    curve: list[tuple[float, float]]  # (epoch, validation score) of the first seed
+
+
+def metric(dataset: Dataset) -> str:
+    """Return what a comparison on these data minimizes: clicks are labels 0 and 1.
+
+    Examples
+    --------
+    >>> import minidlrm as md
+    >>> from minidlrm.comparison import metric
+    >>> metric(md.data.synthetic_clicks(100))
+    'log loss'
+    """
+    label = np.asarray(dataset.train.label)
+    return "log loss" if ((label == 0) | (label == 1)).all() else "RMSE"
 
 
 def compare(
@@ -158,13 +188,13 @@ def compare(
     Parameters
     ----------
     dataset : Dataset
-        Labelled clicks.
+        Labelled clicks, or ratings.
     budget : Budget
         What every model gets.
     folder : path
         Where cells are kept.
     contenders : sequence of Contender
-        The models.
+        The models. Those that do not fit the data are left out.
     progress : bool
         Whether to show a progress bar over the cells.
 
@@ -175,6 +205,8 @@ def compare(
     """
     from tqdm.auto import tqdm
 
+    contenders = [contender for contender in contenders if contender.fits(dataset)]
+    dataset = _centred(dataset)
     runs = len(budget.learning_rates) + budget.seeds - 1
     rows = []
     with tqdm(total=len(contenders) * runs, disable=not progress, unit="cell") as bar:
@@ -187,12 +219,25 @@ def compare(
     return rows
 
 
+def _centred(dataset: Dataset) -> Dataset:
+    """Take the mean training rating from all ratings: no model has to find it first."""
+    if metric(dataset) == "log loss":
+        return dataset
+    mean = np.asarray(dataset.train.label).mean(dtype=np.float64)
+
+    def less_the_mean(rows: Batch) -> Batch:
+        return replace(rows, label=(np.asarray(rows.label) - mean).astype(np.float32))
+
+    train, valid, test = map(less_the_mean, (dataset.train, dataset.valid, dataset.test))
+    return replace(dataset, train=train, valid=valid, test=test)
+
+
 def _row(dataset: Dataset, budget: Budget, folder: Path, contender: Contender, bar) -> Row:
     cells = []
     for lr in budget.learning_rates:
         cells.append(_cell(dataset, budget, folder, contender, lr, 0))
         bar.update()
-    best = min(cells, key=lambda cell: cell["valid_log_loss"])
+    best = min(cells, key=lambda cell: cell["valid_score"])
     runs = [best]
     for seed in range(1, budget.seeds):
         runs.append(_cell(dataset, budget, folder, contender, best["lr"], seed))
@@ -204,7 +249,7 @@ def _row(dataset: Dataset, budget: Budget, folder: Path, contender: Contender, b
         float(np.median([run["samples_per_second"] for run in runs])),
         best["memory"],
         best["lr"],
-        np.array([run["log_loss"] for run in runs]),
+        np.array([run["score"] for run in runs]),
         np.array([run["auc"] for run in runs]),
         np.mean([run["losses"] for run in runs], axis=0),
         [tuple(point) for point in best["curve"]],
@@ -213,7 +258,7 @@ def _row(dataset: Dataset, budget: Budget, folder: Path, contender: Contender, b
 
 def _cell(dataset, budget: Budget, folder: Path, contender: Contender, lr: float, seed: int):
     """Run one cell, or read it when the same one has been run on the same data."""
-    parts = [dataset.description, contender.name, lr, seed, budget.embedding_dim, budget.mlp]
+    parts = [2, dataset.description, contender.name, lr, seed, budget.embedding_dim, budget.mlp]
     parts += [budget.epochs, budget.batch_size, len(dataset.train), len(dataset.test)]
     key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
     path = folder / "cells" / f"{contender.name.lower().replace(' ', '-')}-{key}.npz"
@@ -232,39 +277,52 @@ def _run(dataset, budget: Budget, contender: Contender, lr: float, seed: int):
         dataset.num_dense, dataset.table_sizes, budget.embedding_dim, budget.mlp, seed
     )
     optimizer = Adam(lr)
+    ratings = metric(dataset) == "RMSE"
     steps = -(-len(dataset.train) // budget.batch_size)
     history = fit(
         model,
         dataset.train,
         dataset.valid,
         optimizer=optimizer,
+        loss=MSE() if ratings else BCEWithLogits(),
         epochs=budget.epochs,
         batch_size=budget.batch_size,
         seed=seed,
         eval_every=-(-steps // 4),
+        patience=4 * budget.epochs,  # never gives up, but goes back to the best weights
         progress=False,
     )
-    last = history.records[-1]  # at the end of the last epoch: of the model as it is now
     arrays = [p.value for p in model.parameters()]
     arrays += [array for state in optimizer.state.values() for array in state.values()]
-    logit = predict(model, dataset.test).astype(np.float64)
-    label = np.asarray(dataset.test.label, np.float64)
+    output = predict(model, dataset.test).astype(np.float64)
+    losses, score, auc = _scored(np.asarray(dataset.test.label, np.float64), output, ratings)
+    valid = "valid_rmse" if ratings else "valid_log_loss"
     meta = {
         "lr": lr,
         "seed": seed,
         "parameters": int(model.num_parameters()),
         "flops": int(model.flops_per_sample()),
-        "samples_per_second": budget.epochs * len(dataset.train) / last["seconds"],
+        "samples_per_second": budget.epochs * len(dataset.train) / history.records[-1]["seconds"],
         "memory": int(sum(array.nbytes for array in arrays)),
-        "valid_log_loss": last["valid_log_loss"],
-        "log_loss": metrics.log_loss(label, logit),
-        "auc": metrics.auc(label, logit),
-        "curve": list(zip(history.column("epoch"), history.column("valid_log_loss"), strict=True)),
+        "valid_score": history.best[valid],
+        "score": score,
+        "auc": auc,
+        "curve": list(zip(history.column("epoch"), history.column(valid), strict=True)),
     }
-    return meta, np.logaddexp(0, logit) - label * logit
+    return meta, losses
 
 
-def paired_interval(first: np.ndarray, second: np.ndarray, seed: int = 0) -> tuple[float, float]:
+def _scored(label: np.ndarray, output: np.ndarray, ratings: bool):
+    """Return the loss of each row, the log loss or RMSE of all, and the AUC."""
+    if ratings:
+        return (output - label) ** 2, metrics.rmse(label, output), float("nan")
+    losses = np.logaddexp(0, output) - label * output
+    return losses, metrics.log_loss(label, output), metrics.auc(label, output)
+
+
+def paired_interval(
+    first: np.ndarray, second: np.ndarray, seed: int = 0, root: bool = False
+) -> tuple[float, float]:
     """Return a 95% interval of the difference of two mean losses, by a paired bootstrap.
 
     Parameters
@@ -273,6 +331,8 @@ def paired_interval(first: np.ndarray, second: np.ndarray, seed: int = 0) -> tup
         Losses of two models on the same rows.
     seed : int
         Of the resamples.
+    root : bool
+        Whether to compare the roots of the means: RMSE, given squared errors.
 
     Returns
     -------
@@ -291,16 +351,18 @@ def paired_interval(first: np.ndarray, second: np.ndarray, seed: int = 0) -> tup
     >>> low, high
     (1.0, 1.0)
     """
-    difference = first - second
     rng = np.random.default_rng(seed)
-    n = len(difference)
-    means = [difference[rng.integers(0, n, n)].mean() for _ in range(_RESAMPLES)]
-    low, high = np.percentile(means, [2.5, 97.5])
+    n = len(first)
+    resamples = (rng.integers(0, n, n) for _ in range(_RESAMPLES))
+    means = np.array([(first[rows].mean(), second[rows].mean()) for rows in resamples])
+    if root:
+        means = np.sqrt(means)
+    low, high = np.percentile(means[:, 0] - means[:, 1], [2.5, 97.5])
     return float(low), float(high)
 
 
 def is_noise(row: Row, best: Row) -> bool:
-    """Whether a model's log loss cannot be told from the best one's.
+    """Whether a model's log loss (or RMSE) cannot be told from the best one's.
 
     The rows must tell them apart (paired bootstrap), and so must the seeds (the difference of
     the means exceeds twice its standard error).
@@ -317,11 +379,11 @@ def _is_noise(row: Row, best: Row, interval: tuple[float, float]) -> bool:
     low, high = interval
     if low <= 0 <= high:
         return True
-    if len(row.log_loss) < 2:
+    if len(row.score) < 2:
         return False
-    variance = row.log_loss.var(ddof=1) + best.log_loss.var(ddof=1)
-    error = np.sqrt(variance / len(row.log_loss))
-    return bool(row.log_loss.mean() - best.log_loss.mean() <= 2 * error)
+    variance = row.score.var(ddof=1) + best.score.var(ddof=1)
+    error = np.sqrt(variance / len(row.score))
+    return bool(row.score.mean() - best.score.mean() <= 2 * error)
 
 
 def deviation(values: Sequence[float] | np.ndarray) -> float:
@@ -358,11 +420,13 @@ def as_records(rows: Sequence[Row], dataset: Dataset) -> list[dict[str, Any]]:
     dataset : Dataset
         Its data.
     """
-    best = min(rows, key=lambda row: row.log_loss.mean())
+    best = min(rows, key=lambda row: row.score.mean())
+    bayes, root = dataset.bayes_log_loss, metric(dataset) == "RMSE"
     records = []
     for row in rows:
-        interval = (0.0, 0.0) if row is best else paired_interval(row.losses, best.losses)
-        bayes = dataset.bayes_log_loss
+        interval = (0.0, 0.0)
+        if row is not best:
+            interval = paired_interval(row.losses, best.losses, root=root)
         records.append(
             {
                 "model": row.contender.name,
@@ -373,13 +437,13 @@ def as_records(rows: Sequence[Row], dataset: Dataset) -> list[dict[str, Any]]:
                 "samples_per_second": row.samples_per_second,
                 "memory": row.memory,
                 "lr": row.lr,
-                "log_loss": float(row.log_loss.mean()),
-                "log_loss_std": deviation(row.log_loss),
+                "score": float(row.score.mean()),
+                "score_std": deviation(row.score),
                 "auc": float(row.auc.mean()),
                 "auc_std": deviation(row.auc),
                 "above_best": list(interval),
                 "noise": _is_noise(row, best, interval),
-                "above_bayes": None if bayes is None else float(row.log_loss.mean() / bayes - 1),
+                "above_bayes": None if bayes is None else float(row.score.mean() / bayes - 1),
             }
         )
     return records
@@ -410,17 +474,17 @@ def as_markdown(records: Sequence[dict[str, Any]], dataset: Dataset, budget: Bud
         )
     lines += [
         "",
-        "| model | log loss | AUC | above Bayes | above the best, 95% | |",
+        f"| model | {metric(dataset)} | AUC | above Bayes | above the best, 95% | |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for r in records:
         low, high = r["above_best"]
         interval = "lowest mean" if low == high == 0 else f"{low:+.4f} to {high:+.4f}"
+        auc = "" if np.isnan(r["auc"]) else f"{r['auc']:.4f} ± {r['auc_std']:.4f}"
         bayes = "" if r["above_bayes"] is None else f"{100 * r['above_bayes']:+.2f}%"
         lines.append(
-            f"| {r['model']} | {r['log_loss']:.4f} ± {r['log_loss_std']:.4f} "
-            f"| {r['auc']:.4f} ± {r['auc_std']:.4f} | {bayes} | {interval} "
-            f"| {'noise' if r['noise'] else ''} |"
+            f"| {r['model']} | {r['score']:.4f} ± {r['score_std']:.4f} | {auc} | {bayes} "
+            f"| {interval} | {'noise' if r['noise'] else ''} |"
         )
     lines += ["", '"noise": not told from the lowest mean, by the rows or by the seeds.']
     return "\n".join(lines) + "\n"

@@ -40,19 +40,28 @@ def learning_curve(history: Any, ax: Any = None, bayes_log_loss: float | None = 
     ax = ax or _new_axes()
     epochs = history.column("epoch")
     ax.plot(epochs, history.column("train_loss"), "o-", color="#0072b2", ms=4, label="training")
-    if "valid_log_loss" in history.records[0]:
-        valid = history.column("valid_log_loss")
+    ratings = "valid_rmse" in history.records[0]
+    if ratings or "valid_log_loss" in history.records[0]:
+        valid = history.column("valid_rmse" if ratings else "valid_log_loss")
+        if ratings:
+            valid = [rmse**2 for rmse in valid]  # the loss is the mean squared error
         ax.plot(epochs, valid, "s--", color="#d55e00", ms=4, label="validation")
     if bayes_log_loss is not None:
         ax.axhline(bayes_log_loss, color="0.3", ls=":", label=f"Bayes limit {bayes_log_loss:.4f}")
-    ax.set(xlabel="epoch", ylabel="log loss (nats per row)", title="Learning curve")
+    loss = "mean squared error" if ratings else "log loss (nats per row)"
+    ax.set(xlabel="epoch", ylabel=loss, title="Learning curve")
     ax.grid(alpha=0.3)
     ax.legend()
     return ax
 
 
-def quality_against_cost(records: Any, ax: Any = None, bayes_log_loss: float | None = None) -> Any:
-    """Draw the log loss of each model, with its deviation over the seeds, against its FLOPs.
+def quality_against_cost(
+    records: Any,
+    ax: Any = None,
+    bayes_log_loss: float | None = None,
+    score: str = "log loss (nats per row)",
+) -> Any:
+    """Draw the log loss (or RMSE) of each model, and its deviation, against its FLOPs.
 
     Parameters
     ----------
@@ -62,6 +71,8 @@ def quality_against_cost(records: Any, ax: Any = None, bayes_log_loss: float | N
         Where to draw.
     bayes_log_loss : float, optional
         The limit: drawn as a line.
+    score : str
+        What is drawn, for the label of the axis.
 
     Returns
     -------
@@ -69,15 +80,15 @@ def quality_against_cost(records: Any, ax: Any = None, bayes_log_loss: float | N
     """
     ax = ax or _new_axes()
     for k, record in enumerate(records):
-        x, y = max(1, record["flops"]), record["log_loss"]
+        x, y = max(1, record["flops"]), record["score"]
         style = {"fmt": "o" if record["noise"] else "s", "color": _color(k), "capsize": 3}
-        ax.errorbar(x, y, yerr=record["log_loss_std"], label=record["model"], **style)
+        ax.errorbar(x, y, yerr=record["score_std"], label=record["model"], **style)
     if bayes_log_loss is not None:
         ax.axhline(bayes_log_loss, color="0.3", ls=":", label="Bayes limit")
     ax.set(
         xscale="log",
         xlabel="FLOPs of one forward pass, per sample",
-        ylabel="test log loss (nats per row)",
+        ylabel=f"test {score}",
         title="Quality against cost; circles: not told from the best",
     )
     ax.grid(alpha=0.3)
@@ -85,14 +96,19 @@ def quality_against_cost(records: Any, ax: Any = None, bayes_log_loss: float | N
     return ax
 
 
-def learning_curves(rows: Any, ax: Any = None, bayes_log_loss: float | None = None) -> Any:
-    """Draw the validation log loss of each model's first seed against the epoch.
+def learning_curves(
+    rows: Any,
+    ax: Any = None,
+    bayes_log_loss: float | None = None,
+    score: str = "log loss (nats per row)",
+) -> Any:
+    """Draw the validation log loss (or RMSE) of each model's first seed against the epoch.
 
     Parameters
     ----------
     rows : list of Row
         What `minidlrm.comparison.compare` returned.
-    ax, bayes_log_loss
+    ax, bayes_log_loss, score
         As `quality_against_cost`.
 
     Returns
@@ -106,7 +122,7 @@ def learning_curves(rows: Any, ax: Any = None, bayes_log_loss: float | None = No
         ax.plot(epochs, losses, ls=ls, marker="o", ms=3, color=_color(k), label=row.contender.name)
     if bayes_log_loss is not None:
         ax.axhline(bayes_log_loss, color="0.3", ls=":", label="Bayes limit")
-    ax.set(xlabel="epoch", ylabel="validation log loss (nats per row)", title="Learning curves")
+    ax.set(xlabel="epoch", ylabel=f"validation {score}", title="Learning curves")
     ax.grid(alpha=0.3)
     ax.legend(fontsize="small", ncols=2)
     return ax
@@ -194,6 +210,6 @@ def _new_axes() -> Any:
 
 
 def _color(k: int) -> str:
-    """Colours of Okabe and Ito, told apart by colour-blind readers, and two greys."""
+    """Colours of Okabe and Ito, told apart by colour-blind readers, and a few more."""
     palette = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
-    return (*palette, "#7f7f7f", "#b2182b")[k % 9]
+    return (*palette, "#7f7f7f", "#b2182b", "#5e3c99", "#8c510a", "#bdbdbd")[k % 12]

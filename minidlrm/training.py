@@ -114,8 +114,9 @@ def fit(
         Steps between evaluations, counted from the beginning of each epoch. The end of an
         epoch is always evaluated, and nothing else by default.
     patience : int, optional
-        Stop after so many evaluations without a lower validation log loss. The model then
-        gets back the weights of its best one, of which a copy is held.
+        Stop after so many evaluations without a lower validation log loss (or RMSE). With
+        it, the model gets back the weights of its best evaluation in the end, whether the
+        run was stopped or not: a copy of them is held.
     max_grad_norm : float, optional
         Scale the gradients down when their joint norm is larger.
     progress : bool
@@ -155,8 +156,10 @@ def fit(
                 if k == steps_per_epoch or (eval_every and k % eval_every == 0):
                     watch.record(steps, epoch + k / steps_per_epoch)
                     bar.set_postfix_str(watch.summary())
-                    if watch.give_up():
+                    if watch.gives_up():
+                        watch.restore_best()
                         return watch.history
+    watch.restore_best()
     return watch.history
 
 
@@ -242,12 +245,13 @@ class _Watch:
             else:
                 self.best_state[name] = value.copy()
 
-    def give_up(self) -> bool:
-        if self.patience is None or self.since_best < self.patience:
-            return False
-        self.model.load_state_dict(self.best_state)
-        self.history.stopped_early = True
-        return True
+    def gives_up(self) -> bool:
+        self.history.stopped_early = self.patience is not None and self.since_best >= self.patience
+        return self.history.stopped_early
+
+    def restore_best(self) -> None:
+        if self.since_best:  # else the weights are the best ones
+            self.model.load_state_dict(self.best_state)
 
     def summary(self) -> str:
         record = self.history.records[-1]

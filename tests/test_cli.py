@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -138,6 +140,63 @@ def test_models_of_ratings_on_real_data(real_data):
         pytest.skip("Numba is not installed: sixty epochs of the definition take minutes")
     assert result.returncode == 0, result.stderr
     assert "target 0.875: met" in result.stdout
+
+
+def test_an_fm_on_ratings_is_as_good_as_biased_mf(real_data):
+    folder = f"movielens-ratings:{real_data / 'ml-latest-small'}"
+    result = run("train", "--model", "fm", "--data", folder, MINIDLRM_KERNELS="numba")
+    if "numba" in result.stderr.lower():
+        pytest.skip("Numba is not installed: sixty epochs of the definition take minutes")
+    assert result.returncode == 0, result.stderr
+    assert "at most 0.005: met" in result.stdout
+
+
+def test_any_model_trains_on_ratings(tmp_path):
+    path = write_ratings(tmp_path)
+    options = ("--data", f"movielens-ratings:{path}", "--epochs", 1, "--out", tmp_path / "run")
+    result = run("train", "--model", "deepfm", *options)
+    assert result.returncode == 0, result.stderr
+    assert "rmse" in result.stdout
+    result = run("compare", *options, "--seeds", 1, "--mlp", "8")
+    assert result.returncode == 0, result.stderr
+    for text in ("test RMSE", "NeuMF", "MF"):
+        assert text in result.stdout
+    assert "nan" not in result.stdout
+
+
+def write_ratings(folder):
+    rng = np.random.default_rng(0)
+    lines = [
+        f"{rng.integers(0, 20)},{rng.integers(0, 30)},{rng.integers(1, 6)},{k}" for k in range(900)
+    ]
+    path = folder / "ratings.csv"
+    path.write_text("\n".join(["userId,movieId,rating,timestamp", *lines]) + "\n")
+    return path
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is another thing there")
+def test_ctrl_c_prints_what_is_done_and_the_next_run_goes_on(tmp_path):
+    arguments = ("compare", "--rows", "7000", "--mlp", "8", "--seeds", "1", "--out", tmp_path)
+    code = [sys.executable, "-c", "from minidlrm.cli import main; main()", *map(str, arguments)]
+    environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1"}
+    with subprocess.Popen(
+        code, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        cells = tmp_path / "cells"
+        deadline = time.monotonic() + 120
+        while len(list(cells.glob("fm-*.npz"))) < 3 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert "interrupted: the finished models follow" in output
+    assert "LR" in output
+    assert "xDeepFM" not in output
+    done = {path: path.stat().st_mtime_ns for path in cells.iterdir()}
+    result = run(*arguments)
+    assert result.returncode == 0, result.stderr
+    assert "xDeepFM" in result.stdout
+    assert {path: path.stat().st_mtime_ns for path in done} == done
 
 
 def test_show_adds_up():

