@@ -1,4 +1,4 @@
-"""The command line: minidlrm train | compare | gradcheck | show | verify.
+"""The command line: minidlrm train | compare | gradcheck | show | verify | data fetch.
 
 Every error that a user can cause is one red line on stderr, with exit code 2.
 """
@@ -39,6 +39,9 @@ app = typer.Typer(
     rich_markup_mode="rich",
     help="Learn how a deep recommender works by building one.",
 )
+
+data_app = typer.Typer(no_args_is_help=True, help="Get public data sets.")
+app.add_typer(data_app, name="data")
 
 _ON_FIELDS = ("dlrm", "lr", "fm", "mlp", "wide-deep", "deepfm", "dcn", "dcn-v2", "xdeepfm")
 _ON_PAIRS = ("mf", "gmf", "neumf")
@@ -457,6 +460,30 @@ def verify(
         passed &= _compare_parameters(console, ours, reference.read_trace(trace or default))
     if not passed:
         raise typer.Exit(1)
+
+
+@data_app.command(
+    epilog="Examples: [bold]minidlrm data fetch movielens-latest-small[/bold]   "
+    "[bold]minidlrm data fetch criteo-kaggle --to /big/disk[/bold]"
+)
+def fetch(
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="movielens-latest-small, movielens-100k, movielens-1m, or criteo-kaggle (4.6 GB)."
+        ),
+    ],
+    to: Annotated[
+        Path | None,
+        typer.Option(help="Folder of all data sets; default: MINIDLRM_DATA, or the user's cache."),
+    ] = None,
+) -> None:
+    """Download a data set, check it, unpack it, and say how to train on it."""
+    path = md.data.fetch(name, to)
+    console = Console()
+    console.print(f"{name} is in {path}", soft_wrap=True)
+    kind = "criteo" if name.startswith("criteo") else "movielens"
+    console.print(f"minidlrm train --data {kind}:{path}", soft_wrap=True)
 
 
 def _compare_parameters(console: Console, ours: Any, published: Any) -> bool:

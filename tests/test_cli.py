@@ -254,6 +254,7 @@ ERRORS = [
     (["compare", "--mlp", ""], "--mlp is empty"),
     (["gradcheck", "bert"], "model 'bert' is not known"),
     (["verify", "--trace", "/nowhere"], "no trace at"),
+    (["data", "fetch", "netflix"], "data set 'netflix' is not known"),
     (["nothing"], "No such command"),
 ]
 

@@ -10,6 +10,7 @@ from minidlrm.data.batch import Batch, Dataset, Jagged, minibatches
 from minidlrm.data.synthetic import synthetic_clicks
 
 _READERS = {
+    "fetch": "download",
     "movielens_clicks": "movielens",
     "movielens_ranking": "movielens",
     "movielens_ratings": "movielens",
@@ -21,6 +22,7 @@ __all__ = [
     "Batch",
     "Dataset",
     "Jagged",
+    "fetch",
     "minibatches",
     "movielens_clicks",
     "movielens_ranking",

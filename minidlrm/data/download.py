@@ -1,0 +1,162 @@
+"""download: public data sets, downloaded with a checksum and unpacked. Nothing is bundled."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a data set comes from.
+
+    Parameters
+    ----------
+    url : str
+        Of the archive.
+    checksum : str
+        "sha256:..." or "md5:...", as its publisher or many of its users give it.
+    result : str
+        What the readers take, inside the folder of all data sets.
+    size : str
+        Of the archive, for people.
+    page : str
+        Where its terms are.
+    in_folder : bool
+        Whether the archive holds one folder of the name of `result`; else its files go into
+        the folder above `result`.
+    """
+
+    url: str
+    checksum: str
+    result: str
+    size: str
+    page: str
+    in_folder: bool = True
+
+
+_GROUPLENS = "https://files.grouplens.org/datasets/movielens"
+_TERMS = "https://grouplens.org/datasets/movielens/"
+SOURCES = {
+    "movielens-latest-small": Source(
+        f"{_GROUPLENS}/ml-latest-small.zip",
+        "sha256:696d65a3dfceac7c45750ad32df2c259311949efec81f0f144fdfb91ebc9e436",
+        "ml-latest-small",
+        "1 MB",
+        _TERMS,
+    ),
+    "movielens-100k": Source(
+        f"{_GROUPLENS}/ml-100k.zip",
+        "sha256:50d2a982c66986937beb9ffb3aa76efe955bf3d5c6b761f4e3a7cd717c6a3229",
+        "ml-100k",
+        "5 MB",
+        _TERMS,
+    ),
+    "movielens-1m": Source(
+        f"{_GROUPLENS}/ml-1m.zip",
+        "sha256:a6898adb50b9ca05aa231689da44c217cb524e7ebd39d264c56e2832f2c54e20",
+        "ml-1m",
+        "6 MB",
+        _TERMS,
+    ),
+    "criteo-kaggle": Source(
+        "https://criteostorage.blob.core.windows.net/criteo-research-datasets/"
+        "kaggle-display-advertising-challenge-dataset.tar.gz",
+        "md5:df9b1b3766d9ff91d5ca3eb3d23bed27",
+        "criteo-kaggle/train.txt",
+        "4.6 GB; unpacked, 13 GB",
+        "https://ailab.criteo.com/ressources/",
+        in_folder=False,
+    ),
+}
+
+
+def fetch(name: str, folder: str | os.PathLike | None = None, *, progress: bool = True) -> Path:
+    """Download a data set, check it, and unpack it; what is there already is not fetched again.
+
+    An archive that was downloaded by hand is used when it lies in the folder under its own
+    name. It is checked too, and it is removed when it is unpacked.
+
+    Parameters
+    ----------
+    name : str
+        One of ``SOURCES``: movielens-latest-small, movielens-100k, movielens-1m,
+        criteo-kaggle.
+    folder : path, optional
+        The folder of all data sets. The default is the variable MINIDLRM_DATA, or else the
+        user's cache folder.
+    progress : bool
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    Path
+        What `movielens_ratings` and its like, or `read_criteo`, take.
+
+    Raises
+    ------
+    ValueError
+        When the name is not known, or what came is not what was published.
+    ConnectionError
+        When the archive cannot be had; it says where to get it and where to put it.
+
+    Examples
+    --------
+    >>> from minidlrm.data import fetch
+    >>> fetch("movielens-100k")  # doctest: +SKIP
+    PosixPath('/home/ada/.cache/minidlrm/ml-100k')
+    """
+    if name not in SOURCES:
+        raise ValueError(f"data set {name!r} is not known: {', '.join(SOURCES)}")
+    source, folder = SOURCES[name], _folder(folder)
+    result = folder / source.result
+    if not result.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        archive = _download(source, folder, progress)
+        _unpack(archive, source, folder)
+        archive.unlink()
+    return result
+
+
+def _folder(folder: str | os.PathLike | None) -> Path:
+    import pooch
+
+    return Path(folder or os.environ.get("MINIDLRM_DATA") or pooch.os_cache("minidlrm"))
+
+
+def _download(source: Source, folder: Path, progress: bool) -> Path:
+    """Return the archive; one that does not have the checksum is not kept."""
+    import pooch
+    import requests
+
+    file = source.url.rpartition("/")[2]
+    arguments: dict[str, Any] = {"fname": file, "path": folder, "progressbar": progress}
+    pooch.get_logger().setLevel("WARNING")
+    try:
+        return Path(pooch.retrieve(source.url, source.checksum, **arguments))
+    except requests.RequestException as error:
+        raise ConnectionError(
+            f"{source.url} cannot be reached ({type(error).__name__}). Get it by hand "
+            f"({source.size}; terms at {source.page}), put {file} into {folder}, and run this again"
+        ) from None
+    except ValueError:  # pooch has removed its temporary file
+        raise ValueError(
+            f"{source.url}: what came does not have the published checksum {source.checksum}; "
+            "nothing was kept"
+        ) from None
+
+
+def _unpack(archive: Path, source: Source, folder: Path) -> None:
+    """Unpack into a folder of its own, then move it to its place: all of it, or nothing."""
+    target = folder / Path(source.result).parts[0]
+    safely: dict[str, Any] = {} if archive.suffix == ".zip" else {"filter": "data"}
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".unpacking-") as temporary:
+        unpacked = Path(temporary) / target.name
+        shutil.unpack_archive(archive, temporary if source.in_folder else unpacked, **safely)
+        if not (Path(temporary) / source.result).exists():
+            raise ValueError(f"{archive.name} holds no {source.result}")
+        os.replace(unpacked, target)
