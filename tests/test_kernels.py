@@ -254,6 +254,27 @@ def test_row_updates_touch_their_rows_only(shape, name, dtype, rng):
 
 
 @needs_numba
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex128])
+@pytest.mark.parametrize("kind", ["vector", "matrix"])
+def test_cross_layers(kind, dtype, rng):
+    x0, x, dy, g = (numbers(rng, (5, 3), dtype) for _ in range(4))
+    bias, weight, dg = (numbers(rng, shape, dtype) for shape in (3, (1, 3), (5, 1)))
+    g = g[:, :1].copy() if kind == "vector" else g
+    ours, theirs = g.copy(), g.copy()
+    forward, backward = f"cross_{kind}", f"cross_{kind}_backward"
+    agree(
+        getattr(jit, forward)(x0, x, ours, bias), getattr(reference, forward)(x0, x, theirs, bias)
+    )
+    agree(ours, theirs)
+    rest = (g, dg, weight) if kind == "vector" else (x0, g)
+    pairs = zip(
+        getattr(jit, backward)(dy, *rest), getattr(reference, backward)(dy, *rest), strict=True
+    )
+    for mine, other in pairs:
+        agree(mine, other)
+
+
+@needs_numba
 def test_sequential_sgd_of_matrix_factorization(rng):
     rows = np.stack([rng.integers(0, 5, 40), rng.integers(5, 9, 40)], axis=1)
     ratings, order = rng.normal(size=40), rng.permutation(40)

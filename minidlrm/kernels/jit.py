@@ -203,6 +203,53 @@ def bias_backward(dy, y, relu):
     return dz, dbias
 
 
+@_compile
+def cross_vector(x0, x, g, bias):
+    """See `reference.cross_vector`."""
+    y = np.empty(x0.shape, x0.dtype)
+    for b in range(x0.shape[0]):
+        for i in range(x0.shape[1]):
+            y[b, i] = x0[b, i] * g[b, 0] + bias[i] + x[b, i]
+    return y
+
+
+@_compile
+def cross_vector_backward(dy, g, dg, weight):
+    """See `reference.cross_vector_backward`."""
+    dx0, dx = np.empty(dy.shape, dy.dtype), np.empty(dy.shape, dy.dtype)
+    dbias = np.zeros(dy.shape[1], dy.dtype)
+    for b in range(dy.shape[0]):
+        for i in range(dy.shape[1]):
+            dx0[b, i] = dy[b, i] * g[b, 0]
+            dx[b, i] = dg[b, 0] * weight[0, i] + dy[b, i]
+            dbias[i] += dy[b, i]
+    return dx0, dx, dbias
+
+
+@_compile
+def cross_matrix(x0, x, g, bias):
+    """See `reference.cross_matrix`."""
+    y = np.empty(x0.shape, x0.dtype)
+    for b in range(x0.shape[0]):
+        for i in range(x0.shape[1]):
+            g[b, i] += bias[i]
+            y[b, i] = x0[b, i] * g[b, i] + x[b, i]
+    return y
+
+
+@_compile
+def cross_matrix_backward(dy, x0, g):
+    """See `reference.cross_matrix_backward`."""
+    dx0, dg = np.empty(dy.shape, dy.dtype), np.empty(dy.shape, dy.dtype)
+    dbias = np.zeros(dy.shape[1], dy.dtype)
+    for b in range(dy.shape[0]):
+        for i in range(dy.shape[1]):
+            dx0[b, i] = dy[b, i] * g[b, i]
+            dg[b, i] = dy[b, i] * x0[b, i]
+            dbias[i] += dg[b, i]
+    return dx0, dg, dbias
+
+
 # Row updates of the optimizers
 
 

@@ -96,6 +96,28 @@ def add_bias(y, bias, relu):
         y[y.real <= 0] = 0  # not so for a NaN, which stays one
 
 
+def cross_vector(x0, x, g, bias):
+    """Compute x0 g + b + x (B, d), with one number g (B, 1) a sample."""
+    return x0 * g + bias + x
+
+
+def cross_vector_backward(dy, g, dg, weight):
+    """Gradients of x0 and x (B, d), and of b (d,), given that dg (B, 1) of g."""
+    return dy * g, dg * weight + dy, dy.sum(axis=0)
+
+
+def cross_matrix(x0, x, g, bias):
+    """Compute x0 (g + b) + x (B, d); b is added to g (B, d) in place."""
+    g += bias
+    return x0 * g + x
+
+
+def cross_matrix_backward(dy, x0, g):
+    """Gradients of x0 and g (B, d), and of b (d,)."""
+    dg = dy * x0
+    return dy * g, dg, dg.sum(axis=0)
+
+
 def bias_backward(dy, y, relu):
     """Gradients before the activation (B, n), and of the bias (n,)."""
     dz = (np.where(y.real <= 0, 0, dy) if relu else dy).astype(y.dtype, copy=False)  # (B, n)

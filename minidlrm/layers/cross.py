@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from minidlrm import kernels
 from minidlrm.module import Module, Parameter
 
 
@@ -76,12 +77,8 @@ class CrossLayer(Module):
             raise ValueError(f"CrossLayer: x0 {x0.shape} and x {x.shape}: expected (B, {d})")
         h = x if self.down is None else x @ self.down.value.T  # (B, d) or (B, r)
         g = h @ self.weight.value.T  # (B, d), or (B, 1) for the vector
-        if self.kind == "matrix":
-            g += self.bias.value
-        y = x0 * g  # (B, d)
-        if self.kind == "vector":
-            y += self.bias.value
-        y += x
+        kernel = kernels.cross_vector if self.kind == "vector" else kernels.cross_matrix
+        y = kernel(x0, x, g, self.bias.value)  # (B, d)
         self.keep(x0, x, h, g)
         return y
 
@@ -103,18 +100,20 @@ class CrossLayer(Module):
         """
         x0, x, h, g = self.kept()
         dy = self.check_dy(dy, x.shape)
+        weight = self.weight.value
         if self.kind == "vector":
             dg = np.einsum("bi,bi->b", dy, x0)[:, None]  # (B, 1), without the array dy * x0
+            dx0, dx, dbias = kernels.cross_vector_backward(dy, g, dg, weight)  # dx: (B, d)
         else:
-            dg = dy * x0  # (B, d)
-        self.bias.add_grad((dg if self.kind == "matrix" else dy).sum(axis=0))
+            dx0, dg, dbias = kernels.cross_matrix_backward(dy, x0, g)  # dg: (B, d)
+            dx = dg @ weight  # (B, d) or (B, r)
+            if self.down is not None:
+                self.down.add_grad(dx.T @ x)
+                dx = dx @ self.down.value  # (B, d)
+            dx += dy
         self.weight.add_grad(dg.T @ h)
-        dx = dg @ self.weight.value  # (B, d) or (B, r)
-        if self.down is not None:
-            self.down.add_grad(dx.T @ x)
-            dx = dx @ self.down.value  # (B, d)
-        dx += dy
-        return dy * g, dx
+        self.bias.add_grad(dbias)
+        return dx0, dx
 
     def flops_per_sample(self) -> int:
         """Return 5 d (vector), 2 d^2 + 3 d (matrix), or 4 d r + 3 d (low rank)."""
