@@ -191,7 +191,7 @@ def order_heat_map(shares: Any, models: Any, orders: Any, ax: Any = None) -> Any
             ax.text(
                 j,
                 i,
-                f"{value:.2f}",
+                f"{round(float(value), 2) + 0.0:.2f}",  # no minus before 0.00
                 ha="center",
                 va="center",
                 color="black" if value > 0.55 else "white",
