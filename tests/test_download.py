@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import io
+import logging
 import os
 import tarfile
 import threading
@@ -10,6 +11,7 @@ import zipfile
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
+import pooch
 import pytest
 
 from minidlrm.data.download import SOURCES, fetch
@@ -114,6 +116,56 @@ def test_the_folder_comes_from_the_environment(served, tmp_path, monkeypatch):
 def test_an_unknown_name_lists_the_known_ones():
     with pytest.raises(ValueError, match=r"'netflix' is not known: movielens-latest-small, movie"):
         fetch("netflix")
+
+
+def test_the_checksum_that_was_found_is_told(served, tmp_path, monkeypatch):
+    found = SOURCES["movielens-100k"].checksum.removeprefix("sha256:")
+    replace(monkeypatch, "movielens-100k", checksum="sha256:" + "0" * 64)
+    with pytest.raises(ValueError, match=f"but {found}; nothing of it was kept"):
+        fetch("movielens-100k", tmp_path / "data", progress=False)
+
+
+def test_a_damaged_archive_put_there_by_hand_is_named(served, tmp_path):
+    stop(served)
+    (tmp_path / "ml-100k.zip").write_bytes(b"cut short")
+    with pytest.raises(ConnectionError, match="ml-100k.zip does not have the checksum sha256:"):
+        fetch("movielens-100k", tmp_path, progress=False)
+
+
+def test_a_folder_in_the_way_is_named_before_the_download(served, tmp_path):
+    stop(served)
+    (tmp_path / "criteo-kaggle").mkdir()
+    with pytest.raises(FileExistsError, match="criteo-kaggle is there without train.txt"):
+        fetch("criteo-kaggle", tmp_path, progress=False)
+
+
+def test_a_tilde_is_the_home_folder(served, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
+    assert fetch("movielens-100k", "~/data", progress=False) == tmp_path / "home/data/ml-100k"
+
+
+def test_it_is_silent_without_progress(served, tmp_path):
+    text = io.StringIO()  # pooch's handler holds the stderr of its import: capsys would miss it
+    handler = logging.StreamHandler(text)
+    pooch.get_logger().addHandler(handler)
+    try:
+        fetch("movielens-100k", tmp_path, progress=False)
+    finally:
+        pooch.get_logger().removeHandler(handler)
+    assert text.getvalue() == ""
+
+
+def test_a_tar_cannot_write_outside_its_folder(served, tmp_path, monkeypatch):
+    file = tmp_path / "site" / "criteo.tar.gz"
+    with tarfile.open(file, "w:gz") as archive:
+        archive.addfile(tarfile.TarInfo("../../evil"))
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    replace(monkeypatch, "criteo-kaggle", checksum=f"sha256:{digest}")
+    with pytest.raises(tarfile.FilterError):
+        fetch("criteo-kaggle", tmp_path / "data", progress=False)
+    assert not (tmp_path / "data" / "evil").exists()
 
 
 @pytest.mark.parametrize("name", SOURCES)

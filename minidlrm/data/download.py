@@ -103,6 +103,8 @@ def fetch(name: str, folder: str | os.PathLike | None = None, *, progress: bool 
         When the name is not known, or what came is not what was published.
     ConnectionError
         When the archive cannot be had; it says where to get it and where to put it.
+    FileExistsError
+        When the data set's folder is there, but not what the readers take.
 
     Examples
     --------
@@ -115,6 +117,9 @@ def fetch(name: str, folder: str | os.PathLike | None = None, *, progress: bool 
     source, folder = SOURCES[name], _folder(folder)
     result = folder / source.result
     if not result.exists():
+        target = folder / Path(source.result).parts[0]
+        if target.exists():  # before gigabytes are downloaded for nothing
+            raise FileExistsError(f"{target} is there without {result.name}: move it away")
         folder.mkdir(parents=True, exist_ok=True)
         archive = _download(source, folder, progress)
         _unpack(archive, source, folder)
@@ -125,7 +130,8 @@ def fetch(name: str, folder: str | os.PathLike | None = None, *, progress: bool 
 def _folder(folder: str | os.PathLike | None) -> Path:
     import pooch
 
-    return Path(folder or os.environ.get("MINIDLRM_DATA") or pooch.os_cache("minidlrm"))
+    chosen = folder or os.environ.get("MINIDLRM_DATA") or pooch.os_cache("minidlrm")
+    return Path(chosen).expanduser()
 
 
 def _download(source: Source, folder: Path, progress: bool) -> Path:
@@ -139,14 +145,17 @@ def _download(source: Source, folder: Path, progress: bool) -> Path:
     try:
         return Path(pooch.retrieve(source.url, source.checksum, **arguments))
     except requests.RequestException as error:
+        bad = f"{folder / file} does not have the checksum {source.checksum}, and "
+        bad = bad if (folder / file).exists() else ""
         raise ConnectionError(
-            f"{source.url} cannot be reached ({type(error).__name__}). Get it by hand "
+            f"{bad}{source.url} cannot be reached ({type(error).__name__}). Get it by hand "
             f"({source.size}; terms at {source.page}), put {file} into {folder}, and run this again"
         ) from None
-    except ValueError:  # pooch has removed its temporary file
+    except ValueError as error:  # pooch has removed its temporary file
+        found = str(error).partition("but got ")[2].partition(".")[0]
         raise ValueError(
-            f"{source.url}: what came does not have the published checksum {source.checksum}; "
-            "nothing was kept"
+            f"{source.url}: what came does not have the published checksum {source.checksum}, "
+            f"but {found}; nothing of it was kept"
         ) from None
 
 
