@@ -213,3 +213,50 @@ def _color(k: int) -> str:
     """Colours of Okabe and Ito, told apart by colour-blind readers, and a few more."""
     palette = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
     return (*palette, "#7f7f7f", "#b2182b", "#5e3c99", "#8c510a", "#bdbdbd")[k % 12]
+
+
+def gradient_errors(check: Any, axes: Any = None) -> Any:
+    """Draw a gradient check: analytic against numeric, and where in the array they differ.
+
+    Parameters
+    ----------
+    check : ArrayCheck
+        One line of a `GradCheckReport`.
+    axes : pair of matplotlib Axes, optional
+        Where to draw.
+
+    Returns
+    -------
+    array of two matplotlib Axes
+    """
+    import numpy as np
+
+    if axes is None:
+        import matplotlib.pyplot as plt
+
+        axes = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")[1]
+    left, right = axes
+    ends = [min(check.numerics, default=0), max(check.numerics, default=1)]
+    left.plot(ends, ends, color="0.6", lw=1, label="analytic = numeric")
+    left.plot(check.numerics, check.analytics, "o", ms=5, alpha=0.7, color="#0072b2")
+    left.set(xlabel="numeric gradient", ylabel="analytic gradient", title=check.name)
+    left.grid(alpha=0.3)
+    left.legend(fontsize="small")
+    rows, columns = _as_matrix(check.shape)
+    errors = np.full((rows, columns), np.nan)  # what was not checked stays empty
+    flat = np.ravel_multi_index(tuple(check.indices.T), check.shape) if check.shape else [0]
+    errors.flat[flat] = np.abs(check.analytics - check.numerics)
+    image = right.imshow(errors, cmap="cividis", aspect="auto", interpolation="nearest")
+    shape = "×".join(map(str, check.shape)) or "one number"
+    right.set(xlabel="last index", ylabel="other indices", title=f"|analytic - numeric|, {shape}")
+    right.figure.colorbar(image, ax=right)
+    return axes
+
+
+def _as_matrix(shape: tuple[int, ...]) -> tuple[int, int]:
+    """Return the rows and columns that show an array of any shape."""
+    columns = shape[-1] if shape else 1
+    size = 1
+    for n in shape:
+        size *= n
+    return max(1, size // max(1, columns)), columns

@@ -110,7 +110,7 @@ def test_gradients_by_differences(mode):
 
 def test_gradients_of_weighted_bags_by_differences(rng):
     report = md.gradcheck(bag(), IDS, OFFSETS, rng.normal(size=6), verbose=False)
-    assert [check.name for check in report.arrays] == ["weight", "input 2"]
+    assert [check.name for check in report.arrays] == ["weight", "per_sample_weights"]
     report.raise_if_failed()
 
 

@@ -156,7 +156,7 @@ def test_the_table_names_every_array(capsys):
     report = md.gradcheck(md.Linear(3, 2), np.ones((4, 3)))
     printed = capsys.readouterr().out
     assert printed.strip() == str(report)
-    for name in ("weight", "bias", "input 0", "every array passed"):
+    for name in ("weight", "bias", "x  ", "every array passed"):
         assert name in printed
 
 
@@ -167,7 +167,7 @@ class RowInvented(md.EmbeddingBagCollection):
         self.weight.add_grad(SparseGrad(rows, values, self.weight.value.shape))
 
 
-@pytest.mark.parametrize("position", [0, 3, 6])
+@pytest.mark.parametrize("position", [0, 3, 5])
 def test_a_row_that_the_gradient_leaves_out_is_found_and_named(position):
     class Forgetful(md.EmbeddingBagCollection):
         def backward(self, dy):
@@ -179,7 +179,7 @@ def test_a_row_that_the_gradient_leaves_out_is_found_and_named(position):
     ids = np.array([[5], [7], [50], [300], [700], [900], [1500], [1999]])
     (check,) = md.gradcheck(Forgetful([2000], 2), ids, verbose=False).arrays
     assert not check.passed
-    assert check.index[0] == [5, 50, 300, 700, 900, 1500, 1999][position]  # 7 became a 5
+    assert check.index[0] == [0, 5, 50, 900, 1500, 1999][position]  # the ids that collide
     assert check.analytic == 0
 
 
@@ -189,9 +189,10 @@ def test_a_row_that_nobody_looked_up_has_no_gradient():
     assert not md.gradcheck(RowInvented([2000], 2), ids, verbose=False).passed
 
 
-def test_an_output_that_is_not_finite_is_an_error():
-    with pytest.raises(ValueError, match="empty or not finite"):
-        md.gradcheck(md.Sigmoid(), np.array([np.nan]), verbose=False)
+def test_an_output_that_is_not_finite_is_told():
+    report = md.gradcheck(md.Sigmoid(), np.array([1.0, np.nan]), verbose=False)
+    assert not report.passed
+    assert report.faults == ("the output is nan at (1,)",)
 
 
 def test_both_kernel_backends_pass():

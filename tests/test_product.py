@@ -9,7 +9,7 @@ import minidlrm as md
 def test_gradients_of_both_factors(rng):
     u, v = rng.normal(size=(2, 4, 3))
     report = md.gradcheck(md.ElementwiseProduct(), u, v, verbose=False)
-    assert [check.name for check in report.arrays] == ["input 0", "input 1"]
+    assert [check.name for check in report.arrays] == ["u", "v"]
     report.raise_if_failed()
 
 

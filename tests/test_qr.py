@@ -16,7 +16,7 @@ def test_gradients_by_differences(operation, mode, rng):
     if mode == "sum":
         weights = rng.normal(size=5)
         report = md.gradcheck(bag, IDS, OFFSETS, weights, verbose=False)
-        assert report.arrays[-1].name == "input 2"
+        assert report.arrays[-1].name == "per_sample_weights"
         report.raise_if_failed()
 
 

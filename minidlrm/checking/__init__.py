@@ -1,6 +1,7 @@
-"""Gradient checks: the analytic gradient against differences of the function itself."""
+"""Gradient checks: the analytic gradient against differences, and what a wrong one looks like."""
 
+from minidlrm.checking.diagnosis import CATALOGUE, Fingerprint
 from minidlrm.checking.gradcheck import gradcheck
-from minidlrm.checking.report import ArrayCheck, GradCheckReport
+from minidlrm.checking.report import ArrayCheck, Cause, GradCheckReport
 
-__all__ = ["ArrayCheck", "GradCheckReport", "gradcheck"]
+__all__ = ["CATALOGUE", "ArrayCheck", "Cause", "Fingerprint", "GradCheckReport", "gradcheck"]

@@ -1,66 +1,88 @@
 """gradcheck: is the backward pass the derivative of the forward pass?
 
 The outputs y are reduced to one number L = sum(r * y) with random r, so that the analytic
-gradient is backward(r). Each entry x of each array is then moved by h, and
-(L(x + h) - L(x - h)) / 2h must agree with it. All is done on a float64 copy.
+gradient is backward(r). First the rules that need no difference quotient are checked
+(`protocol`); then each entry x of each array is moved, and the slope of L must agree
+(`numeric`); and when something is wrong, `diagnosis` says what it looks like.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from minidlrm.checking.report import ArrayCheck, GradCheckReport
-from minidlrm.data.batch import Batch, Jagged
+from minidlrm.checking import protocol
+from minidlrm.checking.diagnosis import Evidence, Fingerprint, diagnose
+from minidlrm.checking.numeric import METHODS, Differences, Slope
+from minidlrm.checking.report import ArrayCheck, Cause, GradCheckReport
+from minidlrm.checking.subject import FunctionPair, Subject, collide
 from minidlrm.module import Module, SparseGrad
 
-_STEP = np.cbrt(np.finfo(np.float64).eps)  # balances the truncation and the rounding error
+_RTOL = {8: 1e-5, 4: 2e-3, 2: 0.1}  # by the bytes of the least precise float in play
+_FLOOR = {8: 1e-3, 4: 1e-2, 2: 0.1}  # entries below this share of the largest are noise
 
 
 def gradcheck(
-    target: Module,
+    target: Any,
     *inputs: Any,
-    rtol: float = 1e-5,
-    atol: float = 1e-8,
+    method: str = "auto",
+    rtol: float | None = None,
+    atol: float | None = None,
     max_checks: int = 100,
     seed: int = 0,
+    fingerprints: Sequence[Fingerprint] = (),
     verbose: bool = True,
 ) -> GradCheckReport:
-    """Check every parameter and every differentiable input by central differences.
+    """Check every parameter and every differentiable input, and explain what is wrong.
 
-    The ids in `inputs` are changed so that they collide, inside a bag and across bags: a
-    backward pass that loses the repeats of an id would pass on distinct ids. All rows of a
-    table that its gradient leaves out are moved at once: the output must not change.
+    The gradient that arrives is random: a sum of the outputs would pass a backward that
+    ignores it. The ids in `inputs` are changed so that they collide, inside a bag and across
+    bags: a backward that loses the repeats of an id would pass on distinct ids. All rows of
+    a table that its gradient leaves out are moved at once: the output must not change.
 
     Parameters
     ----------
-    target : Module
-        A layer, a loss, or a model. It is copied, and not changed.
+    target : Module, or pair of functions
+        A layer, a loss, or a model: it is copied in float64, and not changed. Or
+        ``(forward, backward)``, as a student writes them: ``forward(*arrays)`` returns y, or
+        y and a cache; ``backward(dy)``, or ``backward(dy, cache)``, returns a gradient for
+        each float array.
     *inputs
-        What its `forward` takes: arrays, a `Jagged`, or a `Batch`. `backward` returns the
-        gradients of the float arrays in their order; the last ones may be left out (a loss
-        has none for its labels), but not all.
-    rtol, atol : float
-        An entry passes when |a - n| <= rtol max(|a|, |n|) + atol.
+        What forward takes: arrays, a `Jagged`, or a `Batch`. backward returns the gradients
+        of the float arrays in their order; the last ones may be left out (a loss has none
+        for its labels), but not all. A pair that is given float32 arrays is run in float32,
+        and compared with numeric gradients in float64.
+    method : "auto", "complex", "richardson" or "central"
+        How the numeric gradient is made; see `minidlrm.checking.numeric`.
+    rtol : float, optional
+        An entry passes when |a - n| <= rtol (max(|a|, |n|) + floor) + the numeric gradient's
+        own error. The default follows the precision: 1e-5 for float64, 2e-3 for float32.
+    atol : float, optional
+        rtol times the floor. By default the floor is 1/1000 of the largest entry of the array
+        (float32: 1/100).
     max_checks : int
         Entries checked in each array; larger arrays are sampled.
     seed : int
         Of the random r, and of the sample.
+    fingerprints : sequence of Fingerprint
+        Wrong formulas to compare with, beside those of the known layers.
     verbose : bool
-        Whether to print the table.
+        Whether to print the report.
 
     Returns
     -------
     GradCheckReport
-        `passed`, and a line for each array with the worst error and where it is.
+        `passed`; a line for each array; the rules that were broken; likely causes.
 
     Raises
     ------
+    TypeError
+        When the target is neither a module nor a pair of functions.
     ValueError
-        When the output is not finite, or has no entries.
+        When the method is not known, or "complex" is asked of code that cannot carry it.
 
     Examples
     --------
@@ -68,110 +90,186 @@ def gradcheck(
     >>> x = np.random.default_rng(0).normal(size=(4, 3))
     >>> md.gradcheck(md.Linear(3, 2), x, verbose=False).passed
     True
+    >>> report = md.gradcheck((np.sin, lambda dy: dy), x, verbose=False)
+    >>> report.passed
+    False
     """
-    rng = np.random.default_rng(seed)
-    target = target.astype(np.float64)
-    inputs = tuple(_double(_collide(value, target, k == 0)) for k, value in enumerate(inputs))
-    output = np.asarray(target.forward(*inputs))
-    if output.size == 0 or not np.isfinite(output).all():
-        raise ValueError(f"{target!r}: the output (shape {output.shape}) is empty or not finite")
-    r = rng.normal(size=output.shape)
-
-    target.zero_grad()
-    target.forward(*inputs)
-    returned = target.backward(r if r.ndim else float(r))
-
-    def scalar() -> float:
-        return float(np.sum(r * target.forward(*inputs)))
-
-    checks = []
-    for name, value, grad in _arrays(target, inputs, returned):
-        indices = _indices(value, grad, max_checks, rng)
-        if isinstance(grad, SparseGrad):
-            indices += _forgotten(value, grad, scalar, rng)
-        checks.append(_check(name, value, grad, indices, scalar, rtol, atol))
-    report = GradCheckReport(repr(target), tuple(checks), rtol)
+    if method not in METHODS:
+        raise ValueError(f"method is {method!r}: it must be one of {', '.join(METHODS)}")
+    if max_checks < 1:
+        raise ValueError(f"max_checks is {max_checks}: it must be at least 1")
+    run = _Run(target, inputs, rtol, atol, max_checks, seed)
+    report = run.report(method, tuple(fingerprints))
     if verbose:
         print(report)
     return report
 
 
-def _check(name, value, grad, indices, scalar, rtol, atol) -> ArrayCheck:
-    worst = (-1.0, (), 0.0, 0.0)
-    for index in indices:
-        analytic = _entry(grad, index)
-        for shrink in (1, 16, 256):  # a ReLU's corner inside the step: come closer
-            numeric = _difference(value, index, _STEP / shrink, scalar)
-            error = abs(analytic - numeric) / (max(abs(analytic), abs(numeric)) + atol / rtol)
-            if error <= rtol:
+class _Run:
+    """One check: the subject in float64, and the analytic side at its own precision."""
+
+    def __init__(self, target, inputs, rtol, atol, max_checks, seed):
+        self.name = repr(target)
+        if isinstance(target, tuple) and len(target) == 2 and all(map(callable, target)):
+            target = FunctionPair(*target)
+            self.name = repr(target)
+        elif not isinstance(target, Module):
+            raise TypeError(
+                f"the target is a {type(target).__name__}: give a Module, or a pair "
+                "(forward, backward) of functions"
+            )
+        inputs = tuple(collide(value, target, k == 0) for k, value in enumerate(inputs))
+        given = Subject(target, inputs)
+        self.subject = given.astype(np.float64)
+        self.analytic = self.subject
+        floats = [array.dtype.itemsize for array in given.arrays.values()]
+        if isinstance(target, FunctionPair) and floats and max(floats) < 8:
+            self.analytic = given.astype(given.arrays[given.input_names[0]].dtype)
+        self.max_checks, self.atol, self._rtol = max_checks, atol, rtol
+        self.rng = np.random.default_rng(seed)
+        self.faults: list[protocol.Fault] = []
+
+    def report(self, method: str, fingerprints: tuple[Fingerprint, ...]) -> GradCheckReport:
+        fresh = self.subject.astype(np.float64)
+        self.faults = protocol.forward_faults(self.subject)
+        self.rtol, self.floor = self._rtol or _RTOL[8], _FLOOR[8]
+        if any(fault.key != "modified" for fault in self.faults):
+            return self._closed((), ())
+        y = self.analytic.output()
+        self.bytes = min(y.dtype.itemsize, 8)
+        self.rtol = self._rtol or _RTOL[self.bytes]
+        self.floor = _FLOOR[self.bytes]
+        r = self.rng.normal(size=y.shape).astype(y.dtype)
+        # rounding of the analytic side: 1 - tanh(x)^2 of a large x has no digit left
+        largest = max(np.max(np.abs(a), initial=1) for a in self.subject.arrays.values())
+        self.rounding = 4 * float(np.finfo(y.dtype).eps * np.max(np.abs(r)) * largest)
+        grads, _ = self.analytic.gradients(r.copy())
+        grads, faults = protocol.gradient_faults(self.analytic, grads)
+        self.faults += faults
+        if not faults:
+            tol = 100 * float(np.finfo(y.dtype).eps) * 10
+            self.faults += protocol.backward_faults(self.analytic, r, grads, self.rng, tol)
+            if self.analytic is self.subject:
+                self.faults += protocol.stale_faults(self.subject, fresh, r, self.rng, tol)
+        differences = Differences(self.subject, r.astype(np.float64), method, seed=0)
+        checks = tuple(self._check(name, grad, differences) for name, grad in grads.items())
+        right = {check.name for check in checks if check.passed}  # of no use, so no gradient
+        self.faults = [f for f in self.faults if f.key != "missing" or f.array not in right]
+        causes: tuple[Cause, ...] = ()
+        if self.faults or not all(check.passed for check in checks):
+            evidence = Evidence(self.subject, differences, r, grads, checks, tuple(self.faults))
+            causes = diagnose(evidence, fingerprints)
+        return self._closed(checks, causes)
+
+    def _closed(self, checks, causes) -> GradCheckReport:
+        texts = tuple(dict.fromkeys(fault.text for fault in self.faults))
+        return GradCheckReport(self.name, checks, self.rtol, texts, tuple(causes))
+
+    def _check(self, name: str, grad: Any, differences: Differences) -> ArrayCheck:
+        value = self.subject.arrays[name]
+        indices = self._candidates(value, grad)
+        if isinstance(grad, SparseGrad):
+            indices = self._forgotten(value, grad, differences) + indices
+        checked: list[tuple[int, ...]] = []
+        slopes: list[Slope] = []
+        kinks: list[tuple[tuple[int, ...], Slope]] = []
+        for index in indices:
+            if len(checked) >= self.max_checks:
                 break
-        if not error <= worst[0]:  # also true for NaN
-            worst = (error, index, analytic, numeric)
-    return ArrayCheck(name, value.shape, len(indices), *worst, passed=bool(worst[0] <= rtol))
+            slope = differences.slope(name, index)
+            if self._is_kink(name, index, slope, _entry(grad, index), differences):
+                kinks.append((index, slope))
+            else:
+                checked.append(index)
+                slopes.append(slope)
+        if not checked and kinks:  # corners everywhere: the slope must lie between the two
+            checked = [index for index, _ in kinks[: self.max_checks]]
+            slopes = [_between(s, _entry(grad, i)) for i, s in kinks[: self.max_checks]]
+        how = "complex" if differences.is_analytic(name) else differences.method
+        method = "richardson" if how == "auto" else how
+        analytic = np.array([_entry(grad, index) for index in checked])
+        return self._compared(name, value, checked, analytic, slopes, len(kinks), method)
+
+    def _is_kink(self, name, index, slope, analytic, differences) -> bool:
+        """Whether no difference can tell. A complex step takes one side; look at both."""
+        if slope.kink or not differences.is_analytic(name):
+            return slope.kink
+        if abs(analytic - slope.value) <= self.rtol * max(abs(analytic), abs(slope.value)):
+            return False
+        real = differences.real_slope(name, index)
+        return real.kink and real.low < real.high
+
+    def _compared(self, name, value, checked, analytic, slopes, kinks, method) -> ArrayCheck:
+        numeric = np.array([slope.value for slope in slopes])
+        own = np.array([slope.error for slope in slopes])
+        if len(checked) == 0:
+            return ArrayCheck(name, value.shape, 0, 0.0, (), 0.0, 0.0, True, kinks, method)
+        size = np.maximum(np.abs(analytic), np.abs(numeric))
+        floor = (
+            self.atol / self.rtol if self.atol is not None else self.floor * numeric_scale(numeric)
+        )
+        difference = np.abs(analytic - numeric)
+        error = difference / np.maximum(size + floor, 1e-300)
+        good = difference <= self.rtol * (size + floor) + own + self.rounding
+        error[np.isnan(error)] = np.inf
+        worst = int(np.argmax(np.where(good, -1, error))) if not good.all() else int(error.argmax())
+        return ArrayCheck(
+            name,
+            value.shape,
+            len(checked),
+            float(error[worst]),
+            checked[worst],
+            float(analytic[worst]),
+            float(numeric[worst]),
+            bool(good.all()),
+            kinks,
+            method,
+            float(own.max()),
+            np.array(checked, dtype=int).reshape(len(checked), value.ndim),
+            analytic,
+            numeric,
+        )
+
+    def _candidates(self, value: np.ndarray, grad: Any) -> list[tuple[int, ...]]:
+        """Choose entries in random order: more than are needed, since some may be corners."""
+        rows, shape = None, value.shape
+        if isinstance(grad, SparseGrad):
+            rows, shape = grad.rows, (len(grad.rows), *value.shape[1:])
+        size = int(np.prod(shape, dtype=int))
+        picked = np.arange(size)
+        if size > self.max_checks:
+            picked = self.rng.choice(size, min(size, 3 * self.max_checks), replace=False)
+        places = [tuple(map(int, np.unravel_index(flat, shape))) for flat in picked]
+        return places if rows is None else [(int(rows[i]), *rest) for i, *rest in places]
+
+    def _forgotten(self, value, grad, differences) -> list[tuple[int, ...]]:
+        """Find a row that the output depends on, and the gradient has not: by halving, if any."""
+        rows = np.setdiff1d(np.arange(len(value)), grad.rows)
+        before = differences.output
+
+        def matters(some: np.ndarray) -> bool:
+            kept = value[some]
+            value[some] += self.rng.normal(size=kept.shape)
+            changed = not np.array_equal(self.subject.output(), before)
+            value[some] = kept
+            return changed  # a row that is not read cannot change a bit
+
+        if len(rows) == 0 or not matters(rows):
+            return []
+        while len(rows) > 1:
+            half = rows[: len(rows) // 2]
+            rows = half if matters(half) else rows[len(rows) // 2 :]
+        return [(int(rows[0]), d) for d in range(value.shape[1])]
 
 
-def _difference(value: np.ndarray, index: tuple, step: float, scalar) -> float:
-    """(L(x + h) - L(x - h)) / 2h at one entry, with the step that survived rounding."""
-    x = value[index]
-    up, down = x + step * max(1.0, abs(x)), x - step * max(1.0, abs(x))
-    value[index] = up
-    above = scalar()
-    value[index] = down
-    below = scalar()
-    value[index] = x
-    return (above - below) / (up - down)
+def numeric_scale(numeric: np.ndarray) -> float:
+    """Return the largest size of a numeric gradient: what an entry is small against."""
+    return float(np.max(np.abs(numeric[np.isfinite(numeric)]), initial=0))
 
 
-def _arrays(target: Module, inputs: tuple, returned: Any):
-    """Yield (name, value, gradient) for all parameters, then for the differentiable inputs."""
-    for name, parameter in target.named_parameters():
-        grad = parameter.grad
-        yield name, parameter.value, np.zeros_like(parameter.value) if grad is None else grad
-    grads = list(returned) if isinstance(returned, tuple) else [returned]
-    floats = []
-    for k, value in enumerate(inputs):
-        if isinstance(value, Jagged) and value.weights is not None:
-            floats.append((f"input {k} weights", value.weights))
-        elif isinstance(value, np.ndarray) and value.dtype.kind == "f":
-            floats.append((f"input {k}", value))
-    for (name, value), grad in zip(floats, grads, strict=False):
-        missing = grad is None  # then it must be zero
-        yield name, value, np.zeros_like(value) if missing else np.reshape(grad, value.shape)
-
-
-def _indices(value: np.ndarray, grad: Any, max_checks: int, rng) -> list[tuple[int, ...]]:
-    if not isinstance(grad, SparseGrad):
-        picked = np.arange(value.size)
-        if value.size > max_checks:
-            picked = rng.choice(value.size, max_checks, replace=False)
-        return [tuple(map(int, np.unravel_index(flat, value.shape))) for flat in picked]
-    dim = value.shape[1]
-    size = grad.rows.size * dim
-    picked = np.arange(size) if size <= max_checks else rng.choice(size, max_checks, replace=False)
-    indices: list[tuple[int, ...]] = [
-        (int(grad.rows[flat // dim]), int(flat % dim)) for flat in picked
-    ]
-    return indices
-
-
-def _forgotten(value: np.ndarray, grad: SparseGrad, scalar, rng) -> list[tuple[int, ...]]:
-    """Find a row that the output depends on, and the gradient has not: by halving, if any."""
-    rows = np.setdiff1d(np.arange(len(value)), grad.rows)
-    before = scalar()
-
-    def matters(some: np.ndarray) -> bool:
-        kept = value[some]
-        value[some] += rng.normal(size=kept.shape)
-        changed = scalar() != before  # a row that is not read cannot change a bit
-        value[some] = kept
-        return changed
-
-    if len(rows) == 0 or not matters(rows):
-        return []
-    while len(rows) > 1:
-        half = rows[: len(rows) // 2]
-        rows = half if matters(half) else rows[len(rows) // 2 :]
-    return [(int(rows[0]), d) for d in range(value.shape[1])]
+def _between(slope: Slope, analytic: float) -> Slope:
+    """Take the nearest slope between the one to the left and the one to the right."""
+    return replace(slope, value=float(np.clip(analytic, slope.low, slope.high)))
 
 
 def _entry(grad: Any, index: tuple[int, ...]) -> float:
@@ -179,46 +277,4 @@ def _entry(grad: Any, index: tuple[int, ...]) -> float:
         return float(grad[index])
     k = int(np.searchsorted(grad.rows, index[0]))
     stored = k < len(grad.rows) and grad.rows[k] == index[0]
-    return float(grad.values[k, index[1]]) if stored else 0.0
-
-
-def _collide(value: Any, target: Module, first: bool) -> Any:
-    """Make ids repeat, inside a bag and across bags, never across tables."""
-    if isinstance(value, Batch):
-        return replace(value, sparse=_collide(value.sparse, target, first))
-    counts = (getattr(module, "num_tables", 0) for _, module in target.named_modules())
-    num_tables = next((count for count in counts if count), 1)
-    if isinstance(value, Jagged):
-        ids = value.values.copy()
-        bounds = value.offsets[:: max(1, (len(value.offsets) - 1) // num_tables)]
-        for start, stop in pairwise(bounds):
-            _repeat_first(ids[start:stop])
-        return Jagged(ids, value.offsets, value.weights)
-    if not (isinstance(value, np.ndarray) and value.dtype.kind in "iu"):
-        return value
-    ids = value.copy()
-    if ids.ndim == 2:
-        if num_tables == 1:  # a row is a bag, and not one id a table
-            ids[:1, 1:2] = ids[:1, :1]
-        ids[1:2] = ids[:1]
-    elif ids.ndim == 1 and first:  # a later one holds offsets
-        _repeat_first(ids)
-    return ids
-
-
-def _repeat_first(ids: np.ndarray) -> None:
-    """Repeat the first id next to it, in its bag or the next one, and at the end."""
-    ids[:3] = ids[:1]
-    ids[-1:] = ids[:1]
-
-
-def _double(value: Any) -> Any:
-    """Copy floats to float64; leave ids as they are."""
-    if isinstance(value, Batch):
-        label = None if value.label is None else value.label.astype(np.float64)
-        return Batch(value.dense.astype(np.float64), _double(value.sparse), label)
-    if isinstance(value, Jagged) and value.weights is not None:
-        return Jagged(value.values, value.offsets, value.weights.astype(np.float64))
-    if isinstance(value, np.ndarray) and value.dtype.kind == "f":
-        return value.astype(np.float64)
-    return value
+    return float(grad.values[(k, *index[1:])]) if stored else 0.0

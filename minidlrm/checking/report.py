@@ -1,8 +1,12 @@
-"""What a gradient check found, one line for each array."""
+"""What a gradient check found: a line for each array, what broke a rule, and likely causes."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import html
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
 
 
 @dataclass(frozen=True)
@@ -12,11 +16,11 @@ class ArrayCheck:
     Parameters
     ----------
     name : str
-        Dotted name of the parameter, or "input 0" and so on.
+        Dotted name of the parameter, or the name of forward's argument.
     shape : tuple of int
         Its shape.
     num_checked : int
-        How many of its entries were perturbed.
+        How many of its entries were compared.
     error : float
         The worst relative error among them, |analytic - numeric| / (max(|.|, |.|) + floor).
     index : tuple of int
@@ -24,7 +28,17 @@ class ArrayCheck:
     analytic, numeric : float
         The two gradients there.
     passed : bool
-        Whether `error` is within the tolerance.
+        Whether every entry is within the tolerance.
+    kinks : int
+        Entries set aside, because the function has a corner there.
+    method : str
+        How the numeric gradient was made: "complex", "richardson" or "central".
+    numeric_error : float
+        The largest estimate of the numeric gradient's own error.
+    indices : int array (n, ndim)
+        The entries compared.
+    analytics, numerics : array (n,)
+        Their gradients.
     """
 
     name: str
@@ -35,11 +49,48 @@ class ArrayCheck:
     analytic: float
     numeric: float
     passed: bool
+    kinks: int = 0
+    method: str = "complex"
+    numeric_error: float = 0.0
+    indices: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), int), repr=False)
+    analytics: np.ndarray = field(default_factory=lambda: np.zeros(0), repr=False)
+    numerics: np.ndarray = field(default_factory=lambda: np.zeros(0), repr=False)
+
+
+@dataclass(frozen=True)
+class Cause:
+    """A likely reason for a wrong gradient.
+
+    Parameters
+    ----------
+    key : str
+        Its name in the catalogue of mistakes.
+    title : str
+        What is wrong, in a few words.
+    array : str
+        Whose gradient shows it; "" for all.
+    evidence : str
+        What the numbers say.
+    hint : str
+        What to look at.
+    score : float
+        How much of what was seen it explains; causes are ranked by it.
+    """
+
+    key: str
+    title: str
+    array: str
+    evidence: str
+    hint: str
+    score: float
+
+    def __str__(self) -> str:
+        return f"{self.title}. {self.evidence} {self.hint}"
 
 
 @dataclass(frozen=True)
 class GradCheckReport:
-    """All checks of one target; prints as a table.
+    """All checks of one target; prints as a table, with the likeliest causes below.
 
     Parameters
     ----------
@@ -49,35 +100,117 @@ class GradCheckReport:
         One check for each parameter and each differentiable input.
     rtol : float
         The relative error that passes.
+    faults : tuple of str
+        Rules that were broken, found without any difference quotient.
+    diagnosis : tuple of Cause
+        Likely causes, the likeliest first.
+
+    Examples
+    --------
+    >>> import numpy as np, minidlrm as md
+    >>> report = md.gradcheck((np.sin, lambda dy: dy), np.ones(3), verbose=False)
+    >>> report.passed, report.arrays[0].passed
+    (False, False)
     """
 
     target: str
     arrays: tuple[ArrayCheck, ...]
     rtol: float
+    faults: tuple[str, ...] = ()
+    diagnosis: tuple[Cause, ...] = ()
 
     @property
     def passed(self) -> bool:
-        """Whether every array passed."""
-        return all(check.passed for check in self.arrays)
+        """Whether every array passed, and no rule was broken."""
+        return not self.faults and all(check.passed for check in self.arrays)
 
     def raise_if_failed(self) -> None:
-        """Raise AssertionError, with the table, unless all passed."""
+        """Raise AssertionError, with the table and the causes, unless all passed."""
         if not self.passed:
             raise AssertionError(f"\n{self}")
 
-    def __str__(self) -> str:
-        rows = [("array", "shape", "checked", "worst error", "at", "analytic", "numeric", "")]
+    def _verdict(self) -> str:
+        failed = sum(not check.passed for check in self.arrays)
+        if failed:
+            verdict = f"{failed} of {len(self.arrays)} arrays FAILED"
+        elif self.faults:
+            verdict = "FAILED: a rule was broken"
+        else:
+            verdict = "every array passed"
+        return f"{self.target}: {verdict} (relative error at most {self.rtol:g})"
+
+    def _rows(self) -> list[tuple[str, ...]]:
+        rows: list[tuple[str, ...]] = [
+            ("array", "shape", "checked", "kinks", "worst error", "at", "analytic", "numeric", "")
+        ]
         for c in self.arrays:
             shape, index = "×".join(map(str, c.shape)), ",".join(map(str, c.index))
+            counts = (str(c.num_checked), str(c.kinks))
             numbers = (f"{c.error:.1e}", index, f"{c.analytic:+.5e}", f"{c.numeric:+.5e}")
-            verdict = "ok" if c.passed else "FAILED"
-            rows.append((c.name, shape, str(c.num_checked), *numbers, verdict))
+            rows.append((c.name, shape, *counts, *numbers, "ok" if c.passed else "FAILED"))
+        return rows
+
+    def _causes(self) -> list[tuple[str, str]]:
+        """Return the likeliest causes as (title, text)."""
+        found = []
+        for k, cause in enumerate(self.diagnosis[:3]):
+            rank = "likeliest cause" if k == 0 else "or"
+            where = f" ({cause.array})" if cause.array else ""
+            found.append((f"{rank}{where}: {cause.title}", f"{cause.evidence} {cause.hint}"))
+        return found
+
+    def __str__(self) -> str:
+        rows = self._rows()
         widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
         lines = [
             "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
             for row in rows
         ]
-        failed = sum(not c.passed for c in self.arrays)
-        verdict = f"{failed} of {len(rows) - 1} arrays FAILED" if failed else "every array passed"
-        lines.append(f"{self.target}: {verdict} (relative error at most {self.rtol:g})")
+        lines.append(self._verdict())
+        lines += [f"- {fault}" for fault in self.faults]
+        for title, text in self._causes():
+            lines += ["", title, f"  {text}"]
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        head, *body = self._rows()
+        table = "<tr>" + "".join(f"<th>{cell}</th>" for cell in head) + "</tr>"
+        for row, check in zip(body, self.arrays, strict=True):
+            style = "" if check.passed else ' style="font-weight:bold"'
+            cells = "".join(f"<td>{html.escape(cell)}</td>" for cell in row)
+            table += f"<tr{style}>{cells}</tr>"
+        text = f"<p>{html.escape(self._verdict())}</p>"
+        if self.faults:
+            text += "<ul>" + "".join(f"<li>{html.escape(f)}</li>" for f in self.faults) + "</ul>"
+        for title, words in self._causes():
+            text += f"<p><b>{html.escape(title)}</b><br>{html.escape(words)}</p>"
+        return f"<table>{table}</table>{text}"
+
+    def plot(self, name: str | None = None, axes: Any = None) -> Any:
+        """Draw analytic against numeric, and the error over the array.
+
+        Parameters
+        ----------
+        name : str, optional
+            Which array; the default is the first that failed, or the first of all.
+        axes : pair of matplotlib Axes, optional
+            Where to draw.
+
+        Returns
+        -------
+        array of two matplotlib Axes
+
+        Raises
+        ------
+        KeyError
+            When there is no array of that name.
+        """
+        from minidlrm.plots import gradient_errors
+
+        checks = {check.name: check for check in self.arrays}
+        if name is None:
+            failed = [check.name for check in self.arrays if not check.passed]
+            name = (failed or list(checks))[0]
+        if name not in checks:
+            raise KeyError(f"array {name!r} was not checked: {', '.join(checks)}")
+        return gradient_errors(checks[name], axes)

@@ -1,0 +1,50 @@
+"""What is known of a planted bug."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Bug:
+    """A layer, loss, model or optimizer with one mistake.
+
+    Parameters
+    ----------
+    kind : type
+        The class. Its docstring says what is wrong; its base is the correct one.
+    cause : str
+        The mistake, in the catalogue of `minidlrm.checking.diagnosis`.
+    make : callable
+        ``make(kind, rng) -> (target, *inputs)``: how it is checked. Called with `correct`, it
+        makes the check that must pass.
+    fingerprint : bool
+        Whether the numbers alone do not tell this mistake, so that its formula is compared.
+    """
+
+    kind: type
+    cause: str
+    make: Callable[[type, np.random.Generator], tuple[Any, ...]]
+    fingerprint: bool = False
+
+    @property
+    def name(self) -> str:
+        """Its name, such as "Linear: SignLost"."""
+        return f"{self.correct.__name__}: {self.kind.__name__}"
+
+    @property
+    def correct(self) -> type:
+        """The class without the mistake."""
+        return self.kind.__mro__[1]
+
+    @property
+    def story(self) -> str:
+        """What is wrong, in words."""
+        return " ".join((self.kind.__doc__ or "").split())
+
+    def __repr__(self) -> str:
+        return f"Bug({self.name})"

@@ -1,0 +1,247 @@
+"""Numeric derivatives, each with an estimate of its own error.
+
+Three methods. The complex step has no step size to choose: Im f(x + ih) / h with h = 1e-20
+loses no digit, but needs code that carries complex numbers. Central differences take a step
+that balances truncation and rounding. Richardson's extrapolation combines three of them, and
+the disagreement of its last two values tells the error.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+
+from minidlrm.checking.subject import Subject
+
+METHODS = ("auto", "central", "complex", "richardson")
+_TINY = 1e-20
+_SHRINK = (1, 16, 256)  # a corner inside the step: come closer
+_MAX_COMPLEX = 5_000_000  # numbers: a larger model is not copied once more
+
+
+@dataclass(frozen=True)
+class Slope:
+    """A derivative by one entry.
+
+    Parameters
+    ----------
+    value : float
+        The derivative of the projected output, sum(r y).
+    error : float
+        How far off it may be.
+    kink : bool
+        Whether the function has a corner there: then no difference means anything.
+    low, high : float
+        The slopes to the left and to the right, in order of size. Equal without a corner.
+    """
+
+    value: float
+    error: float
+    kink: bool = False
+    low: float = 0.0
+    high: float = 0.0
+
+
+class Differences:
+    """Derivatives of sum(r * forward()) by single entries of the subject's arrays.
+
+    Parameters
+    ----------
+    subject : Subject
+        In float64 (float32 code inside shows in the dtype of its output).
+    r : array
+        The weights of the outputs.
+    method : str
+        One of `METHODS`. "auto" takes the complex step for each array where it agrees with
+        Richardson's extrapolation along one random direction, which is then used elsewhere.
+    seed : int
+        Of these directions.
+    """
+
+    def __init__(self, subject: Subject, r: np.ndarray, method: str, seed: int = 0):
+        self.subject, self.r, self.method = subject, r, method
+        self.output = subject.output()
+        self.base = self._project(self.output)
+        kind = self.output.dtype if self.output.dtype.kind == "f" else np.dtype(np.float64)
+        self.eps = float(np.finfo(kind).eps)
+        self.size = float(np.sum(np.abs(r * self.output)))  # what rounding is relative to
+        self.complex = self._complex_subject() if method in ("auto", "complex") else None
+        self._rng = np.random.default_rng(seed)
+        self._analytic: dict[str, bool] = {}
+        self._noise: dict[str, float] = {}
+        if method == "complex" and self.complex is None:
+            raise ValueError(
+                f"method 'complex': {subject.target!r} does not carry complex numbers; "
+                "take 'auto', 'central' or 'richardson'"
+            )
+
+    def _project(self, y: np.ndarray) -> float:
+        return float(np.sum(self.r * y))
+
+    # The complex step
+
+    def _complex_subject(self) -> Subject | None:
+        """Return a complex copy, when the code carries it and gives the same real output."""
+        if sum(array.size for array in self.subject.arrays.values()) > _MAX_COMPLEX:
+            return None
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")  # ComplexWarning: the imaginary part was dropped
+                other = self.subject.astype(np.complex128)
+                y = other.output()
+        except Exception:
+            return None
+        same = y.shape == self.output.shape and np.allclose(y.real, self.output, 1e-8, 1e-10)
+        return other if same else None
+
+    def _complex_derivatives(self, name: str, change: np.ndarray | tuple) -> np.ndarray:
+        """Return dy along one entry (an index) or along a direction (an array), all outputs."""
+        assert self.complex is not None
+        array = self.complex.arrays[name]
+        before = array.copy() if isinstance(change, np.ndarray) else array[change]
+        if isinstance(change, np.ndarray):
+            array += 1j * _TINY * change
+        else:
+            array[change] += 1j * _TINY
+        try:
+            return np.imag(self.complex.output()) / _TINY
+        finally:
+            if isinstance(change, np.ndarray):
+                array[...] = before
+            else:
+                array[change] = before
+
+    def is_analytic(self, name: str) -> bool:
+        """Whether the complex step may be trusted with this array."""
+        if self.complex is None:
+            return False
+        if self.method == "complex":
+            return True
+        if name not in self._analytic:
+            self._analytic[name] = self._agrees_along_a_direction(name)
+        return self._analytic[name]
+
+    def _agrees_along_a_direction(self, name: str) -> bool:
+        array = self.subject.arrays[name]
+        direction = self._rng.normal(size=array.shape) / max(1.0, np.sqrt(array.size))
+        start = array.copy()
+
+        def along(t: float) -> tuple[float, float]:
+            array[...] = start + t * direction
+            try:
+                return self._project(self.subject.output()), t
+            finally:
+                array[...] = start
+
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                exact = self._project(self._complex_derivatives(name, direction))
+        except Exception:
+            return False
+        slope = self._richardson(along, self._noise_of(along))
+        near = 1e-6 * (abs(exact) + abs(slope.value)) + 10 * slope.error
+        return not slope.kink and abs(exact - slope.value) <= near
+
+    # Differences
+
+    def slope(self, name: str, index: tuple[int, ...]) -> Slope:
+        """Return the derivative by one entry of one array."""
+        if self.is_analytic(name):
+            value = self._project(self._complex_derivatives(name, index))
+            return Slope(value, 16 * self.eps * abs(value), False, value, value)
+        return self.real_slope(name, index)
+
+    def real_slope(self, name: str, index: tuple[int, ...]) -> Slope:
+        """Return the derivative by differences of real numbers, whatever the method."""
+        array = self.subject.arrays[name]
+        x = array[index]
+
+        def line(t: float) -> tuple[float, float]:
+            array[index] = x + t * max(1.0, abs(x))
+            moved = float(array[index] - x)  # the step that survived rounding
+            try:
+                return self._project(self.subject.output()), moved
+            finally:
+                array[index] = x
+
+        if name not in self._noise:
+            self._noise[name] = self._noise_of(line)
+        how = self._central if self.method == "central" else self._richardson
+        return how(line, self._noise[name])
+
+    def _noise_of(self, line) -> float:
+        """Measure the rounding noise of the function along a line.
+
+        Over points so near to each other a smooth function is straight, and its third
+        differences vanish; those of noise have a deviation of sqrt(20) times the noise's.
+        """
+        values = np.array([line(k * self.eps**0.6)[0] for k in range(7)])
+        measured = float(np.max(np.abs(np.diff(values, 3)))) / np.sqrt(20)
+        return self.eps * self.size + measured
+
+    def jacobian(self, name: str, index: tuple[int, ...]) -> np.ndarray:
+        """Return the derivatives of all outputs by one entry."""
+        if self.is_analytic(name):
+            return self._complex_derivatives(name, index)
+        array = self.subject.arrays[name]
+        x, h = array[index], self.eps ** (1 / 3)
+        try:
+            array[index] = x + h * max(1.0, abs(x))
+            up, above = float(array[index]), self.subject.output().astype(float)
+            array[index] = x - h * max(1.0, abs(x))
+            return (above - self.subject.output()) / (up - float(array[index]))
+        finally:
+            array[index] = x
+
+    def _central(self, line, noise: float) -> Slope:
+        """(f(x + h) - f(x - h)) / 2h, at the largest of three steps without a corner."""
+
+        def last(d: list[float]) -> tuple[float, float]:
+            return d[1], abs(d[1] - d[0])
+
+        return self._best(line, noise, self.eps ** (1 / 3), (1, 0.5), last)
+
+    def _richardson(self, line, noise: float) -> Slope:
+        """Two extrapolations of three central differences; they differ by about the error."""
+
+        def extrapolate(d: list[float]) -> tuple[float, float]:
+            first, second = (4 * d[1] - d[0]) / 3, (4 * d[2] - d[1]) / 3
+            return second, abs(second - first)
+
+        return self._best(line, noise, self.eps ** (1 / 5), (1, 0.5, 0.25), extrapolate)
+
+    def _best(self, line, level: float, step: float, parts: tuple[float, ...], combine) -> Slope:
+        best = None
+        for shrink in _SHRINK:
+            central, right, left = [], [], []
+            for part in parts:
+                (above, up), (below, down) = (
+                    line(sign * part * step / shrink) for sign in (1.0, -1.0)
+                )
+                central.append((above - below) / (up - down))
+                right.append((above - self.base) / up)
+                left.append((below - self.base) / down)
+            value, error = combine(central)
+            noise = 4 * level * shrink / (step * parts[-1])
+            jumps = [abs(b - a) for a, b in zip(left, right, strict=True)]
+            slope = self._judged(value, error + noise, noise, jumps, right[-1], left[-1])
+            if best is None or slope.error < best.error:
+                best = slope
+            if not best.kink and best.error <= 1e-7 * abs(value) + 2 * noise:
+                break
+        assert best is not None
+        return best
+
+    def _judged(self, value, error, noise, jumps, right, left) -> Slope:
+        """Tell a corner: to the left and to the right the slopes differ, however small the step.
+
+        Without one their difference is h f'', and falls with h.
+        """
+        size = abs(right) + abs(left)
+        corner = jumps[-1] > 0.75 * jumps[0] and jumps[-1] > 1e-4 * size + 8 * noise
+        rough = error > 1e-3 * size + 8 * noise
+        low, high = min(left, right), max(left, right)
+        return Slope(value, error, bool(corner or rough), low, high)
