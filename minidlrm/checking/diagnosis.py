@@ -363,7 +363,7 @@ def diagnose(evidence: Evidence, fingerprints: Sequence[Fingerprint] = ()) -> tu
     tuple of Cause
         The likeliest first; never empty.
     """
-    causes = [*_from_faults(evidence), *_from_fingerprints(evidence, fingerprints)]
+    causes = [*from_faults(evidence.faults), *_from_fingerprints(evidence, fingerprints)]
     for name in evidence.failed:
         whole = evidence.whole(name)
         if whole is not None:
@@ -386,11 +386,14 @@ def _cause(key: str, array: str, evidence: str, score: float) -> Cause:
 _FAULT_SCORES = {"leftover": 0.7, "not_linear": 0.75, "missing": 0.97, "shape": 0.8}
 
 
-def _from_faults(evidence: Evidence) -> Iterator[Cause]:
-    for fault in evidence.faults:
+def from_faults(faults: Sequence[Fault]) -> tuple[Cause, ...]:
+    """Return a cause for each rule that was broken."""
+    causes = []
+    for fault in faults:
         text = fault.text[0].upper() + fault.text[1:] + "."
         key = "transpose" if fault.key == "transposed_shape" else fault.key
-        yield _cause(key, fault.array, text, _FAULT_SCORES.get(fault.key, 0.98))
+        causes.append(_cause(key, fault.array, text, _FAULT_SCORES.get(fault.key, 0.98)))
+    return tuple(causes)
 
 
 def close(a: np.ndarray, b: np.ndarray) -> bool:

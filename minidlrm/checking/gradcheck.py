@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from minidlrm.checking import protocol
-from minidlrm.checking.diagnosis import Evidence, Fingerprint, diagnose
+from minidlrm.checking.diagnosis import Evidence, Fingerprint, diagnose, from_faults
 from minidlrm.checking.numeric import METHODS, Differences, Slope
 from minidlrm.checking.report import ArrayCheck, Cause, GradCheckReport
 from minidlrm.checking.subject import FunctionPair, Subject, collide
@@ -134,7 +134,7 @@ class _Run:
         self.faults = protocol.forward_faults(self.subject)
         self.rtol, self.floor = self._rtol or _RTOL[8], _FLOOR[8]
         if any(fault.key != "modified" for fault in self.faults):
-            return self._closed((), ())
+            return self._closed((), from_faults(self.faults))
         y = self.analytic.output()
         self.bytes = min(y.dtype.itemsize, 8)
         self.rtol = self._rtol or _RTOL[self.bytes]

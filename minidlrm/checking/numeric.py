@@ -214,7 +214,7 @@ class Differences:
         return self._best(line, noise, self.eps ** (1 / 5), (1, 0.5, 0.25), extrapolate)
 
     def _best(self, line, level: float, step: float, parts: tuple[float, ...], combine) -> Slope:
-        best = None
+        best, first = None, None
         for shrink in _SHRINK:
             central, right, left = [], [], []
             for part in parts:
@@ -227,7 +227,9 @@ class Differences:
             value, error = combine(central)
             noise = 4 * level * shrink / (step * parts[-1])
             jumps = [abs(b - a) for a, b in zip(left, right, strict=True)]
-            slope = self._judged(value, error + noise, noise, jumps, right[-1], left[-1])
+            first = error if first is None else first
+            rough = error > 0.05 * first + 8 * noise  # a smaller step did not help
+            slope = self._judged(value, error + noise, noise, jumps, right[-1], left[-1], rough)
             if best is None or slope.error < best.error:
                 best = slope
             if not best.kink and best.error <= 1e-7 * abs(value) + 2 * noise:
@@ -235,13 +237,13 @@ class Differences:
         assert best is not None
         return best
 
-    def _judged(self, value, error, noise, jumps, right, left) -> Slope:
+    def _judged(self, value, error, noise, jumps, right, left, rough) -> Slope:
         """Tell a corner: to the left and to the right the slopes differ, however small the step.
 
         Without one their difference is h f'', and falls with h.
         """
         size = abs(right) + abs(left)
         corner = jumps[-1] > 0.75 * jumps[0] and jumps[-1] > 1e-4 * size + 8 * noise
-        rough = error > 1e-3 * size + 8 * noise
+        rough = rough and error > 1e-3 * size + 8 * noise
         low, high = min(left, right), max(left, right)
         return Slope(value, error, bool(corner or rough), low, high)
