@@ -5,7 +5,7 @@ Start at `DLRM`, and walk down: models, layers, kernels. ``import minidlrm as md
 
 # Kernels first: measured, Numba takes 40 ms longer to import after our other modules.
 from minidlrm import kernels  # isort: skip
-from minidlrm import data, interop, layers, metrics, models, plots, training
+from minidlrm import checking, data, interop, layers, metrics, models, plots, training
 from minidlrm.checking import gradcheck
 from minidlrm.checkpoint import load, save
 from minidlrm.layers import (
@@ -89,6 +89,7 @@ __all__ = [
     "SparseGrad",
     "WideDeep",
     "XDeepFM",
+    "checking",
     "data",
     "evaluate",
     "fit",

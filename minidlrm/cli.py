@@ -192,37 +192,71 @@ def train(
 
 
 @app.command(
-    epilog="Examples: [bold]minidlrm gradcheck dlrm[/bold]   [bold]minidlrm gradcheck --all[/bold]"
+    epilog="Examples: [bold]minidlrm gradcheck dlrm[/bold]   "
+    "[bold]minidlrm gradcheck my_layer.py:Linear[/bold]   [bold]minidlrm gradcheck --all[/bold]"
 )
 def gradcheck(
-    model: ModelName = "dlrm",
+    target: Annotated[
+        str,
+        typer.Argument(
+            help="A model, or PATH.py:NAME. NAME is a class like one of minidlrm's layers, or a "
+            "function that returns what to check and its inputs."
+        ),
+    ] = "dlrm",
     everything: Annotated[
         bool, typer.Option("--all", help="Check every layer, loss and model in every option.")
     ] = False,
+    method: Annotated[
+        str, typer.Option(help="auto, complex, richardson or central differences.")
+    ] = "auto",
     max_checks: Annotated[int, typer.Option("--max-checks", help="Entries an array.")] = 100,
     seed: SeedOption = 0,
 ) -> None:
-    """Check every gradient of a model, or of everything, against central differences."""
+    """Check every gradient of a model, of your own layer, or of all; explain what is wrong."""
     from minidlrm.checking import targets
 
     _positive("--max-checks", max_checks)
-    chosen = targets.everything(seed) if everything else [next(targets.model(model, seed))]
-    console = Console()
-    table = Table(title="analytic gradients against central differences, float64", box=SIMPLE)
-    for column in ("array", "shape", "checked", "worst error", ""):
-        table.add_column(column, no_wrap=True)
-    counts = [0, 0]
-    for name, target, inputs in chosen:
-        report = md.gradcheck(target, *inputs, max_checks=max_checks, seed=seed, verbose=False)
-        table.add_row(Text(name, style="bold"))
-        for c in report.arrays:
-            verdict = "[green]ok[/green]" if c.passed else "[red]FAILED[/red]"
-            shape = "×".join(map(str, c.shape))
-            table.add_row(f"  {c.name}", shape, str(c.num_checked), f"{c.error:.1e}", verdict)
-            counts[c.passed] += 1
+    options: dict[str, Any] = {"max_checks": max_checks, "seed": seed, "verbose": False}
+    if everything:
+        _gradcheck_all(Console(), list(targets.everything(seed)), {**options, "method": method})
+        return
+    path, colon, name = target.rpartition(":")
+    if colon and path.endswith(".py"):
+        checked, inputs = targets.from_file(path, name, seed)
+    else:
+        _, checked, inputs = next(targets.model(target, seed))
+    report = md.gradcheck(checked, *inputs, method=method, **options)
+    print(report)
+    if not report.passed:
+        raise typer.Exit(1)
+
+
+def _gradcheck_all(console: Console, chosen: list, options: dict[str, Any]) -> None:
+    from tqdm.auto import tqdm
+
+    table = Table(title="analytic gradients against the functions themselves, float64", box=SIMPLE)
+    for column in ("target", "arrays", "entries", "kinks", "worst error", ""):
+        right = column not in ("target", "")
+        wide = {"no_wrap": True} if column != "target" else {"overflow": "fold"}
+        table.add_column(column, justify="right" if right else "left", **wide)
+    failed, arrays, entries = [], 0, 0
+    for name, target, inputs in tqdm(chosen, desc="checking", unit="target"):
+        report = md.gradcheck(target, *inputs, **options)
+        checked = sum(c.num_checked for c in report.arrays)
+        numbers = (len(report.arrays), checked, sum(c.kinks for c in report.arrays))
+        worst = f"{max((c.error for c in report.arrays), default=0):.1e}"
+        verdict = "[green]ok[/green]" if report.passed else "[red]FAILED[/red]"
+        table.add_row(Text(name), *map(str, numbers), worst, verdict)
+        arrays, entries = arrays + numbers[0], entries + checked
+        failed += [] if report.passed else [(name, report)]
     console.print(table)
-    console.print(f"{counts[1]} of {sum(counts)} arrays pass (relative error at most 1e-05)")
-    if counts[0]:
+    for name, report in failed:
+        print(f"\n{name}\n{report}")
+    console.print(
+        f"{len(chosen) - len(failed)} of {len(chosen)} targets pass: {arrays:,} arrays, "
+        f"{entries:,} entries"
+    )
+    if failed:
         raise typer.Exit(1)
 
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -94,9 +95,33 @@ def test_train_on_real_clicks(real_data, tmp_path):
 def test_gradcheck_passes_every_parameter():
     result = run("gradcheck", "dlrm")
     assert result.returncode == 0, result.stderr
-    assert "11 of 11 arrays pass" in result.stdout
+    assert "every array passed" in result.stdout
     assert "top.layers.2.bias" in result.stdout
     assert "FAILED" not in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [
+        ("linear_transposed.py:Linear", "likeliest cause (x): the matrix is transposed"),
+        ("embedding_duplicates.py:example", "of an id that occurs twice, only one use is counted"),
+        ("mean_loss.py:example", "the division by the batch size is missing"),
+        ("dot_one_side.py:DotInteraction", "one of the two vectors of each pair gets no gradient"),
+    ],
+)
+def test_gradcheck_explains_a_learners_file(file, words):
+    result = run("gradcheck", Path(__file__).parent / "planted" / file)
+    assert result.returncode == 1
+    assert "likeliest cause" in result.stdout
+    assert words in result.stdout
+
+
+def test_gradcheck_of_a_right_file_passes(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text("import minidlrm as md\n\nclass Linear(md.Linear):\n    pass\n")
+    result = run("gradcheck", f"{path}:Linear")
+    assert result.returncode == 0, result.stderr
+    assert "every array passed" in result.stdout
 
 
 def test_gradcheck_all_passes():
@@ -253,6 +278,9 @@ ERRORS = [
     (["compare", "--seeds", "0"], "--seeds is 0"),
     (["compare", "--mlp", ""], "--mlp is empty"),
     (["gradcheck", "bert"], "model 'bert' is not known"),
+    (["gradcheck", "nowhere.py:Linear"], "there is no file nowhere.py"),
+    (["gradcheck", f"{Path(__file__).parent}/planted/mean_loss.py:Loss"], "has no Loss; it has"),
+    (["gradcheck", "dlrm", "--method", "newton"], "method is 'newton'"),
     (["verify", "--trace", "/nowhere"], "no trace at"),
     (["data", "fetch", "netflix"], "data set 'netflix' is not known"),
     (["nothing"], "No such command"),

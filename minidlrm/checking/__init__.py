@@ -1,7 +1,15 @@
 """Gradient checks: the analytic gradient against differences, and what a wrong one looks like."""
 
 from minidlrm.checking.diagnosis import CATALOGUE, Fingerprint
-from minidlrm.checking.gradcheck import gradcheck
+from minidlrm.checking.gradcheck import assert_gradients, gradcheck
 from minidlrm.checking.report import ArrayCheck, Cause, GradCheckReport
 
-__all__ = ["CATALOGUE", "ArrayCheck", "Cause", "Fingerprint", "GradCheckReport", "gradcheck"]
+__all__ = [
+    "CATALOGUE",
+    "ArrayCheck",
+    "Cause",
+    "Fingerprint",
+    "GradCheckReport",
+    "assert_gradients",
+    "gradcheck",
+]

@@ -255,6 +255,7 @@ class Evidence:
     def __post_init__(self) -> None:
         self.failed = [check.name for check in self.checks if not check.passed]
         self._whole: dict[str, Whole | None] = {}
+        self._jacobians: dict[str, np.ndarray] = {}
 
     def whole(self, name: str) -> Whole | None:
         """Return the array's two gradients, every entry; None when it is too large."""
@@ -271,18 +272,31 @@ class Evidence:
             if rows is None:
                 return None
             shape = (len(rows), *value.shape[1:])
-        analytic = (
-            rows_of(grad, np.arange(len(value)) if rows is None else rows)
-            if (isinstance(grad, SparseGrad) or rows is not None)
-            else np.asarray(grad)
-        )
-        numeric = np.empty(shape)
+        analytic = _part(grad, rows, value)
         jacobian = np.empty((self.r.size, *shape))
         for index in np.ndindex(shape):
             place = index if rows is None else (int(rows[index[0]]), *index[1:])
             jacobian[(slice(None), *index)] = self.differences.jacobian(name, place).ravel()
         numeric = np.tensordot(self.r.ravel(), jacobian, 1)
         return Whole(name, np.asarray(analytic, float), numeric, jacobian, value, rows)
+
+    def analytic_jacobian(self, w: Whole) -> np.ndarray | None:
+        """Return backward(e_k) for each output k (outputs, entries); None when there are many."""
+        if not 1 < self.r.size <= 120 or w.name != self.failed[0]:
+            return None
+        if w.name not in self._jacobians:
+            rows = []
+            for k in range(self.r.size):
+                unit = np.zeros(self.r.size)
+                unit[k] = 1.0
+                grads, _ = self.subject.gradients(unit.reshape(self.r.shape))
+                grad = grads.get(w.name)
+                part = None if grad is None else _part(grad, w.rows, w.value)
+                if part is None or part.shape != w.analytic.shape:
+                    return None
+                rows.append(part.ravel())
+            self._jacobians[w.name] = np.array(rows)
+        return self._jacobians[w.name]
 
     def _rows(self, name: str) -> np.ndarray | None:
         """Choose the rows of a large table to look at: those that matter here."""
@@ -346,6 +360,13 @@ class Whole:
     def here(self) -> np.ndarray:
         """The values, in the shape of the gradients."""
         return self.value if self.rows is None else self.value[self.rows]
+
+
+def _part(grad: Any, rows: np.ndarray | None, value: np.ndarray) -> np.ndarray:
+    """Return a gradient as an array: all of it, or the rows of a large table."""
+    if isinstance(grad, SparseGrad) or rows is not None:
+        return rows_of(grad, np.arange(len(value)) if rows is None else rows)
+    return np.asarray(grad)
 
 
 def diagnose(evidence: Evidence, fingerprints: Sequence[Fingerprint] = ()) -> tuple[Cause, ...]:
@@ -463,8 +484,10 @@ def _scale(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     batch = float(evidence.batch_size)
     if abs(size - batch) <= _TOL * size and batch > 1:
         yield _cause("batch_missing", w.name, f"{ours}, {sign}and {length}.", 0.92)
-    elif abs(1 / size - batch) <= _TOL / size and batch > 1:
+        return
+    if abs(1 / size - batch) <= _TOL / size and batch > 1:
         yield _cause("batch_twice", w.name, f"{ours}, {sign}and {inverse}.", 0.92)
+        return
     alone = len(evidence.failed) < len(evidence.checks) and w.name in (
         evidence.subject.parameter_names
     )
@@ -628,34 +651,32 @@ def _row_and_bag(value: Any, starts: Any, rest: list[Any]) -> tuple[np.ndarray, 
 
 def _paired(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     """Outputs matched to each other: backward(e_k) is the derivative of another output."""
-    size = evidence.r.size
-    if not 1 < size <= 120 or w.name != evidence.failed[0]:
+    ours = evidence.analytic_jacobian(w)
+    if ours is None:
         return
-    theirs = w.jacobian.reshape(size, -1)
-    ours = np.empty_like(theirs)
-    for k in range(size):
-        unit = np.zeros(size)
-        unit[k] = 1.0
-        grads, _ = evidence.subject.gradients(unit.reshape(evidence.r.shape))
-        grad = grads[w.name]
-        if grad is None:
-            return
-        dense = (
-            rows_of(grad, np.arange(len(w.value)) if w.rows is None else w.rows)
-            if (isinstance(grad, SparseGrad) or w.rows is not None)
-            else np.asarray(grad)
-        )
-        if dense.shape != w.analytic.shape:
-            return
-        ours[k] = dense.ravel()
-    partner = [next((j for j in range(size) if close(row, theirs[j])), -1) for row in ours]
+    theirs = w.jacobian.reshape(len(ours), -1)
+    partner = [next((j for j, row in enumerate(theirs) if close(mine, row)), -1) for mine in ours]
     moved = [k for k, j in enumerate(partner) if j not in (-1, k)]
-    if -1 not in partner and moved and len(set(partner)) == size:
+    if -1 not in partner and moved and len(set(partner)) == len(partner):
         k = moved[0]
         text = (
             f"The entry {k} of dy goes where output {partner[k]} belongs; {len(moved)} are moved."
         )
         yield _cause("pairing", w.name, text, 0.95)
+
+
+def _matrix_transposed(evidence: Evidence, w: Whole) -> Iterator[Cause]:
+    """For each sample, the analytic Jacobian is the transpose of the right one."""
+    ours, shape = evidence.analytic_jacobian(w), evidence.r.shape
+    if ours is None or len(shape) != 2 or w.numeric.shape != shape or shape[1] < 2:
+        return
+    (batch, n), sample = shape, np.arange(shape[0])
+    blocks = (batch, n, batch, n)
+    mine, right = (j.reshape(blocks)[sample, :, sample] for j in (ours, w.jacobian))  # (B, n, n)
+    if close(mine, right.transpose(0, 2, 1)) and not close(mine, right):
+        text = "Where the gradient needs a matrix, its transpose is used: for each sample the "
+        text += "derivatives of output i by input j and of output j by input i are exchanged."
+        yield _cause("transpose", w.name, text, 0.95)
 
 
 _TESTS = (
@@ -668,6 +689,7 @@ _TESTS = (
     _regularized,
     _one_part,
     _lost_uses,
+    _matrix_transposed,
     _paired,
 )
 

@@ -105,11 +105,36 @@ def gradcheck(
     return report
 
 
+def assert_gradients(target: Any, *inputs: Any, **options: Any) -> GradCheckReport:
+    """Check gradients in a test: AssertionError, with the whole report, when one is wrong.
+
+    Parameters
+    ----------
+    target, *inputs, **options
+        As `gradcheck`.
+
+    Returns
+    -------
+    GradCheckReport
+
+    Examples
+    --------
+    >>> import numpy as np, minidlrm as md
+    >>> report = md.checking.assert_gradients(md.ReLU(), np.array([-1.0, 2.0]))
+    >>> report.passed
+    True
+    """
+    report = gradcheck(target, *inputs, **{"verbose": False, **options})
+    report.raise_if_failed()
+    return report
+
+
 class _Run:
     """One check: the subject in float64, and the analytic side at its own precision."""
 
     def __init__(self, target, inputs, rtol, atol, max_checks, seed):
-        self.name = repr(target)
+        plain = type(target).__repr__ is object.__repr__
+        self.name = type(target).__name__ if plain else repr(target)
         if isinstance(target, tuple) and len(target) == 2 and all(map(callable, target)):
             target = FunctionPair(*target)
             self.name = repr(target)

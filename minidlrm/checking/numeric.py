@@ -66,7 +66,9 @@ class Differences:
         self.base = self._project(self.output)
         kind = self.output.dtype if self.output.dtype.kind == "f" else np.dtype(np.float64)
         self.eps = float(np.finfo(kind).eps)
-        self.size = float(np.sum(np.abs(r * self.output)))  # what rounding is relative to
+        # what rounding is relative to: the outputs, and what may cancel on the way to them
+        largest = max(np.max(np.abs(a), initial=1) for a in subject.arrays.values())
+        self.size = float(np.sum(np.abs(r * self.output)) + np.max(np.abs(r)) * largest)
         self.complex = self._complex_subject() if method in ("auto", "complex") else None
         self._rng = np.random.default_rng(seed)
         self._analytic: dict[str, bool] = {}

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import html
 from dataclasses import dataclass, field
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
+
+_INDENT: dict[str, Any] = {"initial_indent": "  ", "subsequent_indent": "  "}
 
 
 @dataclass(frozen=True)
@@ -169,7 +172,7 @@ class GradCheckReport:
         lines.append(self._verdict())
         lines += [f"- {fault}" for fault in self.faults]
         for title, text in self._causes():
-            lines += ["", title, f"  {text}"]
+            lines += ["", *wrap(title, 100), *wrap(text, 98, **_INDENT)]
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:

@@ -1,8 +1,10 @@
-"""What `minidlrm gradcheck` checks: every layer, loss and model, in every option."""
+"""What `minidlrm gradcheck` checks: every layer, loss and model, or what a file holds."""
 
 from __future__ import annotations
 
+import runpy
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -157,3 +159,50 @@ def _layers(rng: np.random.Generator) -> Iterator[Target]:
     fields = layers.FieldEmbeddings(_DENSE, _SIZES, _DIM, rng=rng)
     yield "FieldEmbeddings", fields, (batch.dense, batch.sparse)
     yield "LinearTerm", layers.LinearTerm(_DENSE, _SIZES), (batch.dense, batch.sparse)
+
+
+def from_file(path: str, name: str, seed: int) -> tuple[Any, tuple[Any, ...]]:
+    """Return what to check in a learner's file, and the inputs.
+
+    Parameters
+    ----------
+    path : str
+        A Python file. It is run.
+    name : str
+        A function that returns ``(target, *inputs)``, as `gradcheck` takes them; or a class
+        with the name and the arguments of a layer of minidlrm.
+    seed : int
+        Of the parameters and inputs of a class.
+
+    Raises
+    ------
+    FileNotFoundError
+        When there is no such file.
+    ValueError
+        When the file does not hold the name, or it cannot be told how to check it.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    held = runpy.run_path(path)
+    if name not in held:
+        own = [key for key, value in held.items() if callable(value) and not key.startswith("_")]
+        raise ValueError(f"{path} has no {name}; it has {', '.join(own)}")
+    if not isinstance(held[name], type):
+        target, *inputs = held[name]()
+        return target, tuple(inputs)
+    target, *inputs = _like_ours(path, held[name], seed)
+    return target, tuple(inputs)
+
+
+def _like_ours(path: str, kind: type, seed: int) -> tuple[Any, ...]:
+    """Make a learner's class as minidlrm's class of that name is made, and its inputs."""
+    from minidlrm.checking.bugs import CORPUS
+
+    names = {base.__name__ for base in kind.__mro__}
+    for bug in CORPUS:
+        if bug.correct.__name__ in names:
+            return bug.make(kind, np.random.default_rng(seed))
+    raise ValueError(
+        f"{path}:{kind.__name__} has not the name of a known layer: give a function that returns "
+        f"(target, *inputs), such as {path}:example"
+    )

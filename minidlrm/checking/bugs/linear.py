@@ -238,7 +238,7 @@ def _elementwise(kind, rng):
 
 
 BUGS = (
-    Bug(WeightForItsTranspose, "transpose", _square, fingerprint=True),
+    Bug(WeightForItsTranspose, "transpose", _square),
     Bug(GradientTransposed, "transpose", _square),
     Bug(DividedByTheBatch, "batch_twice", _oblong),
     Bug(BiasOfOneSample, "one_sample", _oblong),
