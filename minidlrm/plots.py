@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+_MAX_CELLS = 20_000  # of a picture of an array
+
 
 def learning_curve(history: Any, ax: Any = None, bayes_log_loss: float | None = None) -> Any:
     """Draw the training and validation loss of a `History` against the epoch.
@@ -242,21 +244,22 @@ def gradient_errors(check: Any, axes: Any = None) -> Any:
     left.set(xlabel="numeric gradient", ylabel="analytic gradient", title=check.name)
     left.grid(alpha=0.3)
     left.legend(fontsize="small")
-    rows, columns = _as_matrix(check.shape)
-    errors = np.full((rows, columns), np.nan)  # what was not checked stays empty
-    flat = np.ravel_multi_index(tuple(check.indices.T), check.shape) if check.shape else [0]
-    errors.flat[flat] = np.abs(check.analytics - check.numerics)
+    indices, shape = check.indices, check.shape
+    title = f"|analytic - numeric|, {'×'.join(map(str, shape)) or 'one number'}"
+    if (
+        len(shape) > 1 and np.prod(shape) > _MAX_CELLS
+    ):  # a large table: the rows that were looked at
+        rows, place = np.unique(indices[:, 0], return_inverse=True)
+        indices = np.column_stack([place.ravel(), indices[:, 1:]])
+        title, shape = f"{title}; {len(rows)} rows checked", (len(rows), *shape[1:])
+    columns = shape[-1] if shape else 1
+    errors = np.full(
+        (int(np.prod(shape)) // max(1, columns), columns), np.nan
+    )  # empty: not checked
+    errors.flat[np.ravel_multi_index(tuple(indices.T), shape) if shape else [0]] = np.abs(
+        check.analytics - check.numerics
+    )
     image = right.imshow(errors, cmap="cividis", aspect="auto", interpolation="nearest")
-    shape = "×".join(map(str, check.shape)) or "one number"
-    right.set(xlabel="last index", ylabel="other indices", title=f"|analytic - numeric|, {shape}")
+    right.set(xlabel="last index", ylabel="other indices", title=title)
     right.figure.colorbar(image, ax=right)
     return axes
-
-
-def _as_matrix(shape: tuple[int, ...]) -> tuple[int, int]:
-    """Return the rows and columns that show an array of any shape."""
-    columns = shape[-1] if shape else 1
-    size = 1
-    for n in shape:
-        size *= n
-    return max(1, size // max(1, columns)), columns
