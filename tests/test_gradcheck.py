@@ -119,6 +119,15 @@ def test_planted_mistakes_are_caught(case, seed):
         report.raise_if_failed()
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_data_of_the_same_seed_hide_nothing(seed):
+    """If r were drawn as x was, r^T x would be symmetric, and its transpose right."""
+    from minidlrm.checking.bugs.linear import GradientTransposed
+
+    x = np.random.default_rng(seed).normal(size=(5, 4))
+    assert not md.gradcheck(GradientTransposed(4, 4), x, seed=seed, verbose=False).passed
+
+
 def test_the_right_ones_pass():
     md.gradcheck(md.DLRM(3, [2000, 2000], 2, (4,), (4,)), batch(), verbose=False).raise_if_failed()
     md.gradcheck(md.DotInteraction(4, 2), WRONG[4][1], verbose=False).raise_if_failed()

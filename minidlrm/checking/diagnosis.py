@@ -555,8 +555,10 @@ def _regularized(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     if x.size < 2 or not x.any():
         return
     c = float(rest @ x) / float(x @ x)
-    if c > 0 and close(rest, c * x) and w.analytic.any():
-        text = f"What is missing from the gradient of {w.name} is {c:.6g} times {w.name} itself."
+    penalty = c / float(evidence.r) if evidence.r.ndim == 0 else c
+    if penalty > 0 and close(rest, c * x) and w.analytic.any():
+        text = f"What is missing from the gradient of {w.name} is {penalty:.6g} times {w.name}"
+        text += " itself" + (", times dy." if evidence.r.ndim == 0 else ".")
         yield _cause("regularization", w.name, text, 0.94)
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from minidlrm.checking.subject import Subject
 
 METHODS = ("auto", "central", "complex", "richardson")
+_STREAM = 7_919_009  # directions are not the caller's own random numbers
 _TINY = 1e-20
 _SHRINK = (1, 16, 256)  # a corner inside the step: come closer
 _MAX_COMPLEX = 5_000_000  # numbers: a larger model is not copied once more
@@ -70,7 +71,7 @@ class Differences:
         largest = max(np.max(np.abs(a), initial=1) for a in subject.arrays.values())
         self.size = float(np.sum(np.abs(r * self.output)) + np.max(np.abs(r)) * largest)
         self.complex = self._complex_subject() if method in ("auto", "complex") else None
-        self._rng = np.random.default_rng(seed)
+        self._rng = np.random.default_rng((_STREAM, seed))
         self._analytic: dict[str, bool] = {}
         self._noise: dict[str, float] = {}
         if method == "complex" and self.complex is None:
