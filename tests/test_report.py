@@ -67,6 +67,14 @@ def test_the_picture_shows_both_gradients_and_where_they_differ(wrong):
         wrong.plot("b")
 
 
+def test_a_check_that_sees_nothing_says_so():
+    report = md.gradcheck(md.ReLU(), -np.ones((2, 3)), verbose=False)
+    assert report.passed
+    assert "the true gradient is 0 at every entry checked of x" in str(report)
+    assert "Are all ReLUs off" in report._repr_html_()
+    assert md.gradcheck(md.ReLU(), np.ones((2, 3)), verbose=False).notes == ()
+
+
 def test_a_large_table_is_drawn_by_the_rows_that_were_checked():
     report = md.gradcheck(LastWriteWins([100_000], 4), np.arange(9)[:, None], verbose=False)
     axes = report.plot(axes=Figure().subplots(1, 2))

@@ -108,6 +108,11 @@ class GradCheckReport:
     diagnosis : tuple of Cause
         Likely causes, the likeliest first.
 
+    Attributes
+    ----------
+    notes : tuple of str
+        What the check could not see.
+
     Examples
     --------
     >>> import numpy as np, minidlrm as md
@@ -126,6 +131,18 @@ class GradCheckReport:
     def passed(self) -> bool:
         """Whether every array passed, and no rule was broken."""
         return not self.faults and all(check.passed for check in self.arrays)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the check could not see: arrays whose gradient is 0, right or wrong code alike."""
+        flat = [c.name for c in self.arrays if c.num_checked and not c.numerics.any()]
+        if not flat:
+            return ()
+        names = ", ".join(flat[:4]) + (", ..." if len(flat) > 4 else "")
+        return (
+            f"the true gradient is 0 at every entry checked of {names}: this says little. Are all "
+            "ReLUs off? Try other inputs",
+        )
 
     def raise_if_failed(self) -> None:
         """Raise AssertionError, with the table and the causes, unless all passed."""
@@ -171,6 +188,8 @@ class GradCheckReport:
         ]
         lines.append(self._verdict())
         lines += [f"- {fault}" for fault in self.faults]
+        for note in self.notes:
+            lines += wrap(f"note: {note}", 100)
         for title, text in self._causes():
             lines += ["", *wrap(title, 100), *wrap(text, 98, **_INDENT)]
         return "\n".join(lines)
@@ -185,6 +204,7 @@ class GradCheckReport:
         text = f"<p>{html.escape(self._verdict())}</p>"
         if self.faults:
             text += "<ul>" + "".join(f"<li>{html.escape(f)}</li>" for f in self.faults) + "</ul>"
+        text += "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
         for title, words in self._causes():
             text += f"<p><b>{html.escape(title)}</b><br>{html.escape(words)}</p>"
         return f"<table>{table}</table>{text}"
