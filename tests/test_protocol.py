@@ -52,6 +52,14 @@ def test_a_backward_that_changes_dy():
     assert "backward changes dy in place" in faults(lambda x: 2 * x, backward, X)
 
 
+def test_dots_that_wait_for_the_learner():
+    def backward(dy):
+        return ...
+
+    (fault,) = faults(lambda x: np.sin(x), backward, X)
+    assert fault == "the gradient of x is still '...': it is not written yet"
+
+
 def test_none_is_returned():
     (fault,) = faults(lambda x: np.sin(x), lambda dy: None, X)
     assert fault == "backward returned no gradient of x"

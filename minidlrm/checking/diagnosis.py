@@ -594,6 +594,8 @@ def _lost_uses(evidence: Evidence, w: Whole) -> Iterator[Cause]:
         return  # no row is used once, so that nothing can be told apart
     first = min(wrong)
     text = f"{len(wrong)} rows are wrong, and each of them is looked up more than once "
+    if len(wrong) == 1:
+        text = "One row is wrong, and it is looked up more than once "
     if wrong <= inside and twice - inside:
         text += f"within one bag (row {first}); rows that are repeated across bags are right."
         yield _cause("bag_repeat", w.name, text, 0.95)

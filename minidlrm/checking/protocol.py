@@ -105,6 +105,9 @@ def _in_form(name: str, array: np.ndarray, grad: Any) -> tuple[Any, Fault | None
             text = f"the gradient of {name} has shape {grad.shape}, {name} has {array.shape}"
             return np.zeros(array.shape), Fault("shape", name, text)
         return grad, None
+    if grad is Ellipsis:
+        text = f"the gradient of {name} is still '...': it is not written yet"
+        return np.zeros(array.shape), Fault("missing", name, text)
     try:
         grad = np.asarray(grad)
         values = grad.astype(np.float64)

@@ -1,0 +1,402 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 00 · How to check a gradient
+#
+# A backward pass is a formula that somebody derived and somebody typed. Both make mistakes.
+# A wrong gradient rarely crashes: the loss still falls, only less far. So every gradient in this
+# course is *checked*, and this notebook shows how.
+#
+# You need NumPy and the derivative of a function of one variable. Reading time: 45 minutes.
+#
+# **What you will have at the end**: a gradient checker of your own in ten lines, the reasons why it is
+# not enough, and `md.gradcheck`, which explains what it finds.
+
+# %%
+# In Colab, or where minidlrm is not installed: pip install it first.
+import importlib.util
+
+if importlib.util.find_spec("minidlrm") is None:
+    import subprocess
+    import sys
+
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "minidlrm"], check=True)
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+import minidlrm as md
+
+rng = np.random.default_rng(0)
+
+# %% [markdown]
+# ## 1. A slope by a difference
+#
+# The derivative of $f$ at $x$ is the limit of $\frac{f(x+h) - f(x-h)}{2h}$ as $h$ goes to 0. On a
+# computer, $h$ must not go all the way:
+#
+# - a large $h$ has a **truncation error**: by Taylor's formula it is about $\frac{h^2}{6} f'''(x)$;
+# - a small $h$ has a **rounding error**: $f$ is known to about $\varepsilon = 2\cdot 10^{-16}$ of its size, and the
+#   difference is divided by $2h$.
+#
+# The sum of both is smallest near $h = \sqrt[3]{\varepsilon} \approx 6\cdot 10^{-6}$. Let us see it.
+
+
+# %%
+def central(f, x, h):
+    return (f(x + h) - f(x - h)) / (2 * h)
+
+
+def error_of(method, x=1.0):
+    """The relative error of a method for f = exp, whose derivative is exp."""
+    return abs(method(x) - np.exp(x)) / np.exp(x)
+
+
+steps = 10.0 ** np.arange(-13, 0, 0.25)
+errors = [error_of(lambda x, h=h: central(np.exp, x, h)) for h in steps]
+
+# %%
+fig, ax = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
+ax.loglog(steps, errors, "o-", ms=3, color="#0072b2", label="central difference")
+ax.axvline(np.cbrt(np.finfo(float).eps), color="0.4", ls=":", label=r"$h = \sqrt[3]{\varepsilon}$")
+ax.set(xlabel="step h", ylabel="relative error", title="Too small is as bad as too large")
+ax.legend()
+ax.grid(alpha=0.3)
+
+# %% [markdown]
+# ### The complex step: no step to choose
+#
+# Put $x + ih$ into Taylor's formula: $f(x + ih) = f(x) + i h f'(x) - \frac{h^2}{2} f''(x) - \dots$ The
+# imaginary part is $h f'(x)$, and **nothing is subtracted**. So $h$ may be as small as $10^{-20}$, and
+# the derivative is right to the last digit:
+#
+# $$f'(x) = \frac{\operatorname{Im} f(x + ih)}{h}$$
+#
+# It needs code that carries complex numbers: NumPy's `exp`, `log`, products and sums do. `abs` does not.
+
+
+# %%
+def complex_step(f, x, h=1e-20):
+    return np.imag(f(x + 1j * h)) / h
+
+
+print(f"central difference: {error_of(lambda x: central(np.exp, x, 6e-6)):.1e}")
+print(f"complex step:       {error_of(lambda x: complex_step(np.exp, x)):.1e}")
+
+# %% [markdown]
+# ## 2. From one number to a layer
+#
+# A layer maps an array $x$ to an array $y$. Its backward pass gets $dy = \partial L / \partial y$, the gradient
+# that arrives from above, and must return $dx = \partial L / \partial x$.
+#
+# To check it we need one number $L$. Choose fixed numbers $r$, one for each output, and let
+#
+# $$L = \sum_k r_k\, y_k .$$
+#
+# Then $\partial L / \partial y_k = r_k$: the gradient that arrives *is* $r$. So `backward(r)` must equal the slopes
+# of $L$, entry by entry. Here is a whole checker:
+
+
+# %%
+def check(forward, backward, x, r):
+    """Return the worst relative error of backward(r) against central differences."""
+    analytic, numeric = backward(r), np.empty_like(x)
+    for index in np.ndindex(x.shape):
+        kept, h = x[index], 6e-6
+        x[index] = kept + h
+        above = np.sum(r * forward(x))
+        x[index] = kept - h
+        below = np.sum(r * forward(x))
+        x[index] = kept
+        numeric[index] = (above - below) / (2 * h)
+    return np.max(np.abs(analytic - numeric)) / np.max(np.abs(numeric))
+
+
+# %% [markdown]
+# Try it on the sigmoid, $y = 1 / (1 + e^{-x})$. Its derivative is $y (1 - y)$.
+
+# %%
+x = rng.normal(size=(4, 3))
+r = rng.normal(size=(4, 3))
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def sigmoid_backward(dy):
+    y = sigmoid(x)
+    return dy * y * (1 - y)
+
+
+print(f"worst relative error: {check(sigmoid, sigmoid_backward, x, r):.1e}")
+
+# %% [markdown]
+# ### Why r must be random
+#
+# It is tempting to take $L = \sum_k y_k$, that is, $r = 1$. Many checkers do. Look at a backward pass that
+# **forgets `dy`**:
+
+
+# %%
+def forgets_dy(dy):
+    y = sigmoid(x)
+    return y * (1 - y)
+
+
+ones = np.ones_like(x)
+print(f"with r = 1:       {check(sigmoid, forgets_dy, x, ones):.1e}   <- passes")
+print(f"with random r:    {check(sigmoid, forgets_dy, x, r):.1e}   <- caught")
+
+# %% [markdown]
+# One more trap, which we fell into ourselves. If $r$ comes from the same random stream as $x$ (the same
+# seed!), then $r = x$, and $dW = r^\top x$ is symmetric. A transposed $dW$ passes. `md.gradcheck` draws
+# $r$ from a stream of its own.
+#
+# ## 3. The same with `md.gradcheck`
+#
+# It takes a pair of functions, a layer, a loss, or a whole model. `forward` may return `(y, cache)`; then
+# `backward` gets `(dy, cache)`.
+
+
+# %%
+def affine(x, w, b):
+    return x @ w.T + b, (x, w)
+
+
+def affine_backward(dy, cache):
+    x, w = cache
+    return dy @ w, dy.T @ x, dy.sum(axis=0)
+
+
+w, b = rng.normal(size=(2, 3)), rng.normal(size=2)
+report = md.gradcheck((affine, affine_backward), x, w, b)
+
+# %% [markdown]
+# Each line is an array. The errors are near $10^{-15}$, since `gradcheck` found that the code carries
+# complex numbers. Now a mistake that every teacher has seen: the sum over the batch is forgotten.
+
+
+# %%
+def mean_for_sum(dy, cache):
+    x, w = cache
+    return dy @ w, dy.T @ x / len(x), dy.mean(axis=0)
+
+
+report = md.gradcheck((affine, mean_for_sum), x, w, b)
+
+# %% [markdown]
+# It does not only say *wrong*: it says what the numbers look like. Draw it: if every point lies on
+# another line through 0, a factor is wrong.
+
+# %%
+report.plot("w")
+
+# %% [markdown]
+# ### Your turn
+#
+# Derive the backward pass of $y = x \odot x \odot v$ (entry by entry), for $x$ and for $v$. Write it in place of
+# the dots, and run the cell. The checker tells you what is wrong.
+
+
+# %%
+def cube_forward(x, v):
+    return x * x * v, (x, v)
+
+
+def cube_backward(dy, cache):
+    x, v = cache
+    dx = ...  # your turn
+    dv = ...  # your turn
+    return dx, dv
+
+
+report = md.gradcheck((cube_forward, cube_backward), x, rng.normal(size=(4, 3)))
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# $y = x^2 v$, so $\partial y / \partial x = 2 x v$ and $\partial y / \partial v = x^2$. The next cell has the code.
+#
+# </details>
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "answer"]
+def cube_answer(dy, cache):
+    x, v = cache
+    return 2 * dy * x * v, dy * x * x
+
+
+report = md.gradcheck((cube_forward, cube_answer), x, rng.normal(size=(4, 3)), verbose=False)
+print("the answer passes:", report.passed)
+
+# %% [markdown]
+# ## 4. Corners
+#
+# ReLU, $y = \max(0, x)$, has no derivative at 0. A difference across the corner is a mixture of both
+# slopes, and means nothing. A checker must see that, set the entry aside, and never fail a right gradient
+# for it. It must not look at the gradient that it checks to decide: that would hide wrong ones.
+
+# %%
+x_corner = np.array([-1.0, 0.0, 1e-7, 0.5, 2.0])
+relu = (lambda x: np.maximum(x, 0) + 0.0, lambda dy: dy * (x_corner > 0))
+report = md.gradcheck(relu, x_corner, method="richardson")
+
+# %% [markdown]
+# Two entries are counted as kinks, and set aside: 0, and $10^{-7}$, which is nearer to the corner than the
+# smallest step. With the complex step (`method="auto"`) only 0 itself is a corner.
+#
+# ## 5. Ids that collide
+#
+# An embedding table is a matrix $W$ with a row for each id; a lookup is `W[ids]`. When an id occurs twice,
+# its row gets **two** gradients, and they add up. This is where NumPy is treacherous:
+
+# %%
+ids = np.array([5, 2, 5])
+grad = np.zeros(8)
+grad[ids] += 1.0
+print("grad[ids] += 1      row 5 has", grad[5])
+
+grad = np.zeros(8)
+np.add.at(grad, ids, 1.0)
+print("np.add.at(grad, ...) row 5 has", grad[5])
+
+# %% [markdown]
+# `grad[ids] += 1` means `grad[ids] = grad[ids] + 1`. The right side is computed into a **buffer**: it holds
+# 1 for each place. Then the buffer is written back, and of the two writes to row 5 the last one wins. No
+# threads are involved.
+#
+# Would a test with random ids find this? Only if two of them happen to be equal:
+
+# %%
+rows = np.array([20, 100, 500, 2000, 10_000])
+share = [np.mean([len(np.unique(rng.integers(0, n, 24))) < 24 for _ in range(500)]) for n in rows]
+fig, ax = plt.subplots(figsize=(6.4, 3.2), layout="constrained")
+ax.semilogx(rows, share, "o-", color="#d55e00")
+ax.set(
+    xlabel="rows of the table",
+    ylabel="share of draws with a repeat",
+    title="24 random ids: a test sees the bug only when an id repeats",
+    ylim=(-0.05, 1.05),
+)
+ax.grid(alpha=0.3)
+
+# %% [markdown]
+# In a table of 2,000 rows the bug is missed six times in seven. So `gradcheck` never leaves it to
+# chance: it changes the ids that you give, so that they repeat inside a bag and across bags, and it uses
+# the first and the last id.
+
+# %%
+from minidlrm.checking.bugs.embedding import LastWriteWins
+
+table = LastWriteWins([2000], embedding_dim=3)
+distinct = np.array([[11], [500], [42], [7], [1234], [99], [3], [640]])
+report = md.gradcheck(table, distinct)
+
+# %% [markdown]
+# ## 6. The bug museum
+#
+# `minidlrm.checking.bugs` holds sixty wrong backward passes that look right. Some of them even train.
+# Here are four ways to derive the interaction of DLRM, $y_{ij} = \langle z_i, z_j \rangle$ for $i > j$. **Find the
+# mistake of each before you run the next cell.**
+
+# %%
+import inspect
+
+from minidlrm.checking.bugs import interactions
+
+museum = [interactions.UpperForLower, interactions.OneTriangle, interactions.PairsAveraged]
+for kind in museum:
+    print(f"class {kind.__name__}:")
+    print(inspect.getsource(kind.backward))
+
+# %%
+z = rng.normal(size=(5, 4, 3))
+for kind in museum:
+    report = md.gradcheck(kind(4, 3), z, verbose=False)
+    print(f"{kind.__name__}: {report.diagnosis[0].title}")
+    print(f"   {report.diagnosis[0].evidence}")
+
+# %% [markdown]
+# ### Which of them still "train"?
+#
+# Put each into a small DLRM and train it on synthetic clicks. A falling loss proves nothing.
+
+# %%
+clicks = md.data.synthetic_clicks(20_000, seed=0)
+
+
+def curve_of(kind):
+    model = md.DLRM(13, clicks.table_sizes, 8, (16,), (32,), seed=0)
+    model.dot.__class__ = kind
+    history = md.fit(
+        model,
+        clicks.train,
+        clicks.valid,
+        optimizer=md.Adagrad(lr=0.02),
+        batch_size=256,
+        epochs=2,
+        eval_every=16,
+        progress=False,
+    )
+    return history.column("epoch"), history.column("valid_log_loss")
+
+
+# %%
+fig, ax = plt.subplots(figsize=(6.4, 3.8), layout="constrained")
+styles = ("-", "--", "-.", ":")
+for kind, style in zip([md.DotInteraction, *museum], styles, strict=True):
+    name = "right" if kind is md.DotInteraction else kind.__name__
+    ax.plot(*curve_of(kind), style, label=name)
+ax.set(xlabel="epoch", ylabel="validation log loss (nats)", title="Wrong gradients train, too")
+ax.legend()
+ax.grid(alpha=0.3)
+
+# %% [markdown]
+# All four curves fall, and two of the wrong ones cannot be told from the right one by looking. (Adagrad
+# divides each gradient by its usual size, so a wrong constant factor hardly matters to it. With SGD it
+# would.) The third stops early; without a check you would search the reason in the data, the learning
+# rate, the weather.
+#
+# ## 7. float32
+#
+# float32 has seven digits. A difference with $h = 6\cdot 10^{-6}$ loses them all. `gradcheck` runs *your* code
+# in float32, makes the numeric gradient in float64, and takes the tolerance that seven digits allow.
+
+# %%
+x32 = rng.normal(size=(4, 3)).astype(np.float32)
+pair = (lambda x: (np.tanh(x), x), lambda dy, x: dy * (1 - np.tanh(x) ** 2))
+report = md.gradcheck(pair, x32)
+
+# %% [markdown]
+# ## 8. A whole model
+#
+# A model is checked as a layer is: every parameter by itself, on a float64 copy, with ids that collide.
+# One perturbed number costs one forward pass, and nothing is copied.
+
+# %%
+model = md.DLRM(13, clicks.table_sizes, embedding_dim=8, bottom_mlp=(16,), top_mlp=(16,))
+report = md.gradcheck(model, clicks.train[:8])
+
+# %% [markdown]
+# ## What to remember
+#
+# 1. Reduce the outputs with **random** numbers, from a stream of their own.
+# 2. The complex step has no step size; Richardson's extrapolation tells its own error.
+# 3. Look for rules that need no difference: backward(0) = 0, linear in dy, nothing changed in place.
+# 4. Make ids **collide**.
+# 5. Set corners aside, by the function alone.
+# 6. A falling loss proves nothing.
+#
+# Next: 01, embeddings.
