@@ -201,7 +201,7 @@ report = md.gradcheck((affine, mean_for_sum), x, w, b)
 # another line through 0, a factor is wrong.
 
 # %%
-report.plot("w")
+_ = report.plot("w")
 
 # %% [markdown]
 # ### Your turn

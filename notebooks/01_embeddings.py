@@ -1,0 +1,412 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 01 · Embeddings
+#
+# A click log is full of **categories**: a user, an ad, a city. A category has no size and no order. To
+# compute with it, we give each one a vector of numbers, its *embedding*, and learn the vectors.
+#
+# You need NumPy, matrix products, and notebook 00. Reading time: 45 minutes.
+#
+# **What you will have at the end**: an embedding layer of your own, forward and backward, with several ids
+# a sample and a weight for each; the reason why duplicates must add up; and the same numbers from
+# `md.EmbeddingBag`.
+
+# %%
+# In Colab, or where minidlrm is not installed: pip install it first.
+import importlib.util
+
+if importlib.util.find_spec("minidlrm") is None:
+    import subprocess
+    import sys
+
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "minidlrm"], check=True)
+
+import time
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+import minidlrm as md
+
+rng = np.random.default_rng(0)
+
+# %% [markdown]
+# ## 1. A lookup is a matrix product
+#
+# Let there be $N$ categories, numbered $0 \dots N-1$. Category $i$ can be written as a **one-hot** vector
+# $e_i$: all zeros, with a 1 at place $i$. Let $W$ be a matrix of shape $(N, D)$: one row of $D$ numbers for
+# each category. Then
+#
+# $$ w^\top = e_i^\top W $$
+#
+# is row $i$ of $W$. The product multiplies $N D$ numbers, and all but $D$ of them by zero. So nobody
+# computes it: we **look the row up**.
+
+# %%
+N, D = 6, 3
+W = rng.normal(size=(N, D))
+i = 4
+one_hot = np.zeros(N)
+one_hot[i] = 1
+
+print("e^T W:", one_hot @ W)
+print("W[i]: ", W[i])
+
+# %% [markdown]
+# For a batch of $B$ samples, the ids are an array of shape `(B,)`, and `W[ids]` has the shape `(B, D)`. This is
+# a **gather**. What it saves, counted:
+
+# %%
+rows = 10 ** np.arange(2, 9)
+batch, dim = 256, 16
+
+fig, ax = plt.subplots(figsize=(6.4, 3.4), layout="constrained")
+ax.loglog(rows, batch * rows * dim, "o-", label="one-hot times W: multiply-adds")
+ax.loglog(rows, np.full(len(rows), batch * dim), "s--", label="W[ids]: numbers copied")
+ax.set(xlabel="rows of the table, N", ylabel="operations", title="256 samples, D = 16")
+ax.legend()
+ax.grid(alpha=0.3)
+
+# %% [markdown]
+# The product grows with $N$; the lookup does not. Real tables have millions of rows.
+#
+# ## 2. Several ids, and weights
+#
+# A movie has several genres. Its sample holds a **bag** of ids, and the layer adds their rows up:
+#
+# $$ y_b = \sum_{i \in \mathrm{bag}(b)} \alpha_i\, W_{v_i} $$
+#
+# Here $v_i$ is the $i$-th id, and $\alpha_i$ its weight (1 if there are none; $1/n$ for the mean of $n$ ids). In the
+# language of section 1 this is a **multi-hot** vector times $W$.
+#
+# How are bags stored, when each has another length? All ids one after the other, and **offsets**: where
+# each bag begins. With $B$ bags there are $B + 1$ offsets; the last is the number of all ids.
+
+# %%
+values = np.array([0, 2, 5, 2, 2, 1])
+offsets = np.array([0, 3, 3, 6])  # bag 0: 0 2 5; bag 1: empty; bag 2: 2 2 1
+
+
+def bags_forward(W, values, offsets):
+    bag_of = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))  # (nnz,)
+    y = np.zeros((len(offsets) - 1, W.shape[1]))  # (B, D)
+    np.add.at(y, bag_of, W[values])
+    return y
+
+
+y = bags_forward(W, values, offsets)
+print("the empty bag gives", y[1])
+print("bag 2:", y[2], "=", 2 * W[2] + W[1])
+
+# %% [markdown]
+# The library's layer gives the same numbers:
+
+# %%
+layer = md.EmbeddingBag(N, D, dtype=np.float64)
+layer.load_state_dict({"weight": W})
+print(np.abs(layer.forward(values, offsets) - y).max())
+
+# %% [markdown]
+# ### Your turn
+#
+# Write the forward pass with a weight for each id: `alpha` has the shape of `values`. The cell compares with
+# the library.
+
+
+# %%
+def weighted_forward(W, values, offsets, alpha):
+    return ...  # your turn
+
+
+alpha = rng.normal(size=len(values))
+expected = layer.forward(values, offsets, alpha)
+mine = weighted_forward(W, values, offsets, alpha)
+right = np.shape(mine) == expected.shape and np.allclose(np.asarray(mine, float), expected)
+print("right" if right else "not yet: y[0] should be " + str(expected[0].round(3)))
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# Multiply each row by its weight before it is added. The next cell has the code.
+#
+# </details>
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "answer"]
+def weighted_answer(W, values, offsets, alpha):
+    bag_of = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    y = np.zeros((len(offsets) - 1, W.shape[1]))
+    np.add.at(y, bag_of, alpha[:, None] * W[values])
+    return y
+
+
+print("the answer is right:", np.allclose(weighted_answer(W, values, offsets, alpha), expected))
+
+# %% [markdown]
+# ## 3. The backward pass
+#
+# The gradient $dy = \partial L / \partial y$ arrives, of shape $(B, D)$. We want $dW = \partial L / \partial W$.
+#
+# Row $W_r$ occurs in the sum once for each id $i$ with $v_i = r$, in any bag. Each occurrence adds $\alpha_i$
+# times the gradient of its bag. By the chain rule, the uses add up:
+#
+# $$ dW_r = \sum_{i:\, v_i = r} \alpha_i\, dy_{\mathrm{bag}(i)} $$
+#
+# This is a **scatter-add**: the gather, run backwards. Rows that no id names have gradient zero, and are
+# never touched. That is why the gradient of a table with ten million rows costs as much as that of a
+# small one.
+#
+# The weights get a gradient as well: $\alpha_i$ scales one row in one bag, so
+# $d\alpha_i = \langle W_{v_i}, dy_{\mathrm{bag}(i)} \rangle$.
+
+
+# %%
+def bag_forward(W, alpha):
+    bag_of = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    y = np.zeros((len(offsets) - 1, W.shape[1]), np.result_type(W, alpha))
+    np.add.at(y, bag_of, alpha[:, None] * W[values])
+    return y, (W, alpha, bag_of)
+
+
+def bag_backward(dy, cache):
+    W, alpha, bag_of = cache
+    dW = np.zeros_like(W)
+    np.add.at(dW, values, alpha[:, None] * dy[bag_of])
+    dalpha = np.einsum("id,id->i", W[values], dy[bag_of])
+    return dW, dalpha
+
+
+report = md.gradcheck((bag_forward, bag_backward), W, alpha)
+
+# %% [markdown]
+# Both are right, to the last digit. See where the gradient is: in the rows that were looked up.
+
+# %%
+dy = rng.normal(size=(3, D))
+_, cache = bag_forward(W, alpha)
+dW, _ = bag_backward(dy, cache)
+uses = np.bincount(values, minlength=N)
+
+fig, axes = plt.subplots(1, 2, figsize=(7.2, 3.2), layout="constrained")
+limit = np.abs(dW).max()
+image = axes[0].imshow(dW, cmap="PuOr", vmin=-limit, vmax=limit)
+axes[0].set(xlabel="d", ylabel="row of the table", title="dW")
+fig.colorbar(image, ax=axes[0])
+axes[1].barh(range(N), uses, color="#0072b2")
+_ = axes[1].set(
+    xlabel="times looked up", ylabel="row", title="uses in this batch", ylim=(N - 0.5, -0.5)
+)
+
+# %% [markdown]
+# ## 4. Why duplicates must add up
+#
+# Id 2 occurs three times in our six. Its row takes part in the loss three times, so its gradient has three
+# terms. With plain NumPy indexing two of them are lost:
+
+# %%
+lost = np.zeros_like(W)
+bag_of = cache[2]
+lost[values] += alpha[:, None] * dy[bag_of]
+print("row 2, scatter-add:       ", dW[2].round(3))
+print("row 2, dW[values] += ...: ", lost[2].round(3))
+
+# %% [markdown]
+# `lost[values] += terms` is `lost[values] = lost[values] + terms`. The right side is computed into a buffer, which
+# holds the old row plus *one* term, three times over. Then the buffer is written back; for row 2 three
+# times, each over the one before. The last write stays. There are no threads in this story.
+#
+# Does such a layer train? Yes, and that is the danger: ids that occur once in a batch are right, and most do.
+#
+# ### The museum of this chapter
+#
+# Three wrong backward passes of an embedding layer. Find the mistakes first; then run the cell below.
+
+# %%
+import inspect
+
+from minidlrm.checking.bugs import CORPUS, embedding
+
+names = ["LastWriteWins", "RepeatInsideABagLost", "FirstOfTheBag"]
+wrong = [bug for bug in CORPUS if bug.kind.__name__ in names]
+for bug in wrong:
+    print(f"class {bug.kind.__name__}:")
+    print(inspect.getsource(bug.kind.scatter))
+
+# %%
+for bug in wrong:
+    report = md.gradcheck(*bug.make(bug.kind, np.random.default_rng(1)), verbose=False)
+    print(f"{bug.kind.__name__}: {report.diagnosis[0].title}.")
+
+# %%
+clicks = md.data.synthetic_clicks(20_000, seed=0)
+
+
+def curve_of(kind):
+    model = md.DLRM(13, clicks.table_sizes, 8, (16,), (32,), seed=0)
+    model.embeddings.__class__ = kind
+    history = md.fit(
+        model,
+        clicks.train,
+        clicks.valid,
+        optimizer=md.SGD(lr=0.3),
+        batch_size=256,
+        epochs=2,
+        eval_every=16,
+        progress=False,
+    )
+    return history.column("epoch"), history.column("valid_log_loss")
+
+
+fig, ax = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
+ax.plot(*curve_of(md.EmbeddingBagCollection), "-", label="right")
+ax.plot(*curve_of(embedding.LastWriteWins), "--", label="LastWriteWins")
+ax.set(xlabel="epoch", ylabel="validation log loss (nats)", title="The curve does not show it")
+ax.legend()
+ax.grid(alpha=0.3)
+
+# %% [markdown]
+# ## 5. Many tables in one array
+#
+# A click has many categories: user, ad, city. Each has a table of its own, $W^{(0)}, W^{(1)}, \dots$ DLRM's
+# Kaggle model has 26. We keep them in **one** array, one below the other, and remember where each begins.
+# Row $v$ of table $t$ is then row $\mathrm{start}_t + v$. One gather serves all tables.
+
+# %%
+sizes = [4, 3, 2]
+starts = np.concatenate([[0], np.cumsum(sizes)])
+tables = md.EmbeddingBagCollection(sizes, embedding_dim=2, dtype=np.float64)
+ids = np.array([[3, 0, 1], [0, 2, 1]])  # (B, T)
+
+by_hand = tables.weight.value[ids + starts[:-1]]  # (B, T, D)
+print("shape", by_hand.shape, " largest difference", np.abs(tables.forward(ids) - by_hand).max())
+
+# %% [markdown]
+# What if an id is too large? In C, and in a compiled kernel, the program would read a foreign row, of the
+# next table or of nobody. So ids are checked first, and the error names table, id and place:
+
+# %%
+try:
+    tables.forward(np.array([[3, 3, 1]]))
+except IndexError as error:
+    print("IndexError:", error)
+
+# %% [markdown]
+# ## 6. The gradient is never dense
+#
+# After `backward`, the table's gradient is a `SparseGrad`: the rows of this batch, sorted, each once, and
+# their sums.
+
+# %%
+tables.zero_grad()
+tables.forward(ids)
+tables.backward(np.ones((2, 3, 2)))
+grad = tables.weight.grad
+print(grad)
+print("rows", grad.rows)
+print("values", grad.values.tolist())
+
+# %% [markdown]
+# Table 2 is looked up at id 1 by both samples: row $7 + 1 = 8$ has the gradient 2.
+#
+# An optimizer walks over these rows alone. A dense gradient of the Kaggle tables would have 540 million
+# numbers, of which 53,000 rows are not zero in a batch of 2,048.
+#
+# ## 7. What Numba does with it
+#
+# `np.add.at` is right, and slow: it makes a general decision for each number. A loop in Python would be slower
+# still. **Numba** compiles a Python loop to machine code. The library has each kernel twice, in
+# `kernels/reference.py` (NumPy, the definition) and in `kernels/jit.py` (the loop), held to the same tests. Time
+# them on 40,000 lookups:
+
+# %%
+from minidlrm.kernels import reference
+
+n, dim, num_rows = 40_000, 64, 100_000
+lookups, terms = rng.integers(0, num_rows, n), rng.normal(size=(n, dim)).astype(np.float32)
+
+
+def milliseconds(scatter):
+    scatter(lookups, terms, None, None, num_rows)  # compiles, the first time
+    laps = []
+    for _ in range(5):
+        start = time.perf_counter()
+        scatter(lookups, terms, None, None, num_rows)
+        laps.append(time.perf_counter() - start)
+    return 1e3 * min(laps)
+
+
+print(f"NumPy:           {milliseconds(reference.scatter_add):.1f} ms")
+print(f"{md.kernels.backend} (in use):  {milliseconds(md.kernels.scatter_add):.1f} ms")
+
+# %% [markdown]
+# Both sort the rows first, so that the terms of a row are added in the order of the ids. The result is the
+# same on every run, to the last bit.
+#
+# ### Your turn
+#
+# With Numba you write the loop that you would write in C. Fill in the body: for each id `i`, add `terms[i]`
+# to row `ids[i]` of `out`. (Without Numba the loop runs as plain Python, slower.)
+
+# %%
+try:
+    from numba import njit
+except ImportError:
+
+    def njit(function):
+        return function
+
+
+@njit
+def scatter(out, ids, terms):
+    for i in range(len(ids)):
+        pass  # your turn
+
+
+expected = np.zeros((6, 2))
+some_ids, some_terms = np.array([1, 4, 1]), np.arange(6.0).reshape(3, 2)
+np.add.at(expected, some_ids, some_terms)
+mine = np.zeros((6, 2))
+scatter(mine, some_ids, some_terms)
+print("right" if np.array_equal(mine, expected) else f"not yet: row 1 should be {expected[1]}")
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# One more loop, over the D numbers of a row. The next cell has the code.
+#
+# </details>
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "answer"]
+@njit
+def scatter_answer(out, ids, terms):
+    for i in range(len(ids)):
+        for d in range(out.shape[1]):
+            out[ids[i], d] += terms[i, d]
+
+
+mine = np.zeros((6, 2))
+scatter_answer(mine, some_ids, some_terms)
+print("the answer is right:", np.array_equal(mine, expected))
+
+# %% [markdown]
+# ## What to remember
+#
+# 1. A lookup is a product with a one-hot vector that nobody computes.
+# 2. Its backward pass is a scatter-add: the uses of a row **add up**, inside a bag and across bags.
+# 3. `dW[ids] += ...` keeps the last write. Use `np.add.at`, or a compiled loop.
+# 4. The gradient holds the rows of the batch, and nothing else.
+#
+# Next: 02, matrix factorization.
