@@ -440,7 +440,10 @@ def _write_json(path: Path, content: dict) -> None:
         temporary.write_text(json.dumps(finite, indent=2) + "\n", encoding="utf-8")
 
 
-@app.command(epilog="Example: [bold]minidlrm show dlrm --embedding-dim 32 --top-mlp 512,256[/bold]")
+@app.command(
+    epilog="Examples: [bold]minidlrm show dlrm --embedding-dim 32 --top-mlp 512,256[/bold]   "
+    "[bold]minidlrm show dlrm --trace --rows 4[/bold]"
+)
 def show(
     model: ModelName = "dlrm",
     data: DataOption = "synthetic",
@@ -451,13 +454,25 @@ def show(
     interaction: InteractionOption = "dot",
     self_interaction: SelfOption = False,
     batch_size: Annotated[int, typer.Option("--batch-size", help="Rows a step.")] = 512,
+    trace: Annotated[
+        bool, typer.Option("--trace", help="Run one step, and show every operation.")
+    ] = False,
     seed: SeedOption = 0,
 ) -> None:
-    """Show a model: its layers, parameters, FLOPs, and the bytes that each operation moves."""
-    clicks = _dataset(data, rows or (1000 if data == "synthetic" else None), seed, 2, "error")
+    """Show a model: its layers, parameters, FLOPs, and the bytes that each operation moves.
+
+    With --trace, --rows is the size of the batch that goes through.
+    """
+    count = 1000 if data == "synthetic" else rows
+    clicks = _dataset(data, count, seed, 2, "error")
     options = _model_options(embedding_dim, bottom_mlp, top_mlp, interaction, self_interaction)
     network = _build(model, clicks.num_dense, clicks.table_sizes, seed, options)
-    Console().print(_summary(network, batch_size))
+    if not trace:
+        Console().print(_summary(network, batch_size))
+        return
+    if rows is not None:
+        _positive("--rows", rows)
+    print(md.trace(network, clicks.train[: rows or 4]))
 
 
 @app.command(epilog="Example: [bold]minidlrm verify --trace trace.txt[/bold]")

@@ -343,6 +343,7 @@ def fit_by(step):
     return rmse(train.label, mean + (P[users] * Q[movies]).sum(axis=1))
 
 
+# %%
 rate = 0.05
 print(f"the mean    training RMSE {rmse(train.label, mean):.4f}")
 with np.errstate(all="ignore"):

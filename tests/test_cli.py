@@ -234,6 +234,13 @@ def test_show_adds_up():
     assert f"{model.flops_per_sample():,}" in total
 
 
+def test_show_traces_a_step():
+    result = run("show", "dlrm", "--trace", "--rows", 3)
+    assert result.returncode == 0, result.stderr
+    for text in ("embeddings", "bottom.layers.0", "dot", "3×26×16", "loss"):
+        assert text in result.stdout
+
+
 def test_verify_agrees_with_the_published_run():
     result = run("verify", MINIDLRM_DATA="")
     assert result.returncode == 0, result.stderr
