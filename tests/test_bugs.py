@@ -8,7 +8,7 @@ import pytest
 
 import minidlrm as md
 from minidlrm.checking.bugs import CORPUS
-from minidlrm.checking.diagnosis import CATALOGUE
+from minidlrm.checking.catalogue import CATALOGUE
 
 SEEDS = range(3)
 

@@ -1,6 +1,7 @@
 """Gradient checks: the analytic gradient against differences, and what a wrong one looks like."""
 
-from minidlrm.checking.diagnosis import CATALOGUE, Fingerprint
+from minidlrm.checking.catalogue import CATALOGUE
+from minidlrm.checking.diagnosis import Fingerprint
 from minidlrm.checking.gradcheck import assert_gradients, gradcheck
 from minidlrm.checking.report import ArrayCheck, Cause, GradCheckReport
 

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from minidlrm.checking import protocol
-from minidlrm.checking.diagnosis import Evidence, Fingerprint, diagnose, from_faults
+from minidlrm.checking.diagnosis import Fingerprint, diagnose, from_faults
+from minidlrm.checking.evidence import Evidence
 from minidlrm.checking.numeric import METHODS, Differences, Slope
 from minidlrm.checking.report import ArrayCheck, Cause, GradCheckReport
 from minidlrm.checking.subject import FunctionPair, Subject, collide

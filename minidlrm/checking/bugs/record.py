@@ -18,7 +18,7 @@ class Bug:
     kind : type
         The class. Its docstring says what is wrong; its base is the correct one.
     cause : str
-        The mistake, in the catalogue of `minidlrm.checking.diagnosis`.
+        The mistake, in `minidlrm.checking.catalogue`.
     make : callable
         ``make(kind, rng) -> (target, *inputs)``: how it is checked. Called with `correct`, it
         makes the check that must pass.

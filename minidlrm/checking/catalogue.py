@@ -1,0 +1,198 @@
+"""The catalogue of mistakes: what is wrong, and what to look at."""
+
+from __future__ import annotations
+
+from minidlrm.checking.report import Cause
+
+# key: (what is wrong, what to look at)
+CATALOGUE: dict[str, tuple[str, str]] = {
+    "factor": ("a constant factor is wrong", "Follow this factor through the derivation."),
+    "sign": ("the sign is wrong", "Look for a minus that was lost, or added."),
+    "batch_missing": (
+        "the division by the batch size is missing",
+        "A mean over B samples gives each of them dL/dx = (1/B) times its own slope.",
+    ),
+    "batch_twice": (
+        "it is divided by the batch size once too often",
+        "If the loss is a mean, its backward has divided already; a layer only adds up.",
+    ),
+    "transpose": (
+        "the matrix is transposed",
+        "Write the shapes under the formula: each sum runs over the axis that both sides share.",
+    ),
+    "operand": (
+        "it is the gradient of the wrong operand",
+        "The derivative by one factor of a product is the other factor.",
+    ),
+    "not_summed": (
+        "the sum over the batch is missing",
+        "A parameter serves every sample, so its gradient adds up over all of them.",
+    ),
+    "one_sample": (
+        "only one sample is counted",
+        "A parameter serves every sample, so its gradient adds up over all of them.",
+    ),
+    "broadcast": (
+        "one number was spread over the whole array",
+        "Check the axis of a sum: axis=0 adds up over the batch, no axis adds up everything.",
+    ),
+    "slope_forgotten": (
+        "the derivative of the activation is forgotten",
+        "Multiply dy by the slope of the activation before it goes on.",
+    ),
+    "slope_place": (
+        "the derivative of the activation is evaluated at the wrong place",
+        "See whether its formula wants the input or the output of the activation.",
+    ),
+    "overwritten": (
+        "the gradient is overwritten, where it must be added to",
+        "A parameter may be used twice, and batches may be split: write grad += ..., or add_grad.",
+    ),
+    "added_twice": (
+        "the gradient is added twice",
+        "Look for a second add_grad, or for a gradient that zero_grad did not clear.",
+    ),
+    "duplicates": (
+        "of an id that occurs twice, only one use is counted",
+        "grad[ids] += dy keeps the last write only: NumPy buffers the assignment. Use a "
+        "scatter-add, such as np.add.at.",
+    ),
+    "bag_repeat": (
+        "a repeat of an id inside one bag is lost",
+        "A bag that holds an id twice adds its row twice, so its gradient counts twice.",
+    ),
+    "first_of_bag": (
+        "only the first id of each bag is counted",
+        "Every id of a bag gets the gradient of its bag.",
+    ),
+    "mean_missing": (
+        "the 1/n of the mean is missing",
+        "The mean of a bag of n ids gives each of them 1/n of the bag's gradient.",
+    ),
+    "weight_missing": (
+        "the weight of each id is missing",
+        "y = sum of alpha_i W_i, so the row of id i gets alpha_i dy.",
+    ),
+    "table_shift": (
+        "the rows belong to another table",
+        "All tables lie in one array: the rows of table t begin at the sum of the sizes before.",
+    ),
+    "pairing": (
+        "the outputs are paired with the wrong entries of dy",
+        "Backward must walk the outputs in the order in which forward wrote them.",
+    ),
+    "triangle": (
+        "one of the two vectors of each pair gets no gradient",
+        "y_ij = <z_i, z_j> depends on both: dz = (G + G^T) z.",
+    ),
+    "diagonal": (
+        "the pair of a vector with itself is counted wrong",
+        "d<z, z>/dz = 2 z: both factors are the same vector.",
+    ),
+    "self_term": (
+        "a vector's product with itself is not taken out",
+        "The sum of the pairs is 1/2 [(sum z)^2 - sum z^2]: its gradient is dy (sum z - z_i).",
+    ),
+    "second_path": (
+        "a vector is used twice, and one of its paths is left out",
+        "The gradients of all paths add up; list every place where forward uses the vector.",
+    ),
+    "sigmoid_twice": (
+        "the derivative of the sigmoid is applied once more",
+        "BCE with logits has it in already: dL/dx = (sigmoid(x) - y) / B.",
+    ),
+    "softplus_sign": (
+        "the softplus has the wrong sign",
+        "-log sigmoid(x) = log(1 + e^-x), and its slope is sigmoid(x) - 1, never positive.",
+    ),
+    "pos_weight": (
+        "the weight of the clicks is missing",
+        "With pos_weight p, the term of a click is p times as large, and so is its slope.",
+    ),
+    "one_minus_p": (
+        "a factor 1 - p is there that does not belong",
+        "Cancel the terms of the chain rule on paper first.",
+    ),
+    "regularization": (
+        "the regularization term is missing",
+        "The derivative of lambda |w|^2 is 2 lambda w: add it to the gradient.",
+    ),
+    "stale": (
+        "backward uses what an earlier forward kept",
+        "Keep the inputs of this forward, every time, and nothing else.",
+    ),
+    "leftover": (
+        "something is left from the pass before",
+        "Begin each backward with fresh arrays; add to grad once.",
+    ),
+    "upstream_ignored": (
+        "backward ignores the gradient that arrives",
+        "Every gradient is dy times something: dL/dx = dL/dy dy/dx.",
+    ),
+    "not_linear": (
+        "backward is not linear in dy",
+        "dy may only be multiplied and added up; a mask or a constant must not come from it.",
+    ),
+    "modified": (
+        "an array is changed in place",
+        "Work on a copy: the caller, and the check, still need the old numbers.",
+    ),
+    "dtype": ("the values are right in the wrong dtype", "Make arrays with the dtype of x."),
+    "shape": ("the gradient has the wrong shape", "It has the shape of what it belongs to."),
+    "transposed_shape": (
+        "the matrix is transposed",
+        "Write the shapes under the formula: each sum runs over the axis that both sides share.",
+    ),
+    "missing": (
+        "the gradient is not there",
+        "backward adds into the grad of each parameter, and returns dL/dx.",
+    ),
+    "zero": (
+        "the gradient is zero everywhere",
+        "It was computed and not stored, or multiplied by a mask that is all zero.",
+    ),
+    "one_part": (
+        "only one row or column has its gradient",
+        "Look at the slice that is written: it does not cover the array.",
+    ),
+    "inner": (
+        "the mistake lies in a layer inside",
+        "Check this layer by itself first.",
+    ),
+    "joining": (
+        "every layer inside is right: the mistake lies in how they are joined",
+        "Draw every arrow of forward; each carries a gradient back, and those that meet add up.",
+    ),
+    "noise": (
+        "the function is random",
+        "Give it its random numbers as an input, or a generator with a fixed seed.",
+    ),
+    "not_finite": ("the output is not finite", "Check smaller inputs first."),
+    "empty": ("the output is empty", "Give at least one sample."),
+    "no_floats": (
+        "there is no float input",
+        "Integers have no gradient: pass float arrays, such as x.astype(float).",
+    ),
+    "random": (
+        "no simple cause fits",
+        "Check smaller parts by themselves, with one sample and sizes that all differ.",
+    ),
+}
+
+
+def make_cause(key: str, array: str, evidence: str, score: float) -> Cause:
+    """Return a cause of the catalogue, with what was seen.
+
+    Parameters
+    ----------
+    key : str
+        In `CATALOGUE`.
+    array : str
+        Whose gradient shows it; "" for all.
+    evidence : str
+        What the numbers say.
+    score : float
+        How much it explains.
+    """
+    title, hint = CATALOGUE[key]
+    return Cause(key, title, array, evidence, hint, score)
