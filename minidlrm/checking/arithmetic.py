@@ -117,6 +117,17 @@ def _regularized(evidence: Evidence, w: Whole) -> Iterator[Cause]:
         yield make_cause("regularization", w.name, text, 0.94)
 
 
+def _with_itself(evidence: Evidence, w: Whole) -> Iterator[Cause]:
+    """Test n - a = -dy_b x_b: each sample's vector times dy is too much in the gradient."""
+    r, n = evidence.r, w.numeric
+    if r.ndim != 1 or n.ndim < 2 or len(n) != len(r) or w.rows is not None:
+        return
+    excess = (w.analytic - n).reshape(len(r), -1)
+    if close(excess, r[:, None] * w.here.reshape(len(r), -1)):
+        text = f"What is too much in the gradient of {w.name} is dy times {w.name} itself."
+        yield make_cause("self_term", w.name, text, 0.95)
+
+
 def _one_part(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     """Right in one row or column, zero elsewhere."""
     if w.numeric.ndim < 2 or not w.analytic.any():
@@ -246,6 +257,7 @@ TESTS = (
     _one_sample,
     _broadcast,
     _regularized,
+    _with_itself,
     _one_part,
     _lost_uses,
     _matrix_transposed,

@@ -81,6 +81,14 @@ class SelfTermLeft(BiInteraction):
         return np.broadcast_to(dy[:, None] * total[:, None], z.shape).copy()
 
 
+class SelfTermLeftInTheSum(FMInteraction):
+    """dz = dy s: a vector's product with itself is not taken out."""
+
+    def backward(self, dy):
+        z, total = self.kept()
+        return dy[:, None, None] * np.broadcast_to(total[:, None], z.shape)
+
+
 class HalfLost(FMInteraction):
     """The 1/2 of the identity is in forward, and not in backward."""
 
@@ -180,6 +188,7 @@ BUGS = (
     Bug(PairsAveraged, "factor", _vectors),
     Bug(OtherSample, "random", _vectors),
     Bug(SelfTermLeft, "self_term", _vectors, fingerprint=True),
+    Bug(SelfTermLeftInTheSum, "self_term", _vectors),
     Bug(HalfLost, "factor", _vectors),
     Bug(OperandsSwapped, "operand", _two),
     Bug(ResidualForgotten, "second_path", _crossed, fingerprint=True),
