@@ -123,7 +123,7 @@ def rating_rmse(model: Module, ratings: Dataset) -> float:
 
 
 def train_ncf(
-    model: Module, items: RankingDataset, seed: int = 0, epochs: int = 10
+    model: Module, items: RankingDataset, seed: int = 0, epochs: int = 10, progress: bool = True
 ) -> Iterator[dict[str, Any]]:
     """Train GMF or NeuMF as He et al. 2017 do; yield the scores of each epoch.
 
@@ -139,6 +139,8 @@ def train_ncf(
         Of the negatives and the shuffles.
     epochs : int
         Passes over the positives.
+    progress : bool
+        Whether to show a progress bar for each epoch.
 
     Yields
     ------
@@ -148,7 +150,9 @@ def train_ncf(
     optimizer = Adam(1e-3)
     for epoch in range(epochs):
         rows = items.with_negatives(4, seed=(seed, epoch))
-        history = fit(model, rows, optimizer=optimizer, batch_size=256, seed=epoch)
+        history = fit(
+            model, rows, optimizer=optimizer, batch_size=256, seed=epoch, progress=progress
+        )
         valid, test = (items.scores(predict(model, part)) for part in (items.valid, items.test))
         yield {
             "epoch": epoch + 1,
