@@ -8,6 +8,7 @@ from minidlrm import kernels  # isort: skip
 from minidlrm import checking, data, interop, layers, metrics, models, plots, training
 from minidlrm.checking import gradcheck
 from minidlrm.checkpoint import load, save
+from minidlrm.diagram import diagram
 from minidlrm.layers import (
     CIN,
     MLP,
@@ -91,6 +92,7 @@ __all__ = [
     "XDeepFM",
     "checking",
     "data",
+    "diagram",
     "evaluate",
     "fit",
     "gradcheck",
