@@ -334,6 +334,7 @@ def _draw_box(ax, node: Node, place, lit: str | None, scale: float) -> None:
             ec="black" if lit else "0.35",
             lw=2.5 if lit else 1,
             zorder=2,
+            gid=f"box-{node.name.split('.')[0]}",
         )
     )
     for k, text in enumerate([node.name, *node.lines]):

@@ -70,7 +70,44 @@ def test_it_prints_a_table(setting):
     steps = md.trace(*setting)
     assert "embeddings" in str(steps)
     assert "4×27×4" in str(steps)
-    assert "<table>" in steps._repr_html_()
+    assert "x 4×13" in str(steps)
+    assert "<section" in steps._repr_html_()
+
+
+def test_arrays_have_the_names_of_the_arguments(setting):
+    steps = md.trace(*setting)
+    forward = {op.name: op for op in steps.operations if op.phase == "forward"}
+    backward = {op.name: op for op in steps.operations if op.phase == "backward"}
+    assert list(forward["dot"].inputs) == ["z"]
+    assert list(forward["loss"].inputs) == ["logits", "label"]
+    assert list(backward["bottom.layers.0"].inputs) == ["dy"]
+    assert list(backward["bottom.layers.0"].outputs) == ["dx", "dweight", "dbias"]
+    assert list(backward["embeddings"].outputs) == ["dweight.rows", "dweight.values"]
+    assert backward["dot"].partner is forward["dot"]
+    dweight = backward["top.layers.0"].outputs["dweight"]
+    np.testing.assert_array_equal(dweight, steps.grads["top.layers.0.weight"])
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        md.FactorizationMachine(13, [9, 8], 3),
+        md.DeepFM(13, [9, 8], 3, (4,)),
+        md.DCN(13, [9, 8], 3, 2, "vector", (4,)),
+        md.XDeepFM(13, [9, 8], 3, (2, 2), (4,)),
+        md.WideDeep(13, [9, 8], 3, (4,), crosses=[(0, 1)]),
+        md.LogisticRegression(13, [9, 8]),
+        md.DLRM(13, [9, 8], 3, (4,), (4,), interaction="cross"),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+def test_every_model_is_traced_and_shown(model, rng):
+    ids = np.stack([rng.integers(0, 9, 3), rng.integers(0, 8, 3)], axis=1)
+    batch = md.data.Batch(rng.normal(size=(3, 13)).astype(np.float32), ids, np.array([0.0, 1, 1]))
+    steps = md.trace(model, batch)
+    assert str(steps)
+    for sample in range(3):
+        assert steps.to_html(sample=sample).count("<section") == len(steps.operations)
 
 
 def test_a_batch_without_labels(setting):
