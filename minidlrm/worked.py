@@ -94,8 +94,9 @@ def _number(x: Any) -> str:
 
 
 def _sum(a: np.ndarray, b: np.ndarray, more: str = "") -> str:
-    """Write sum a_k b_k: the first terms."""
-    terms = [f"{_number(x)} × {_number(y)}" for x, y in zip(a[:_TERMS], b[:_TERMS], strict=True)]
+    """Write sum a_k b_k: its largest terms, in their order."""
+    chosen = np.sort(np.argsort(-np.abs(a * b), kind="stable")[:_TERMS])
+    terms = [f"{_number(a[k])} × {_number(b[k])}" for k in chosen]
     return " + ".join(terms) + (" + …" if len(a) > _TERMS else "") + more
 
 
@@ -126,17 +127,16 @@ def _linear(op: Any, b: int) -> str:
 
 
 def _linear_back(op: Any, b: int) -> str:
-    dy, w = op.inputs["dy"][b], op.parameters["weight"]
-    y = op.partner.outputs["y"][b]
-    dz = np.where(y == 0, 0, dy) if op.options.get("activation") == "relu" else dy
-    dx = op.outputs["dx"][b, 0]
-    x, dw = op.partner.inputs["x"], op.outputs["dweight"][0, 0]
-    column = op.inputs["dy"][:, 0]
+    dz, w, x = op.inputs["dy"], op.parameters["weight"], op.partner.inputs["x"]
     if op.options.get("activation") == "relu":
-        column = np.where(op.partner.outputs["y"][:, 0] == 0, 0, column)
+        dz = np.where(op.partner.outputs["y"] == 0, 0, dz)  # (B, out)
+    dx, dw = op.outputs["dx"][b], op.outputs["dweight"]
+    i = int(np.argmax(np.abs(dx)))
+    o, j = map(int, np.unravel_index(np.argmax(np.abs(dw)), dw.shape))
     return (
-        f"dx[{b}, 0] = Σ_o dy[{b}, o] W[o, 0] = {_sum(dz, w[:, 0])} = {_number(dx)}; "
-        f"dW[0, 0] = Σ_b dy[b, 0] x[b, 0] = {_sum(column, x[:, 0])} = {_number(dw)}"
+        f"dx[{b}, {i}] = Σ_o dy[{b}, o] W[o, {i}] = {_sum(dz[b], w[:, i])} = {_number(dx[i])}; "
+        f"dW[{o}, {j}] = Σ_b dy[b, {o}] x[b, {j}] = {_sum(dz[:, o], x[:, j])} "
+        f"= {_number(dw[o, j])}"
     )
 
 
