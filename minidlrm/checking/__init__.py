@@ -3,6 +3,7 @@
 from minidlrm.checking.catalogue import CATALOGUE
 from minidlrm.checking.diagnosis import Fingerprint
 from minidlrm.checking.gradcheck import assert_gradients, gradcheck
+from minidlrm.checking.optimcheck import OptimCheckReport, optimcheck
 from minidlrm.checking.report import ArrayCheck, Cause, GradCheckReport
 
 __all__ = [
@@ -11,6 +12,8 @@ __all__ = [
     "Cause",
     "Fingerprint",
     "GradCheckReport",
+    "OptimCheckReport",
     "assert_gradients",
     "gradcheck",
+    "optimcheck",
 ]

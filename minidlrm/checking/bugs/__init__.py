@@ -4,7 +4,7 @@ The gradient checker is measured on them, the tutorials show them, and the grade
 under a student's tests. Those that arithmetic cannot tell apart serve as fingerprints.
 """
 
-from minidlrm.checking.bugs import embedding, interactions, linear, losses, models
+from minidlrm.checking.bugs import embedding, interactions, linear, losses, models, optimizers
 from minidlrm.checking.bugs.record import Bug
 
 CORPUS: tuple[Bug, ...] = (
@@ -14,5 +14,6 @@ CORPUS: tuple[Bug, ...] = (
     *interactions.BUGS,
     *models.BUGS,
 )
+OPTIMIZERS: tuple[Bug, ...] = optimizers.BUGS
 
-__all__ = ["CORPUS", "Bug"]
+__all__ = ["CORPUS", "OPTIMIZERS", "Bug"]
