@@ -390,6 +390,34 @@ model = md.DLRM(13, clicks.table_sizes, embedding_dim=8, bottom_mlp=(16,), top_m
 report = md.gradcheck(model, clicks.train[:8])
 
 # %% [markdown]
+# ## 9. See the slope
+#
+# A gradient is a promise: *if this number grows by a little, the loss grows by so much*. `md.trace` runs one step and
+# keeps every operation. `perturb` changes one number, and follows the change through the model to the loss.
+
+# %%
+steps = md.trace(model, clicks.train[:4])
+what_if = steps.perturb("bottom.layers.0.weight", (2, 3), eps=0.1)
+print(what_if)
+
+# %%
+_ = what_if.plot()
+
+# %% [markdown]
+# The slope of the loss comes nearer to the gradient as the step gets smaller. This is the difference of section 1,
+# made in the middle of a model. The model itself, drawn from its code:
+
+# %%
+fig, ax = plt.subplots(figsize=(6, 6))
+_ = md.diagram(model, ax=ax)
+
+# %% [markdown]
+# And every operation of the step, with its numbers. Press *Next*, or use the arrow keys.
+
+# %%
+steps
+
+# %% [markdown]
 # ## What to remember
 #
 # 1. Reduce the outputs with **random** numbers, from a stream of their own.
