@@ -397,7 +397,9 @@ report = md.gradcheck(model, clicks.train[:8])
 
 # %%
 steps = md.trace(model, clicks.train[:4])
-what_if = steps.perturb("bottom.layers.0.weight", (2, 3), eps=0.1)
+gradient = np.abs(steps.grads["bottom.layers.0.weight"])
+largest = np.unravel_index(gradient.argmax(), gradient.shape)
+what_if = steps.perturb("bottom.layers.0.weight", largest, eps=0.1)
 print(what_if)
 
 # %%
