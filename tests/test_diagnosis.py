@@ -85,6 +85,20 @@ def test_outputs_in_another_order():
     assert cause(*pair, X).key == "pairing"
 
 
+def test_a_learners_dot_interaction_that_forgets_one_vector_of_each_pair():
+    i, j = np.tril_indices(4, -1)
+
+    def backward(dy, z):
+        g = np.zeros((len(z), 4, 4))
+        g[:, i, j] = dy
+        return g @ z
+
+    z = np.random.default_rng(0).normal(size=(3, 4, 2))
+    found = cause(lambda z: ((z @ z.transpose(0, 2, 1))[:, i, j], z), backward, z)
+    assert found.key == "part_missing"
+    assert "50% are 0 and should not be" in found.evidence
+
+
 def test_one_row_only():
     def backward(dy):
         dx = np.zeros_like(dy)

@@ -235,6 +235,23 @@ def _paired(evidence: Evidence, w: Whole) -> Iterator[Cause]:
         yield make_cause("pairing", w.name, text, 0.95)
 
 
+def _part_missing(evidence: Evidence, w: Whole) -> Iterator[Cause]:
+    """In the derivative of each output some entries are right, and the others are 0."""
+    ours = evidence.analytic_jacobian(w)
+    if ours is None:
+        return
+    theirs = w.jacobian.reshape(len(ours), -1)
+    size = np.abs(theirs).max(initial=0)
+    right, zero = np.abs(ours - theirs) <= TOL * size, np.abs(ours) <= TOL * size
+    there = np.abs(theirs) > TOL * size
+    if (right | zero).all() and (right & there).any() and (zero & there).any():
+        share = (zero & there).sum() / there.sum()
+        text = (
+            f"Of the derivatives of the outputs by {w.name}, {share:.0%} are 0 and should not be; "
+        )
+        yield make_cause("part_missing", w.name, text + "all others are right.", 0.8)
+
+
 def _matrix_transposed(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     """For each sample, the analytic Jacobian is the transpose of the right one."""
     ours, shape = evidence.analytic_jacobian(w), evidence.r.shape
@@ -261,5 +278,6 @@ TESTS = (
     _one_part,
     _lost_uses,
     _matrix_transposed,
+    _part_missing,
     _paired,
 )

@@ -97,6 +97,10 @@ CATALOGUE: dict[str, tuple[str, str]] = {
         "a vector is used twice, and one of its paths is left out",
         "The gradients of all paths add up; list every place where forward uses the vector.",
     ),
+    "part_missing": (
+        "a part of the derivative is left out; the rest is right",
+        "List every place where forward uses the array: each adds a term.",
+    ),
     "sigmoid_twice": (
         "the derivative of the sigmoid is applied once more",
         "BCE with logits has it in already: dL/dx = (sigmoid(x) - y) / B.",
