@@ -19,7 +19,7 @@ import numpy as np
 
 from minidlrm import metrics
 from minidlrm.checkpoint import replacing
-from minidlrm.data.batch import Batch, Dataset
+from minidlrm.data.batch import Batch, Dataset, Jagged
 from minidlrm.losses import MSE, BCEWithLogits
 from minidlrm.models import (
     DCN,
@@ -58,6 +58,8 @@ class Contender:
         (num_dense, table_sizes, embedding_dim, mlp, seed) -> model.
     pairs_only : bool
         Whether it takes two tables, users and items, and nothing else.
+    one_hot_only : bool
+        Whether it takes one id a table, and no bags.
     """
 
     name: str
@@ -65,11 +67,13 @@ class Contender:
     order: str
     build: Callable[..., Any]
     pairs_only: bool = False
+    one_hot_only: bool = False
 
     def fits(self, dataset: Dataset) -> bool:
         """Whether the model can take these features."""
         pairs = dataset.num_dense == 0 and len(dataset.table_sizes) == 2
-        return pairs or not self.pairs_only
+        bags = isinstance(dataset.train.sparse, Jagged)
+        return (pairs or not self.pairs_only) and not (bags and self.one_hot_only)
 
 
 def _top_pair(sizes: Sequence[int]) -> list[tuple[int, int]]:
@@ -87,6 +91,7 @@ CONTENDERS = (
         "pairs, bit",
         "2, any",
         lambda n, t, d, m, s: WideDeep(n, t, d, m, crosses=_top_pair(t), seed=s),
+        one_hot_only=True,
     ),
     Contender(
         "DeepFM",

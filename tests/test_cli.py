@@ -179,9 +179,11 @@ def test_an_fm_on_ratings_is_as_good_as_biased_mf(real_data):
 def test_any_model_trains_on_ratings(tmp_path):
     path = write_ratings(tmp_path)
     options = ("--data", f"movielens-ratings:{path}", "--epochs", 1, "--out", tmp_path / "run")
-    result = run("train", "--model", "deepfm", *options)
-    assert result.returncode == 0, result.stderr
-    assert "rmse" in result.stdout
+    for model in ("lr", "deepfm", "dlrm"):
+        result = run("train", "--model", model, *options)
+        assert result.returncode == 0, result.stderr
+        rmse = next(line for line in result.stdout.splitlines() if "rmse" in line)
+        assert float(rmse.split()[-1]) < 2.2, model  # stars from 1 to 5 at random: about 1.4
     result = run("compare", *options, "--seeds", 1, "--mlp", "8")
     assert result.returncode == 0, result.stderr
     for text in ("test RMSE", "NeuMF", "MF"):
@@ -283,6 +285,7 @@ ERRORS = [
     (["train", "--model", "neumf", "--data", "movielens:/nowhere"], "no ratings at"),
     (["compare", "--experiment", "size"], "experiment 'size' is not known"),
     (["compare", "--seeds", "0"], "--seeds is 0"),
+    (["compare", "--experiment", "order", "--data", "movielens:x"], "plants its own signal"),
     (["compare", "--mlp", ""], "--mlp is empty"),
     (["gradcheck", "bert"], "model 'bert' is not known"),
     (["gradcheck", "nowhere.py:Linear"], "there is no file nowhere.py"),
