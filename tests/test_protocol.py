@@ -125,6 +125,19 @@ def test_dy_is_linear_in_more_than_its_length():
     assert any("backward(dy1 + dy2)" in fault for fault in found)
 
 
+def test_code_that_fails_when_it_is_asked_more_still_gets_its_report():
+    """A backward that refuses one-hot gradients: the diagnosis asks for them."""
+
+    def backward(dy):
+        if np.count_nonzero(dy) == 1:
+            raise RuntimeError("too sparse")
+        return 2 * dy * np.roll(X, 1)
+
+    report = md.gradcheck((np.sin, backward), X, verbose=False)
+    assert not report.passed
+    assert "RuntimeError: too sparse" in report.diagnosis[-1].evidence
+
+
 def test_a_target_of_another_kind():
     with pytest.raises(TypeError, match="the target is a int: give a Module, or a pair"):
         md.gradcheck(3, X)

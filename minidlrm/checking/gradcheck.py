@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from minidlrm.checking import protocol
+from minidlrm.checking.catalogue import make_cause
 from minidlrm.checking.diagnosis import Fingerprint, diagnose, from_faults
 from minidlrm.checking.evidence import Evidence
 from minidlrm.checking.numeric import METHODS, Differences, Slope
@@ -187,7 +188,7 @@ class _Run:
         causes: tuple[Cause, ...] = ()
         if self.faults or not all(check.passed for check in checks):
             evidence = Evidence(self.subject, differences, r, grads, checks, tuple(self.faults))
-            causes = diagnose(evidence, fingerprints)
+            causes = _diagnosed(evidence, fingerprints)
         return self._closed(checks, causes)
 
     def _closed(self, checks, causes) -> GradCheckReport:
@@ -289,6 +290,15 @@ class _Run:
             half = rows[: len(rows) // 2]
             rows = half if matters(half) else rows[len(rows) // 2 :]
         return [(int(rows[0]), d) for d in range(value.shape[1])]
+
+
+def _diagnosed(evidence: Evidence, fingerprints: tuple[Fingerprint, ...]) -> tuple[Cause, ...]:
+    """Diagnose; code that fails under the questions of the diagnosis still gets its report."""
+    try:
+        return diagnose(evidence, fingerprints)
+    except Exception as error:
+        text = f"The code stopped when it was asked more: {type(error).__name__}: {error}."
+        return (*from_faults(evidence.faults), make_cause("random", "", text, 0.1))
 
 
 def numeric_scale(numeric: np.ndarray) -> float:
