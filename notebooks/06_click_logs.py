@@ -78,7 +78,7 @@ print(path.read_text().splitlines()[0][:120], "...")
 # - **The split** is by time: the last day is for the test. A random split would let the model see the future.
 
 # %%
-clicks = md.data.read_criteo(path, min_count=2)
+clicks = md.data.read_criteo(path, min_count=2, progress=False)
 print(clicks.description)
 print("dense", clicks.train.dense.shape, "  ids", np.asarray(clicks.train.sparse).shape)
 print("rows of the tables:", clicks.table_sizes)
@@ -96,7 +96,7 @@ for t, style in ((0, "-"), (2, "--"), (8, ":")):
 axes[1].set(
     xlabel="rank of the id", ylabel="times in the training rows", title="Few ids are most of it"
 )
-axes[1].legend()
+_ = axes[1].legend()
 
 # %% [markdown]
 # The right picture is **Zipf's law**: the second most frequent id comes about half as often as the first, the tenth a
@@ -236,6 +236,7 @@ def run(optimizer):
     return history.column("epoch"), history.column("valid_log_loss"), numbers
 
 
+# %%
 rules = {
     "SGD": md.SGD(0.3),
     "Adagrad": md.Adagrad(0.03),
