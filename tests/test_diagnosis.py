@@ -80,6 +80,18 @@ def test_a_penalty_without_gradient():
     assert "times x itself" in found.evidence
 
 
+def test_a_residual_that_is_left_out_is_dy_itself():
+    def forward(x):
+        return np.tanh(x) + x, x
+
+    def backward(dy, x):
+        return dy * (1 - np.tanh(x) ** 2)
+
+    found = cause(forward, backward, X)
+    assert found.key == "second_path"
+    assert "dy itself" in found.evidence
+
+
 def test_outputs_in_another_order():
     pair = (lambda x: x[:, ::-1] ** 2, lambda dy: 2 * X * dy)
     assert cause(*pair, X).key == "pairing"

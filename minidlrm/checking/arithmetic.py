@@ -128,6 +128,15 @@ def _with_itself(evidence: Evidence, w: Whole) -> Iterator[Cause]:
         yield make_cause("self_term", w.name, text, 0.95)
 
 
+def _straight_path(evidence: Evidence, w: Whole) -> Iterator[Cause]:
+    """Test n - a = dy: y = f(x) + x, and the second x has no gradient."""
+    r = evidence.r
+    if r.ndim and r.shape == w.numeric.shape and w.analytic.any():
+        if close(w.numeric - w.analytic, r):
+            text = f"What is missing from the gradient of {w.name} is dy itself: {w.name} is also "
+            yield make_cause("second_path", w.name, text + "added to the output as it is.", 0.95)
+
+
 def _one_part(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     """Right in one row or column, zero elsewhere."""
     if w.numeric.ndim < 2 or not w.analytic.any():
@@ -275,6 +284,7 @@ TESTS = (
     _broadcast,
     _regularized,
     _with_itself,
+    _straight_path,
     _one_part,
     _lost_uses,
     _matrix_transposed,

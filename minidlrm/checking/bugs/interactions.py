@@ -191,7 +191,7 @@ BUGS = (
     Bug(SelfTermLeftInTheSum, "self_term", _vectors),
     Bug(HalfLost, "factor", _vectors),
     Bug(OperandsSwapped, "operand", _two),
-    Bug(ResidualForgotten, "second_path", _crossed, fingerprint=True),
+    Bug(ResidualForgotten, "second_path", _crossed),
     Bug(FirstInputForgotten, "second_path", _network, fingerprint=True),
     Bug(LastLayerOnly, "second_path", _network, fingerprint=True),
     Bug(FirstOperandOnly, "second_path", _cin, fingerprint=True),

@@ -1,0 +1,705 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 07 · The models before it
+#
+# Between matrix factorization (2009) and DLRM (2019) came a row of models, each a short step from the one before: FM,
+# Wide & Deep, DeepFM, DCN, xDeepFM. All answer one question: **how do features meet?** Here they stand as one chain
+# of code: every model is the one before it with a few lines changed, and the lines are shown.
+#
+# You need notebooks 00 to 05. Reading time: 60 minutes.
+#
+# **What you will have at the end**: two new layers derived, the cross layer and the CIN; six models in one chain,
+# with the library's numbers; and an experiment that shows which of them can learn which products.
+
+# %%
+# In Colab, or where minidlrm is not installed: pip install it first.
+import importlib.util
+
+if importlib.util.find_spec("minidlrm") is None:
+    import subprocess
+    import sys
+
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "minidlrm"], check=True)
+
+import difflib
+import inspect
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+import minidlrm as md
+
+rng = np.random.default_rng(0)
+
+# %% [markdown]
+# ## 1. What can meet, and how
+#
+# A sample has $F$ fields. Each has a vector $z_i$ of size $D$ (its embedding). Models differ in three things:
+#
+# - the **order**: how many fields stand in one product. $\langle z_1, z_2 \rangle$ is of order 2;
+# - the **unit**: whole vectors meet (*vector-wise*), or single numbers of them (*bit-wise*);
+# - **explicit or implicit**: the product stands in the formula, or a multilayer perceptron (MLP) may find it.
+#
+# Why not leave all to the MLP? A product of two numbers is hard for it. It can only bend planes. See how many
+# hidden units it takes to draw $x_1 x_2$:
+
+# %%
+square = rng.uniform(-1, 1, (4000, 2)).astype(np.float32)
+target = (square[:, 0] * square[:, 1]).astype(np.float32)
+
+
+def error_of(hidden):
+    mlp = md.MLP([2, hidden, 1], last_activation=False, rng=np.random.default_rng(1))
+    loss, optimizer = md.MSE(), md.Adam(0.01)
+    for _ in range(400):
+        mlp.zero_grad()
+        value = loss.forward(mlp.forward(square)[:, 0], target)
+        mlp.backward(loss.backward()[:, None])
+        optimizer.step(mlp.parameters())
+    return np.sqrt(value / target.var())
+
+
+sizes = [1, 2, 4, 8, 16, 32, 64]
+errors = [error_of(hidden) for hidden in sizes]
+fig, ax = plt.subplots(figsize=(6.4, 3.2), layout="constrained")
+ax.loglog(sizes, errors, "o-")
+ax.set(
+    xlabel="hidden units", ylabel="error (1: no better than 0)", title="An MLP learns one product"
+)
+ax.grid(alpha=0.3)
+
+# %% [markdown]
+# One product costs a dozen hidden units and hundreds of passes. An explicit product costs one multiplication. And
+# a sample with 26 fields has 325 pairs.
+#
+# ## 2. The chain begins: MF, then FM
+#
+# All models of the chain share one frame. `fields` gives $z$, shape $(B, F, D)$ for $B$ samples. `logits_of` turns $z$ into one number a
+# sample; `dz_of` is its backward pass: from $dy = \partial L / \partial y$, shape $(B,)$, to $dz$, shape $(B, F, D)$. The
+# names of the parts are the library's, so that its weights fit.
+
+
+# %%
+class Frame(md.Module):
+    def __init__(self, num_dense, table_sizes, D, seed=0):
+        options = {"rng": np.random.default_rng(seed), "dtype": np.float64}
+        self.fields = md.layers.FieldEmbeddings(num_dense, table_sizes, D, **options)
+        self.F, self.D = self.fields.num_fields, D
+        self.build(num_dense, table_sizes, options)
+
+    def forward(self, batch):
+        z = self.fields.forward(batch.dense, batch.sparse)  # (B, F, D)
+        return self.logits_of(z, batch)
+
+    def backward(self, dy):
+        self.fields.backward(self.dz_of(dy))
+
+
+# %% [markdown]
+# Biased matrix factorization: two fields, a user and an item, and one product. A *linear term* holds the bias $b$ and
+# a number $w$ for every id.
+
+
+# %%
+class MF(Frame):
+    def build(self, num_dense, table_sizes, options):
+        self.linear = md.layers.LinearTerm(num_dense, table_sizes, dtype=np.float64)
+
+    def logits_of(self, z, batch):
+        self.z = z
+        y = self.linear.forward(batch.dense, batch.sparse)
+        return y + (z[:, 0] * z[:, 1]).sum(axis=1)
+
+    def dz_of(self, dy):
+        self.linear.backward(dy)
+        return dy[:, None, None] * self.z[:, ::-1]
+
+
+# %% [markdown]
+# The factorization machine: any number of fields, all pairs. One part is new, `fm`; its formula and its gradient
+# are those of notebook 03.
+
+
+# %%
+class FM(Frame):
+    def build(self, num_dense, table_sizes, options):
+        self.linear = md.layers.LinearTerm(num_dense, table_sizes, dtype=np.float64)
+        self.fm = md.FMInteraction(self.F, self.D)
+
+    def logits_of(self, z, batch):
+        y = self.linear.forward(batch.dense, batch.sparse)
+        return y + self.fm.forward(z)
+
+    def dz_of(self, dy):
+        self.linear.backward(dy)
+        return self.fm.backward(dy)
+
+
+# %%
+def show_step(old, new):
+    """Print the lines that change from one model to the next."""
+    methods = ("build", "logits_of", "dz_of")
+    a, b = (
+        [line for m in methods for line in inspect.getsource(getattr(kind, m)).splitlines()]
+        for kind in (old, new)
+    )
+    changed = [line for line in difflib.ndiff(a, b) if line[0] in "+-" and line[1:].strip()]
+    print(f"{old.__name__} -> {new.__name__}", *changed, sep="\n")
+
+
+show_step(MF, FM)
+
+# %% [markdown]
+# A test bench: a batch with two dense features and three tables, a check of every gradient, and the comparison
+# with the library's class, weights carried over.
+
+# %%
+table_sizes = [7, 5, 6]
+dense = rng.normal(size=(6, 2))
+ids = np.stack([rng.integers(0, n, 6) for n in table_sizes], axis=1)
+batch = md.data.Batch(dense, ids, np.array([1.0, 0, 0, 1, 0, 1]))
+pair_batch = md.data.Batch(dense[:, :0], ids[:, :2], batch.label)
+
+
+def bench(mine, library, rows=batch):
+    report = md.gradcheck(mine, rows, verbose=False)
+    library = library.astype(np.float64)
+    for parameter in library.parameters():  # some begin at 0: then a product hides a mistake
+        parameter.value[...] = np.random.default_rng(1).normal(0, 0.3, parameter.value.shape)
+    mine.load_state_dict(library.state_dict())
+    difference = np.abs(mine.forward(rows) - library.forward(rows)).max()
+    print(f"gradients right: {report.passed}; from {type(library).__name__}: {difference:.1e}")
+
+
+bench(MF(0, [7, 5], 3), md.FactorizationMachine(0, [7, 5], 3), pair_batch)
+bench(FM(2, table_sizes, 3), md.FactorizationMachine(2, table_sizes, 3))
+
+# %% [markdown]
+# With two fields, FM *is* MF: the first line compares ours with the library's FM.
+#
+# ## 3. Wide & Deep: memory beside an MLP
+#
+# Cheng et al. (2016) train two models as one. **Deep**: the vectors $z$, one after the other, into an MLP. It generalizes. **Wide**: a
+# linear model on *crosses*. A cross of table $i$ and table $j$ gives every pair of ids a weight of its own:
+#
+# $$ y = \mathrm{MLP}([z_1, \dots, z_F]) + \sum_j w_j x_j + w_{(v_i, v_j)} . $$
+#
+# Here $v_i$ is the sample's id in table $i$. The cross remembers exceptions ("this user, this film"), but a pair that was
+# never seen has weight 0. And somebody must choose which tables to cross.
+#
+# The two ids become one: $v_i N_j + v_j$, with $N_j$ the rows of table $j$. That numbers all pairs, each once.
+#
+# ### Your turn
+#
+# The blank gives two different pairs the same number. Mend it. Then every pair has its own.
+
+# %%
+N_i, N_j = 4, 3
+every_i, every_j = np.divmod(np.arange(N_i * N_j), N_j)
+
+
+def cross_id(v_i, v_j):
+    return v_i + v_j  # your turn: not every pair has its own number
+
+
+def check_crosses(function):
+    numbers, uses = np.unique(function(every_i, every_j), return_counts=True)
+    if len(numbers) == N_i * N_j and numbers.max() == N_i * N_j - 1:
+        print("right: every pair has a number of its own, from 0 to", N_i * N_j - 1)
+    else:
+        print(f"{N_i * N_j} pairs share {len(numbers)} numbers; one of them serves {uses.max()}")
+
+
+check_crosses(cross_id)
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# `v_i * N_j + v_j`, as the digits of a number are counted.
+#
+# </details>
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "answer"]
+def cross_id_answer(v_i, v_j):
+    return v_i * N_j + v_j
+
+
+check_crosses(cross_id_answer)
+
+# %% [markdown]
+# ## 4. DeepFM: no more choosing
+#
+# Guo et al. (2017) put the FM where the wide part was. It has all pairs, and nobody chooses. FM and MLP **share** the
+# vectors $z$. So $z$ has two arrows, and its gradient is the sum of both. (The MLP has a bias; a second $b$ is not needed.)
+
+
+# %%
+class DeepFM(Frame):
+    def build(self, num_dense, table_sizes, options):
+        self.linear = md.layers.LinearTerm(num_dense, table_sizes, bias=False, dtype=np.float64)
+        self.fm = md.FMInteraction(self.F, self.D)
+        self.mlp = md.MLP([self.F * self.D, 8, 1], last_activation=False, **options)
+
+    def logits_of(self, z, batch):
+        y = self.linear.forward(batch.dense, batch.sparse)
+        y = y + self.mlp.forward(z.reshape(len(z), -1))[:, 0]
+        return y + self.fm.forward(z)
+
+    def dz_of(self, dy):
+        self.linear.backward(dy)
+        deep = self.mlp.backward(dy[:, None]).reshape(-1, self.F, self.D)
+        return self.fm.backward(dy) + deep
+
+
+show_step(FM, DeepFM)
+bench(DeepFM(2, table_sizes, 3), md.DeepFM(2, table_sizes, 3, mlp=(8,)))
+
+# %% [markdown]
+# ## 5. DCN: products of growing order
+#
+# FM stops at pairs. Wang et al. (2017) let the order grow by one with each **cross layer**. Write $x_0 = [z_1, \dots, z_F]$, all numbers
+# of a sample in one vector of size $d = F D$. A layer multiplies $x_0$ with a linear map of what came before, and adds what came before:
+#
+# $$ y = x_0 \odot (W x + b) + x \qquad (\odot: \text{entry by entry}) . $$
+#
+# That is version 2 (2021), with a matrix $W$ of shape $(d, d)$. Version 1 has a vector $w$ in its place: $y = x_0 \langle w, x \rangle + b + x$.
+# With $x = x_0$ the first layer holds all products of two numbers, the second of three, and so on.
+#
+# ### Its gradient
+#
+# Name the bracket: $g = W x + b$, so $y = x_0 \odot g + x$. For one sample:
+#
+# 1. $dx_0 = dy \odot g$, since $x_0$ stands in a product with $g$.
+# 2. $dg = dy \odot x_0$.
+# 3. $dW = dg\, x^\top$ and $db = dg$ (over a batch: the sum of all samples').
+# 4. $x$ has two arrows, through $g$ and straight: $dx = W^\top dg + dy$.
+#
+# ### Your turn
+#
+# The blank knows one arrow of $x$ only.
+
+
+# %%
+def cross(x0, x, W, b):
+    g = x @ W.T + b  # (B, d)
+    return x0 * g + x, (x0, x, W, g)
+
+
+def cross_backward(dy, cache):
+    x0, x, W, g = cache
+    dg = dy * x0  # (B, d)
+    return dy * g, dg @ W, dg.T @ x, dg.sum(axis=0)  # your turn: dx0, dx, dW, db
+
+
+d = 5
+arrays = [rng.normal(size=shape) for shape in ((4, d), (4, d), (d, d), (d,))]
+report = md.gradcheck((cross, cross_backward), *arrays)
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# `dx` is `dg @ W + dy`.
+#
+# </details>
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "answer"]
+def cross_answer(dy, cache):
+    x0, x, W, g = cache
+    dg = dy * x0
+    return dy * g, dg @ W + dy, dg.T @ x, dg.sum(axis=0)
+
+
+report = md.gradcheck((cross, cross_answer), *arrays, verbose=False)
+print("the answer passes:", report.passed)
+
+# %% [markdown]
+# The library's layer is `md.layers.CrossLayer`. Same numbers:
+
+# %%
+layer = md.layers.CrossLayer(d, "matrix", dtype=np.float64)
+layer.weight.value[...], layer.bias.value[...] = arrays[2], arrays[3]
+y, cache = cross(*arrays)
+dy = rng.normal(size=y.shape)
+print("forward:", np.abs(layer.forward(*arrays[:2]) - y).max())
+pairs = zip(layer.backward(dy), cross_answer(dy, cache)[:2], strict=True)
+print("dx0, dx:", *(np.abs(theirs - ours).max() for theirs, ours in pairs))
+
+# %% [markdown]
+# In a network of cross layers, $x_0$ goes into **every** layer, and once more as the first layer's $x$. Its gradient is the sum
+# over all of them: `md.CrossNetwork.backward` is six lines.
+#
+# See the order grow. Scale the input by $t$. A polynomial of order $k$ grows like $t^k$: on log axes, a line of slope $k$.
+
+# %%
+t = np.geomspace(1e2, 1e4, 20)
+x = rng.normal(size=(1, 4))
+fig, ax = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
+for num_layers, style in ((1, "-"), (2, "--"), (3, ":")):
+    network = md.CrossNetwork(4, num_layers, "matrix", dtype=np.float64)
+    size = np.abs(network.forward(t[:, None] * x)).max(axis=1)
+    slope = np.polyfit(np.log(t), np.log(size), 1)[0]
+    ax.loglog(t, size, style, label=f"L = {num_layers}: slope {slope:.2f}")
+ax.set(xlabel="t: x0 is multiplied by t", ylabel="largest output", title="Order = layers L + 1")
+ax.legend()
+ax.grid(alpha=0.3)
+
+# %% [markdown]
+# Now the model. The cross network stands where the linear term and the FM were. A last linear layer reads the cross
+# part and the deep part side by side.
+
+
+# %%
+class DCN(Frame):
+    def build(self, num_dense, table_sizes, options):
+        self.cross = md.CrossNetwork(self.F * self.D, 2, "matrix", **options)
+        self.deep = md.MLP([self.F * self.D, 8], **options)
+        self.last = md.Linear(self.F * self.D + 8, 1, **options)
+
+    def logits_of(self, z, batch):
+        x0 = z.reshape(len(z), -1)  # (B, d)
+        both = [self.cross.forward(x0), self.deep.forward(x0)]
+        return self.last.forward(np.concatenate(both, axis=1))[:, 0]
+
+    def dz_of(self, dy):
+        dboth = self.last.backward(dy[:, None])
+        dcross, ddeep = np.split(dboth, [self.F * self.D], axis=1)
+        dx0 = self.cross.backward(dcross) + self.deep.backward(ddeep)
+        return dx0.reshape(-1, self.F, self.D)
+
+
+show_step(DeepFM, DCN)
+bench(DCN(2, table_sizes, 3), md.DCN(2, table_sizes, 3, num_cross_layers=2, mlp=(8,)))
+
+# %% [markdown]
+# ## 6. xDeepFM: order grows, and vectors stay whole
+#
+# A cross layer mixes single numbers of different vectors: it is bit-wise. The **compressed interaction network** (CIN) of
+# Lian et al. (2018) keeps whole vectors. Its layer takes vectors $x_1, \dots, x_M$ and the embeddings $z_1, \dots, z_F$. It multiplies every pair
+# entry by entry, and gives $H$ weighted sums of these products:
+#
+# $$ y_h = \sum_{i=1}^{M} \sum_{j=1}^{F} W_{hij}\, (x_i \odot z_j) + b_h, \qquad h = 1, \dots, H . $$
+#
+# Every $y_h$ is a vector of size $D$. The next layer has $x = y$. At the end each vector is *pooled*: its $D$ entries are added up.
+#
+# ### Its gradient
+#
+# The $D$ entries do not mix. So take one sample and one entry: $x_i$, $z_j$ and $y_h$ are numbers.
+#
+# 1. $dW_{hij} = dy_h\, x_i\, z_j$ and $db_h = dy_h$ (sums over samples and entries).
+# 2. $x_i$ stands in a product with every $z_j$: $dx_i = \sum_h \sum_j dy_h W_{hij} z_j$.
+# 3. In the same way $dz_j = \sum_h \sum_i dy_h W_{hij} x_i$.
+#
+# In code, `np.einsum` writes such sums letter by letter: `n` counts samples and entries together.
+#
+# ### Your turn
+#
+# Write the third one.
+
+
+# %%
+def cin(x, z, W, b):
+    return np.einsum("hij,ni,nj->nh", W, x, z) + b, (x, z, W)
+
+
+def cin_backward(dy, cache):
+    x, z, W = cache
+    dx = np.einsum("nh,hij,nj->ni", dy, W, z)
+    dz = np.zeros_like(z)  # your turn: the sum over h and i
+    return dx, dz, np.einsum("nh,ni,nj->hij", dy, x, z), dy.sum(axis=0)
+
+
+M, F, H = 3, 4, 2
+cin_arrays = [rng.normal(size=shape) for shape in ((6, M), (6, F), (H, M, F), (H,))]
+report = md.gradcheck((cin, cin_backward), *cin_arrays)
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# `np.einsum("nh,hij,ni->nj", dy, W, x)`
+#
+# </details>
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "answer"]
+def cin_answer(dy, cache):
+    x, z, W = cache
+    dx = np.einsum("nh,hij,nj->ni", dy, W, z)
+    dz = np.einsum("nh,hij,ni->nj", dy, W, x)
+    return dx, dz, np.einsum("nh,ni,nj->hij", dy, x, z), dy.sum(axis=0)
+
+
+report = md.gradcheck((cin, cin_answer), *cin_arrays, verbose=False)
+print("the answer passes:", report.passed)
+
+# %%
+layer = md.layers.CINLayer(M, F, H, dtype=np.float64)
+layer.weight.value[...], layer.bias.value[...] = cin_arrays[2], cin_arrays[3]
+y, cache = cin(*cin_arrays)
+dy = rng.normal(size=y.shape)
+print("forward:", np.abs(layer.forward(*cin_arrays[:2]) - y).max())
+pairs = zip(layer.backward(dy), cin_answer(dy, cache)[:2], strict=True)
+print("dx, dz: ", *(np.abs(theirs - ours).max() for theirs, ours in pairs))
+
+
+# %% [markdown]
+# The model is DeepFM again, with the CIN where the FM was. The CIN gives many numbers; `cin_last` makes one of them.
+
+
+# %%
+class XDeepFM(Frame):
+    def build(self, num_dense, table_sizes, options):
+        self.linear = md.layers.LinearTerm(num_dense, table_sizes, bias=False, dtype=np.float64)
+        self.cin = md.CIN(self.F, self.D, (4, 4), **options)
+        self.cin_last = md.Linear(self.cin.num_outputs, 1, **options)
+        self.mlp = md.MLP([self.F * self.D, 8, 1], last_activation=False, **options)
+
+    def logits_of(self, z, batch):
+        y = self.linear.forward(batch.dense, batch.sparse)
+        y = y + self.mlp.forward(z.reshape(len(z), -1))[:, 0]
+        return y + self.cin_last.forward(self.cin.forward(z))[:, 0]
+
+    def dz_of(self, dy):
+        self.linear.backward(dy)
+        deep = self.mlp.backward(dy[:, None]).reshape(-1, self.F, self.D)
+        return self.cin.backward(self.cin_last.backward(dy[:, None])) + deep
+
+
+show_step(DeepFM, XDeepFM)
+bench(XDeepFM(2, table_sizes, 3), md.XDeepFM(2, table_sizes, 3, cin_layers=(4, 4), mlp=(8,)))
+
+# %% [markdown]
+# ## 7. DLRM: back to pairs, and on from there
+#
+# DLRM is short again. All dense features together become **one** vector (the bottom MLP). The products of pairs are not added up
+# but kept, and go through an MLP (the top): order 2 is explicit, what lies above is left to the MLP.
+
+
+# %%
+class DLRM(md.Module):
+    def __init__(self, num_dense, table_sizes, D, seed=0):
+        options = {"rng": np.random.default_rng(seed), "dtype": np.float64}
+        self.D, F = D, 1 + len(table_sizes)
+        self.embeddings = md.EmbeddingBagCollection(table_sizes, D, **options)
+        self.bottom = md.MLP([num_dense, 8, D], **options)
+        self.dot = md.DotInteraction(F, D)
+        top_in = D + F * (F - 1) // 2
+        self.top = md.MLP([top_in, 8, 1], last_activation=False, **options)
+
+    def forward(self, batch):
+        x = self.bottom.forward(batch.dense)  # (B, D)
+        z = self.embeddings.forward(batch.sparse)  # (B, T, D)
+        products = self.dot.forward(np.concatenate([x[:, None], z], axis=1))  # (B, P)
+        return self.top.forward(np.concatenate([x, products], axis=1))[:, 0]
+
+    def backward(self, dy):
+        dx, dproducts = np.split(self.top.backward(dy[:, None]), [self.D], axis=1)
+        dz = self.dot.backward(dproducts)
+        self.bottom.backward(dx + dz[:, 0])  # two arrows
+        self.embeddings.backward(dz[:, 1:])
+
+
+bench(DLRM(2, table_sizes, 3), md.DLRM(2, table_sizes, 3, bottom_mlp=(8,), top_mlp=(8,)))
+
+# %% [markdown]
+# The chain at a glance ($L$ cross or CIN layers):
+#
+# | model | explicit products | unit | what changed |
+# | --- | --- | --- | --- |
+# | MF | order 2, one pair | vector | |
+# | FM | order 2, all pairs | vector | any number of fields |
+# | Wide & Deep | chosen pairs | ids | memory, and an MLP |
+# | DeepFM | order 2, all pairs | vector | FM in place of the chosen pairs |
+# | DCN | up to order $L + 1$ | bit | cross layers in place of the FM |
+# | xDeepFM | up to order $L + 1$ | vector | CIN in place of the FM |
+# | DLRM | order 2, all pairs | vector | pairs kept apart, and read by the MLP |
+#
+# Two of them as figures, drawn from the library's classes:
+
+# %%
+fig, axes = plt.subplots(1, 2, figsize=(11, 6), layout="constrained")
+md.diagram(md.DCN(2, table_sizes, 3, num_cross_layers=2, mlp=(8,)), ax=axes[0])
+_ = md.diagram(md.XDeepFM(2, table_sizes, 3, cin_layers=(4, 4), mlp=(8,)), ax=axes[1])
+
+# %% [markdown]
+# ## 8. Which products does each model learn?
+#
+# An experiment with planted truth. In the first data set the clicks depend on products of **two** hidden signs of different
+# tables, in the second on products of **three**. In both, every single id has the same click rate.
+#
+# We count the share of what can be learned: 0 is for predicting the mean rate, 1 is for the Bayes limit, the best
+# possible log loss.
+#
+# Guess first: what will logistic regression (LR) get? FM with the second data set? Who learns order 3?
+
+
+# %%
+def share_learned(model, clicks):
+    options = {"optimizer": md.Adam(0.01), "batch_size": 256, "progress": False}
+    md.fit(model, clicks.train, clicks.valid, epochs=4, **options)
+    entropy = md.metrics.entropy(clicks.test.label)
+    loss = md.evaluate(model, clicks.test)["log_loss"]
+    return (entropy - loss) / (entropy - clicks.bayes_log_loss)
+
+
+def contenders(sizes, seed):
+    common = {"num_dense": 2, "table_sizes": sizes, "embedding_dim": 8, "seed": seed}
+    return {
+        "LR": md.LogisticRegression(2, sizes),
+        "FM": md.FactorizationMachine(**common),
+        "MLP": md.MLPModel(**common, mlp=(64, 32)),
+        "DeepFM": md.DeepFM(**common, mlp=(64, 32)),
+        "DCN": md.DCN(**common, num_cross_layers=3, mlp=(64, 32)),
+        "xDeepFM": md.XDeepFM(**common, cin_layers=(8, 8), mlp=(64, 32)),
+        "DLRM": md.DLRM(**common, bottom_mlp=(32,), top_mlp=(64, 32)),
+    }
+
+
+# %%
+shares = {}  # (model, order) -> the shares of three seeds
+for order in (2, 3):
+    clicks = md.data.synthetic_clicks(
+        100_000, seed=0, order=order, num_dense=2, num_tables=8, max_table_size=16
+    )
+    for seed in range(3):
+        for name, model in contenders(clicks.table_sizes, seed).items():
+            shares.setdefault((name, order), []).append(share_learned(model, clicks))
+
+# %%
+names = list(dict.fromkeys(name for name, _ in shares))
+place = np.arange(len(names))
+fig, ax = plt.subplots(figsize=(7.2, 3.4), layout="constrained")
+for order, hatch, color, shift in ((2, "", "0.6", -0.2), (3, "//", "0.9", 0.2)):
+    values = np.array([shares[name, order] for name in names])  # (models, seeds)
+    bars = {"color": color, "hatch": hatch, "edgecolor": "0.3", "label": f"order {order}"}
+    ax.bar(place + shift, values.mean(axis=1), 0.4, **bars)
+    ax.plot(np.repeat(place + shift, 3), values.ravel(), "k.", ms=5)
+ax.set(ylabel="share learned (1: Bayes limit)", xticks=place, xticklabels=names)
+ax.legend(title="dots: seeds")
+ax.grid(axis="y", alpha=0.3)
+
+# %% [markdown]
+# LR learns nothing, as it must: single ids say nothing. FM learns order 2, and nothing of order 3: its formula has no
+# products of three. The dots of order 3 lie near thirds: the data hold three products of three, and a
+# model has found none, one, two or all of them. Beside an MLP alone, and beside pairs that are added up (DeepFM), the models with products of
+# higher order (DCN, xDeepFM), and those that read the pairs one by one (DLRM), find more of them.
+#
+# One learning rate for all, chosen by nobody, proves little. `minidlrm compare --experiment order` chooses the rate of every
+# model on validation rows, and has larger tables.
+#
+# ### Your turn
+#
+# What does a model cost? Count the multiplications of a sample in the explicit part, forward, for $F$ fields and
+# $D$ numbers in each: the pair products of DLRM, one full cross layer, one CIN layer with $H$ vectors from $F$. The first
+# is given; mend the other two. (Not one of them needs $d$ alone.)
+
+
+# %%
+def multiplications(F, D, H):
+    pairs = F * (F - 1) // 2 * D
+    cross = F * D  # your turn: W x has a matrix
+    cin = F * F * D  # your turn: the products, and then the sums with W
+    return {"DLRM's pairs": pairs, "cross layer": cross, "CIN layer": cin}
+
+
+def check_counts(function):
+    right = {"DLRM's pairs": 5200, "cross layer": 173_472, "CIN layer": 183_872}
+    for name, count in function(F=26, D=16, H=16).items():
+        verdict = "right" if count == right[name] else f"not {count:,} at F = 26, D = 16, H = 16"
+        print(f"{name:13} {verdict}")
+
+
+check_counts(multiplications)
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# Cross layer: the matrix has $(F D)^2$ entries, and the product with $x_0$ takes $F D$ more. CIN layer: $F^2 D$ products, and each of them is
+# multiplied with a weight for every of the $H$ vectors: $F^2 D (1 + H)$.
+#
+# </details>
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "answer"]
+def multiplications_answer(F, D, H):
+    pairs = F * (F - 1) // 2 * D
+    return {
+        "DLRM's pairs": pairs,
+        "cross layer": (F * D) ** 2 + F * D,
+        "CIN layer": F * F * D * (1 + H),
+    }
+
+
+check_counts(multiplications_answer)
+
+# %% [markdown]
+# ## 9. The museum of this chapter
+#
+# What is new in these models is **sharing**: $x_0$ in every cross layer, $z$ in the FM and in the MLP. So the classic mistake is
+# an arrow that is forgotten. Find it in each; then ask the checker.
+
+# %%
+from minidlrm.checking.bugs import CORPUS
+
+names = ("FirstInputForgotten", "ResidualForgotten", "SharedEmbeddingsForgotten")
+museum = [bug for bug in CORPUS if bug.kind.__name__ in names]
+for bug in museum:
+    print(f"class {bug.kind.__name__}({bug.correct.__name__}):")
+    print(inspect.getsource(bug.kind.backward))
+
+# %%
+for bug in museum:
+    report = md.gradcheck(*bug.make(bug.kind, np.random.default_rng(0)), verbose=False)
+    print(f"{bug.kind.__name__}: {report.diagnosis[0].title}.")
+
+# %% [markdown]
+# Do they train? The first two, inside a DCN; the third, in a DeepFM. All on the clicks of order 3.
+
+
+# %%
+def curve_of(model, wrong=None):
+    for _, module in model.named_modules():
+        if wrong and type(module) is wrong.correct:
+            module.__class__ = wrong.kind
+    options = {"optimizer": md.Adam(0.01), "batch_size": 256, "eval_every": 50}
+    history = md.fit(model, clicks.train, clicks.valid, epochs=3, progress=False, **options)
+    return history.column("epoch"), history.column("valid_log_loss")
+
+
+fig, axes = plt.subplots(1, 2, figsize=(9, 3.4), sharey=True, layout="constrained")
+for ax, kind, name in zip(axes, (md.DCN, md.DeepFM), ("DCN", "DeepFM"), strict=True):
+    wrong = [bug for bug in museum if (bug.correct is md.DeepFM) == (kind is md.DeepFM)]
+    for bug, style in zip((None, *wrong), ("-", "--", ":"), strict=False):
+        model = kind(2, clicks.table_sizes, 8, mlp=(64, 32))
+        label = bug.kind.__name__ if bug else "right"
+        ax.plot(*curve_of(model, bug), style, label=label)
+    ax.set(xlabel="epoch", ylabel="validation log loss (nats)", title=name)
+    ax.legend(fontsize="small")
+    ax.grid(alpha=0.3)
+
+# %% [markdown]
+# A curve falls in steps: at each step the model has found one of the products. When it finds it is a matter of luck, and
+# a wrong gradient may well be ahead for a while. Nobody can see from such curves which model is right. The checker can.
+#
+# ## What to remember
+#
+# 1. One chain: every model changes how features meet, and little else.
+# 2. Cross layer: $y = x_0 \odot (W x + b) + x$. One more order a layer, bit-wise.
+# 3. CIN: weighted sums of products of whole vectors. One more order a layer, vector-wise.
+# 4. What is used twice has a gradient of two terms. Forgotten arrows still train.
+# 5. Explicit products learn their order. An MLP may find others, or may not.
+#
+# Next: 08, making it fast.
