@@ -1,12 +1,14 @@
-"""The command line: minidlrm train | compare | gradcheck | show | verify | data fetch.
+"""The command line: minidlrm train | compare | gradcheck | show | verify | data fetch | learn.
 
 Every error that a user can cause is one red line on stderr, with exit code 2.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
+import subprocess
 import sys
 import warnings
 from functools import partial
@@ -21,6 +23,7 @@ from rich.table import Table
 from rich.text import Text
 
 import minidlrm as md
+from minidlrm import tutorials
 from minidlrm.checkpoint import replacing
 from minidlrm.data.batch import Batch, Dataset
 
@@ -513,6 +516,30 @@ def verify(
         passed &= _compare_parameters(console, ours, reference.read_trace(trace or default))
     if not passed:
         raise typer.Exit(1)
+
+
+@app.command(
+    epilog="Examples: [bold]minidlrm learn[/bold]   [bold]minidlrm learn my-course --no-open[/bold]"
+)
+def learn(
+    folder: Annotated[Path, typer.Argument(help="Where your copies go.")] = Path("minidlrm-course"),
+    open_lab: Annotated[
+        bool, typer.Option("--open/--no-open", help="Whether to open Jupyter Lab on them.")
+    ] = True,
+) -> None:
+    """Copy the tutorials to a folder of yours, and open Jupyter Lab there.
+
+    Notebooks that are in the folder already are kept as they are, with all that you wrote.
+    """
+    console = Console()
+    copied, kept = tutorials.copy_to(folder)
+    console.print(f"{len(copied)} files copied to {folder}, {len(kept)} of yours kept", style="dim")
+    if not open_lab:
+        return
+    if importlib.util.find_spec("jupyterlab") is None:
+        raise ImportError('Jupyter Lab is not installed: pip install "minidlrm[notebooks]"')
+    command = [sys.executable, "-m", "jupyterlab", f"--notebook-dir={folder.resolve()}"]
+    raise typer.Exit(subprocess.call(command))
 
 
 @data_app.command(

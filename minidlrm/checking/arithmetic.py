@@ -131,10 +131,10 @@ def _with_itself(evidence: Evidence, w: Whole) -> Iterator[Cause]:
 def _straight_path(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     """Test n - a = dy: y = f(x) + x, and the second x has no gradient."""
     r = evidence.r
-    if r.ndim and r.shape == w.numeric.shape and w.analytic.any():
-        if close(w.numeric - w.analytic, r):
-            text = f"What is missing from the gradient of {w.name} is dy itself: {w.name} is also "
-            yield make_cause("second_path", w.name, text + "added to the output as it is.", 0.95)
+    same_shape = r.ndim and r.shape == w.numeric.shape
+    if same_shape and w.analytic.any() and close(w.numeric - w.analytic, r):
+        text = f"What is missing from the gradient of {w.name} is dy itself: {w.name} is also "
+        yield make_cause("second_path", w.name, text + "added to the output as it is.", 0.95)
 
 
 def _one_part(evidence: Evidence, w: Whole) -> Iterator[Cause]:
