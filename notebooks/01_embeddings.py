@@ -330,7 +330,7 @@ print("values", grad.values.tolist())
 # `kernels/reference.py` (NumPy, the definition) and in `kernels/jit.py` (the loop), held to the same tests. Time
 # them on 40,000 lookups:
 
-# %%
+# %% tags=["timing"]
 from minidlrm.kernels import reference
 
 n, dim, num_rows = 40_000, 64, 100_000

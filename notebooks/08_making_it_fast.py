@@ -1,0 +1,493 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 08 · Making it fast
+#
+# The formulas are right. Now: why does one way to compute them take a hundred times as long as another? The answer is
+# almost never the arithmetic. It is the memory, the loops, and the calls.
+#
+# You need notebooks 01 and 05. Reading time: 45 minutes. Times differ from machine to machine, and from run to run. So
+# we compare **ratios**, measured side by side.
+#
+# **What you will have at the end**: a way to measure that does not fool you; four scatter-adds and their speeds; a step of a
+# DLRM, taken apart; and the roofline of your own machine.
+
+# %%
+# In Colab, or where minidlrm is not installed: pip install it first.
+import importlib.util
+
+if importlib.util.find_spec("minidlrm") is None:
+    import subprocess
+    import sys
+
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "minidlrm"], check=True)
+
+import time
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+import minidlrm as md
+
+rng = np.random.default_rng(0)
+
+# %% [markdown]
+# ## 1. How to measure
+#
+# Three rules.
+#
+# 1. **Warm up.** The first call compiles, fills caches, and makes pages of memory. Do not count it.
+# 2. **Repeat, and take the median.** Other programs disturb single runs.
+# 3. **Compare in one run.** Two programs, in turns, on the same machine. Report the ratio.
+
+
+# %%
+def seconds(*functions, repeats=7):
+    """Return the median time of each function; they take turns."""
+    laps = [[] for _ in functions]
+    for lap in range(repeats + 1):
+        for k, function in enumerate(functions):
+            start = time.perf_counter()
+            function()
+            laps[k].append(time.perf_counter() - start)
+    return [float(np.median(times[1:])) for times in laps]  # the first one warms up
+
+
+# %% [markdown]
+# ## 2. Four scatter-adds
+#
+# The gradient of an embedding table is a **scatter-add** (notebook 01): for each $i$, add the vector `terms[i]` to the row `ids[i]`.
+# We write it four times. Only the rows that occur are returned, each once, with its sum.
+
+
+# %%
+def by_loop(ids, terms):
+    sums = {}
+    for i, row in enumerate(ids.tolist()):
+        sums[row] = sums.get(row, 0) + terms[i]
+    rows = np.array(sorted(sums))
+    return rows, np.array([sums[row] for row in rows.tolist()])
+
+
+def by_add_at(ids, terms):
+    rows, group = np.unique(ids, return_inverse=True)
+    sums = np.zeros((len(rows), terms.shape[1]), terms.dtype)
+    np.add.at(sums, group, terms)
+    return rows, sums
+
+
+def by_sorting(ids, terms):
+    order = np.argsort(ids, kind="stable")
+    rows, start = np.unique(ids[order], return_index=True)
+    return rows, np.add.reduceat(terms[order], start, axis=0)
+
+
+def by_kernel(ids, terms):
+    return md.kernels.scatter_add(ids, terms, None, None, num_rows)
+
+
+# %%
+num_rows, n, D = 100_000, 20_000, 16
+ids = np.minimum(rng.zipf(1.2, n) - 1, num_rows - 1)  # a few ids are very frequent
+terms = rng.normal(size=(n, D)).astype(np.float32)
+ways = {
+    "loop over ids": by_loop,
+    "np.add.at": by_add_at,
+    "sort, then reduceat": by_sorting,
+    f"the library ({md.kernels.backend})": by_kernel,
+}
+right = by_loop(ids, terms)
+for name, way in ways.items():
+    rows, sums = way(ids, terms)
+    same = np.array_equal(rows, right[0]) and np.allclose(sums, right[1], rtol=1e-3, atol=1e-3)
+    print(f"{name:24} the same rows and sums: {same}")
+
+# %% tags=["timing"]
+times = seconds(*(lambda way=way: way(ids, terms) for way in ways.values()), repeats=3)
+fig, ax = plt.subplots(figsize=(6.4, 2.6), layout="constrained")
+ratio = np.array(times) / times[-1]
+bars = ax.barh(list(ways), ratio, color="0.6", edgecolor="0.3")
+ax.bar_label(bars, labels=[f" {r:.0f}×" if r > 1.5 else " 1×" for r in ratio])
+ax.set(xscale="log", xlabel="time, as multiples of the library's", xlim=(0.5, 6 * ratio.max()))
+ax.invert_yaxis()
+
+# %% [markdown]
+# Why? The Python loop makes an array object for every id. `np.add.at` has to ask, for every single number, which loop
+# and which type it needs. Sorting brings equal rows together: then a row is written once. The library
+# sorts too (by radix, without comparisons), and adds in a compiled loop over memory that lies in order.
+#
+# ### Your turn
+#
+# This is fast, and wrong: `sums[group] += terms`. NumPy first reads all `sums[group]`, adds, then writes all back: fancy-index assignment is
+# **buffered**. Of several terms for one row, the last write wins. No threads are involved. Write a fast one that is right,
+# with `np.bincount(group, weights=...)`, one column at a time.
+
+
+# %%
+def by_bincount(ids, terms):
+    rows, group = np.unique(ids, return_inverse=True)
+    sums = np.zeros((len(rows), terms.shape[1]), terms.dtype)
+    sums[group] += terms  # your turn
+    return rows, sums
+
+
+def check_sums(function):
+    rows, sums = function(ids, terms)
+    wrong = np.abs(sums - right[1]).max(axis=1) > 1e-2
+    if not wrong.any():
+        print("right: all", len(rows), "rows")
+        return
+    uses = np.unique(ids, return_counts=True)[1]
+    print(f"not yet: {wrong.sum()} of {len(rows)} rows are wrong; the first is used", end=" ")
+    print(f"{uses[wrong][0]} times. Rows that are used once and wrong: {(uses[wrong] == 1).sum()}")
+
+
+check_sums(by_bincount)
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# `bincount` adds the weights of equal numbers: `sums[:, d] = np.bincount(group, weights=terms[:, d])` for each column `d`.
+#
+# </details>
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "answer"]
+def by_bincount_answer(ids, terms):
+    rows, group = np.unique(ids, return_inverse=True)
+    columns = [np.bincount(group, weights=terms[:, d]) for d in range(terms.shape[1])]
+    return rows, np.stack(columns, axis=1).astype(terms.dtype)
+
+
+check_sums(by_bincount_answer)
+
+# %% [markdown]
+# ## 3. Never walk over the table
+#
+# A batch meets a few thousand rows. The table may have millions. A *dense* step makes a gradient as large as the
+# table, full of zeros, and walks over all of it. A *sparse* step (`md.SparseGrad`: rows and values) touches the rows of the batch alone.
+
+
+# %%
+def dense_step(table, rows, values):
+    grad = np.zeros_like(table)
+    grad[rows] = values
+    table -= 0.1 * grad
+
+
+def sparse_step(table, rows, values):
+    table[rows] -= 0.1 * values
+
+
+rows, values = by_sorting(rng.integers(0, 1000, 2000), terms[:2000])
+one = rng.normal(size=(1000, D)).astype(np.float32)
+two = one.copy()
+dense_step(one, rows, values)
+sparse_step(two, rows, values)
+print("the same table:", np.array_equal(one, two))
+
+# %% tags=["timing"]
+table_sizes = [1_000, 10_000, 100_000, 1_000_000]
+measured = []
+for size in table_sizes:
+    table = np.zeros((size, D), np.float32)
+    steps = [lambda f=f, t=table: f(t, rows, values) for f in (dense_step, sparse_step)]
+    measured.append(seconds(*steps, repeats=3))
+fig, ax = plt.subplots(figsize=(6.4, 3.4), layout="constrained")
+dense_time, sparse_time = 1e3 * np.array(measured).T
+ax.loglog(table_sizes, dense_time, "s--", label="dense: grows with the table")
+ax.loglog(table_sizes, sparse_time, "o-", label="sparse: the rows of the batch")
+ax.set(xlabel="rows of the table", ylabel="time of a step (ms)", title="2,000 lookups, D = 16")
+ax.legend()
+ax.grid(alpha=0.3)
+
+# %% [markdown]
+# ### Your turn
+#
+# Momentum keeps a velocity $v$ of the table's shape: $v \leftarrow \mu v + g$, $w \leftarrow w - \eta v$, where $g$ is the gradient, $\mu$ the momentum and $\eta$ the learning rate.
+# The blank walks over the whole table. Write the *lazy* form: only the rows of the batch decay and move.
+
+
+# %%
+def lazy_momentum(w, v, rows, g, lr=0.1, mu=0.9):
+    v *= mu  # your turn: this is the whole table
+    v[rows] += g
+    w -= lr * v
+
+
+def check_lazy(function):
+    w, v = np.ones((6, 2)), np.ones((6, 2))
+    function(w, v, np.array([1, 4]), np.full((2, 2), 0.5))
+    still = np.delete(w, [1, 4], axis=0) == 1
+    moved = np.allclose(v[[1, 4]], 1.4) and np.allclose(w[[1, 4]], 0.86)
+    print("right" if still.all() and moved else "not yet: rows 0, 2, 3, 5 must stay as they are")
+
+
+check_lazy(lazy_momentum)
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# `v[rows] = mu * v[rows] + g`, then `w[rows] -= lr * v[rows]`. The rows are distinct, so buffered assignment does no harm here.
+#
+# </details>
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "answer"]
+def lazy_momentum_answer(w, v, rows, g, lr=0.1, mu=0.9):
+    v[rows] = mu * v[rows] + g
+    w[rows] -= lr * v[rows]
+
+
+check_lazy(lazy_momentum_answer)
+
+# %% [markdown]
+# ## 4. Where a step's time goes
+#
+# A DLRM with 26 tables, and a batch of 2,048. The time of every operation, forward and backward:
+
+# %%
+sizes = [40_000] * 26
+model = md.DLRM(13, sizes, 16, bottom_mlp=(512, 256, 64), top_mlp=(512, 256))
+batch = md.data.Batch(
+    rng.normal(size=(2048, 13)).astype(np.float32),
+    np.minimum(rng.zipf(1.2, (2048, 26)) - 1, 39_999),
+    rng.integers(0, 2, 2048).astype(np.float32),
+)
+parts = {"embeddings": model.embeddings, "bottom MLP": model.bottom}
+parts |= {"interaction": model.dot, "top MLP": model.top}
+
+
+# %% tags=["timing"]
+def timed_step(spent):
+    """One step; the time of each part's forward and backward is added to spent."""
+
+    def timed(name, phase, function):
+        def run(*arguments):
+            start = time.perf_counter()
+            result = function(*arguments)
+            spent[name, phase] = spent.get((name, phase), 0) + time.perf_counter() - start
+            return result
+
+        return run
+
+    for name, part in parts.items():
+        part.forward = timed(name, "forward", type(part).forward.__get__(part))
+        part.backward = timed(name, "backward", type(part).backward.__get__(part))
+    optimizer.step(model.parameters())
+    model.zero_grad()
+    loss.forward(model.forward(batch), batch.label)
+    model.backward(loss.backward())
+
+
+loss, optimizer, spent = md.BCEWithLogits(), md.SGD(0.01), {}
+timed_step({})
+for _ in range(5):
+    timed_step(spent)
+
+# %% tags=["timing"]
+fig, ax = plt.subplots(figsize=(6.4, 2.6), layout="constrained")
+total, left = sum(spent.values()), np.zeros(len(parts))
+for phase, color in (("forward", "0.75"), ("backward", "0.4")):
+    width = np.array([100 * spent[name, phase] / total for name in parts])
+    ax.barh(list(parts), width, left=left, color=color, edgecolor="0.2", label=phase)
+    left += width
+ax.set(xlabel="share of the time of a step (%)")
+ax.legend()
+ax.invert_yaxis()
+
+# %% [markdown]
+# Backward takes about twice as long as forward: each matrix product of the forward pass becomes two, one for $dW$ and one
+# for $dx$. The MLPs take most of the time *at this size*. With larger tables or small batches it moves to the embeddings.
+#
+# ## 5. Arithmetic or memory? The roofline
+#
+# A processor does two things: it computes (FLOPs: additions and multiplications) and it moves bytes. The **arithmetic
+# intensity** of an operation is the ratio of both:
+#
+# $$ I = \frac{\text{FLOPs}}{\text{bytes moved}} . $$
+#
+# If $P$ is the most FLOPs a second, and $W$ the most bytes a second, then no operation does more than $\min(P, I \cdot W)$ FLOPs a second. That
+# line, on log axes, looks like a roof.
+#
+# ### Your turn
+#
+# Count for a look-up with sum pooling. $B$ samples look up $n$ rows each, of $D$ numbers of 4 bytes, and add them up. Every row is read, every
+# sum is written once; ids are 8 bytes each. The blank forgets the output and the ids.
+
+
+# %%
+def traffic(B, n, D):
+    flops = B * (n - 1) * D
+    moved = 4 * B * n * D  # your turn: bytes
+    return flops, moved
+
+
+def check_traffic(function):
+    flops, moved = function(B=100, n=4, D=16)
+    print("right" if moved == 35_200 else f"not yet: {moved:,} bytes for B = 100, n = 4, D = 16")
+
+
+check_traffic(traffic)
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# `4 * B * n * D + 4 * B * D + 8 * B * n`: rows read, sums written, ids read. The intensity is below 1/4, whatever $D$ is.
+#
+# </details>
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "answer"]
+def traffic_answer(B, n, D):
+    return B * (n - 1) * D, 4 * B * n * D + 4 * B * D + 8 * B * n
+
+
+check_traffic(traffic_answer)
+
+# %% [markdown]
+# Now measure the roof of this machine: $P$ with a large matrix product, $W$ with a copy of an array that fits in no cache.
+
+# %% tags=["timing"]
+square = rng.normal(size=(1024, 1024)).astype(np.float32)
+large, target = np.ones(20_000_000, np.float32), np.empty(20_000_000, np.float32)
+product, copy = seconds(lambda: square @ square, lambda: np.copyto(target, large), repeats=5)
+peak, bandwidth = 2 * 1024**3 / product, 2 * large.nbytes / copy
+points = {}
+for name, width in (("matrix product, B = 2048", 2048), ("matrix product, B = 16", 16)):
+    x, W = np.ones((width, 512), np.float32), np.ones((512, 512), np.float32)
+    (took,) = seconds(lambda x=x, W=W: x @ W.T, repeats=9)
+    flops, moved = 2 * width * 512 * 512, 4 * (2 * width * 512 + 512 * 512)
+    points[name] = flops / moved, flops / took
+table = np.ones((1_000_000, 16), np.float32)
+bags = md.EmbeddingBag(1_000_000, 16)
+lookups, offsets = rng.integers(0, 1_000_000, 80_000), np.arange(0, 80_001, 4)
+(took,) = seconds(lambda: bags.forward(lookups, offsets), repeats=5)
+flops, moved = traffic_answer(20_000, 4, 16)
+points["look-up and sum"] = flops / moved, flops / took
+peak = max(peak, *(rate for _, rate in points.values()))
+
+# %% tags=["timing"]
+fig, ax = plt.subplots(figsize=(6.4, 3.8), layout="constrained")
+intensity = np.geomspace(0.05, 1000, 100)
+ax.loglog(intensity, np.minimum(peak, intensity * bandwidth) / 1e9, "-", color="0.3", label="roof")
+for (name, (x, y)), marker in zip(points.items(), "os^", strict=True):
+    ax.loglog(x, y / 1e9, marker, label=name, ms=9)
+ax.set(xlabel="arithmetic intensity (FLOPs a byte)", ylabel="billion FLOPs a second")
+ax.legend()
+ax.grid(alpha=0.3, which="both")
+
+# %% [markdown]
+# Left of the bend, memory is the limit; right of it, arithmetic. A look-up stands far to the left: a faster processor would not help it, and a
+# random row costs more than the next one in a row. A product of large matrices stands to the right. A small batch moves to the
+# left: the matrix $W$ is read for few samples.
+#
+# ## 6. Large calls
+#
+# One call on a large array beats many calls on small ones: every call from Python has a fixed price. So the library keeps all
+# tables of a model in one array, and looks them all up in one call. See the price of a training step, per sample:
+
+# %% tags=["timing"]
+small = md.DLRM(13, [1000] * 26, 16, bottom_mlp=(64,), top_mlp=(64,))
+batch_sizes = [1, 4, 16, 64, 256, 1024, 4096]
+
+
+def step(rows):
+    small.zero_grad()
+    loss.forward(small.forward(rows), rows.label)
+    small.backward(loss.backward())
+    optimizer.step(small.parameters())
+
+
+per_sample = []
+for B in batch_sizes:
+    label = np.ones(B, np.float32)
+    rows = md.data.Batch(np.ones((B, 13), np.float32), rng.integers(0, 1000, (B, 26)), label)
+    per_sample.append(1e6 * seconds(lambda rows=rows: step(rows))[0] / B)
+fig, ax = plt.subplots(figsize=(6.4, 3.2), layout="constrained")
+ax.loglog(batch_sizes, per_sample, "o-")
+ax.set(xlabel="batch size, B", ylabel="time a sample (µs)", title="The price of a call is shared")
+ax.grid(alpha=0.3)
+
+# %% [markdown]
+# At the far right it may rise again: the arrays of the batch no longer fit in the caches.
+#
+# ### Threads
+#
+# Matrix products run on all cores by themselves: NumPy hands them to a BLAS library, which has threads. The library's own
+# kernels use one core. Why not all? Numba would bring *its* threads. Then two teams work in turns, and the idle team
+# spins while it waits: on some machines a step takes 3 to 30 times as long. One team is enough, since look-ups wait for
+# memory, not for arithmetic.
+#
+# ### Half the bytes
+#
+# float32 has half the bytes of float64: twice as many numbers a second come from memory, and twice as many fit in a register.
+# Gradient checks need float64; training does not.
+
+# %% tags=["timing"]
+double = square.astype(np.float64)
+single, twice = seconds(lambda: square @ square, lambda: double @ double)
+print(f"a matrix product in float64 takes {twice / single:.1f} times as long as in float32")
+
+# %% [markdown]
+# ## 7. The museum of this chapter
+#
+# Fast, and wrong. Say of each what goes wrong before you run the next cell.
+
+
+# %%
+def sum_in_half(terms):
+    """Add up in float16: a quarter of the bytes of float64."""
+    total = np.float16(0)
+    for term in terms.astype(np.float16):
+        total = np.float16(total + term)
+    return float(total)
+
+
+def scatter_in_two_threads(ids, terms, num_rows):
+    """What two threads without a lock can do: both read a row before one has written."""
+    table = np.zeros(num_rows)
+    for i in range(0, len(ids) - 1, 2):
+        read = table[ids[i]], table[ids[i + 1]]  # both read
+        table[ids[i]] = read[0] + terms[i]
+        table[ids[i + 1]] = read[1] + terms[i + 1]  # and one write is lost
+    return table
+
+
+# %%
+print("4,096 ones, added up in float16:", sum_in_half(np.ones(4096)))
+small_ids = np.array([3, 3, 1, 2, 2, 0])
+print("right:      ", np.bincount(small_ids, weights=np.ones(6)))
+print("two threads:", scatter_in_two_threads(small_ids, np.ones(6), 4))
+buffered = np.zeros(4)
+buffered[small_ids] += 1
+print("buffered:   ", buffered)
+
+# %% [markdown]
+# 1. float16 has 11 digits in base 2. At 2,048 the next number is 2,050, so adding 1 changes nothing. Sum in float32.
+# 2. Two threads lose an addition when they meet in a row. It happens now and then: every run gives another result.
+#    Above it happens each time that a pair of neighbours has the same id.
+# 3. The buffered form loses repeats always, in one thread.
+#
+# A fourth one is a mistake of measuring: without a warm-up, the first call of a Numba function is timed with its
+# compilation, and a kernel of a millisecond seems to take a second.
+#
+# ## What to remember
+#
+# 1. Warm up, repeat, take the median, compare in one run.
+# 2. Sort, then write each row once. Never walk over the table.
+# 3. Look-ups wait for memory, MLPs for arithmetic; the roofline tells which.
+# 4. Large calls; one team of threads; float32.
+#
+# Next: 09, where to go from here.
