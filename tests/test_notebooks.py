@@ -1,12 +1,21 @@
 """The notebooks: each is a pair of files that agree, with short cells and no outputs."""
 
+import ast
+import importlib
+import re
 from pathlib import Path
 
 import pytest
+import typer
+
+import minidlrm
+from minidlrm import cli
 
 jupytext = pytest.importorskip("jupytext", reason="jupytext is not installed: no notebooks")
 
-NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
+FOLDER = Path(__file__).parent.parent / "notebooks"
+TRANSLATIONS = sorted(FOLDER.glob("??/*.ipynb"))
+NOTEBOOKS = sorted(FOLDER.glob("*.ipynb")) + TRANSLATIONS
 MAX_LINES = 25
 
 
@@ -36,3 +45,72 @@ def test_outputs_are_stripped_and_cells_are_short(path):
 def test_the_first_code_cell_installs_in_colab(path):
     first = next(cell for cell in jupytext.read(path).cells if cell.cell_type == "code")
     assert '"pip", "install"' in first.source
+
+
+@pytest.mark.parametrize("path", TRANSLATIONS, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_a_translation_has_the_code_of_the_original(path):
+    """Comments are translated; the code, and its formulas in the text, are the same."""
+    ours, original = jupytext.read(path), jupytext.read(FOLDER / path.name)
+    for kind in ("code", "markdown"):
+        mine, theirs = ([c for c in n.cells if c.cell_type == kind] for n in (ours, original))
+        assert len(mine) == len(theirs)
+        for cell, its_original in zip(mine, theirs, strict=True):
+            if kind == "code":
+                trees = [ast.dump(ast.parse(c.source)) for c in (cell, its_original)]
+            else:
+                trees = [sorted(re.findall(r"\$\$.*?\$\$", c.source)) for c in (cell, its_original)]
+            assert trees[0] == trees[1], cell.source
+
+
+def names_of(tree):
+    """Return every md.NAME..., and every name imported from minidlrm, as dotted paths."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("minidlrm"):
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+        if isinstance(node, ast.Attribute):
+            parts, at = [node.attr], node.value
+            while isinstance(at, ast.Attribute):
+                parts, at = [at.attr, *parts], at.value
+            if isinstance(at, ast.Name) and at.id == "md":
+                found.add(".".join(["minidlrm", *parts]))
+    return found
+
+
+def exists(name):
+    at = minidlrm
+    for part in name.split(".")[1:]:
+        if not isinstance(at, type(minidlrm)) and not isinstance(at, type):
+            return True  # an attribute of a value, that running the cell looks at
+        if not hasattr(at, part):
+            try:
+                importlib.import_module(f"{at.__name__}.{part}")
+            except ImportError:
+                return False
+        at = getattr(at, part)
+    return True
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_every_library_name_that_is_mentioned_exists(path):
+    names = set()
+    for cell in jupytext.read(path).cells:
+        if cell.cell_type == "code":
+            names |= names_of(ast.parse(cell.source))
+        else:
+            mentioned = re.findall(r"`md((?:\.\w+)+)", cell.source)
+            names |= {f"minidlrm{name}" for name in mentioned}
+    assert [name for name in sorted(names) if not exists(name)] == []
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_files_and_commands_that_are_mentioned_exist(path):
+    text = "\n".join(c.source for c in jupytext.read(path).cells if c.cell_type == "markdown")
+    for target in re.findall(r"\]\(([^)#\s]+)\)", text):
+        if "://" not in target:
+            assert (path.parent / target).exists(), target
+    for target in re.findall(r"`((?:minidlrm|kernels|checking|layers)/[\w/.]*)`", text):
+        place = target if target.startswith("minidlrm") else f"minidlrm/{target}"
+        assert (FOLDER.parent / place).exists(), target
+    commands = set(re.findall(r"`minidlrm ([a-z]+)", text))
+    assert commands <= set(typer.main.get_command(cli.app).commands), commands
