@@ -95,6 +95,45 @@ print(f"central difference: {error_of(lambda x: central(np.exp, x, 6e-6)):.1e}")
 print(f"complex step:       {error_of(lambda x: complex_step(np.exp, x)):.1e}")
 
 # %% [markdown]
+# ### Your turn
+#
+# Richardson's trick: the error of a central difference $c(h)$ is nearly $a h^2$, with some number $a$. So $c(h/2)$ has a quarter of it, and a combination of
+# both has almost none. Find the combination. The blank takes the mean.
+
+
+# %%
+def richardson(f, x, h=1e-2):
+    first, second = central(f, x, h), central(f, x, h / 2)
+    return (first + second) / 2  # your turn
+
+
+def check_richardson(function):
+    error = error_of(lambda x: function(np.exp, x))
+    verdict = "right" if error < 1e-9 else "not yet"
+    print(
+        f"{verdict}: error {error:.1e}; one difference has {error_of(lambda x: central(np.exp, x, 1e-2)):.1e}"
+    )
+
+
+check_richardson(richardson)
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# $c(h) - a h^2 = c(h/2) - a h^2 / 4$, so the value without error is `(4 * second - first) / 3`. `gradcheck` uses it where code carries no complex numbers.
+#
+# </details>
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "answer"]
+def richardson_answer(f, x, h=1e-2):
+    first, second = central(f, x, h), central(f, x, h / 2)
+    return (4 * second - first) / 3
+
+
+check_richardson(richardson_answer)
+
+# %% [markdown]
 # ## 2. From one number to a layer
 #
 # A layer maps an array $x$ to an array $y$. Its backward pass gets $dy = \partial L / \partial y$, the gradient
@@ -303,6 +342,47 @@ from minidlrm.checking.bugs.embedding import LastWriteWins
 table = LastWriteWins([2000], embedding_dim=3)
 distinct = np.array([[11], [500], [42], [7], [1234], [99], [3], [640]])
 report = md.gradcheck(table, distinct)
+
+# %% [markdown]
+# ### Your turn
+#
+# A sum of rows that are looked up: $y_b = W_{v_b}$, with ids $v_b$. The blank loses repeats. Mend it, and ask the checker.
+
+
+# %%
+def look_up(W, v):
+    return W[v], (W, v)
+
+
+def look_up_backward(dy, cache):
+    W, v = cache
+    dW = np.zeros_like(W)
+    dW[v] = dy  # your turn
+    return dW
+
+
+report = md.gradcheck((look_up, look_up_backward), rng.normal(size=(5, 2)), np.array([1, 3, 1, 4]))
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# Each use of a row adds to its gradient: `np.add.at(dW, v, dy)`.
+#
+# </details>
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "answer"]
+def look_up_answer(dy, cache):
+    W, v = cache
+    dW = np.zeros_like(W)
+    np.add.at(dW, v, dy)
+    return dW
+
+
+report = md.gradcheck(
+    (look_up, look_up_answer), rng.normal(size=(5, 2)), np.array([1, 3, 1, 4]), verbose=False
+)
+print("the answer passes:", report.passed)
 
 # %% [markdown]
 # ## 6. The bug museum

@@ -111,6 +111,43 @@ guess = mean + user_bias[test.sparse[:, 0]] + movie_bias[test.sparse[:, 1]]
 print(f"with biases:    RMSE {rmse(test.label, guess):.4f}")
 
 # %% [markdown]
+# ### Your turn
+#
+# Write the root mean squared error: the root of the mean of the squared differences. The blank takes the mean of their sizes: that is the mean absolute error.
+
+
+# %%
+def root_mean_square(r, guess):
+    return np.mean(np.abs(r - guess))  # your turn
+
+
+def check_rmse(function):
+    said, wanted = function(test.label, guess), rmse(test.label, guess)
+    print(
+        "right"
+        if abs(said - wanted) < 1e-6
+        else f"not yet: {said:.4f}, and it should be {wanted:.4f}"
+    )
+
+
+check_rmse(root_mean_square)
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# `np.sqrt(np.mean((r - guess) ** 2))`. Large errors count more than in the mean of sizes.
+#
+# </details>
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "answer"]
+def root_mean_square_answer(r, guess):
+    return np.sqrt(np.mean((r - guess) ** 2))
+
+
+check_rmse(root_mean_square_answer)
+
+# %% [markdown]
 # ## 3. The model, and its gradient
 #
 # Each user $u$ has a vector $p_u$ of $D$ numbers, each movie $i$ a vector $q_i$. Think of a factor as a taste
@@ -203,6 +240,42 @@ def predict(rows):
 for number in range(3):
     epoch(np.random.default_rng(number).permutation(len(train)))
     print(f"epoch {number + 1}: test RMSE {rmse(test.label, predict(test)):.4f}")
+
+# %% [markdown]
+# ### Your turn
+#
+# One step for one rating, by the two rules above. The blank uses the new $p$ for $q$. Both sides must use the old vectors.
+
+
+# %%
+def one_step(p, q, e, eta=0.1, lam=0.02):
+    p = p + eta * (e * q - lam * p)
+    q = q + eta * (e * p - lam * q)  # your turn: which p is this?
+    return p, q
+
+
+def check_step(function):
+    p, q = function(np.array([1.0, 2.0]), np.array([0.5, -1.0]), e=2.0)
+    ok = np.allclose(p, [1.098, 1.796]) and np.allclose(q, [0.699, -0.598])
+    print("right" if ok else f"not yet: q is {q}, and it should be [0.699, -0.598]")
+
+
+check_step(one_step)
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# `return p + eta * (e * q - lam * p), q + eta * (e * p - lam * q)`: nothing is changed before both are computed.
+#
+# </details>
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "answer"]
+def one_step_answer(p, q, e, eta=0.1, lam=0.02):
+    return p + eta * (e * q - lam * p), q + eta * (e * p - lam * q)
+
+
+check_step(one_step_answer)
 
 # %% [markdown]
 # ## 5. The library's class

@@ -119,6 +119,40 @@ ax.legend()
 ax.grid(alpha=0.3)
 
 # %% [markdown]
+# ### Your turn
+#
+# The same identity serves every product of the same kind. Write $\sum_{i<j} x_i x_j$ for plain numbers $x_1, \dots, x_n$, in one pass. The blank counts each pair
+# twice, and each number with itself.
+
+
+# %%
+def sum_of_pairs(x):
+    return x.sum() ** 2  # your turn
+
+
+def check_pairs(function):
+    x = np.arange(1.0, 6.0)  # 1·2 + 1·3 + ... + 4·5 = 85
+    print("right" if function(x) == 85 else f"not yet: {function(x):g} for 1 ... 5; it is 85")
+
+
+check_pairs(sum_of_pairs)
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# `0.5 * (x.sum() ** 2 - np.sum(x * x))`
+#
+# </details>
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "answer"]
+def sum_of_pairs_answer(x):
+    return 0.5 * (x.sum() ** 2 - np.sum(x * x))
+
+
+check_pairs(sum_of_pairs_answer)
+
+# %% [markdown]
 # ## 3. The gradient
 #
 # Write $s = \sum_i z_i$. Then $y = \frac12 (\langle s, s \rangle - \sum_i \langle z_i, z_i \rangle)$. Vector $z_k$ stands in $s$ and in one
@@ -201,6 +235,48 @@ print("largest difference:", np.abs(fm.forward(rows) - mf.forward(rows)).max())
 # A dense feature $x_j$ (an age, a price) gets one vector $V_j$, and enters as $z_j = x_j V_j$: its value times its vector.
 # Then it meets every other field in the same sum.
 #
+# ### Your turn
+#
+# Its gradient. For sample $b$, $z_{bj} = x_{bj} V_j$, so $V_j$ is used once a sample, and $dV_j = \sum_b x_{bj}\, dz_{bj}$. The blank forgets that $dz$ is multiplied by $x$.
+
+
+# %%
+def dense_fields(x, V):
+    return x[:, :, None] * V, (x, V)  # (B, n, D) for n dense features
+
+
+def dense_fields_backward(dz, cache):
+    x, V = cache
+    dV = dz.sum(axis=0)  # your turn
+    return (dz * V).sum(axis=2), dV
+
+
+check_rng = np.random.default_rng(1)
+report = md.gradcheck(
+    (dense_fields, dense_fields_backward),
+    check_rng.normal(size=(4, 3)),
+    check_rng.normal(size=(3, 2)),
+)
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# `(x[:, :, None] * dz).sum(axis=0)`
+#
+# </details>
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "answer"]
+def dense_fields_answer(dz, cache):
+    x, V = cache
+    return (dz * V).sum(axis=2), (x[:, :, None] * dz).sum(axis=0)
+
+
+arrays = check_rng.normal(size=(4, 3)), check_rng.normal(size=(3, 2))
+report = md.gradcheck((dense_fields, dense_fields_answer), *arrays, verbose=False)
+print("the answer passes:", report.passed)
+
+# %% [markdown]
 # ## 5. A signal of second order
 #
 # Synthetic clicks, whose signal is purely in **pairs**: every single id has the same click rate. Logistic

@@ -118,6 +118,40 @@ ax.legend(loc="center")
 ax.margins(0.3)
 
 # %% [markdown]
+# ### Your turn
+#
+# Write ReLU's backward pass. The blank looks at the sign of the wrong array.
+
+
+# %%
+def relu(x):
+    return np.maximum(x, 0), x
+
+
+def relu_backward(dy, x):
+    return dy * (dy > 0)  # your turn
+
+
+report = md.gradcheck((relu, relu_backward), np.random.default_rng(1).normal(size=(4, 3)))
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# What was cut forward gets nothing back: `dy * (x > 0)`
+#
+# </details>
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "answer"]
+def relu_answer(dy, x):
+    return dy * (x > 0)
+
+
+some_x = np.random.default_rng(1).normal(size=(4, 3))
+report = md.gradcheck((relu, relu_answer), some_x, verbose=False)
+print("the answer passes:", report.passed)
+
+# %% [markdown]
 # ## 3. The loss takes the logit
 #
 # A click has a probability. The network's output is a **logit** $x$, any number, and the probability is
@@ -255,6 +289,45 @@ ax.axhline(0.1, color="0.4", ls=":", label="chance")
 ax.set(xlabel="epoch", ylabel="HR@10 of the test movies", title="Which movie next?")
 ax.legend()
 ax.grid(alpha=0.3)
+
+# %% [markdown]
+# ### Your turn
+#
+# HR@10 from scores. Row $u$ holds the scores of 100 movies for user $u$; column 0 is the hidden one. It is a hit when fewer than 10 others score higher. The
+# blank asks for the first place.
+
+
+# %%
+def hit_rate(scores):
+    return np.mean(scores[:, 0] > scores[:, 1:].max(axis=1))  # your turn
+
+
+def check_hits(function):
+    scores = np.random.default_rng(1).normal(size=(1000, 100))
+    scores[:, 0] += 1.5
+    higher = np.sort(scores[:, 1:])[:, -10] > scores[:, 0]  # the tenth best other is higher
+    wanted, said = 1 - higher.mean(), function(scores)
+    print(
+        "right" if abs(said - wanted) < 1e-12 else f"not yet: {said:.3f}, it should be {wanted:.3f}"
+    )
+
+
+check_hits(hit_rate)
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# Count the others that are higher: `np.mean((scores[:, 1:] > scores[:, :1]).sum(axis=1) < 10)`
+#
+# </details>
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "answer"]
+def hit_rate_answer(scores):
+    return np.mean((scores[:, 1:] > scores[:, :1]).sum(axis=1) < 10)
+
+
+check_hits(hit_rate_answer)
 
 # %% [markdown]
 # ### A known answer

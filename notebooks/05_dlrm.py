@@ -220,6 +220,39 @@ for name, parameter in model.named_parameters():
         print(f"{name:24} largest difference {np.abs(grad - by_hand[name]).max():.1e}")
 
 # %% [markdown]
+# ### Your turn
+#
+# Count the weights and biases of an MLP from its sizes: a layer from $n$ to $m$ numbers has a matrix of $m \times n$ and $m$ biases. The blank forgets the biases.
+
+
+# %%
+def mlp_parameters(sizes):
+    return sum(n * m for n, m in pairwise(sizes))  # your turn
+
+
+def check_parameters(function):
+    said, wanted = function([4, 5, 3]), model.bottom.num_parameters()
+    print("right" if said == wanted else f"not yet: {said}; the bottom MLP has {wanted}")
+
+
+check_parameters(mlp_parameters)
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# `sum(n * m + m for n, m in pairwise(sizes))`
+#
+# </details>
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "answer"]
+def mlp_parameters_answer(sizes):
+    return sum(n * m + m for n, m in pairwise(sizes))
+
+
+check_parameters(mlp_parameters_answer)
+
+# %% [markdown]
 # ## 5. Every number of this batch
 #
 # Step through it: forward, loss, backward. Press *Next*, or use the arrow keys. The equation shows the numbers of

@@ -102,6 +102,47 @@ _ = axes[1].legend()
 # The right picture is **Zipf's law**: the second most frequent id comes about half as often as the first, the tenth a
 # tenth as often. So most rows of a table are seen a few times, and must be learned from that.
 #
+# ### Your turn
+#
+# Rare ids share one row. Write the encoder of one column: ids that occur at least `min_count` times in the *training* rows get 1, 2, ..., all others get 0. The
+# blank makes the vocabulary of the training and the test rows together: it has seen the future.
+
+
+# %%
+def encode(train, test, min_count=2):
+    values, count = np.unique(np.concatenate([train, test]), return_counts=True)  # your turn
+    known = values[count >= min_count]
+    place = {value: k + 1 for k, value in enumerate(known.tolist())}
+    return [np.array([place.get(v, 0) for v in part.tolist()]) for part in (train, test)]
+
+
+def check_encode(function):
+    train, test = function(np.array([7, 7, 9, 4, 4, 4]), np.array([9, 7, 9, 5]))
+    ok = train.tolist() == [2, 2, 0, 1, 1, 1] and test.tolist() == [0, 2, 0, 0]
+    print("right" if ok else f"not yet: 9 occurs once in training, and got {train[2]}, not 0")
+
+
+check_encode(encode)
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# `np.unique(train, return_counts=True)`: what is not known on the day of training must not be used.
+#
+# </details>
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "answer"]
+def encode_answer(train, test, min_count=2):
+    values, count = np.unique(train, return_counts=True)
+    known = values[count >= min_count]
+    place = {value: k + 1 for k, value in enumerate(known.tolist())}
+    return [np.array([place.get(v, 0) for v in part.tolist()]) for part in (train, test)]
+
+
+check_encode(encode_answer)
+
+# %% [markdown]
 # ## 3. What to measure
 #
 # Two thousand lines are too few to learn from. From here on we use synthetic clicks: 26 tables, Zipf ids, and a
@@ -256,6 +297,43 @@ ax.grid(alpha=0.3)
 # The rates were chosen by a few trials; another choice gives another picture. A fair comparison searches the rate for
 # each rule, and repeats with several seeds.
 #
+# ### Your turn
+#
+# One step of Adagrad on one row. $h$ is the sum of squared gradients so far: $h \leftarrow h + g^2$, then $w \leftarrow w - \eta\, g / (\sqrt{h} + \epsilon)$. The blank divides by the *old*
+# sum.
+
+
+# %%
+def adagrad_step(w, h, g, eta=0.1, eps=1e-10):
+    w = w - eta * g / (np.sqrt(h) + eps)  # your turn: which h?
+    return w, h + g * g
+
+
+def check_adagrad(function):
+    w, h = function(np.array([1.0, 1.0]), np.array([0.0, 9.0]), np.array([0.5, -4.0]))
+    ok = np.allclose(w, [0.9, 1.08]) and np.allclose(h, [0.25, 25])
+    print("right" if ok else f"not yet: w is {w}, and it should be [0.9, 1.08]")
+
+
+check_adagrad(adagrad_step)
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# First `h = h + g * g`, then the step. The first step of a row then has the size $\eta$, whatever the gradient is.
+#
+# </details>
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "answer"]
+def adagrad_step_answer(w, h, g, eta=0.1, eps=1e-10):
+    h = h + g * g
+    return w - eta * g / (np.sqrt(h) + eps), h
+
+
+check_adagrad(adagrad_step_answer)
+
+# %% [markdown]
 # ## 6. The museum of this chapter
 #
 # Update rules have their classic mistakes, too. They have no derivative to check; `md.checking.optimcheck` lets them

@@ -75,8 +75,8 @@ def text_of(cell):
             assert output.name == "stdout", f"a cell wrote to stderr: {output.text}\n{cell.source}"
             parts.append(output.text)
         else:
-            parts.append(output.data.get("text/plain", ""))
-    return "\n".join(parts)
+            parts.append(output.data.get("text/plain", "") + "\n")
+    return "".join(parts)
 
 
 def numbers_of(notebook):
@@ -90,7 +90,7 @@ def numbers_of(notebook):
     return texts
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: str(path.relative_to(FOLDER).stem))
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: str(path.relative_to(FOLDER)))
 def test_a_notebook_runs_with_blanks_and_with_answers(path, monkeypatch):
     data = os.environ.get("MINIDLRM_DATA", "")
     notebook, pairs = execute(path, False, data, monkeypatch)

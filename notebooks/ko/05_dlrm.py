@@ -225,6 +225,40 @@ for name, parameter in model.named_parameters():
         print(f"{name:24} largest difference {np.abs(grad - by_hand[name]).max():.1e}")
 
 # %% [markdown]
+# ### 직접 해 보기
+#
+# MLP의 크기에서 가중치와 편향의 수를 세어 보세요. 숫자 $n$개를 $m$개로 바꾸는 층에는 $m \times n$ 행렬과 편향 $m$개가 있습니다. 지금 있는
+# 코드는 편향을 빠뜨렸습니다.
+
+
+# %%
+def mlp_parameters(sizes):
+    return sum(n * m for n, m in pairwise(sizes))  # 직접 해 보기 (your turn)
+
+
+def check_parameters(function):
+    said, wanted = function([4, 5, 3]), model.bottom.num_parameters()
+    print("right" if said == wanted else f"not yet: {said}; the bottom MLP has {wanted}")
+
+
+check_parameters(mlp_parameters)
+
+# %% [markdown]
+# <details><summary>답</summary>
+#
+# `sum(n * m + m for n, m in pairwise(sizes))`
+#
+# </details>
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "answer"]
+def mlp_parameters_answer(sizes):
+    return sum(n * m + m for n, m in pairwise(sizes))
+
+
+check_parameters(mlp_parameters_answer)
+
+# %% [markdown]
 # ## 5. 이 배치의 모든 숫자
 #
 # 한 단계씩 살펴봅시다. 순전파, 손실(loss), 역전파의 순서입니다. *Next*를 누르거나 화살표 키를 쓰세요. 수식에는 첫 번째 표본의 숫자가
