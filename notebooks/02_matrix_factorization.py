@@ -113,39 +113,37 @@ print(f"with biases:    RMSE {rmse(test.label, guess):.4f}")
 # %% [markdown]
 # ### Your turn
 #
-# Write the root mean squared error: the root of the mean of the squared differences. The blank takes the mean of their sizes: that is the mean absolute error.
+# The bias of a movie is nearly the mean of its ratings less $\mu$. But a film with a single rating of 5 is not the best film of
+# all. So we divide by 5 more than the number of ratings: few ratings give a small bias. The blank gives the plain mean.
 
 
 # %%
-def root_mean_square(r, guess):
-    return np.mean(np.abs(r - guess))  # your turn
+def bias_of(ratings, mu):
+    return np.mean(ratings - mu)  # your turn
 
 
-def check_rmse(function):
-    said, wanted = function(test.label, guess), rmse(test.label, guess)
-    print(
-        "right"
-        if abs(said - wanted) < 1e-6
-        else f"not yet: {said:.4f}, and it should be {wanted:.4f}"
-    )
+def check_bias(function):
+    one, many = function(np.array([5.0]), 3.5), function(np.full(95, 5.0), 3.5)
+    right = abs(one - 0.25) < 1e-12 and abs(many - 1.425) < 1e-12
+    print("right" if right else f"not yet: one rating of 5 gives {one:.2f}, and 95 give {many:.2f}")
 
 
-check_rmse(root_mean_square)
+check_bias(bias_of)
 
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# `np.sqrt(np.mean((r - guess) ** 2))`. Large errors count more than in the mean of sizes.
+# `np.sum(ratings - mu) / (5 + len(ratings))`. One rating gives 0.25, and 95 give 1.43: nearly the mean, 1.5.
 #
 # </details>
 
 
 # %% jupyter={"source_hidden": true} tags=["hide-input", "answer"]
-def root_mean_square_answer(r, guess):
-    return np.sqrt(np.mean((r - guess) ** 2))
+def bias_answer(ratings, mu):
+    return np.sum(ratings - mu) / (5 + len(ratings))
 
 
-check_rmse(root_mean_square_answer)
+check_bias(bias_answer)
 
 # %% [markdown]
 # ## 3. The model, and its gradient
