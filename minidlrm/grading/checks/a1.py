@@ -1,0 +1,148 @@
+"""A1: gradients by hand."""
+
+import numpy as np
+import pytest
+
+from minidlrm.grading.judge import Wrong, catches, gradient, personal, same
+
+task = pytest.mark.task
+
+
+def linear(x, W, b):
+    return x @ W.T + b
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def log_loss(z, t):
+    return np.mean(np.log1p(np.exp(z)) - t * z)
+
+
+def _sizes(rng):
+    return rng.permutation([3, 4, 5, 6])[:3]
+
+
+@pytest.fixture
+def layer(rng):
+    """Inputs of a linear layer, with sizes that all differ."""
+    B, n, m = _sizes(rng)
+    return rng.normal(size=(B, n)), rng.normal(size=(m, n)), rng.normal(size=m)
+
+
+@task("A1.2", points=1, title="dx of the linear layer")
+def test_linear_dx(student, layer):
+    gradient(student, "linear_backward", linear, *layer, only=["x"])
+
+
+@task("A1.2", points=1, title="dW of the linear layer")
+def test_linear_dw(student, layer):
+    gradient(student, "linear_backward", linear, *layer, only=["W"])
+
+
+@task("A1.2", points=1, title="db of the linear layer")
+def test_linear_db(student, layer):
+    gradient(student, "linear_backward", linear, *layer, only=["b"])
+
+
+@task("A1.3", points=2, title="the sigmoid's gradient")
+def test_sigmoid(student, rng):
+    gradient(student, "sigmoid_backward", sigmoid, rng.normal(size=(4, 3)))
+
+
+@task("A1.4", points=2, title="the gradient of the log loss")
+def test_log_loss(student, rng):
+    B = int(rng.integers(5, 12))
+    labels = rng.integers(0, 2, B)
+    labels[:2] = 0, 1
+    gradient(student, "log_loss_backward", log_loss, rng.normal(size=B), labels)
+
+
+@task("A1.4", points=1, title="large logits give no nan")
+def test_log_loss_of_large_logits(student):
+    z, t = np.array([900.0, -900.0, 900.0, 0.0]), np.array([1, 0, 0, 1])
+    same("dz", student.call("log_loss_backward", 1.0, z, t), [0, 0, 0.25, -0.125])
+
+
+@task("A1.5", points=1, title="differences of a vector function")
+def test_numeric_gradient(student, rng):
+    x, a = rng.normal(size=7), rng.normal(size=7)
+    got = student.call("numeric_gradient", lambda x: float(a @ np.sin(x)), x)
+    same("the gradient", got, a * np.cos(x), 1e-7)
+
+
+@task("A1.5", points=1, title="arrays of two dimensions, large and small entries")
+def test_numeric_gradient_of_a_matrix(student, rng):
+    x = rng.normal(size=(3, 4)) * np.array([1e-3, 1, 30, 1e3])
+    got = student.call("numeric_gradient", lambda x: float(np.sum(x * x)), x)
+    same("the gradient", got, 2 * x, 1e-6)
+
+
+@task("A1.5", points=1, title="x stays as it was between calls of f")
+def test_numeric_gradient_moves_one_entry_at_a_time(student, rng):
+    x, seen = rng.normal(size=5), []
+
+    def f(moved):
+        seen.append(np.count_nonzero(moved != x))
+        return float(np.sum(moved**3))
+
+    same("the gradient", student.call("numeric_gradient", f, x), 3 * x * x, 1e-6)
+    if max(seen) > 1:
+        raise Wrong(f"f was called with {max(seen)} entries moved at once; move one at a time")
+
+
+@task("A1.6", points=1, title="your own number")
+def test_my_log_loss(student, student_id):
+    own = personal(student_id, "A1.6")
+    z, t = own.normal(size=50), own.integers(0, 2, 50)
+    same("the log loss", student.call("my_log_loss"), log_loss(z, t), 1e-5)
+
+
+def _planted():
+    """Return right layers, and wrong ones with their story: (forward, backward) pairs."""
+    mix = np.random.default_rng(3).normal(size=(3, 3))
+
+    def square(x):
+        return x * x
+
+    def rows(x):
+        return x @ mix
+
+    def one_entry(dy, x):
+        grad = 2 * dy * x
+        grad.flat[-1] *= 1.01
+        return grad
+
+    right = [
+        (square, lambda dy, x: 2 * dy * x),
+        (rows, lambda dy, x: dy @ mix.T),
+        (np.tanh, lambda dy, x: dy * (1 - np.tanh(x) ** 2)),
+    ]
+    wrong = [
+        ("a factor 2 is missing", square, lambda dy, x: dy * x),
+        ("the sign is wrong", square, lambda dy, x: -2 * dy * x),
+        ("dy is ignored", square, lambda dy, x: 2 * x),
+        ("the matrix is not transposed", rows, lambda dy, x: dy @ mix),
+        ("the samples are in another order", rows, lambda dy, x: (dy @ mix.T)[::-1]),
+        ("one entry is 1% off", square, one_entry),
+        ("the mean was taken over the batch", rows, lambda dy, x: dy @ mix.T / len(x)),
+        ("the derivative is taken at the output", np.tanh, lambda dy, x: dy * (1 - x**2)),
+        ("the gradient is 0", square, lambda dy, x: 0 * x),
+        ("every sample gets the sum", rows, lambda dy, x: 0 * x + (dy @ mix.T).sum(axis=0)),
+    ]
+    return right, wrong
+
+
+@task("A1.7", points=4, title="your test finds planted mistakes")
+def test_the_test(student, rng, earn):
+    right, wrong = _planted()
+    x = rng.normal(size=(4, 3))
+
+    def verdict(pair):
+        return student.call("is_right", *pair, x)
+
+    share = catches(verdict, right, [(story, pair) for story, *pair in wrong])
+    earn(share)
+    if share < 1:
+        raise Wrong(f"your test finds {share:.0%} of the planted mistakes", "a test too weak")

@@ -1,0 +1,169 @@
+"""A2: embeddings."""
+
+import numpy as np
+import pytest
+
+from minidlrm.checking import Fingerprint
+from minidlrm.grading.judge import Wrong, catches, gradient, personal, same
+
+task = pytest.mark.task
+
+
+def bag_of(offsets):
+    return np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+
+
+def bag_forward(W, values, offsets, alpha):
+    y = np.zeros((len(offsets) - 1, W.shape[1]), np.result_type(W, alpha))
+    np.add.at(y, bag_of(offsets), alpha[:, None] * W[values])
+    return y
+
+
+def scatter_add(table, rows, terms):
+    table = table.copy()
+    np.add.at(table, rows, terms)
+    return table
+
+
+def _without_weights(target, dy, W, values, offsets, alpha):
+    dW = np.zeros_like(W)
+    np.add.at(dW, values, dy[bag_of(offsets)])
+    return {"W": dW}
+
+
+FINGERPRINTS = [
+    Fingerprint("weights_missing", _without_weights, "dW has the bags' gradients without alpha")
+]
+
+
+@pytest.fixture
+def bags(rng):
+    """A table, and bags with repeats inside and across, an empty one, and rows of no use."""
+    lengths = [*rng.permutation([3, 2, 1, 4]), 0, int(rng.integers(1, 4))]
+    lengths = np.array([lengths[k] for k in rng.permutation(len(lengths))])
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    values = rng.integers(0, 6, offsets[-1])
+    first = int(np.argmax(lengths))
+    values[offsets[first] : offsets[first] + 2] = 5  # twice in one bag
+    return rng.normal(size=(8, 3)), values, offsets, rng.normal(size=len(values))
+
+
+@task("A2.2", points=1, title="bags of different lengths")
+def test_forward(student, rng):
+    W, values = rng.normal(size=(7, 4)), rng.permutation(7)[:6]
+    offsets, alpha = np.array([0, 1, 4, 6]), rng.normal(size=6)
+    expected = bag_forward(W, values, offsets, alpha)
+    same("y", student.call("bag_forward", W, values, offsets, alpha), expected)
+
+
+@task("A2.2", points=1, title="an empty bag gives zeros, also the first and the last")
+def test_forward_of_empty_bags(student, rng):
+    W, values, alpha = rng.normal(size=(5, 3)), np.array([1, 4, 2]), rng.normal(size=3)
+    offsets = np.array([0, 0, 2, 2, 3, 3])
+    expected = bag_forward(W, values, offsets, alpha)
+    same("y", student.call("bag_forward", W, values, offsets, alpha), expected)
+
+
+@task("A2.2", points=1, title="ids that repeat count each time")
+def test_forward_of_repeats(student, bags):
+    same("y", student.call("bag_forward", *bags), bag_forward(*bags))
+
+
+@task("A2.3", points=1, title="dW where every id is used once")
+def test_backward_of_distinct_ids(student, rng):
+    W, values = rng.normal(size=(7, 3)), rng.permutation(7)[:5]
+    offsets, alpha = np.array([0, 2, 3, 5]), rng.normal(size=5)
+    dy = rng.normal(size=(3, 3))
+    expected = np.zeros_like(W)
+    np.add.at(expected, values, alpha[:, None] * dy[bag_of(offsets)])
+    answer = student.call("bag_backward", dy, W, values, offsets, alpha)
+    same("dW", answer[0] if isinstance(answer, list) and answer else answer, expected)
+
+
+@task("A2.3", points=2, title="dW with ids that repeat, in a bag and across bags")
+def test_backward_of_repeats(student, bags):
+    options = {"only": ["W"], "fingerprints": FINGERPRINTS}
+    gradient(student, "bag_backward", bag_forward, *bags, **options)
+
+
+@task("A2.3", points=2, title="the gradient of the weights")
+def test_backward_of_weights(student, bags):
+    gradient(student, "bag_backward", bag_forward, *bags, only=["alpha"])
+
+
+@task("A2.4", points=2, title="the loop adds every term, repeats too")
+def test_scatter(student, rng):
+    table, rows = rng.normal(size=(6, 3)), rng.integers(0, 6, 20)
+    terms = rng.normal(size=(20, 3))
+    answer = student.call("scatter_add", table, rows, terms)
+    same("the table", answer, scatter_add(table, rows, terms))
+
+
+@task("A2.4", points=1, title="no terms, and rows of size 1")
+def test_scatter_at_the_edges(student, rng):
+    table = rng.normal(size=(4, 1))
+    nothing = np.zeros(0, np.int64), np.zeros((0, 1))
+    same("the table", student.call("scatter_add", table, *nothing), table)
+    rows, terms = np.array([3, 3, 0]), np.ones((3, 1))
+    answer = student.call("scatter_add", table, rows, terms)
+    same("the table", answer, scatter_add(table, rows, terms))
+
+
+@task("A2.5", points=1, title="your own number")
+def test_my_share(student, student_id):
+    ids = np.minimum(personal(student_id, "A2.5").zipf(1.3, 2000) - 1, 999)
+    count = np.unique(ids, return_counts=True)[1]
+    same("the share", student.call("my_share"), np.mean(count == 1), 1e-5)
+
+
+def _planted():
+    def last_wins(table, rows, terms):
+        table = table.copy()
+        table[rows] += terms
+        return table
+
+    def overwrites(table, rows, terms):
+        table = table.copy()
+        table[rows] = terms
+        return table
+
+    def first_only(table, rows, terms):
+        table = table.copy()
+        unique, first = np.unique(rows, return_index=True)
+        table[unique] += terms[first]
+        return table
+
+    def from_zero(table, rows, terms):
+        return scatter_add(np.zeros_like(table), rows, terms)
+
+    def mean_of_repeats(table, rows, terms):
+        sums, count = scatter_add(0 * table, rows, terms), np.bincount(rows, minlength=len(table))
+        return table + sums / np.maximum(count, 1)[:, None]
+
+    def neighbours(table, rows, terms):
+        keep = np.concatenate([[True], rows[1:] != rows[:-1]])[: len(rows)]
+        return scatter_add(table, rows[keep], terms[keep])
+
+    return [
+        ("of repeats the last one wins", last_wins),
+        ("the row is overwritten", overwrites),
+        ("of repeats the first one counts", first_only),
+        ("the table's own values are lost", from_zero),
+        ("repeats are averaged", mean_of_repeats),
+        ("a repeat next to the first is lost", neighbours),
+        ("row 0 is forgotten", lambda t, r, x: scatter_add(t, r[r > 0], x[r > 0])),
+        ("the last row is forgotten", lambda t, r, x: scatter_add(t, r[r < 5], x[r < 5])),
+        ("the terms are subtracted", lambda t, r, x: scatter_add(t, r, -x)),
+        ("the last term is forgotten", lambda t, r, x: scatter_add(t, r[:-1], x[:-1])),
+    ]
+
+
+@task("A2.6", points=4, title="your test finds planted mistakes")
+def test_the_test(student, earn):
+    def verdict(candidate):
+        return student.call("is_scatter_add", candidate)
+
+    share = catches(verdict, [scatter_add], _planted())
+    earn(share)
+    if share < 1:
+        raise Wrong(f"your test finds {share:.0%} of the planted mistakes", "a test too weak")

@@ -1,0 +1,177 @@
+"""How the checks judge: values, gradients, and tests that students wrote."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from minidlrm.checking import gradcheck
+from minidlrm.grading.sandbox import StudentError, Submission
+
+
+class Wrong(AssertionError):
+    """A wrong answer: what is wrong in words, and the name of the mistake."""
+
+    def __init__(self, words: str, mistake: str = ""):
+        super().__init__(words)
+        self.mistake = mistake
+
+
+def same(name: str, value: Any, expected: Any, rtol: float = 1e-6) -> None:
+    """Compare an array or number with the right one; `Wrong` says where they differ.
+
+    Parameters
+    ----------
+    name : str
+        Of what was computed.
+    value, expected : array_like
+        What came back, and what should have.
+    rtol : float
+        Relative to the largest entry.
+    """
+    expected = np.asarray(expected)
+    if value is None:
+        raise Wrong(f"{name} returned nothing (None): is there a return?", "nothing returned")
+    try:
+        value = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise Wrong(f"{name} returned no array of numbers", "no numbers") from None
+    if value.shape != expected.shape:
+        raise Wrong(
+            f"{name} has the shape {value.shape}; it should be {expected.shape}", "wrong shape"
+        )
+    if not np.isfinite(value).all():
+        raise Wrong(f"{name} has entries that are nan or infinite", "nan or infinite")
+    off = np.abs(value - expected)
+    size = max(float(np.abs(expected).max(initial=0)), 1e-12)
+    if off.max(initial=0) > rtol * size:
+        place = tuple(map(int, np.unravel_index(off.argmax(), off.shape)))
+        where = f" at {place}" if place else ""
+        raise Wrong(
+            f"{name} is {value[place]:.6g}{where}; it should be {expected[place]:.6g}",
+            "wrong values",
+        )
+
+
+def gradient(
+    student: Submission,
+    name: str,
+    forward: Callable,
+    *arrays: Any,
+    only: Sequence[str] = (),
+    fingerprints: Sequence[Any] = (),
+) -> None:
+    """Check ``name(dy, *arrays)`` of the submission against differences of `forward`.
+
+    Parameters
+    ----------
+    student, name
+        Whose function.
+    forward : callable
+        The right forward pass, ``forward(*arrays)``.
+    *arrays
+        Its arguments.
+    only : sequence of str
+        The arguments whose gradients count here; all by default.
+    fingerprints : sequence of Fingerprint
+        Wrong formulas that are known of this task.
+    """
+
+    def with_inputs(*inputs):
+        return forward(*inputs), inputs
+
+    failure: list[StudentError] = []
+
+    def backward(dy, inputs):
+        try:
+            return _as_gradients(student.call(name, dy, *inputs))
+        except StudentError as error:
+            failure.append(error)
+            raise
+
+    with_inputs.__name__ = name
+    with_inputs.__signature__ = _signature(forward)  # type: ignore[attr-defined]
+    try:
+        report = gradcheck(
+            (with_inputs, backward), *arrays, fingerprints=fingerprints, verbose=False
+        )
+    except StudentError:
+        raise
+    except Exception:
+        if failure:
+            raise failure[0] from None
+        raise
+    bad = [check for check in report.arrays if not check.passed]
+    if only:
+        bad = [check for check in bad if check.name in only]
+    general = [fault for fault in report.faults if not only or any(n in fault for n in only)]
+    if not bad and not (general if only else report.faults):
+        return
+    causes = [c for c in report.diagnosis if not only or c.array in (*only, "")]
+    lines = [
+        f"{check.name}{list(check.index)}: yours is {check.analytic:.6g}, "
+        f"the numeric gradient {check.numeric:.6g} (worst of {check.num_checked} entries)"
+        for check in bad[:3]
+    ]
+    lines += list(general[:2])
+    if causes:
+        cause = causes[0]
+        lines.insert(0, f"{name}: {cause.title}" + (f" ({cause.array})." if cause.array else "."))
+        lines += [cause.evidence, f"Hint: {cause.hint}"]
+    raise Wrong("\n".join(lines), causes[0].title if causes else "wrong gradient")
+
+
+def _signature(forward: Callable) -> Any:
+    import inspect
+
+    return inspect.signature(forward)
+
+
+def _as_gradients(value: Any) -> Any:
+    if value is None:
+        raise StudentError("it returned nothing (None): is there a return?")
+    if isinstance(value, list):
+        return tuple(np.asarray(each, float) if each is not None else None for each in value)
+    return np.asarray(value, float)
+
+
+def catches(
+    verdict: Callable[..., Any], right: Sequence[Any], wrong: Sequence[tuple[str, Any]]
+) -> float:
+    """Return the share of the wrong functions that a student's test finds.
+
+    Parameters
+    ----------
+    verdict : callable
+        ``verdict(candidate) -> bool``: whether the student's test passes it.
+    right : sequence
+        Right functions: a test that fails one of them earns nothing.
+    wrong : sequence of (story, function)
+        The planted bugs.
+
+    Raises
+    ------
+    Wrong
+        When a right function fails, or when no bug is found: the message says which.
+    """
+    for candidate in right:
+        if not _as_bool(verdict(candidate)):
+            raise Wrong("your test fails a function that is right", "false alarm")
+    missed = [story for story, candidate in wrong if _as_bool(verdict(candidate))]
+    if len(missed) == len(wrong):
+        raise Wrong("your test passes everything: it finds none of the planted mistakes", "blind")
+    return 1 - len(missed) / len(wrong)
+
+
+def _as_bool(value: Any) -> bool:
+    if isinstance(value, (bool, int, float, np.bool_)) or np.shape(value) == ():
+        return bool(value)
+    raise Wrong("your test must return True or False", "no verdict")
+
+
+def personal(student_id: str, task: str) -> np.random.Generator:
+    """Return the random numbers of one student for one task: the same in every run."""
+    return np.random.default_rng(zlib.crc32(f"{task}:{student_id}".encode()))

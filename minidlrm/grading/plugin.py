@@ -1,0 +1,133 @@
+"""The pytest plugin: tasks and their points, and a submission to call.
+
+    pytest -p minidlrm.grading.plugin minidlrm/grading/checks/a2.py --submission mine.py
+
+A test is one criterion of a task: ``@pytest.mark.task("A2.2", points=2, title="empty bags")``. It
+gives all its points or none; with the fixture `earn`, a share of them. The same seeds give the
+same questions; an instructor's seed gives others.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from minidlrm.grading.sandbox import NotWritten, StudentError, Submission
+
+_STATE = pytest.StashKey[dict[str, Any]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add what a grading run is told."""
+    group = parser.getgroup("minidlrm", "grading of assignments")
+    group.addoption("--submission", type=Path, help="the .py or .ipynb to grade")
+    group.addoption("--student", default="", help="whose it is; the default is its STUDENT")
+    group.addoption("--grading-seed", type=int, default=0, help="of the questions")
+    group.addoption("--seconds", type=float, default=20.0, help="for each call")
+    group.addoption("--results", type=Path, help="write them here, as JSON")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Name the marker."""
+    config.addinivalue_line("markers", "task(name, points, title): a criterion of a task")
+    config.stash[_STATE] = {"results": [], "earned": {}, "notes": [], "student": ""}
+
+
+@pytest.fixture(scope="session")
+def student(request):
+    """Call the functions of the submission: ``student.call("name", *arguments)``."""
+    path = request.config.getoption("--submission")
+    if path is None:
+        pytest.skip("no --submission")
+    with Submission(path, request.config.getoption("--seconds")) as submission:
+        yield submission
+        request.config.stash[_STATE]["notes"] = submission.notes
+
+
+@pytest.fixture(scope="session")
+def student_id(request, student):
+    """Whose submission it is: what the grader says, or else the file's STUDENT."""
+    name = request.config.getoption("--student")
+    if not name:
+        name = str(student.get("STUDENT"))
+    request.config.stash[_STATE]["student"] = name
+    return name
+
+
+@pytest.fixture
+def rng(request):
+    """Random numbers for the questions of one test."""
+    name = zlib.crc32(request.node.nodeid.rpartition("/")[2].encode())
+    return np.random.default_rng((request.config.getoption("--grading-seed"), name))
+
+
+@pytest.fixture
+def earn(request):
+    """Give a share of the points: ``earn(0.75)``."""
+    earned = request.config.stash[_STATE]["earned"]
+    return lambda share: earned.__setitem__(request.node.nodeid, float(share))
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Note the points of a test, and why some were lost."""
+    outcome = yield
+    report = outcome.get_result()
+    mark = item.get_closest_marker("task")
+    failed_before = call.when == "setup" and call.excinfo is not None
+    if mark is None or not (call.when == "call" or failed_before) or report.skipped:
+        return
+    state, points = item.config.stash[_STATE], float(mark.kwargs["points"])
+    share = state["earned"].get(item.nodeid, 1.0 if report.passed else 0.0)
+    result = {
+        "task": mark.args[0],
+        "title": mark.kwargs.get("title", item.name),
+        "points": round(points * share, 4),
+        "max_points": points,
+        "feedback": "" if report.passed and share == 1 else _feedback(call.excinfo),
+        "mistake": getattr(getattr(call.excinfo, "value", None), "mistake", ""),
+    }
+    state["results"].append(result)
+
+
+def _feedback(excinfo: Any) -> str:
+    if excinfo is None:
+        return ""
+    error = excinfo.value
+    if isinstance(error, NotWritten):
+        return f"Not written yet. {error}"
+    if isinstance(error, (StudentError, AssertionError)):
+        return str(error).split("\nassert ")[0]
+    return f"The check itself stopped ({type(error).__name__}: {error}): tell your teacher."
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Write the results, as a whole or not at all."""
+    path = session.config.getoption("--results")
+    if path is not None:
+        state = session.config.stash[_STATE]
+        content = {key: state[key] for key in ("student", "results", "notes")}
+        part = path.with_name(path.name + ".part")
+        part.write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
+        part.replace(path)
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Print points and feedback, in the order of the tasks."""
+    results = config.stash[_STATE]["results"]
+    if not results:
+        return
+    terminalreporter.section("points")
+    for r in results:
+        terminalreporter.write_line(
+            f"{r['points']:5.2f} of {r['max_points']:g}  {r['task']}  {r['title']}"
+        )
+        for line in r["feedback"].splitlines():
+            terminalreporter.write_line(f"        {line}")
+    total, most = (sum(r[key] for r in results) for key in ("points", "max_points"))
+    terminalreporter.write_line(f"{total:5.2f} of {most:g}  in all")

@@ -1,0 +1,268 @@
+"""A submission, run in a process of its own, and called from the grader.
+
+The grader sends arguments and gets values back. What the process says of itself does not
+count: points are given here, for the values.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from minidlrm.grading import wire
+
+LIMITS = {"memory": 4 << 30, "file": 16 << 20, "cpu": 300}
+_START = 60.0  # seconds: imports, and what the file itself computes
+
+
+class StudentError(Exception):
+    """What went wrong in a submission, in words for its author."""
+
+
+class NotWritten(StudentError):
+    """A blank that still stands."""
+
+
+def cells_of(path: Path) -> list[str]:
+    """Return the code cells of a .py or .ipynb file.
+
+    Raises
+    ------
+    StudentError
+        When the file cannot be read as such.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise StudentError(f"{path.name} cannot be read: {error}") from None
+    if path.suffix == ".ipynb":
+        try:
+            cells = json.loads(text)["cells"]
+            sources = ["".join(c["source"]) for c in cells if c["cell_type"] == "code"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise StudentError(
+                f"{path.name} is no notebook ({type(error).__name__}: {str(error)[:100]}): "
+                "save it again, or hand in the .py"
+            ) from None
+        return [
+            "\n".join("" if line.lstrip()[:1] in "%!" and line.strip() else line for line in s)
+            for s in (source.splitlines() for source in sources)
+        ]
+    cells, cell, markdown = [], [], False
+    for line in text.splitlines():
+        if line.startswith("# %%"):
+            cells.append("\n".join(cell))
+            cell, markdown = [], "[markdown]" in line
+        cell.append("" if markdown else line)
+    return [each for each in [*cells, "\n".join(cell)] if each.strip()]
+
+
+class Submission:
+    """The functions of one file, each called in a process that can be lost.
+
+    Parameters
+    ----------
+    path : Path
+        A .py or .ipynb file; it is read, and never run in place.
+    seconds : float
+        For each call.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> file = pathlib.Path(tempfile.mkdtemp(), "mine.py")
+    >>> _ = file.write_text("def double(x): return 2 * x")
+    >>> with Submission(file) as mine:
+    ...     mine.call("double", 21)
+    42
+    """
+
+    def __init__(self, path: Path, seconds: float = 20.0):
+        self.path, self.seconds = Path(path), seconds
+        self.notes: list[str] = []
+        self._process: subprocess.Popen | None = None
+        self._cells: list[str] | None = None
+        self._functions: list[Callable] = []
+
+    def __enter__(self) -> Submission:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def call(self, name: str, *arguments: Any) -> Any:
+        """Call a function of the submission; StudentError when it gives no value.
+
+        Arguments may be functions: the submission can call them, and they run here.
+        """
+        return self._ask({"name": name, "arguments": arguments})
+
+    def get(self, name: str) -> Any:
+        """Return a variable of the submission."""
+        return self._ask({"name": name})
+
+    def _ask(self, question: dict[str, Any]) -> Any:
+        if self._process is None:
+            self._start()
+        self._functions = []
+        deadline = time.monotonic() + self.seconds
+        try:
+            self._send(question)
+            while True:
+                answer = self._receive(deadline)
+                if not isinstance(answer, dict) or "call" not in answer:
+                    break
+                self._send(self._called_back(answer))
+        except TimeoutError:
+            self.close()
+            raise StudentError(
+                f"{question['name']} gave no answer within {self.seconds:g} seconds: "
+                "is there an endless loop?"
+            ) from None
+        except (EOFError, OSError, ValueError):
+            self.close()
+            raise StudentError(
+                f"the process ended in {question['name']}: it left Python, ran out of memory, "
+                "or used up its time"
+            ) from None
+        return self._value(answer)
+
+    def _value(self, answer: Any) -> Any:
+        if not isinstance(answer, dict):
+            raise StudentError("the process gave an answer that is none")
+        if "error" in answer:
+            kind = NotWritten if answer["error"] == "NotImplementedError" else StudentError
+            text = answer.get("message" if kind is NotWritten else "words", "")
+            if answer["error"] == "AttributeError" and "there is no" in str(answer.get("message")):
+                text = answer["message"] + self._why_missing()
+            raise kind(str(text))
+        return answer.get("value")
+
+    def _why_missing(self) -> str:
+        failed = "; ".join(self.notes[:2])
+        return f": was it renamed or deleted?{' What failed: ' + failed if failed else ''}"
+
+    def _called_back(self, answer: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return {"value": self._functions[int(answer["call"])](*answer["arguments"])}
+        except Exception as error:
+            return {"error": f"{type(error).__name__}: {error}"[:300]}
+
+    # The process
+
+    def _start(self) -> None:
+        if self._cells is None:
+            self._cells = cells_of(self.path)
+        self._home = tempfile.mkdtemp(prefix="submission-")
+        os.chmod(self._home, 0o777)
+        environment = {
+            "HOME": self._home,
+            "TMPDIR": self._home,
+            "PATH": os.defpath,
+            "PYTHONPATH": str(Path(__file__).parent.parent.parent),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONUTF8": "1",
+            "MPLBACKEND": "agg",
+            "NUMBA_CACHE_DIR": self._home,
+            **{f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "NUMBA")},
+        }
+        if sys.platform == "win32":
+            environment["SYSTEMROOT"] = os.environ["SYSTEMROOT"]
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "minidlrm.grading.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd=self._home,
+            env=environment,
+            start_new_session=True,
+        )
+        self._uid = 200_000 + self._process.pid % 1_000_000
+        limits = {**LIMITS, "uid": self._uid}
+        try:
+            self._send({"cells": self._cells, "name": self.path.name, "limits": limits})
+            self.notes = [str(note) for note in self._receive(time.monotonic() + _START)["notes"]]
+        except TimeoutError:
+            self.close()
+            raise StudentError(
+                f"the file itself runs longer than {_START:g} seconds: put experiments under "
+                "if __name__ == '__main__'"
+            ) from None
+        except (EOFError, OSError, ValueError, TypeError, KeyError):
+            self.close()
+            raise StudentError("the process ended while the file was read") from None
+
+    def _send(self, value: Any) -> None:
+        def number(function: Callable) -> int:
+            self._functions.append(function)
+            return len(self._functions) - 1
+
+        assert self._process is not None
+        assert self._process.stdin is not None
+        pipe = self._process.stdin
+        wire.send(lambda data: (pipe.write(data), pipe.flush()), value, number)
+
+    def _receive(self, deadline: float) -> Any:
+        assert self._process is not None
+        assert self._process.stdout is not None
+        descriptor = self._process.stdout.fileno()
+
+        def read(size: int) -> bytes:
+            parts, left = [], size
+            while left:
+                _wait(descriptor, deadline)
+                part = os.read(descriptor, min(left, 1 << 20))
+                if not part:
+                    raise EOFError
+                parts.append(part)
+                left -= len(part)
+            return b"".join(parts)
+
+        return wire.receive(read)
+
+    def close(self) -> None:
+        """End the process, and all that it may have started."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        with contextlib.suppress(ProcessLookupError, PermissionError, AttributeError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.kill()
+        process.wait()
+        if hasattr(os, "fork") and os.geteuid() == 0:
+            _kill_all_of(self._uid)
+        for pipe in (process.stdin, process.stdout):
+            with contextlib.suppress(OSError):
+                pipe.close()  # type: ignore[union-attr]
+        shutil.rmtree(self._home, ignore_errors=True)
+
+
+def _wait(descriptor: int, deadline: float) -> None:
+    if sys.platform == "win32":  # pipes cannot be waited for
+        return
+    with selectors.DefaultSelector() as selector:
+        selector.register(descriptor, selectors.EVENT_READ)
+        if not selector.select(max(0.0, deadline - time.monotonic())):
+            raise TimeoutError
+
+
+def _kill_all_of(uid: int) -> None:
+    """Kill every process of a user who has no other: what has left the group, too."""
+    child = os.fork()
+    if child == 0:
+        with contextlib.suppress(OSError):
+            os.setuid(uid)
+            os.kill(-1, signal.SIGKILL)
+        os._exit(0)
+    os.waitpid(child, 0)
