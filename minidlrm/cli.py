@@ -1,4 +1,4 @@
-"""The command line: minidlrm train | compare | gradcheck | show | verify | data fetch | learn.
+"""The command line: minidlrm train, compare, gradcheck, show, verify, data, learn, grade.
 
 Every error that a user can cause is one red line on stderr, with exit code 2.
 """
@@ -26,6 +26,7 @@ import minidlrm as md
 from minidlrm import tutorials
 from minidlrm.checkpoint import replacing
 from minidlrm.data.batch import Batch, Dataset
+from minidlrm.grading.commands import app as grade_app
 
 _OPTIMIZERS = {
     "sgd": md.SGD,
@@ -45,6 +46,7 @@ app = typer.Typer(
 
 data_app = typer.Typer(no_args_is_help=True, help="Get public data sets.")
 app.add_typer(data_app, name="data")
+app.add_typer(grade_app, name="grade")
 
 _ON_FIELDS = ("dlrm", "lr", "fm", "mlp", "wide-deep", "deepfm", "dcn", "dcn-v2", "xdeepfm")
 _ON_PAIRS = ("mf", "gmf", "neumf")

@@ -48,8 +48,8 @@ def cells_of(path: Path) -> list[str]:
         raise StudentError(f"{path.name} cannot be read: {error}") from None
     if path.suffix == ".ipynb":
         try:
-            cells = json.loads(text)["cells"]
-            sources = ["".join(c["source"]) for c in cells if c["cell_type"] == "code"]
+            parsed = json.loads(text)["cells"]
+            sources = ["".join(c["source"]) for c in parsed if c["cell_type"] == "code"]
         except (ValueError, KeyError, TypeError) as error:
             raise StudentError(
                 f"{path.name} is no notebook ({type(error).__name__}: {str(error)[:100]}): "
@@ -59,7 +59,9 @@ def cells_of(path: Path) -> list[str]:
             "\n".join("" if line.lstrip()[:1] in "%!" and line.strip() else line for line in s)
             for s in (source.splitlines() for source in sources)
         ]
-    cells, cell, markdown = [], [], False
+    cells: list[str] = []
+    cell: list[str] = []
+    markdown = False
     for line in text.splitlines():
         if line.startswith("# %%"):
             cells.append("\n".join(cell))

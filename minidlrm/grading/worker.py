@@ -98,6 +98,7 @@ def _confine(limits: dict[str, int]) -> None:
         else:
             libc.unshare(new_user | new_network)
         libc.prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS
+        libc.prctl(1, 9, 0, 0, 0)  # PR_SET_PDEATHSIG: it does not outlive the grader
         libc.prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE: no core, and none of its own looks in
     for kind, size in (
         ("RLIMIT_AS", limits["memory"]),

@@ -1,0 +1,298 @@
+"""Grade one file, or a class: each submission by a pytest of its own, in parallel, resumable."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from minidlrm.grading.release import source_of
+
+_LONGEST = 900.0  # seconds for all checks of one submission
+_LARGEST = 50 << 20  # bytes of a file that is handed in
+
+
+@dataclass(frozen=True)
+class Grade:
+    """What one submission earned.
+
+    Parameters
+    ----------
+    student : str
+        Whose it is.
+    results : list of dict
+        For each criterion: task, title, points, max_points, feedback, mistake.
+    problem : str
+        Why it could not be graded; "" when it was.
+    notes : list of str
+        Cells that failed when the file was run.
+    key : str
+        Of file, seed and assignment: the same key is not graded again.
+    """
+
+    student: str
+    results: list[dict[str, Any]] = field(default_factory=list)
+    problem: str = ""
+    notes: list[str] = field(default_factory=list)
+    key: str = ""
+
+    @property
+    def points(self) -> float:
+        """The sum."""
+        return round(sum(r["points"] for r in self.results), 4)
+
+    @property
+    def max_points(self) -> float:
+        """What could be earned by machine."""
+        return round(sum(r["max_points"] for r in self.results), 4)
+
+    def by_task(self) -> dict[str, tuple[float, float]]:
+        """Return (points, max_points) of each task, in order."""
+        tasks: dict[str, tuple[float, float]] = {}
+        for r in self.results:
+            points, most = tasks.get(r["task"], (0.0, 0.0))
+            tasks[r["task"]] = round(points + r["points"], 4), most + r["max_points"]
+        return tasks
+
+
+def checks_of(assignment: str) -> Path:
+    """Return the tests of an assignment."""
+    source_of(assignment)
+    return Path(__file__).parent / "checks" / f"{assignment.lower()}.py"
+
+
+def grade(
+    assignment: str, path: Path, student: str = "", seed: int = 0, seconds: float = 20.0
+) -> Grade:
+    """Grade one file.
+
+    Parameters
+    ----------
+    assignment : str
+        "A1", "A2", ...
+    path : Path
+        A .py or .ipynb, or a folder or .zip that holds one.
+    student : str
+        Whose; the default is what the file says in STUDENT.
+    seed : int
+        Of the questions. Students check themselves with 0.
+    seconds : float
+        For each call of a function.
+
+    Returns
+    -------
+    Grade
+        A submission that cannot be graded has no points and a `problem`; nothing is raised.
+    """
+    path = Path(path)
+    checks = checks_of(assignment)
+    key = _key(assignment, path, seed)
+    with tempfile.TemporaryDirectory(prefix="grading-") as folder:
+        try:
+            file = _the_file(assignment, path, Path(folder))
+        except (ValueError, OSError, zipfile.BadZipFile) as error:
+            return Grade(student, _nothing(checks, str(error)), str(error), key=key)
+        results = Path(folder) / "results.json"
+        command = [sys.executable, "-P", "-m", "pytest", "-q", "-c", os.devnull]
+        command += ["-p", "minidlrm.grading.plugin", "-p", "no:cacheprovider", "--noconftest"]
+        command += [f"--rootdir={checks.parent}", "--import-mode=importlib", str(checks)]
+        command += ["--submission", str(file), "--results", str(results), "--student", student]
+        command += ["--grading-seed", str(seed), "--seconds", str(seconds)]
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")}
+        package = str(Path(__file__).parent.parent.parent)
+        environment |= {"PYTHONPATH": package, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        try:
+            run = subprocess.run(
+                command, capture_output=True, cwd=folder, env=environment, timeout=_LONGEST
+            )
+            content = json.loads(results.read_text(encoding="utf-8"))
+        except subprocess.TimeoutExpired:
+            problem = f"the checks took longer than {_LONGEST:g} seconds in all"
+            return Grade(student, _nothing(checks, problem), problem, key=key)
+        except (OSError, ValueError):
+            problem = f"the grader stopped: {run.stdout.decode(errors='replace')[-500:]}"
+            return Grade(student, _nothing(checks, problem), problem, key=key)
+    return Grade(student or content["student"], content["results"], "", content["notes"], key)
+
+
+def _key(assignment: str, path: Path, seed: int) -> str:
+    digest = hashlib.sha256(f"{assignment}:{seed}:{path.name}".encode())
+    digest.update(checks_of(assignment).read_bytes())
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    for file in files:
+        if file.is_file() and file.stat().st_size <= _LARGEST:
+            digest.update(file.name.encode() + file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _the_file(assignment: str, path: Path, folder: Path) -> Path:
+    """Find the one file to grade, and copy it: the original is never run."""
+    if not path.exists():
+        raise ValueError(f"{path} is not there")
+    if path.suffix == ".zip":
+        path = _unzipped(path, folder / "unzipped")
+    if path.is_dir():
+        prefix = source_of(assignment).stem
+        found = [
+            file
+            for suffix in (".py", ".ipynb")
+            for file in sorted(path.rglob(f"*{suffix}"))
+            if not any(part.startswith((".", "__")) for part in file.relative_to(path).parts)
+        ]
+        named = [file for file in found if file.stem.lower().startswith(prefix)]
+        if not named and len(found) != 1:
+            raise ValueError(f"{path.name} holds {len(found)} files; none is named {prefix}.py")
+        path = (named or found)[0]
+    if path.suffix not in (".py", ".ipynb"):
+        raise ValueError(f"{path.name} is neither a .py nor a .ipynb")
+    if path.stat().st_size > _LARGEST:
+        raise ValueError(f"{path.name} has {path.stat().st_size:,} bytes: too large")
+    copy = folder / f"submission{path.suffix}"
+    copy.write_bytes(path.read_bytes())
+    return copy
+
+
+def _unzipped(path: Path, folder: Path) -> Path:
+    with zipfile.ZipFile(path) as archive:
+        if sum(each.file_size for each in archive.infolist()) > _LARGEST:
+            raise ValueError(f"{path.name} is too large when unpacked")
+        archive.extractall(folder)  # zipfile keeps names inside the folder
+    return folder
+
+
+def _nothing(checks: Path, why: str) -> list[dict[str, Any]]:
+    """Return every criterion with no points."""
+    import importlib
+
+    module = importlib.import_module(f"minidlrm.grading.checks.{checks.stem}")
+    rows = []
+    for value in vars(module).values():
+        for mark in getattr(value, "pytestmark", []):
+            if mark.name == "task":
+                row = {"task": mark.args[0], "title": mark.kwargs["title"], "points": 0.0}
+                row |= {"max_points": float(mark.kwargs["points"]), "feedback": why}
+                rows.append({**row, "mistake": "not graded"})
+    return rows
+
+
+def submissions(folder: Path) -> dict[str, Path]:
+    """Return the submissions of a class: a file or folder each, named for its student.
+
+    Raises
+    ------
+    ValueError
+        When the folder is none, is empty, or two entries have one name.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is no folder of submissions")
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith((".", "__")):
+            continue
+        name = path.name if path.is_dir() else path.stem
+        if name in found:
+            raise ValueError(f"{folder}: {found[name].name} and {path.name} are of one student")
+        found[name] = path
+    if not found:
+        raise ValueError(f"{folder} is empty: put a file or a folder for each student there")
+    return found
+
+
+def grade_class(
+    assignment: str,
+    folder: Path,
+    out: Path,
+    seed: int = 1,
+    seconds: float = 20.0,
+    jobs: int | None = None,
+    progress: Callable[[Iterable, int], Iterable] | None = None,
+) -> list[Grade]:
+    """Grade every submission of a folder; what was graded before is kept.
+
+    Parameters
+    ----------
+    assignment : str
+        "A1", "A2", ...
+    folder : Path
+        See `submissions`.
+    out : Path
+        Grades are written there one by one, as JSON: a run that was stopped goes on there.
+    seed, seconds
+        As `grade`. Another seed than the students' asks the same with other numbers.
+    jobs : int, optional
+        Submissions at a time; as many as there are cores by default.
+    progress : callable, optional
+        Wraps the finished ones, as tqdm does: ``progress(iterable, total)``.
+
+    Returns
+    -------
+    list of Grade
+        In the order of the students' names.
+    """
+    todo, done = {}, {}
+    out.mkdir(parents=True, exist_ok=True)
+    for student, path in submissions(folder).items():
+        kept = _kept(out / f"{student}.json", _key(assignment, path, seed))
+        if kept:
+            done[student] = kept
+        else:
+            todo[student] = path
+    with ThreadPoolExecutor(jobs or os.cpu_count() or 1) as pool:
+        running = {
+            pool.submit(grade, assignment, path, student, seed, seconds): student
+            for student, path in todo.items()
+        }
+        finished: Iterable = as_completed(running)
+        try:
+            for each in progress(finished, len(running)) if progress else finished:
+                result = each.result()
+                done[running[each]] = result
+                _keep(out / f"{running[each]}.json", result)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return [done[student] for student in sorted(done)]
+
+
+def _keep(path: Path, result: Grade) -> None:
+    part = path.with_name(path.name + ".part")
+    part.write_text(json.dumps(asdict(result), ensure_ascii=False, indent=1), encoding="utf-8")
+    part.replace(path)
+
+
+def _kept(path: Path, key: str) -> Grade | None:
+    try:
+        result = Grade(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+    return result if result.key == key else None
+
+
+def write_csv(grades: list[Grade], path: Path) -> None:
+    """Write a line for each student: points in all, of each task, and what was noticed."""
+    tasks = list(dict.fromkeys(task for g in grades for task in g.by_task()))
+    part = path.with_name(path.name + ".part")
+    with part.open("w", newline="", encoding="utf-8-sig") as file:  # Excel wants the mark
+        writer = csv.writer(file)
+        writer.writerow(["student", "points", "max_points", *tasks, "problem", "notes"])
+        for g in grades:
+            earned = g.by_task()
+            row = [_text(g.student), g.points, g.max_points]
+            row += [earned.get(task, (0.0, 0.0))[0] for task in tasks]
+            writer.writerow([*row, _text(g.problem), _text("; ".join(g.notes))])
+    part.replace(path)
+
+
+def _text(value: str) -> str:
+    """Keep a spreadsheet from taking a text for a formula."""
+    return f"'{value}" if value[:1] in ("=", "+", "-", "@", "\t") else value
