@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 import zlib
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -20,7 +22,7 @@ class Wrong(AssertionError):
         self.mistake = mistake
 
 
-def same(name: str, value: Any, expected: Any, rtol: float = 1e-6) -> None:
+def same(name: str, value: Any, expected: Any, rtol: float = 1e-6, tell: bool = True) -> None:
     """Compare an array or number with the right one; `Wrong` says where they differ.
 
     Parameters
@@ -31,6 +33,8 @@ def same(name: str, value: Any, expected: Any, rtol: float = 1e-6) -> None:
         What came back, and what should have.
     rtol : float
         Relative to the largest entry.
+    tell : bool
+        Whether the message may say the right value.
     """
     expected = np.asarray(expected)
     if value is None:
@@ -50,10 +54,9 @@ def same(name: str, value: Any, expected: Any, rtol: float = 1e-6) -> None:
     if off.max(initial=0) > rtol * size:
         place = tuple(map(int, np.unravel_index(off.argmax(), off.shape)))
         where = f" at {place}" if place else ""
-        raise Wrong(
-            f"{name} is {value[place]:.6g}{where}; it should be {expected[place]:.6g}",
-            "wrong values",
-        )
+        words = f"{name} is {value[place]:.6g}{where}"
+        words += f"; it should be {expected[place]:.6g}" if tell else ", and that is not right"
+        raise Wrong(words, "wrong values")
 
 
 def gradient(
@@ -84,16 +87,22 @@ def gradient(
         return forward(*inputs), inputs
 
     failure: list[StudentError] = []
+    signature = inspect.signature(forward)
+    wanted = [
+        argument
+        for argument, value in zip(signature.parameters, arrays, strict=False)
+        if np.asarray(value).dtype.kind == "f"
+    ]
 
     def backward(dy, inputs):
         try:
-            return _as_gradients(student.call(name, dy, *inputs))
+            return _as_gradients(student.call(name, dy, *inputs), wanted)
         except StudentError as error:
             failure.append(error)
             raise
 
     with_inputs.__name__ = name
-    with_inputs.__signature__ = _signature(forward)  # type: ignore[attr-defined]
+    with_inputs.__signature__ = signature  # type: ignore[attr-defined]
     try:
         report = gradcheck(
             (with_inputs, backward), *arrays, fingerprints=fingerprints, verbose=False
@@ -107,7 +116,11 @@ def gradient(
     bad = [check for check in report.arrays if not check.passed]
     if only:
         bad = [check for check in bad if check.name in only]
-    general = [fault for fault in report.faults if not only or any(n in fault for n in only)]
+    general = [
+        fault
+        for fault in report.faults
+        if not only or any(re.search(rf"\b{n}\b", fault) for n in only)
+    ]
     if not bad and not (general if only else report.faults):
         return
     causes = [c for c in report.diagnosis if not only or c.array in (*only, "")]
@@ -121,21 +134,22 @@ def gradient(
         cause = causes[0]
         lines.insert(0, f"{name}: {cause.title}" + (f" ({cause.array})." if cause.array else "."))
         lines += [cause.evidence, f"Hint: {cause.hint}"]
-    raise Wrong("\n".join(lines), causes[0].title if causes else "wrong gradient")
+    raise Wrong("\n".join(filter(None, lines)), causes[0].title if causes else "wrong gradient")
 
 
-def _signature(forward: Callable) -> Any:
-    import inspect
-
-    return inspect.signature(forward)
-
-
-def _as_gradients(value: Any) -> Any:
+def _as_gradients(value: Any, wanted: Sequence[str]) -> Any:
     if value is None:
         raise StudentError("it returned nothing (None): is there a return?")
-    if isinstance(value, list):
-        return tuple(np.asarray(each, float) if each is not None else None for each in value)
-    return np.asarray(value, float)
+    parts = value if isinstance(value, list) else [value]
+    if len(parts) != len(wanted):
+        raise StudentError(
+            f"it returned {len(parts)} arrays; it should return {len(wanted)}: the gradients of "
+            f"{', '.join(wanted)}"
+        )
+    missing = [name for name, part in zip(wanted, parts, strict=True) if part is None]
+    if missing:
+        raise StudentError(f"the gradient of {missing[0]} is None")
+    return tuple(np.asarray(part, float) for part in parts)
 
 
 def catches(

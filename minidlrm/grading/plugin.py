@@ -90,9 +90,16 @@ def pytest_runtest_makereport(item, call):
         "points": round(points * share, 4),
         "max_points": points,
         "feedback": "" if report.passed and share == 1 else _feedback(call.excinfo),
-        "mistake": getattr(getattr(call.excinfo, "value", None), "mistake", ""),
+        "mistake": "" if report.passed and share == 1 else _mistake(call.excinfo),
     }
     state["results"].append(result)
+
+
+def _mistake(excinfo: Any) -> str:
+    error = getattr(excinfo, "value", None)
+    if isinstance(error, NotWritten):
+        return "not written"
+    return getattr(error, "mistake", "stopped with an error")
 
 
 def _feedback(excinfo: Any) -> str:

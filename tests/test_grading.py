@@ -1,0 +1,287 @@
+"""The grader: right, empty, wrong and hostile submissions; a class; what is released."""
+
+import ast
+import json
+import os
+import re
+import sys
+import zipfile
+
+import pytest
+
+pytest.importorskip("jupytext")
+
+from minidlrm.grading import adapters, release, reports, runner
+from minidlrm.grading.sandbox import StudentError, Submission
+
+sys.path.insert(0, os.path.dirname(__file__))
+from wrong_submissions import ALL
+
+ASSIGNMENTS = sorted(release.TITLES)
+FULL = bool(os.environ.get("MINIDLRM_ALL_MUTANTS"))  # the whole list; otherwise every fifth
+
+
+def solution(assignment):
+    return release.source_of(assignment).read_text(encoding="utf-8")
+
+
+def with_body(text, function, body):
+    """Replace the solution inside a function."""
+    pattern = rf"(def {function}\(.*?# BEGIN SOLUTION [^\n]*\n)(.*?)(    # END SOLUTION)"
+    new = re.sub(pattern, lambda m: f"{m[1]}    {body}\n{m[3]}", text, count=1, flags=re.S)
+    assert new != text
+    return new
+
+
+@pytest.mark.parametrize("assignment", ASSIGNMENTS)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_reference_solution_gets_full_marks(assignment, seed):
+    result = runner.grade(assignment, release.source_of(assignment), seed=seed)
+    assert result.points == result.max_points > 0, result
+    assert all(r["feedback"] == "" for r in result.results)
+
+
+@pytest.mark.parametrize("assignment", ASSIGNMENTS)
+@pytest.mark.parametrize("suffix", [".py", ".ipynb"])
+def test_the_untouched_file_gets_nothing_and_says_what_to_do(assignment, suffix, tmp_path):
+    files = {path.suffix: path for path in release.release(assignment, tmp_path)}
+    result = runner.grade(assignment, files[suffix])
+    assert result.points == 0
+    assert result.max_points > 0
+    for r in result.results:
+        assert re.match(r"Not written yet\. A\d\.\d: .+", r["feedback"]), r
+
+
+CASES = [
+    pytest.param(assignment, task, function, *wrong, id=f"{task}-{k}")
+    for assignment, parts in ALL.items()
+    for (task, function), wrongs in parts.items()
+    for k, wrong in enumerate(wrongs)
+    if FULL or k % 5 == 0
+]
+
+
+@pytest.mark.parametrize(("assignment", "task", "function", "body", "left", "words"), CASES)
+def test_a_wrong_answer_loses_its_points_and_no_others(
+    assignment, task, function, body, left, words, tmp_path
+):
+    file = tmp_path / "wrong.py"
+    file.write_text(with_body(solution(assignment), function, body), encoding="utf-8")
+    result = runner.grade(assignment, file, seed=1)
+    by_task = result.by_task()
+    lost = {name for name, (points, most) in by_task.items() if points < most}
+    allowed = {task, "A1.7"} if function == "numeric_gradient" else {task}  # A1.7 may build on it
+    assert task in lost
+    assert lost <= allowed
+    if left is not None:
+        assert by_task[task][0] == left, [r for r in result.results if r["task"] == task]
+    feedback = " ".join(r["feedback"] for r in result.results if r["task"] == task)
+    assert words in feedback
+    assert "Traceback" not in feedback
+    assert "check itself" not in feedback
+
+
+def test_every_coded_part_has_ten_wrong_answers():
+    for parts in ALL.values():
+        assert all(len(wrongs) >= 10 for wrongs in parts.values())
+
+
+HOSTILE = {
+    "exit": "import sys; sys.exit(0)",
+    "leave": "import os; os._exit(0)",
+    "syntax": "def (",
+    "loop": "while True: pass",
+    "memory": "import numpy as np; np.ones(50_000_000_000 // 8)",
+    "forge": "import os\nfor fd in range(3, 20):\n    try: os.write(fd, b'\\x10' * 4000)\n"
+    "    except OSError: pass\nos._exit(0)",
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_calls_are_words_and_the_next_call_works(name, tmp_path):
+    body = HOSTILE[name]
+    inside = "\n".join(f"    {line}" for line in body.splitlines())
+    text = f"def bad():\n{inside}\ndef good(x):\n    return x + 1\n"
+    if name == "syntax":
+        text = f"# %%\n{body}\n# %%\ndef good(x):\n    return x + 1\n"
+    file = tmp_path / "한글 이름.py"
+    file.write_text(text, encoding="utf-8")
+    with Submission(file, seconds=3) as submission:
+        with pytest.raises(StudentError) as error:
+            submission.call("bad")
+        assert str(error.value)
+        assert submission.call("good", 1) == 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of processes and network are Linux's")
+@pytest.mark.parametrize(
+    "body",
+    [
+        "import os\n    while True: os.fork()",
+        "import subprocess; return subprocess.run(['id'])",
+        "import socket; s = socket.socket(); s.settimeout(2); s.connect(('1.1.1.1', 53))",
+    ],
+)
+def test_no_processes_and_no_network(body, tmp_path):
+    file = tmp_path / "a.py"
+    file.write_text(f"def bad():\n    {body}\n")
+    with Submission(file, seconds=5) as submission, pytest.raises(StudentError):
+        submission.call("bad")
+
+
+def test_the_library_is_not_the_students_own_code(tmp_path):
+    file = tmp_path / "a.py"
+    file.write_text("def f():\n    import minidlrm\n")
+    with Submission(file) as submission, pytest.raises(StudentError, match="your own code"):
+        submission.call("f")
+
+
+def test_patched_numpy_and_pytest_do_not_change_the_points(tmp_path):
+    patch = (
+        "import sys\nnp.allclose = lambda *a, **k: True\nnp.abs = lambda x: 0 * x\n"
+        "sys.modules['pytest'] = None\n"
+    )
+    wrong = with_body(solution("A2"), "bag_forward", "return W")
+    for text in (solution("A2"), wrong):
+        file = tmp_path / "patched.py"
+        file.write_text(text + "\n# %%\n" + patch, encoding="utf-8")
+        result = runner.grade("A2", file)
+        expected = 3.0 if text != wrong else 0.0
+        assert result.by_task()["A2.2"][0] == expected
+
+
+def test_warnings_and_output_cost_nothing(tmp_path):
+    noise = "import warnings\n    warnings.warn('x')\n    print('y' * 100_000)\n    "
+    text = solution("A1").replace("y = 1 / (1 + np.exp(-x))\n    return dy", noise + "return dy")
+    text = text.replace(
+        "return dy * y * (1 - y)", "y = 1 / (1 + np.exp(-x))\n    return dy * y * (1 - y)"
+    )
+    file = tmp_path / "noisy.py"
+    file.write_text(text, encoding="utf-8")
+    assert runner.grade("A1", file).by_task()["A1.3"] == (2.0, 2.0)
+
+
+def test_no_solution_is_in_a_released_file(tmp_path):
+    """By syntax tree: no statement of a solution is left, nor any in another layout."""
+    for assignment in ASSIGNMENTS:
+        script, notebook = release.release(assignment, tmp_path)
+        solved = {
+            node.name: node
+            for node in ast.walk(ast.parse(solution(assignment)))
+            if isinstance(node, ast.FunctionDef)
+        }
+        blanks = 0
+        for node in ast.walk(ast.parse(script.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef) and isinstance(node.body[-1], ast.Raise):
+                blanks += 1
+                theirs = {
+                    ast.dump(part)
+                    for part in ast.walk(solved[node.name])
+                    if isinstance(part, ast.stmt)
+                }
+                ours = {ast.dump(part) for part in ast.walk(node) if isinstance(part, ast.stmt)}
+                documented = {ast.dump(part) for part in node.body[:-1]}
+                assert ours & theirs <= documented
+        assert blanks >= 5
+        for path in (script, notebook):
+            text = path.read_text(encoding="utf-8")
+            assert "SOLUTION" not in text
+        cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+        assert all(cell.get("outputs", []) == [] for cell in cells)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("# BEGIN SOLUTION A1.1: x\n", "no end"),
+        ("# BEGIN SOLUTION\n# END SOLUTION\n", "what to return"),
+        ("# END SOLUTION\n", "has not begun"),
+        ("# BEGIN SOLUTION A1.1: x\n# %%\n# END SOLUTION\n", "a cell begins"),
+        ("# BEGIN SOLUTION A1.1: x\n# BEGIN SOLUTION A1.2: x\n# END SOLUTION\n", "inside another"),
+    ],
+)
+def test_a_bad_region_is_not_released(text, words):
+    with pytest.raises(ValueError, match=words):
+        release.strip(text)
+
+
+# A class
+
+
+@pytest.fixture
+def class_folder(tmp_path):
+    folder = tmp_path / "submissions"
+    folder.mkdir()
+    right = solution("A1")
+    (folder / "ann.py").write_text(right, encoding="utf-8")
+    (folder / "이하나").mkdir()
+    (folder / "이하나" / "과제.py").write_text(right, encoding="utf-8")
+    (folder / "broken.ipynb").write_text("{")
+    (folder / "empty").mkdir()
+    wrong = with_body(right, "linear_backward", "return dy @ W, dy.T @ x / len(x), dy.sum(axis=0)")
+    with zipfile.ZipFile(folder / "=zip.zip", "w") as archive:
+        archive.writestr("a1_gradients.py", wrong)
+    return folder
+
+
+def test_a_class_is_graded_and_goes_on_after_a_stop(class_folder, tmp_path):
+    out = tmp_path / "out"
+    seen = []
+
+    def stop_after_two(finished, total):
+        for k, each in enumerate(finished):
+            seen.append(total)
+            yield each
+            if k == 1:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        runner.grade_class("A1", class_folder, out, jobs=1, progress=stop_after_two)
+    kept = {path.stem for path in out.glob("*.json")}
+    assert len(kept) >= 2
+    first = runner.grade_class("A1", class_folder, out)
+    assert first == runner.grade_class("A1", class_folder, tmp_path / "again")
+    points = {g.student: g.points for g in first}
+    assert points["broken"] == points["empty"] == 0
+    assert points["=zip"] == points["ann"] - 1
+    assert any("batch" in m for _, m, _ in reports.mistakes(first))
+    runner.write_csv(first, tmp_path / "grades.csv")
+    text = (tmp_path / "grades.csv").read_text(encoding="utf-8-sig")
+    assert "\n'=zip," in text
+    assert "이하나" in text
+    index = reports.write("A1", "x", first, tmp_path / "pages")
+    assert "Most common mistakes" in index.read_text(encoding="utf-8")
+    page = (tmp_path / "pages" / "=zip.html").read_text(encoding="utf-8")
+    assert "Hint:" in page
+    assert "Traceback" not in page
+
+
+def test_a_changed_file_is_graded_again(tmp_path):
+    folder, out = tmp_path / "s", tmp_path / "o"
+    folder.mkdir()
+    (folder / "a.py").write_text("")
+    assert runner.grade_class("A1", folder, out)[0].points == 0
+    (folder / "a.py").write_text(solution("A1"), encoding="utf-8")
+    assert runner.grade_class("A1", folder, out)[0].points > 0
+
+
+def test_feedback_is_escaped():
+    row = {"task": "A1.2", "title": "t", "points": 0.0, "max_points": 1.0}
+    grade = runner.Grade("<b>", [{**row, "feedback": "<script>", "mistake": "<i>"}])
+    for text in (reports.student_page("A1", "x", grade), reports.class_page("A1", "x", [grade])):
+        assert "<script>" not in text
+        assert "<b>" not in text
+
+
+def test_platforms(tmp_path):
+    result = runner.grade("A1", release.source_of("A1"))
+    scores = adapters.gradescope(result)
+    assert scores["score"] == sum(test["score"] for test in scores["tests"]) == result.points
+    tests = adapters.autograding("A1")["tests"]
+    assert sum(test["points"] for test in tests) == result.max_points
+    assert all(test["run"].startswith("minidlrm grade check A1") for test in tests)
+    for platform in ("github", "gradescope"):
+        assert all(path.exists() for path in adapters.files_of(platform, "A1", tmp_path))
+    adapters.write_canvas("A1", [result], tmp_path / "canvas.csv")
+    adapters.write_moodle([result], tmp_path / "moodle.csv")
+    assert "Points Possible" in (tmp_path / "canvas.csv").read_text()
