@@ -7,8 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from minidlrm.grading import cells
 from minidlrm.grading.release import TITLES, source_of
-from minidlrm.grading.runner import Grade, checks_of
+from minidlrm.grading.runner import Grade, criteria
 
 _WORKFLOW = """name: autograding
 on: [push, workflow_dispatch]
@@ -61,7 +62,7 @@ def gradescope(grade: Grade) -> dict[str, Any]:
 def autograding(assignment: str) -> dict[str, Any]:
     """Return the content of an autograding.json: a test for each task, by its exit code."""
     tasks: dict[str, float] = {}
-    for row in _criteria(assignment):
+    for row in criteria(assignment):
         tasks[row["task"]] = tasks.get(row["task"], 0) + row["max_points"]
     file = source_of(assignment).name
     tests = [
@@ -80,19 +81,14 @@ def autograding(assignment: str) -> dict[str, Any]:
     return {"tests": tests}
 
 
-def _criteria(assignment: str) -> list[dict[str, Any]]:
-    from minidlrm.grading.runner import _nothing
-
-    return _nothing(checks_of(assignment), "")
-
-
 def files_of(platform: str, assignment: str, out: Path) -> list[Path]:
     """Write the files of a platform beside the students' ones.
 
     Parameters
     ----------
-    platform : "github" or "gradescope"
-        A workflow and autograding.json; or setup.sh and run_autograder, to be zipped.
+    platform : "github", "gradescope" or "nbgrader"
+        A workflow and autograding.json; setup.sh and run_autograder, to be zipped; or the
+        instructor's notebook, with solutions, for nbgrader's source folder.
     assignment, out
         As `release`.
     """
@@ -105,6 +101,11 @@ def files_of(platform: str, assignment: str, out: Path) -> list[Path]:
             )
             + "\n",
         }
+    elif platform == "nbgrader":
+        import nbformat
+
+        name = source_of(assignment).with_suffix(".ipynb").name
+        content = {out / "source" / assignment / name: nbformat.writes(cells.notebook(assignment))}
     else:
         content = {
             out / "gradescope" / "setup.sh": _SETUP,

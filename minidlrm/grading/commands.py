@@ -66,12 +66,12 @@ def release_command(
     assignment: AssignmentName,
     out: Annotated[Path, typer.Argument(help="The folder that the students get.")],
     platform: Annotated[
-        str, typer.Option("--for", help="Add the files of a platform: github or gradescope.")
+        str, typer.Option("--for", help="Add a platform's files: github, gradescope or nbgrader.")
     ] = "",
 ) -> None:
     """Write the students' files: the source without its solutions, as script and notebook."""
-    if platform not in ("", "github", "gradescope"):
-        raise ValueError(f"--for is {platform!r}: it must be github or gradescope")
+    if platform not in ("", "github", "gradescope", "nbgrader"):
+        raise ValueError(f"--for is {platform!r}: it must be github, gradescope or nbgrader")
     written = release.release(assignment, out)
     if platform:
         written += adapters.files_of(platform, assignment, out)

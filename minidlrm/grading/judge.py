@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from minidlrm.checking import gradcheck
-from minidlrm.grading.sandbox import StudentError, Submission
+from minidlrm.grading.sandbox import StudentError
 
 
 class Wrong(AssertionError):
@@ -60,7 +60,7 @@ def same(name: str, value: Any, expected: Any, rtol: float = 1e-6, tell: bool = 
 
 
 def gradient(
-    student: Submission,
+    student: Any,
     name: str,
     forward: Callable,
     *arrays: Any,
@@ -72,7 +72,7 @@ def gradient(
     Parameters
     ----------
     student, name
-        Whose function.
+        Whose function; anything with the method `call` of a `Submission`.
     forward : callable
         The right forward pass, ``forward(*arrays)``.
     *arrays

@@ -20,6 +20,10 @@ from minidlrm import tutorials
 TITLES = {
     "A1": "Gradients by hand",
     "A2": "Embeddings",
+    "A3": "Matrix factorization and factorization machines",
+    "A4": "The MLP and the dot interaction",
+    "A5": "Build and train a DLRM",
+    "A6": "A model from its paper",
 }
 _BEGIN = re.compile(r"^(\s*)# BEGIN SOLUTION (A\d\.\d+: .+)$")
 _END = re.compile(r"^\s*# END SOLUTION$")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import importlib
 import json
 import os
 import subprocess
@@ -101,7 +102,7 @@ def grade(
         try:
             file = _the_file(assignment, path, Path(folder))
         except (ValueError, OSError, zipfile.BadZipFile) as error:
-            return Grade(student, _nothing(checks, str(error)), str(error), key=key)
+            return Grade(student, _nothing(assignment, str(error)), str(error), key=key)
         results = Path(folder) / "results.json"
         command = [sys.executable, "-P", "-m", "pytest", "-q", "-c", os.devnull]
         command += ["-p", "minidlrm.grading.plugin", "-p", "no:cacheprovider", "--noconftest"]
@@ -118,10 +119,10 @@ def grade(
             content = json.loads(results.read_text(encoding="utf-8"))
         except subprocess.TimeoutExpired:
             problem = f"the checks took longer than {_LONGEST:g} seconds in all"
-            return Grade(student, _nothing(checks, problem), problem, key=key)
+            return Grade(student, _nothing(assignment, problem), problem, key=key)
         except (OSError, ValueError):
             problem = f"the grader stopped: {run.stdout.decode(errors='replace')[-500:]}"
-            return Grade(student, _nothing(checks, problem), problem, key=key)
+            return Grade(student, _nothing(assignment, problem), problem, key=key)
     return Grade(student or content["student"], content["results"], "", content["notes"], key)
 
 
@@ -170,19 +171,22 @@ def _unzipped(path: Path, folder: Path) -> Path:
     return folder
 
 
-def _nothing(checks: Path, why: str) -> list[dict[str, Any]]:
-    """Return every criterion with no points."""
-    import importlib
-
-    module = importlib.import_module(f"minidlrm.grading.checks.{checks.stem}")
+def criteria(assignment: str) -> list[dict[str, Any]]:
+    """Return what is asked: task, title and max_points of every test."""
+    module = importlib.import_module(f"minidlrm.grading.checks.{checks_of(assignment).stem}")
     rows = []
     for value in vars(module).values():
         for mark in getattr(value, "pytestmark", []):
             if mark.name == "task":
-                row = {"task": mark.args[0], "title": mark.kwargs["title"], "points": 0.0}
-                row |= {"max_points": float(mark.kwargs["points"]), "feedback": why}
-                rows.append({**row, "mistake": "not graded"})
+                row = {"task": mark.args[0], "title": mark.kwargs["title"]}
+                rows.append({**row, "max_points": float(mark.kwargs["points"])})
     return rows
+
+
+def _nothing(assignment: str, why: str) -> list[dict[str, Any]]:
+    """Return every criterion with no points."""
+    lost = {"points": 0.0, "feedback": why, "mistake": "not graded"}
+    return [{**row, **lost} for row in criteria(assignment)]
 
 
 def submissions(folder: Path) -> dict[str, Path]:

@@ -1,0 +1,173 @@
+"""A3: matrix factorization and factorization machines."""
+
+import numpy as np
+import pytest
+
+from minidlrm.grading.judge import Wrong, catches, gradient, personal, same
+
+task = pytest.mark.task
+
+
+def rating_loss(p, q, r, mu, lam):
+    return (r - mu - p @ q) ** 2 + lam * (p @ p + q @ q)
+
+
+def fm_forward(z):
+    s = z.sum(axis=1)
+    return 0.5 * (np.sum(s * s, axis=1) - np.sum(z * z, axis=(1, 2)))
+
+
+def fm_backward(dy, z):
+    return dy[:, None, None] * (z.sum(axis=1, keepdims=True) - z)
+
+
+def sgd_epoch(P, Q, users, items, ratings, mu, eta, lam):
+    P, Q = P.copy(), Q.copy()
+    for u, i, r in zip(users, items, ratings, strict=True):
+        p, q = P[u].copy(), Q[i].copy()
+        e = r - mu - p @ q
+        P[u] = p + eta * (e * q - lam * p)
+        Q[i] = q + eta * (e * p - lam * q)
+    return P, Q
+
+
+class _OneRating:
+    """The loss as a function of p and q; r, mu and lam go along to the submission."""
+
+    def __init__(self, student, rest):
+        self.student, self.rest = student, rest
+
+    def call(self, name, dL, p, q):
+        return self.student.call(name, float(dL), p, q, *self.rest)
+
+
+def _rating(student, rng, lam, **options):
+    rest = (float(rng.uniform(1, 5)), 3.5, lam)
+
+    def loss(p, q):
+        return rating_loss(p, q, *rest)
+
+    p, q = rng.normal(size=4), rng.normal(size=4)
+    gradient(_OneRating(student, rest), "rating_backward", loss, p, q, **options)
+
+
+@task("A3.2", points=1, title="without the penalty")
+def test_rating_without_penalty(student, rng):
+    _rating(student, rng, 0.0)
+
+
+@task("A3.2", points=1, title="dp with the penalty")
+def test_rating_dp(student, rng):
+    _rating(student, rng, 0.3, only=["p"])
+
+
+@task("A3.2", points=1, title="dq with the penalty")
+def test_rating_dq(student, rng):
+    _rating(student, rng, 0.3, only=["q"])
+
+
+@task("A3.3", points=2, title="the sum over all pairs")
+def test_fm_forward(student, rng):
+    z = rng.normal(size=(3, 5, 4))
+    same("y", student.call("fm_forward", z), fm_forward(z))
+
+
+@task("A3.3", points=1, title="2,000 fields: in O(F D)")
+def test_fm_forward_is_linear_in_the_fields(student, rng):
+    z = rng.normal(size=(64, 2000, 16))  # a matrix of pairs would take 2 GB
+    before, student.seconds = student.seconds, min(student.seconds, 3.0)
+    try:
+        same("y", student.call("fm_forward", z), fm_forward(z), 1e-5)
+    finally:
+        student.seconds = before
+
+
+@task("A3.4", points=3, title="the gradient of the FM")
+def test_fm_backward(student, rng):
+    gradient(student, "fm_backward", fm_forward, rng.normal(size=(3, 5, 4)))
+
+
+@pytest.fixture
+def ratings(rng):
+    """Some ratings, with users and items that repeat."""
+    P, Q = rng.normal(size=(5, 3)), rng.normal(size=(4, 3))
+    users, items = rng.integers(0, 5, 20), rng.integers(0, 4, 20)
+    return P, Q, users, items, rng.uniform(1, 5, 20), 3.0, 0.05, 0.02
+
+
+@task("A3.5", points=1, title="one rating: both sides use the old vectors")
+def test_sgd_of_one_rating(student, rng):
+    P, Q = rng.normal(size=(2, 3)), rng.normal(size=(3, 3))
+    one = P, Q, np.array([1]), np.array([2]), np.array([4.5]), 3.0, 0.1, 0.05
+    _compare(student.call("sgd_epoch", *one), sgd_epoch(*one))
+
+
+@task("A3.5", points=2, title="a whole pass, in the order given")
+def test_sgd_epoch(student, ratings):
+    _compare(student.call("sgd_epoch", *ratings), sgd_epoch(*ratings))
+
+
+def _compare(answer, expected):
+    if not isinstance(answer, list) or len(answer) != 2:
+        raise Wrong("sgd_epoch must return two arrays, P and Q", "not two arrays")
+    for name, got, right in zip("PQ", answer, expected, strict=True):
+        same(name, got, right)
+
+
+@task("A3.6", points=1, title="your own number")
+def test_my_sum(student, student_id):
+    z = personal(student_id, "A3.6").normal(size=(30, 4))
+    right = fm_forward(z[None])[0]
+    same("the sum", student.call("my_sum_of_pairs"), right, 1e-5, tell=False)
+
+
+def _planted():
+    def half(z):
+        return 2 * fm_forward(z)
+
+    def squares(z):
+        s = z.sum(axis=1)
+        return 0.5 * np.sum(s * s, axis=1)
+
+    def neighbours(z):
+        return np.sum(z[:, :-1] * z[:, 1:], axis=(1, 2))
+
+    def batch(z):
+        return fm_forward(z) / len(z)
+
+    def self_term(dy, z):
+        return dy[:, None, None] * np.broadcast_to(z.sum(axis=1, keepdims=True), z.shape)
+
+    def ignored(dy, z):
+        return z.sum(axis=1, keepdims=True) - z
+
+    def first_dy(dy, z):
+        return dy[0] * (z.sum(axis=1, keepdims=True) - z)
+
+    def other_axis(dy, z):
+        return dy[:, None, None] * (z.sum(axis=2, keepdims=True) - z)
+
+    return [
+        ("a factor of 2 in forward", half, fm_backward),
+        ("the squares are not taken off", squares, fm_backward),
+        ("only neighbours meet", neighbours, fm_backward),
+        ("forward is divided by B", batch, fm_backward),
+        ("the self term is left in backward", fm_forward, self_term),
+        ("dy is ignored", fm_forward, ignored),
+        ("dy of the first sample serves all", fm_forward, first_dy),
+        ("the sum is over the wrong axis", fm_forward, other_axis),
+        ("the sign of backward", fm_forward, lambda dy, z: -fm_backward(dy, z)),
+        ("half of backward", fm_forward, lambda dy, z: fm_backward(dy, z) / 2),
+    ]
+
+
+@task("A3.7", points=3, title="your test finds planted mistakes")
+def test_the_test(student, earn):
+    def verdict(pair):
+        return student.call("is_fm", *pair)
+
+    wrong = [(story, pair) for story, *pair in _planted()]
+    share = catches(verdict, [(fm_forward, fm_backward)], wrong)
+    earn(share)
+    if share < 1:
+        raise Wrong(f"your test finds {share:.0%} of the planted mistakes", "a test too weak")

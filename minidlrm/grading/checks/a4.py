@@ -1,0 +1,157 @@
+"""A4: the MLP and the dot interaction."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from minidlrm.grading.judge import Wrong, catches, gradient, personal, same
+
+task = pytest.mark.task
+
+
+def mlp_forward(x, weights, biases):
+    for W, b in zip(weights[:-1], biases[:-1], strict=True):
+        x = np.maximum(x @ W.T + b, 0)
+    return x @ weights[-1].T + biases[-1]
+
+
+def two_layers(x, W1, b1, W2, b2):
+    a = x @ W1.T + b1
+    return a * (a.real > 0) @ W2.T + b2
+
+
+def dot_forward(z):
+    i, j = np.tril_indices(z.shape[1], -1)
+    return (z @ z.transpose(0, 2, 1))[:, i, j]
+
+
+def dot_backward(dy, z):
+    i, j = np.tril_indices(z.shape[1], -1)
+    G = np.zeros((len(z), z.shape[1], z.shape[1]))
+    G[:, i, j] = dy
+    return (G + G.transpose(0, 2, 1)) @ z
+
+
+def _network(rng, sizes):
+    weights = [rng.normal(size=(m, n)) for n, m in pairwise(sizes)]
+    return rng.normal(size=(4, sizes[0])), weights, [rng.normal(size=m) for m in sizes[1:]]
+
+
+@task("A4.2", points=1, title="one layer: no ReLU after the last")
+def test_one_layer(student, rng):
+    network = _network(rng, [3, 5])
+    same("y", student.call("mlp_forward", *network), mlp_forward(*network))
+
+
+@task("A4.2", points=1, title="three layers")
+def test_three_layers(student, rng):
+    network = _network(rng, [3, 6, 5, 2])
+    same("y", student.call("mlp_forward", *network), mlp_forward(*network))
+
+
+@pytest.fixture
+def two(rng):
+    """The arrays of two layers, all sizes different; some units are on, and some off."""
+    B, n, h, m = rng.permutation([3, 4, 5, 6])
+    x, W1 = rng.normal(size=(B, n)), rng.normal(size=(h, n))
+    b1, W2, b2 = rng.normal(size=h), rng.normal(size=(m, h)), rng.normal(size=m)
+    return x, W1, b1, W2, b2
+
+
+@task("A4.3", points=1, title="dW2 and db2")
+def test_last_layer(student, two):
+    gradient(student, "mlp_backward", two_layers, *two, only=["W2", "b2"])
+
+
+@task("A4.3", points=1, title="dW1")
+def test_dw1(student, two):
+    gradient(student, "mlp_backward", two_layers, *two, only=["W1"])
+
+
+@task("A4.3", points=1, title="db1")
+def test_db1(student, two):
+    gradient(student, "mlp_backward", two_layers, *two, only=["b1"])
+
+
+@task("A4.3", points=2, title="dx")
+def test_dx(student, two):
+    gradient(student, "mlp_backward", two_layers, *two, only=["x"])
+
+
+@task("A4.4", points=2, title="all products, in order")
+def test_dot_forward(student, rng):
+    z = rng.normal(size=(3, 5, 4))
+    same("y", student.call("dot_forward", z), dot_forward(z))
+
+
+@task("A4.5", points=3, title="the gradient of the interaction")
+def test_dot_backward(student, rng):
+    gradient(student, "dot_backward", dot_forward, rng.normal(size=(3, 5, 4)))
+
+
+@task("A4.6", points=1, title="your own number")
+def test_my_parameters(student, student_id):
+    own = personal(student_id, "A4.6")
+    F, D = int(own.integers(10, 40)), int(own.integers(4, 65))
+    sizes = [D + F * (F - 1) // 2, *own.integers(20, 300, 2).tolist(), 1]
+    right = sum(n * m + m for n, m in pairwise(sizes))
+    same("the number", student.call("my_parameters"), right, 1e-9, tell=False)
+
+
+def _planted():
+    def upper(z):
+        i, j = np.triu_indices(z.shape[1], 1)
+        return (z @ z.transpose(0, 2, 1))[:, i, j]
+
+    def with_diagonal(z):
+        i, j = np.tril_indices(z.shape[1])
+        return (z @ z.transpose(0, 2, 1))[:, i, j]
+
+    def one_side(dy, z):
+        i, j = np.tril_indices(z.shape[1], -1)
+        G = np.zeros((len(z), z.shape[1], z.shape[1]))
+        G[:, i, j] = dy
+        return G @ z
+
+    def in_upper_order(dy, z):
+        i, j = np.triu_indices(z.shape[1], 1)
+        G = np.zeros((len(z), z.shape[1], z.shape[1]))
+        G[:, i, j] = dy
+        return (G + G.transpose(0, 2, 1)) @ z
+
+    def first_sample(dy, z):
+        return dot_backward(np.broadcast_to(dy[:1], dy.shape), z)
+
+    def ignored(dy, z):
+        return dot_backward(np.ones_like(dy), z)
+
+    def last_pair(dy, z):
+        dy = dy.copy()
+        dy[:, -1] = 0
+        return dot_backward(dy, z)
+
+    return [
+        ("the upper triangle in forward", upper, dot_backward),
+        ("the diagonal is there", with_diagonal, dot_backward),
+        ("products divided by D", lambda z: dot_forward(z) / z.shape[2], dot_backward),
+        ("one side of each pair", dot_forward, one_side),
+        ("dy in the upper triangle's order", dot_forward, in_upper_order),
+        ("dy of the first sample serves all", dot_forward, first_sample),
+        ("dy is ignored", dot_forward, ignored),
+        ("the last pair has no gradient", dot_forward, last_pair),
+        ("half of it", dot_forward, lambda dy, z: dot_backward(dy, z) / 2),
+        ("the sign", dot_forward, lambda dy, z: -dot_backward(dy, z)),
+    ]
+
+
+@task("A4.7", points=3, title="your test finds planted mistakes")
+def test_the_test(student, earn):
+    def verdict(pair):
+        return student.call("is_dot", *pair)
+
+    wrong = [(story, pair) for story, *pair in _planted()]
+    share = catches(verdict, [(dot_forward, dot_backward)], wrong)
+    earn(share)
+    if share < 1:
+        raise Wrong(f"your test finds {share:.0%} of the planted mistakes", "a test too weak")

@@ -1,0 +1,171 @@
+"""A5: build and train a DLRM."""
+
+import numpy as np
+import pytest
+
+from minidlrm import metrics
+from minidlrm.data import synthetic_clicks
+from minidlrm.grading.judge import Wrong, catches, gradient, personal, same
+
+task = pytest.mark.task
+STEPS, BATCH, SECONDS = 600, 256, 60.0
+
+
+def dlrm_forward(dense, ids, starts, table, W1, b1, W2, b2, W3, b3):
+    x1 = dense @ W1.T + b1
+    x1 = x1 * (x1.real > 0)
+    z = np.concatenate([x1[:, None], table[ids + starts]], axis=1)
+    i, j = np.tril_indices(z.shape[1], -1)
+    u = np.concatenate([x1, (z @ z.transpose(0, 2, 1))[:, i, j]], axis=1)
+    a = u @ W2.T + b2
+    return (a * (a.real > 0) @ W3.T + b3)[:, 0]
+
+
+@pytest.fixture
+def model(rng):
+    """Inputs and parameters; ids repeat, all sizes differ."""
+    B, n, D, h, sizes = 6, 4, 3, 7, np.array([4, 2, 5])
+    starts = np.array([0, 4, 6])
+    ids = rng.integers(0, sizes, (B, 3))
+    ids[1] = ids[0]
+    shapes = [(11, D), (D, n), (D,), (h, D + 6), (h,), (1, h), (1,)]
+    return rng.normal(size=(B, n)), ids, starts, *(rng.normal(size=shape) for shape in shapes)
+
+
+@task("A5.2", points=3, title="the logits")
+def test_forward(student, model):
+    same("the logits", student.call("dlrm_forward", *model), dlrm_forward(*model))
+
+
+class _Parameters:
+    """The student's backward as a function of the parameters alone."""
+
+    def __init__(self, student, rest):
+        self.student, self.rest = student, rest
+
+    def call(self, name, dy, *parameters):
+        return self.student.call(name, dy, *self.rest, *parameters)
+
+
+def _gradients(student, model, only):
+    rest = model[:3]
+
+    def logits(table, W1, b1, W2, b2, W3, b3):
+        return dlrm_forward(*rest, table, W1, b1, W2, b2, W3, b3)
+
+    gradient(_Parameters(student, rest), "dlrm_backward", logits, *model[3:], only=only)
+
+
+@task("A5.3", points=1, title="the top MLP: dW2, db2, dW3, db3")
+def test_top(student, model):
+    _gradients(student, model, ["W2", "b2", "W3", "b3"])
+
+
+@task("A5.3", points=2, title="the tables: ids that repeat add up")
+def test_tables(student, model):
+    _gradients(student, model, ["table"])
+
+
+@task("A5.3", points=2, title="the bottom: both arrows of the dense vector")
+def test_bottom(student, model):
+    _gradients(student, model, ["W1", "b1"])
+
+
+@task("A5.4", points=5, title="trained: share of the gap to the Bayes limit")
+def test_training(student, request, earn):
+    seed = request.config.getoption("--grading-seed")
+    clicks = synthetic_clicks(
+        200_000, seed=1000 + seed, num_dense=4, num_tables=6, max_table_size=30
+    )
+    calls = 0
+
+    def next_batch():
+        nonlocal calls
+        calls += 1
+        if calls > STEPS:
+            raise ValueError(f"next_batch was called more than {STEPS} times")
+        rows = slice((calls - 1) * BATCH, calls * BATCH)
+        batch = clicks.train[rows]
+        return batch.dense.astype(float), batch.sparse.astype(np.int64), batch.label.astype(float)
+
+    test, before = clicks.test, student.seconds
+    assert test.label is not None
+    assert clicks.bayes_log_loss is not None
+    student.seconds = SECONDS
+    try:
+        logits = student.call(
+            "train_and_predict",
+            next_batch,
+            4,
+            [int(n) for n in clicks.table_sizes],
+            test.dense.astype(float),
+            test.sparse.astype(np.int64),
+        )
+    finally:
+        student.seconds = before
+    if np.shape(logits) != test.label.shape or not np.isfinite(np.asarray(logits, float)).all():
+        raise Wrong(f"return {len(test.label)} finite logits, one for each test row", "no logits")
+    loss, entropy = metrics.log_loss(test.label, logits), metrics.entropy(test.label)
+    share = (entropy - loss) / (entropy - clicks.bayes_log_loss)
+    earn((1 * (share > 0) + 2 * (share >= 0.5) + 2 * (share >= 0.75)) / 5)
+    if share < 0.75:
+        raise Wrong(
+            f"log loss {loss:.4f} after {min(calls, STEPS)} batches; the mean rate has "
+            f"{entropy:.4f}, the limit is {clicks.bayes_log_loss:.4f}: you closed {share:.0%} "
+            "of the gap",
+            "not trained far enough",
+        )
+
+
+@task("A5.5", points=1, title="your own number")
+def test_my_entropy(student, student_id):
+    own = personal(student_id, "A5.5")
+    p = (own.random(500) < own.uniform(0.1, 0.4)).mean()
+    right = -p * np.log(p) - (1 - p) * np.log(1 - p)
+    same("the entropy", student.call("my_entropy"), right, 1e-5, tell=False)
+
+
+def sgd(table, rows, values, lr):
+    table = table.copy()
+    table[rows] -= lr * values
+    return table
+
+
+def _planted():
+    def whole(table, rows, values, lr):
+        return sgd(table, rows, values, lr) * (1 - 1e-3)
+
+    def replaced(table, rows, values, lr):
+        table = table.copy()
+        table[rows] = -lr * values
+        return table
+
+    def first(table, rows, values, lr):
+        return sgd(table, rows[:1], values[:1], lr)
+
+    def in_order(table, rows, values, lr):
+        return sgd(table, np.sort(rows), values, lr)
+
+    def clipped(table, rows, values, lr):
+        return sgd(table, rows, np.clip(values, -0.5, 0.5), lr)
+
+    return [
+        ("uphill", lambda t, r, v, lr: sgd(t, r, -v, lr)),
+        ("no learning rate", lambda t, r, v, lr: sgd(t, r, v, 1.0)),
+        ("the rate twice", lambda t, r, v, lr: sgd(t, r, v, lr * lr)),
+        ("every row shrinks a little", whole),
+        ("the row is overwritten", replaced),
+        ("only the first row moves", first),
+        ("rows are sorted, values are not", in_order),
+        ("values are clipped", clipped),
+        ("nothing moves", lambda t, r, v, lr: t),
+        ("divided by the number of rows", lambda t, r, v, lr: sgd(t, r, v / len(r), lr)),
+    ]
+
+
+@task("A5.6", points=2, title="your test finds planted mistakes")
+def test_the_test(student, earn):
+    share = catches(lambda step: student.call("is_step", step), [sgd], _planted())
+    earn(share)
+    if share < 1:
+        raise Wrong(f"your test finds {share:.0%} of the planted mistakes", "a test too weak")
