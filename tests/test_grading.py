@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -262,6 +263,53 @@ def test_a_class_is_graded_and_goes_on_after_a_stop(class_folder, tmp_path):
     page = (tmp_path / "pages" / "=zip.html").read_text(encoding="utf-8")
     assert "Hint:" in page
     assert "Traceback" not in page
+
+
+TOP_LEVEL = {  # what a file does when it is run, after or before its right functions
+    "loops": "while True: pass",
+    "leaves": "import os; os._exit(0)",
+    "exits": "import sys; sys.exit()",
+    "forks": "import os\nwhile True: os.fork()",
+    "allocates": "big = np.ones(50_000_000_000 // 8)",
+    "prints": "print('x' * 10**8)",
+    "writes": "open('/etc/minidlrm', 'w').write('x' * 10**9)",
+    "patches": "np.ndarray = np.array = np.asarray = None",
+    "forges": "import os\nfor fd in range(3, 64):\n    try: os.write(fd, b'{}' * 9999)\n"
+    "    except OSError: pass",
+    "fills": "import os\nopen(os.environ['HOME'] + '/x', 'wb').write(b'x' * 10**9)",
+    "kills": "import os, signal; os.kill(os.getppid(), signal.SIGKILL)",
+    "raises": "raise SystemExit('100 points')",
+}
+HARMLESS = {"exits", "allocates", "prints", "writes", "raises", "fills", "forks"}
+
+
+@pytest.mark.skipif(not WRONG, reason="a class of forty: set MINIDLRM_WRONG_ANSWERS=half")
+def test_a_class_of_forty_is_graded_the_same_twice(tmp_path):
+    folder, right = tmp_path / "class", solution("A2")
+    folder.mkdir()
+    files = {f"right{k}": right for k in range(10)}
+    (_, function), wrongs = next(iter(ALL["A2"].items()))
+    files |= {f"wrong{k}": with_body(right, function, w[0]) for k, w in enumerate(wrongs[:10])}
+    files |= {name: f"{right}\n# %%\n{text}\n" for name, text in TOP_LEVEL.items()}
+    files |= {"빈 파일": "", "binary": "\x00\x01", "syntax": "def (", "old": "print 'x'"}
+    for name, text in files.items():
+        (folder / f"{name}.py").write_text(text, encoding="utf-8")
+    for name, text in (("broken", "{"), ("list", "[]"), ("empty", '{"cells": []}')):
+        (folder / f"{name}.ipynb").write_text(text)
+    (folder / "nothing").mkdir()
+    first = runner.grade_class("A2", folder, tmp_path / "one", seconds=5)
+    assert len(first) >= 40
+    again = runner.grade_class("A2", folder, tmp_path / "two", seconds=5)
+    points = {g.student: g.points for g in first}
+    assert points == {g.student: g.points for g in again}
+    most = points["right0"]  # its STUDENT is not its file's name: the own number differs
+    assert most >= 15
+    for name, earned in points.items():
+        if name.startswith("right") or (name in HARMLESS and sys.platform == "linux"):
+            assert earned in (most, most + 1), name
+        elif name not in TOP_LEVEL:
+            assert earned < most, name
+    assert not Path("/etc/minidlrm").exists() or os.geteuid() == 0
 
 
 def test_a_changed_file_is_graded_again(tmp_path):

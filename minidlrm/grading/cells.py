@@ -103,7 +103,8 @@ def notebook(assignment: str) -> Any:
         _mark(cell, name, solution=True, points=most if manual else None)
         cell.source = _regions(cell.source, manual)
         if not manual:
-            source = f"from minidlrm.grading.cells import score\n\nscore({assignment!r}, {name!r}, globals())"
+            source = "from minidlrm.grading.cells import score\n\n"
+            source += f"score({assignment!r}, {name!r}, globals())"
             check = nbformat.v4.new_code_cell(source)
             _mark(check, f"{name}-check", solution=False, points=points[name])
             cells.append(check)
