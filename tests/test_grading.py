@@ -134,8 +134,39 @@ def test_hostile_calls_are_words_and_the_next_call_works(name, tmp_path):
 def test_no_processes_and_no_network(body, tmp_path):
     file = tmp_path / "a.py"
     file.write_text(f"def bad():\n    {body}\n")
-    with Submission(file, seconds=5) as submission, pytest.raises(StudentError):
-        submission.call("bad")
+    with Submission(file, seconds=5) as submission:
+        with pytest.raises(StudentError):
+            submission.call("bad")
+        if "network" not in submission.protections:
+            pytest.skip("this machine allows no namespace for the network")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="mounts are Linux's")
+def test_nothing_of_the_grader_is_written_or_read(tmp_path):
+    checks = runner.checks_of("A2")
+    kept = checks.read_bytes()
+    other = tmp_path / "grade.json"
+    other.write_text("17")
+    other.chmod(0o666)
+    tmp_path.chmod(0o777)
+    file = tmp_path / "a.py"
+    file.write_text(
+        "def write(path):\n    open(path, 'w').write('x')\n"
+        "def read(path):\n    return open(path).read()\n"
+        "def home():\n    open('mine', 'w').write('x')\n    return open('mine').read()\n"
+    )
+    with Submission(file) as submission:
+        assert submission.call("home") == "x"
+        if "files" not in submission.protections:
+            pytest.skip("this machine allows no namespace for files")
+        for path in (checks, other):
+            with pytest.raises(StudentError):
+                submission.call("write", str(path))
+        for path in (checks, release.source_of("A2")):
+            with pytest.raises(StudentError, match="No such file"):
+                submission.call("read", str(path))
+    assert checks.read_bytes() == kept
+    assert other.read_text() == "17"
 
 
 def test_the_library_is_not_the_students_own_code(tmp_path):

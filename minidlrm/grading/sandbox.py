@@ -93,6 +93,7 @@ class Submission:
     def __init__(self, path: Path, seconds: float = 20.0):
         self.path, self.seconds = Path(path), seconds
         self.notes: list[str] = []
+        self.protections: list[str] = []
         self._process: subprocess.Popen | None = None
         self._cells: list[str] | None = None
         self._never = ""  # why it cannot be started
@@ -198,10 +199,14 @@ class Submission:
             start_new_session=True,
         )
         self._uid = 200_000 + self._process.pid % 1_000_000
-        limits = {**LIMITS, "uid": self._uid}
+        package = Path(__file__).parent.parent
+        hidden = [package / "grading", package / "notebooks", package.parent / "notebooks"]
+        limits = {**LIMITS, "uid": self._uid, "hidden": [str(f) for f in hidden if f.is_dir()]}
         try:
             self._send({"cells": self._cells, "name": self.path.name, "limits": limits})
-            self.notes = [str(note) for note in self._receive(time.monotonic() + _START)["notes"]]
+            ready = self._receive(time.monotonic() + _START)
+            self.notes = [str(note) for note in ready["notes"]]
+            self.protections = [str(each) for each in ready["protections"]]
         except TimeoutError:
             self.close()
             raise StudentError(

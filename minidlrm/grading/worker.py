@@ -26,6 +26,9 @@ _PRELOADED = (
     "numpy.random numpy.testing"
 )
 
+_NEW_MOUNTS, _NEW_USER, _NEW_NETWORK = 0x20000, 0x10000000, 0x40000000  # of unshare
+_MOUNT_SETATTR = 442  # the same number on all processors
+
 
 class Blocked(importlib.abc.MetaPathFinder):
     """The library is not the student's own code."""
@@ -58,13 +61,13 @@ def main() -> None:
 
     start = wire.receive(read)
     _preload()
-    _confine(start["limits"])
+    held = _confine(start["limits"])
     for name in [name for name in sys.modules if name.split(".")[0] == "minidlrm"]:
         del sys.modules[name]
     sys.meta_path.insert(0, Blocked())
     warnings.simplefilter("ignore")  # a warning costs nothing
     module, notes = _run(start["cells"], start["name"])
-    wire.send(write, {"notes": notes})
+    wire.send(write, {"notes": notes, "protections": held})
     while True:
         call = wire.receive(read, lambda number: _back(number, read, write))
         _answer(call, module, write)
@@ -81,22 +84,24 @@ def _preload() -> None:
         pass
 
 
-def _confine(limits: dict[str, int]) -> None:
-    """Give up what the code does not need: best effort, and what there is depends on the system."""
+def _confine(limits: dict[str, Any]) -> list[str]:
+    """Give up what the code does not need; return what the system let be taken away."""
+    held: list[str] = []
     try:
         import resource
     except ImportError:  # Windows
-        return
+        return held
     if sys.platform == "linux":
         libc = ctypes.CDLL(None)
-        new_user, new_network = 0x10000000, 0x40000000
-        if os.geteuid() == 0:
-            libc.unshare(new_network)
+        root = os.geteuid() == 0
+        spaces = _NEW_NETWORK | _NEW_MOUNTS | (0 if root else _NEW_USER)
+        if libc.unshare(spaces) == 0:
+            held.append("network")
+            held += ["files"] * _read_only(libc, os.getcwd(), limits["hidden"])
+        if root:
             os.setgroups([])
             os.setgid(limits["uid"])
             os.setuid(limits["uid"])
-        else:
-            libc.unshare(new_user | new_network)
         libc.prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS
         libc.prctl(1, 9, 0, 0, 0)  # PR_SET_PDEATHSIG: it does not outlive the grader
         libc.prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE: no core, and none of its own looks in
@@ -110,6 +115,22 @@ def _confine(limits: dict[str, int]) -> None:
     ):
         if hasattr(resource, kind) and sys.platform != "darwin":
             resource.setrlimit(getattr(resource, kind), (size, size))
+            held.append(kind)
+    return held
+
+
+def _read_only(libc: ctypes.CDLL, home: str, hidden: list[str]) -> bool:
+    """Make all files read-only but a small home, and hide the grader's own from this process."""
+    private, recursive, no_devices = 1 << 18, 0x4000, 0x6
+    libc.mount(None, b"/", None, private | recursive, None)
+    read_only = (ctypes.c_uint64 * 4)(1, 0, 0, 0)  # struct mount_attr: MOUNT_ATTR_RDONLY
+    size = ctypes.sizeof(read_only)
+    done = libc.syscall(_MOUNT_SETATTR, -100, b"/", 0x8000, read_only, size) == 0
+    for folder in hidden:
+        libc.mount(b"tmpfs", folder.encode(), b"tmpfs", no_devices | 1, b"size=4k")
+    libc.mount(b"tmpfs", home.encode(), b"tmpfs", no_devices, b"size=64m,mode=777")
+    os.chdir(home)
+    return done
 
 
 def _run(cells: list[str], name: str) -> tuple[types.ModuleType, list[str]]:
