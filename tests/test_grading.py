@@ -230,6 +230,19 @@ def test_no_solution_is_in_a_released_file(tmp_path):
         assert all(cell.get("outputs", []) == [] for cell in cells)
 
 
+@pytest.mark.parametrize("assignment", ASSIGNMENTS)
+def test_the_students_files_import_and_open_and_each_blank_has_its_message(assignment, tmp_path):
+    nbformat = pytest.importorskip("nbformat")
+    script, notebook = release.release(assignment, tmp_path)
+    nbformat.validate(nbformat.read(notebook, as_version=4))
+    text = script.read_text(encoding="utf-8")
+    exec(compile(text, script.name, "exec"), {"__name__": "student"})
+    messages = re.findall(r'raise NotImplementedError\("(.*)"\)', text)
+    assert len(messages) == len(set(messages)) >= 5
+    tasks = {row["task"] for row in runner.criteria(assignment)}
+    assert {message.partition(":")[0] for message in messages} == tasks
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
