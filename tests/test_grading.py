@@ -4,7 +4,9 @@ import ast
 import json
 import os
 import re
+import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 
@@ -354,6 +356,85 @@ def test_a_class_of_forty_is_graded_the_same_twice(tmp_path):
         elif name not in TOP_LEVEL:
             assert earned < most, name
     assert not Path("/etc/minidlrm").exists() or os.geteuid() == 0
+
+
+def command(*arguments):
+    code = "from minidlrm.cli import main; main()"
+    return [sys.executable, "-c", code, "grade", *map(str, arguments)]
+
+
+def run(*arguments):
+    environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1"}
+    options = {"capture_output": True, "text": True, "encoding": "utf-8", "timeout": 300}
+    return subprocess.run(command(*arguments), env=environment, **options)
+
+
+def test_a_renamed_function_is_missed_by_name(tmp_path):
+    file = tmp_path / "a1.py"
+    text = solution("A1").replace("def sigmoid_backward", "def sigmoid_back")
+    file.write_text(text, encoding="utf-8")
+    result = runner.grade("A1", file)
+    assert result.by_task()["A1.3"][0] == 0
+    assert result.points == result.max_points - 2
+    feedback = next(r["feedback"] for r in result.results if r["task"] == "A1.3")
+    assert "sigmoid_backward" in feedback
+    assert "renamed" in feedback
+
+
+def test_tests_and_settings_in_a_submission_are_not_run(tmp_path):
+    folder = tmp_path / "eve"
+    folder.mkdir()
+    (folder / "a1_gradients.py").write_text(release.strip(solution("A1")), encoding="utf-8")
+    forged = "import pytest\n@pytest.fixture\ndef student(): raise SystemExit\n"
+    (folder / "conftest.py").write_text(forged)
+    (folder / "a1.py").write_text("def test_all(): pass\n")
+    (folder / "pytest.ini").write_text("[pytest]\naddopts = --collect-only\n")
+    (folder / "numpy.py").write_text("raise SystemExit\n")
+    result = runner.grade("A1", folder)
+    assert (result.points, result.problem) == (0, "")
+    assert all("Not written yet" in r["feedback"] for r in result.results)
+
+
+def test_the_students_command_and_its_platforms(tmp_path):
+    """Gradescope and GitHub call this command: the file it writes, and its exit code."""
+    file, scores = tmp_path / "a1_gradients.py", tmp_path / "results.json"
+    wrong = with_body(solution("A1"), "sigmoid_backward", "return -dy")
+    file.write_text(wrong, encoding="utf-8")
+    result = run("check", "A1", file, "--gradescope", scores)
+    assert result.returncode == 1, result.stderr
+    assert "14.00 of 16" in result.stdout
+    content = json.loads(scores.read_text(encoding="utf-8"))
+    assert content["score"] == 14
+    assert sum(test["max_score"] for test in content["tests"]) == 16
+    for test in adapters.autograding("A1")["tests"]:
+        if test["name"] in ("A1.2", "A1.3"):
+            arguments = test["run"].split()[2:]
+            arguments[arguments.index("a1_gradients.py")] = str(file)
+            assert run(*arguments).returncode == (test["name"] == "A1.3"), test["run"]
+    assert run("check", "A9", file).returncode == 2
+    assert run("check", "A1", tmp_path / "none.py").returncode == 2
+
+
+@pytest.mark.skipif(not WRONG, reason="set MINIDLRM_WRONG_ANSWERS=half")
+def test_a_run_that_is_killed_goes_on_without_loss(tmp_path):
+    folder, out, table = tmp_path / "class", tmp_path / "out", tmp_path / "grades.csv"
+    folder.mkdir()
+    for k in range(6):
+        (folder / f"student{k}.py").write_text(solution("A1"), encoding="utf-8")
+    options = ["run", "A1", folder, "--csv", table, "--out", out, "--jobs", 1]
+    process = subprocess.Popen(command(*options), stderr=subprocess.DEVNULL)
+    while len(list(out.glob("results/*.json"))) < 2:
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    kept = {path: path.stat().st_mtime_ns for path in out.glob("results/*.json")}
+    assert not table.exists()
+    result = run(*options)
+    assert result.returncode == 0, result.stderr
+    assert all(path.stat().st_mtime_ns == at for path, at in kept.items())
+    assert len(table.read_text(encoding="utf-8-sig").splitlines()) == 7
+    assert (out / "index.html").exists()
 
 
 def test_a_changed_file_is_graded_again(tmp_path):
