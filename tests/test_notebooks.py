@@ -114,3 +114,22 @@ def test_files_and_commands_that_are_mentioned_exist(path):
         assert (FOLDER.parent / place).exists(), target
     commands = set(re.findall(r"`minidlrm ([a-z]+)", text))
     assert commands <= set(typer.main.get_command(cli.app).commands), commands
+
+
+GLOSSARY = (FOLDER.parent / "docs" / "glossary.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_symbols_in_shape_comments_are_the_glossarys_or_are_introduced(path):
+    """A comment such as ``# (B, F, D)`` uses symbols that the reader has met."""
+    first_column = "".join(row.split("|")[1] for row in GLOSSARY.splitlines() if row[:1] == "|")
+    known = set(re.findall(r"[A-Za-z]\w*", first_column))
+    cells = jupytext.read(path).cells
+    prose = " ".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    for cell in cells:
+        for shape in re.findall(
+            r"#\s+\(([^()]*)\)", cell.source if cell.cell_type == "code" else ""
+        ):
+            for symbol in re.findall(r"[A-Za-z]\w*", shape):
+                introduced = re.search(rf"(?<![A-Za-z]){symbol}(?![A-Za-z])", prose)
+                assert symbol in known or introduced or len(symbol) > 3, (symbol, cell.source)
