@@ -369,6 +369,13 @@ def run(*arguments):
     return subprocess.run(command(*arguments), env=environment, **options)
 
 
+def test_a_test_that_only_counts_its_calls_earns_nothing(tmp_path):
+    file = tmp_path / "a.py"
+    body = "global count\n    count = globals().get('count', 0) + 1\n    return count == 1"
+    file.write_text(with_body(solution("A2"), "is_scatter_add", body), encoding="utf-8")
+    assert runner.grade("A2", file, seed=1).by_task()["A2.6"][0] == 0
+
+
 def test_a_renamed_function_is_missed_by_name(tmp_path):
     file = tmp_path / "a1.py"
     text = solution("A1").replace("def sigmoid_backward", "def sigmoid_back")

@@ -153,9 +153,15 @@ def _as_gradients(value: Any, wanted: Sequence[str]) -> Any:
 
 
 def catches(
-    verdict: Callable[..., Any], right: Sequence[Any], wrong: Sequence[tuple[str, Any]]
+    verdict: Callable[..., Any],
+    right: Sequence[Any],
+    wrong: Sequence[tuple[str, Any]],
+    rng: np.random.Generator,
 ) -> float:
     """Return the share of the wrong functions that a student's test finds.
+
+    Right and wrong ones come in a random order, the right ones several times: a test that counts
+    its calls, and looks at nothing, learns nothing from that.
 
     Parameters
     ----------
@@ -165,19 +171,26 @@ def catches(
         Right functions: a test that fails one of them earns nothing.
     wrong : sequence of (story, function)
         The planted bugs.
+    rng : numpy.random.Generator
+        Of the order.
 
     Raises
     ------
     Wrong
-        When a right function fails, or when no bug is found: the message says which.
+        When a right function fails, or when no bug is found.
     """
-    for candidate in right:
-        if not _as_bool(verdict(candidate)):
+    candidates = [(True, each) for each in right for _ in range(3)]
+    candidates += [(False, each) for _, each in wrong]
+    found = 0
+    for k in rng.permutation(len(candidates)):
+        is_right, candidate = candidates[k]
+        passes = _as_bool(verdict(candidate))
+        if is_right and not passes:
             raise Wrong("your test fails a function that is right", "false alarm")
-    missed = [story for story, candidate in wrong if _as_bool(verdict(candidate))]
-    if len(missed) == len(wrong):
+        found += not is_right and not passes
+    if not found:
         raise Wrong("your test passes everything: it finds none of the planted mistakes", "blind")
-    return 1 - len(missed) / len(wrong)
+    return found / len(wrong)
 
 
 def _as_bool(value: Any) -> bool:

@@ -155,7 +155,7 @@ class Submission:
             kind = NotWritten if answer["error"] == "NotImplementedError" else StudentError
             text = answer.get("message" if kind is NotWritten else "words", "")
             if answer["error"] == "AttributeError" and "there is no" in str(answer.get("message")):
-                text = answer["message"] + self._why_missing()
+                text = f"{answer['message']}{self._why_missing()}"
             raise kind(str(text))
         return answer.get("value")
 

@@ -158,11 +158,11 @@ def _planted():
 
 
 @task("A2.6", points=4, title="your test finds planted mistakes")
-def test_the_test(student, earn):
+def test_the_test(student, rng, earn):
     def verdict(candidate):
         return student.call("is_scatter_add", candidate)
 
-    share = catches(verdict, [scatter_add], _planted())
+    share = catches(verdict, [scatter_add], _planted(), rng)
     earn(share)
     if share < 1:
         raise Wrong(f"your test finds {share:.0%} of the planted mistakes", "a test too weak")

@@ -162,12 +162,12 @@ def _planted():
 
 
 @task("A3.7", points=3, title="your test finds planted mistakes")
-def test_the_test(student, earn):
+def test_the_test(student, rng, earn):
     def verdict(pair):
         return student.call("is_fm", *pair)
 
     wrong = [(story, pair) for story, *pair in _planted()]
-    share = catches(verdict, [(fm_forward, fm_backward)], wrong)
+    share = catches(verdict, [(fm_forward, fm_backward)], wrong, rng)
     earn(share)
     if share < 1:
         raise Wrong(f"your test finds {share:.0%} of the planted mistakes", "a test too weak")

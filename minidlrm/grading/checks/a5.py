@@ -164,8 +164,8 @@ def _planted():
 
 
 @task("A5.6", points=2, title="your test finds planted mistakes")
-def test_the_test(student, earn):
-    share = catches(lambda step: student.call("is_step", step), [sgd], _planted())
+def test_the_test(student, rng, earn):
+    share = catches(lambda step: student.call("is_step", step), [sgd], _planted(), rng)
     earn(share)
     if share < 1:
         raise Wrong(f"your test finds {share:.0%} of the planted mistakes", "a test too weak")

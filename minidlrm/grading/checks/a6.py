@@ -94,8 +94,8 @@ def _planted():
 
 
 @task("A6.6", points=2, title="your test finds planted mistakes")
-def test_the_test(student, earn):
-    share = catches(lambda f: student.call("is_cross", f), [cross_backward], _planted())
+def test_the_test(student, rng, earn):
+    share = catches(lambda f: student.call("is_cross", f), [cross_backward], _planted(), rng)
     earn(share)
     if share < 1:
         raise Wrong(f"your test finds {share:.0%} of the planted mistakes", "a test too weak")
