@@ -137,10 +137,11 @@ def test_no_processes_and_no_network(body, tmp_path):
     file = tmp_path / "a.py"
     file.write_text(f"def bad():\n    {body}\n")
     with Submission(file, seconds=5) as submission:
+        assert submission.get("__name__") == "submission"
+        if "socket" in body and "network" not in submission.protections:
+            pytest.skip("this machine allows no namespace for the network")
         with pytest.raises(StudentError):
             submission.call("bad")
-        if "network" not in submission.protections:
-            pytest.skip("this machine allows no namespace for the network")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="mounts are Linux's")
