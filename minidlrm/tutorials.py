@@ -54,7 +54,7 @@ def copy_to(folder: str | Path) -> tuple[list[Path], list[Path]]:
         raise NotADirectoryError(f"{folder} is a file: the tutorials need a folder")
     copied, kept = [], []
     originals = source()
-    for original in [*sorted(originals.glob("*.ipynb")), *sorted(originals.glob("??/*.*"))]:
+    for original in [*sorted(originals.glob("*.*")), *sorted(originals.glob("??/*.*"))]:
         if original.suffix not in (".ipynb", ".md"):
             continue
         copy = folder / original.relative_to(originals)

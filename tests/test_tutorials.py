@@ -1,5 +1,6 @@
 """`minidlrm learn`: copies for the reader, and nothing of the reader's is lost."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +23,14 @@ def test_all_notebooks_are_copied(tmp_path):
     names = {path.name for path in copied}
     assert names >= {path.name for path in tutorials.source().glob("*.ipynb")}
     assert not list(tmp_path.rglob("*.part"))
+
+
+def test_links_between_the_copies_lead_somewhere(tmp_path):
+    copied, _ = tutorials.copy_to(tmp_path)
+    for path in copied:
+        for target in re.findall(r"\]\(([^)#\s:]+)\)", path.read_text(encoding="utf-8")):
+            if target.endswith((".md", ".ipynb")):
+                assert (path.parent / target).exists(), (path, target)
 
 
 def test_what_the_reader_wrote_is_kept(tmp_path):

@@ -15,6 +15,16 @@ from minidlrm.grading.runner import checks_of, criteria
 from minidlrm.grading.sandbox import NotWritten, StudentError
 
 
+# what an import says on stderr would cost the points of the cell
+_CHECK = """import contextlib
+import io
+
+with contextlib.redirect_stderr(io.StringIO()):
+    from minidlrm.grading.cells import score
+
+score({assignment!r}, {task!r}, globals())"""
+
+
 class Kernel:
     """The functions of a running notebook, called where they are: without limits.
 
@@ -103,8 +113,7 @@ def notebook(assignment: str) -> Any:
         _mark(cell, name, solution=True, points=most if manual else None)
         cell.source = _regions(cell.source, manual)
         if not manual:
-            source = "from minidlrm.grading.cells import score\n\n"
-            source += f"score({assignment!r}, {name!r}, globals())"
+            source = _CHECK.format(assignment=assignment, task=name)
             check = nbformat.v4.new_code_cell(source)
             _mark(check, f"{name}-check", solution=False, points=points[name])
             cells.append(check)
