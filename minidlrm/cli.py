@@ -216,13 +216,16 @@ def gradcheck(
     method: Annotated[
         str, typer.Option(help="auto, complex, richardson or central differences.")
     ] = "auto",
-    max_checks: Annotated[int, typer.Option("--max-checks", help="Entries an array.")] = 100,
+    max_checks: Annotated[
+        int | None, typer.Option("--max-checks", help="Entries an array that are checked singly.")
+    ] = None,
     seed: SeedOption = 0,
 ) -> None:
     """Check every gradient of a model, of your own layer, or of all; explain what is wrong."""
     from minidlrm.checking import targets
 
-    _positive("--max-checks", max_checks)
+    if max_checks is not None:
+        _positive("--max-checks", max_checks)
     options: dict[str, Any] = {"max_checks": max_checks, "seed": seed, "verbose": False}
     if everything:
         _gradcheck_all(Console(), list(targets.everything(seed)), {**options, "method": method})

@@ -264,6 +264,21 @@ def test_bags_of_a_model_collide_within_their_own_table(kind):
     md.gradcheck(model, bags, verbose=False).raise_if_failed()
 
 
+def test_one_wrong_entry_of_a_large_array_is_found():
+    """A sample of 100 of 10,000 entries would miss it 99 times in 100."""
+
+    class OneEntry(md.Linear):
+        def backward(self, dy):
+            dx = super().backward(dy)
+            self.weight.grad[71, 13] *= 1.001
+            return dx
+
+    layer, x = OneEntry(100, 100), np.random.default_rng(0).normal(size=(4, 100))
+    for seed in range(5):
+        report = md.gradcheck(layer, x, seed=seed, verbose=False)
+        assert [check.passed for check in report.arrays] == [False, True, True]
+
+
 def test_large_arrays_are_sampled_and_the_seed_decides():
     layer, x = md.Linear(50, 40), np.ones((2, 50))
     first, again, other = (

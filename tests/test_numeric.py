@@ -11,7 +11,7 @@ from minidlrm.checking.subject import FunctionPair, Subject
 def differences(function, x, method, r=None):
     subject = Subject(FunctionPair(function, None), (np.asarray(x, float),))
     r = np.ones(np.shape(function(subject.inputs[0]))) if r is None else r
-    return Differences(subject, r, method)
+    return Differences(subject, r, method, np.random.default_rng(0))
 
 
 @pytest.mark.parametrize("method", ["auto", "complex", "richardson", "central"])

@@ -2,8 +2,9 @@
 
 The outputs y are reduced to one number L = sum(r * y) with random r, so that the analytic
 gradient is backward(r). First the rules that need no difference quotient are checked
-(`protocol`); then each entry x of each array is moved, and the slope of L must agree
-(`numeric`); and when something is wrong, `diagnosis` says what it looks like.
+(`protocol`); then each array is moved, along a direction and entry by entry (`entries`), and
+the slope of L must agree (`numeric`); and when something is wrong, `diagnosis` says what it
+looks like.
 """
 
 from __future__ import annotations
@@ -17,16 +18,18 @@ import numpy as np
 from minidlrm.checking import protocol
 from minidlrm.checking.catalogue import make_cause
 from minidlrm.checking.diagnosis import Fingerprint, diagnose, from_faults
+from minidlrm.checking.entries import choose, entry
 from minidlrm.checking.evidence import Evidence
 from minidlrm.checking.numeric import METHODS, Differences, Slope
 from minidlrm.checking.report import ArrayCheck, Cause, GradCheckReport
 from minidlrm.checking.subject import FunctionPair, Subject, collide
-from minidlrm.module import Module, SparseGrad
+from minidlrm.module import Module
 
 # With the caller's own seed, r could be the caller's x: then r^T x is symmetric, and a
 # transposed gradient passes.
 _STREAM = 7_919_003
 _RTOL = {8: 1e-5, 4: 2e-3, 2: 0.1}  # by the bytes of the least precise float in play
+_MANY = 100  # entries of an array, one by one
 _FLOOR = {8: 1e-3, 4: 1e-2, 2: 0.1}  # entries below this share of the largest are noise
 
 
@@ -36,7 +39,7 @@ def gradcheck(
     method: str = "auto",
     rtol: float | None = None,
     atol: float | None = None,
-    max_checks: int = 100,
+    max_checks: int | None = None,
     seed: int = 0,
     fingerprints: Sequence[Fingerprint] = (),
     verbose: bool = True,
@@ -68,8 +71,10 @@ def gradcheck(
     atol : float, optional
         rtol times the floor. By default the floor is 1/1000 of the largest entry of the array
         (float32: 1/100).
-    max_checks : int
-        Entries checked in each array; larger arrays are sampled.
+    max_checks : int, optional
+        Entries of each array that are checked one by one; larger arrays are sampled. By default
+        100, or the largest alone where the whole gradient agrees with the complex step along a
+        random direction, in which every entry takes part.
     seed : int
         Of the random r, and of the sample.
     fingerprints : sequence of Fingerprint
@@ -101,7 +106,7 @@ def gradcheck(
     """
     if method not in METHODS:
         raise ValueError(f"method is {method!r}: it must be one of {', '.join(METHODS)}")
-    if max_checks < 1:
+    if max_checks is not None and max_checks < 1:
         raise ValueError(f"max_checks is {max_checks}: it must be at least 1")
     run = _Run(target, inputs, rtol, atol, max_checks, seed)
     report = run.report(method, tuple(fingerprints))
@@ -170,18 +175,18 @@ class _Run:
         self.rtol = self._rtol or _RTOL[self.bytes]
         self.floor = _FLOOR[self.bytes]
         r = self.rng.normal(size=y.shape).astype(y.dtype)
-        # rounding of the analytic side: 1 - tanh(x)^2 of a large x has no digit left
-        largest = max(np.max(np.abs(a), initial=1) for a in self.subject.arrays.values())
-        self.rounding = 4 * float(np.finfo(y.dtype).eps * np.max(np.abs(r)) * largest)
         grads, _ = self.analytic.gradients(r.copy())
         grads, faults = protocol.gradient_faults(self.analytic, grads)
         self.faults += faults
         if not faults:
-            tol = 100 * float(np.finfo(y.dtype).eps) * 10
+            tol = 1000 * float(np.finfo(y.dtype).eps)
             self.faults += protocol.backward_faults(self.analytic, r, grads, self.rng, tol)
             if self.analytic is self.subject:
                 self.faults += protocol.stale_faults(self.subject, fresh, r, self.rng, tol)
-        differences = Differences(self.subject, r.astype(np.float64), method, seed=0)
+        differences = Differences(self.subject, r.astype(np.float64), method, self.rng, grads)
+        # rounding of the analytic side: 1 - tanh(x)^2 of a large x has no digit left
+        eps = float(np.finfo(y.dtype).eps)
+        self.rounding = 4 * eps * float(np.abs(r).max()) * differences.largest
         checks = tuple(self._check(name, grad, differences) for name, grad in grads.items())
         right = {check.name for check in checks if check.passed}  # of no use, so no gradient
         self.faults = [f for f in self.faults if f.key != "missing" or f.array not in right]
@@ -197,28 +202,29 @@ class _Run:
 
     def _check(self, name: str, grad: Any, differences: Differences) -> ArrayCheck:
         value = self.subject.arrays[name]
-        indices = self._candidates(value, grad)
-        if isinstance(grad, SparseGrad):
-            indices = self._forgotten(value, grad, differences) + indices
+        at_once = self.max_checks is None and self.analytic is self.subject
+        choice = choose(differences, name, grad, self.max_checks or _MANY, at_once, self.rng)
+        limit = 1 if choice.all_agree else self.max_checks or _MANY
         checked: list[tuple[int, ...]] = []
         slopes: list[Slope] = []
         kinks: list[tuple[tuple[int, ...], Slope]] = []
-        for index in indices:
-            if len(checked) >= self.max_checks:
+        for index in choice.indices:
+            if len(checked) >= limit:
                 break
             slope = differences.slope(name, index)
-            if self._is_kink(name, index, slope, _entry(grad, index), differences):
+            if self._is_kink(name, index, slope, entry(grad, index), differences):
                 kinks.append((index, slope))
             else:
                 checked.append(index)
                 slopes.append(slope)
         if not checked and kinks:  # corners everywhere: the slope must lie between the two
-            checked = [index for index, _ in kinks[: self.max_checks]]
-            slopes = [_between(s, _entry(grad, i)) for i, s in kinks[: self.max_checks]]
+            checked = [index for index, _ in kinks[:limit]]
+            slopes = [_between(s, entry(grad, i)) for i, s in kinks[:limit]]
         how = "complex" if differences.is_analytic(name) else differences.method
         method = "richardson" if how == "auto" else how
-        analytic = np.array([_entry(grad, index) for index in checked])
-        return self._compared(name, value, checked, analytic, slopes, len(kinks), method)
+        analytic = np.array([entry(grad, index) for index in checked])
+        check = self._compared(name, value, checked, analytic, slopes, len(kinks), method)
+        return replace(check, num_checked=choice.size) if choice.all_agree else check
 
     def _is_kink(self, name, index, slope, analytic, differences) -> bool:
         """Whether no difference can tell. A complex step takes one side; look at both."""
@@ -260,37 +266,6 @@ class _Run:
             numeric,
         )
 
-    def _candidates(self, value: np.ndarray, grad: Any) -> list[tuple[int, ...]]:
-        """Choose entries in random order: more than are needed, since some may be corners."""
-        rows, shape = None, value.shape
-        if isinstance(grad, SparseGrad):
-            rows, shape = grad.rows, (len(grad.rows), *value.shape[1:])
-        size = int(np.prod(shape, dtype=int))
-        picked = np.arange(size)
-        if size > self.max_checks:
-            picked = self.rng.choice(size, min(size, 3 * self.max_checks), replace=False)
-        places = [tuple(map(int, np.unravel_index(flat, shape))) for flat in picked]
-        return places if rows is None else [(int(rows[i]), *rest) for i, *rest in places]
-
-    def _forgotten(self, value, grad, differences) -> list[tuple[int, ...]]:
-        """Find a row that the output depends on, and the gradient has not: by halving, if any."""
-        rows = np.setdiff1d(np.arange(len(value)), grad.rows)
-        before = differences.output
-
-        def matters(some: np.ndarray) -> bool:
-            kept = value[some]
-            value[some] += self.rng.normal(size=kept.shape)
-            changed = not np.array_equal(self.subject.output(), before)
-            value[some] = kept
-            return changed  # a row that is not read cannot change a bit
-
-        if len(rows) == 0 or not matters(rows):
-            return []
-        while len(rows) > 1:
-            half = rows[: len(rows) // 2]
-            rows = half if matters(half) else rows[len(rows) // 2 :]
-        return [(int(rows[0]), d) for d in range(value.shape[1])]
-
 
 def _diagnosed(evidence: Evidence, fingerprints: tuple[Fingerprint, ...]) -> tuple[Cause, ...]:
     """Diagnose; code that fails under the questions of the diagnosis still gets its report."""
@@ -303,17 +278,9 @@ def _diagnosed(evidence: Evidence, fingerprints: tuple[Fingerprint, ...]) -> tup
 
 def numeric_scale(numeric: np.ndarray) -> float:
     """Return the largest size of a numeric gradient: what an entry is small against."""
-    return float(np.max(np.abs(numeric[np.isfinite(numeric)]), initial=0))
+    return float(np.abs(numeric[np.isfinite(numeric)]).max(initial=0))
 
 
 def _between(slope: Slope, analytic: float) -> Slope:
     """Take the nearest slope between the one to the left and the one to the right."""
     return replace(slope, value=float(np.clip(analytic, slope.low, slope.high)))
-
-
-def _entry(grad: Any, index: tuple[int, ...]) -> float:
-    if not isinstance(grad, SparseGrad):
-        return float(grad[index])
-    k = int(np.searchsorted(grad.rows, index[0]))
-    stored = k < len(grad.rows) and grad.rows[k] == index[0]
-    return float(grad.values[(k, *index[1:])]) if stored else 0.0

@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from minidlrm.checking.subject import Subject
+from minidlrm.module import SparseGrad
 
 METHODS = ("auto", "central", "complex", "richardson")
-_STREAM = 7_919_009  # directions are not the caller's own random numbers
 _TINY = 1e-20
+_SAME = 1e-12  # relative: two ways to compute the same number, up to rounding
 _SHRINK = (1, 16, 256)  # a corner inside the step: come closer
 _MAX_COMPLEX = 5_000_000  # numbers: a larger model is not copied once more
 
@@ -57,21 +59,33 @@ class Differences:
     method : str
         One of `METHODS`. "auto" takes the complex step for each array where it agrees with
         Richardson's extrapolation along one random direction, which is then used elsewhere.
-    seed : int
-        Of these directions.
+    rng : numpy.random.Generator
+        Draws these directions. Not the caller's own random numbers.
+    grads : dict, optional
+        The gradients of the arrays that have one; by default, all arrays have. Of a table with a
+        SparseGrad only its rows are moved.
     """
 
-    def __init__(self, subject: Subject, r: np.ndarray, method: str, seed: int = 0):
+    def __init__(
+        self,
+        subject: Subject,
+        r: np.ndarray,
+        method: str,
+        rng: np.random.Generator,
+        grads: dict[str, Any] | None = None,
+    ):
         self.subject, self.r, self.method = subject, r, method
+        self.grads = dict.fromkeys(subject.arrays) if grads is None else grads
         self.output = subject.output()
         self.base = self._project(self.output)
         kind = self.output.dtype if self.output.dtype.kind == "f" else np.dtype(np.float64)
         self.eps = float(np.finfo(kind).eps)
         # what rounding is relative to: the outputs, and what may cancel on the way to them
-        largest = max(np.max(np.abs(a), initial=1) for a in subject.arrays.values())
-        self.size = float(np.sum(np.abs(r * self.output)) + np.max(np.abs(r)) * largest)
+        self.largest = max(float(np.abs(a).max(initial=1)) for a in subject.arrays.values())
+        self.size = float(np.abs(r * self.output).sum() + np.abs(r).max() * self.largest)
         self.complex = self._complex_subject() if method in ("auto", "complex") else None
-        self._rng = np.random.default_rng((_STREAM, seed))
+        self._rng = rng
+        self._all_analytic: bool | None = None
         self._analytic: dict[str, bool] = {}
         self._noise: dict[str, float] = {}
         if method == "complex" and self.complex is None:
@@ -81,7 +95,7 @@ class Differences:
             )
 
     def _project(self, y: np.ndarray) -> float:
-        return float(np.sum(self.r * y))
+        return float(np.vdot(self.r, y))
 
     # The complex step
 
@@ -96,55 +110,81 @@ class Differences:
                 y = other.output()
         except Exception:
             return None
-        same = y.shape == self.output.shape and np.allclose(y.real, self.output, 1e-8, 1e-10)
-        return other if same else None
+        if y.shape != self.output.shape:
+            return None
+        near = 1e-8 * np.abs(self.output) + 1e-10
+        return other if np.all(np.abs(y.real - self.output) <= near) else None
 
-    def _complex_derivatives(self, name: str, change: np.ndarray | tuple) -> np.ndarray:
-        """Return dy along one entry (an index) or along a direction (an array), all outputs."""
+    def _complex_derivatives(self, moves: dict[str, tuple[Any, Any]]) -> np.ndarray:
+        """Return dy when array[where] moves along a direction: moves are {name: (where, d)}."""
         assert self.complex is not None
-        array = self.complex.arrays[name]
-        before = array.copy() if isinstance(change, np.ndarray) else array[change]
-        if isinstance(change, np.ndarray):
-            array += 1j * _TINY * change
-        else:
-            array[change] += 1j * _TINY
+        arrays = self.complex.arrays
+        before = {name: arrays[name][where].copy() for name, (where, _) in moves.items()}
+        for name, (where, direction) in moves.items():
+            arrays[name][where] += 1j * _TINY * direction
         try:
             return np.imag(self.complex.output()) / _TINY
         finally:
-            if isinstance(change, np.ndarray):
-                array[...] = before
-            else:
-                array[change] = before
+            for name, (where, _) in moves.items():
+                arrays[name][where] = before[name]
 
     def is_analytic(self, name: str) -> bool:
         """Whether the complex step may be trusted with this array."""
         if self.complex is None:
             return False
-        if self.method == "complex":
-            return True
+        if self._all_analytic is None:
+            self._all_analytic = self.method == "complex" or self._is_confirmed(list(self.grads))
         if name not in self._analytic:
-            self._analytic[name] = self._agrees_along_a_direction(name)
+            self._analytic[name] = self._all_analytic or self._is_confirmed([name])
         return self._analytic[name]
 
-    def _agrees_along_a_direction(self, name: str) -> bool:
-        array = self.subject.arrays[name]
-        direction = self._rng.normal(size=array.shape) / max(1.0, np.sqrt(array.size))
-        start = array.copy()
+    def agree(self, name: str, grad: Any, some: np.ndarray | None = None) -> bool:
+        """Whether a gradient, whole or `some` entries, fits along one random direction d.
 
-        def along(t: float) -> tuple[float, float]:
-            array[...] = start + t * direction
+        <grad, d> = d/dt f(x + t d): a wrong entry shows in the sum, whichever it is, up to
+        rounding. One forward pass, where entry by entry takes one for each.
+        """
+        sparse = isinstance(grad, SparseGrad)
+        where, values = (grad.rows, grad.values) if sparse else (..., grad)
+        if values.size == 0 or not self.is_analytic(name):
+            return False
+        direction = self._rng.normal(size=values.shape)
+        if some is not None:
+            direction *= np.isin(np.arange(values.size), some).reshape(values.shape)
+        exact = self._project(self._complex_derivatives({name: (where, direction)}))
+        terms = values * direction
+        return bool(abs(terms.sum() - exact) <= _SAME * np.abs(terms).sum())
+
+    def _is_confirmed(self, names: list[str]) -> bool:
+        """Whether real differences give what the complex step gives, along one direction."""
+        arrays, moves, start = self.subject.arrays, {}, {}
+        for name in names:
+            grad = self.grads.get(name)
+            where = grad.rows if isinstance(grad, SparseGrad) else ...
+            start[name] = arrays[name][where].copy()
+            direction = self._rng.normal(size=start[name].shape)
+            moves[name] = (where, direction / max(1, direction.size) ** 0.5)
+
+        def line(t: float) -> tuple[float, float]:
+            for name, (where, direction) in moves.items():
+                arrays[name][where] += t * direction
             try:
                 return self._project(self.subject.output()), t
             finally:
-                array[...] = start
+                for name, (where, _) in moves.items():
+                    arrays[name][where] = start[name]
 
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error")
-                exact = self._project(self._complex_derivatives(name, direction))
-        except Exception:
+                exact = self._project(self._complex_derivatives(moves))
+            h = self.eps ** (1 / 3)
+            central = (line(h)[0] - line(-h)[0]) / (2 * h)
+            if abs(exact - central) <= 1e-6 * (abs(exact) + abs(central)):
+                return True
+            slope = self._richardson(line, self._noise_of(line))
+        except Exception:  # it takes no complex numbers, or not these inputs
             return False
-        slope = self._richardson(along, self._noise_of(along))
         near = 1e-6 * (abs(exact) + abs(slope.value)) + 10 * slope.error
         return not slope.kink and abs(exact - slope.value) <= near
 
@@ -153,7 +193,7 @@ class Differences:
     def slope(self, name: str, index: tuple[int, ...]) -> Slope:
         """Return the derivative by one entry of one array."""
         if self.is_analytic(name):
-            value = self._project(self._complex_derivatives(name, index))
+            value = self._project(self._complex_derivatives({name: (index, 1.0)}))
             return Slope(value, 16 * self.eps * abs(value), False, value, value)
         return self.real_slope(name, index)
 
@@ -188,7 +228,7 @@ class Differences:
     def jacobian(self, name: str, index: tuple[int, ...]) -> np.ndarray:
         """Return the derivatives of all outputs by one entry."""
         if self.is_analytic(name):
-            return self._complex_derivatives(name, index)
+            return self._complex_derivatives({name: (index, 1.0)})
         array = self.subject.arrays[name]
         x, h = array[index], self.eps ** (1 / 3)
         try:

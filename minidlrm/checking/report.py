@@ -23,7 +23,7 @@ class ArrayCheck:
     shape : tuple of int
         Its shape.
     num_checked : int
-        How many of its entries were compared.
+        How many of its entries were compared: one by one, or all at once along one direction.
     error : float
         The worst relative error among them, |analytic - numeric| / (max(|.|, |.|) + floor).
     index : tuple of int
@@ -39,7 +39,7 @@ class ArrayCheck:
     numeric_error : float
         The largest estimate of the numeric gradient's own error.
     indices : int array (n, ndim)
-        The entries compared.
+        The entries compared one by one.
     analytics, numerics : array (n,)
         Their gradients.
     """

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -62,18 +62,22 @@ class Subject:
         What has `forward` and `backward`.
     inputs : tuple
         What `forward` takes.
+    names : list of str, optional
+        What the inputs are called; by default, as the arguments of `forward`.
     """
 
     target: Any
     inputs: tuple[Any, ...]
+    names: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.arrays: dict[str, np.ndarray] = {}
-        if isinstance(self.target, Module):
-            self.arrays = {name: p.value for name, p in self.target.named_parameters()}
+        module = isinstance(self.target, Module)
+        self.parameters = dict(self.target.named_parameters()) if module else {}
+        self.arrays = {name: p.value for name, p in self.parameters.items()}
         self.parameter_names = list(self.arrays)
         self.input_names = []
-        for name, value in zip(self._argument_names(), self.inputs, strict=True):
+        self.names = self.names or self._argument_names()
+        for name, value in zip(self.names, self.inputs, strict=True):
             if isinstance(value, Jagged):
                 name, value = f"{name} weights", value.weights
             if isinstance(value, np.ndarray) and value.dtype.kind in "fc":
@@ -98,7 +102,8 @@ class Subject:
     def astype(self, dtype: Any) -> Subject:
         """Return a copy with all floats in `dtype`; a pair of functions is the same one."""
         target = self.target.astype(dtype) if isinstance(self.target, Module) else self.target
-        return Subject(target, tuple(_cast(value, dtype) for value in self.inputs))
+        inputs = tuple(_cast(value, dtype) for value in self.inputs)
+        return Subject(target, inputs, self.names)
 
     def output(self) -> np.ndarray:
         """Run forward."""
@@ -112,14 +117,12 @@ class Subject:
 
     def zero_grad(self) -> None:
         """Forget the gradients of the parameters."""
-        if isinstance(self.target, Module):
-            self.target.zero_grad()
+        for parameter in self.parameters.values():
+            parameter.grad = None
 
     def collect(self, returned: Any) -> dict[str, Any]:
         """Return the gradients: those of the parameters, and what backward returned."""
-        grads: dict[str, Any] = {}
-        if isinstance(self.target, Module):
-            grads = {name: p.grad for name, p in self.target.named_parameters()}
+        grads: dict[str, Any] = {name: p.grad for name, p in self.parameters.items()}
         parts = list(returned) if isinstance(returned, (tuple, list)) else [returned]
         for name, grad in zip(self.input_names, parts, strict=False):
             grads[name] = grad

@@ -11,6 +11,7 @@ caught; the CS231n recipe (central differences of sum(dout * f), h = 1e-5) count
 """
 
 import argparse
+import signal
 import time
 import warnings
 from collections import defaultdict
@@ -163,6 +164,32 @@ def theirs(check, case):
     return None
 
 
+def whole_dlrm():
+    """Return the model and batch of the speed goal: 13 dense features, 26 tables, D = 8, B = 8."""
+    rng = np.random.default_rng(0)
+    model = md.DLRM(13, [1000] * 26, 8, bottom_mlp=(32,), top_mlp=(32,), seed=0)
+    dense = rng.normal(size=(8, 13)).astype(np.float32)
+    return model, md.data.Batch(dense, rng.integers(0, 1000, (8, 26)), None)
+
+
+def seconds_of(run, limit=60):
+    """Return how long it takes, as text; past the limit it is stopped."""
+
+    def stop(*_):
+        raise TimeoutError
+
+    signal.signal(signal.SIGALRM, stop)
+    signal.alarm(limit)
+    start = time.perf_counter()
+    try:
+        run()
+    except TimeoutError:
+        return f"> {limit}"
+    finally:
+        signal.alarm(0)
+    return f"{time.perf_counter() - start:.2f}"
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3)
@@ -190,11 +217,16 @@ def main():
                     elif bug.kind.__name__ == "BatchMissing":
                         said[name] = " ".join(message.split())[:160]
     total = len(CORPUS) * len(seeds)
-    print("| checker | caught | cause named first | false alarms | median on right code, ms |")
-    print("| --- | --- | --- | --- | --- |")
+    case = whole_dlrm()
+    large = {"minidlrm gradcheck": seconds_of(lambda: md.gradcheck(*case, verbose=False))}
+    for name, check in PEERS.items():
+        large[name] = seconds_of(lambda check=check: check(Functions(*case)))
+    print("| checker | caught | cause named first | false alarms | a small layer, ms | a DLRM, s |")
+    print("| --- | --- | --- | --- | --- | --- |")
     for name in seconds:
-        ms = 1e3 * float(np.median(seconds[name]))
-        print(f"| {name} | {caught[name]} of {total} | {named[name]} | {alarms[name]} | {ms:.1f} |")
+        ms = f"{1e3 * float(np.median(seconds[name])):.1f}"
+        counts = f"{caught[name]} of {total} | {named[name]} | {alarms[name]}"
+        print(f"| {name} | {counts} | {ms} | {large[name]} |")
     print("\n| checker | misses | says of BatchMissing |\n| --- | --- | --- |")
     for name in seconds:
         misses = ", ".join(sorted(missed[name])) or "none"
