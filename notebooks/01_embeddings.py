@@ -82,17 +82,60 @@ ax.grid(alpha=0.3)
 # %% [markdown]
 # The product grows with $N$; the lookup does not. Real tables have millions of rows.
 #
+# ### Your turn
+#
+# Write the one-hot vectors of a whole batch, one below the other: a matrix $E$ of shape $(B, N)$, with a single 1 in
+# each row. Then $E W$ must be `W[ids]`. The blank leaves all zeros.
+
+
+# %%
+def one_hots(ids, N):
+    E = np.zeros((len(ids), N))  # (B, N)
+    return E  # your turn: put the ones in
+
+
+def check_one_hots(function):
+    ids = np.array([4, 0, 4])
+    E = function(ids, N)
+    if np.array_equal(E.sum(axis=1), [1, 1, 1]) and np.array_equal(E @ W, W[ids]):
+        print("right: E W is W[ids]")
+    else:
+        print(f"not yet: the rows of E add up to {E.sum(axis=1)}, and each should have a single 1")
+
+
+check_one_hots(one_hots)
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# `E[np.arange(len(ids)), ids] = 1`: in row $b$, at place `ids[b]`.
+#
+# </details>
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "answer"]
+def one_hots_answer(ids, N):
+    E = np.zeros((len(ids), N))
+    E[np.arange(len(ids)), ids] = 1
+    return E
+
+
+check_one_hots(one_hots_answer)
+
+# %% [markdown]
 # ## 2. Several ids, and weights
 #
 # A movie has several genres. Its sample holds a **bag** of ids, and the layer adds their rows up:
 #
 # $$ y_b = \sum_{i \in \mathrm{bag}(b)} \alpha_i\, W_{v_i} $$
 #
-# Here $v_i$ is the $i$-th id, and $\alpha_i$ its weight (1 if there are none; $1/n$ for the mean of $n$ ids). In the
-# language of section 1 this is a **multi-hot** vector times $W$.
+# From here on $i$ counts the *places* in the list of all ids. The id at place $i$ is $v_i$, and $\alpha_i$ is its weight (1 if
+# nobody gives weights; $1/n$ for the mean of a bag of $n$ ids). $\mathrm{bag}(b)$ is the set of places of sample $b$. In the
+# language of section 1 this is a **multi-hot** vector times $W$: at place $r$ it holds the sum of the weights of id $r$.
 #
 # How are bags stored, when each has another length? All ids one after the other, and **offsets**: where
-# each bag begins. With $B$ bags there are $B + 1$ offsets; the last is the number of all ids.
+# each bag begins. With $B$ bags there are $B + 1$ offsets; the last is the number of all ids, `nnz`. Bag $b$ is
+# `values[offsets[b] : offsets[b + 1]]`, and it may be empty.
 
 # %%
 values = np.array([0, 2, 5, 2, 2, 1])
@@ -116,7 +159,7 @@ print("bag 2:", y[2], "=", 2 * W[2] + W[1])
 # %%
 layer = md.EmbeddingBag(N, D, dtype=np.float64)
 layer.load_state_dict({"weight": W})
-print(np.abs(layer.forward(values, offsets) - y).max())
+print("largest difference:", np.abs(layer.forward(values, offsets) - y).max())
 
 # %% [markdown]
 # ### Your turn
@@ -159,54 +202,96 @@ print("the answer is right:", np.allclose(weighted_answer(W, values, offsets, al
 #
 # The gradient $dy = \partial L / \partial y$ arrives, of shape $(B, D)$. We want $dW = \partial L / \partial W$.
 #
-# Row $W_r$ occurs in the sum once for each id $i$ with $v_i = r$, in any bag. Each occurrence adds $\alpha_i$
-# times the gradient of its bag. By the chain rule, the uses add up:
+# Let $\mathrm{bag}(i)$ be the bag in which place $i$ lies. Row $r$ of the table, $W_r$, is used at every place with $v_i = r$, in any
+# bag. At such a place, $y_{\mathrm{bag}(i)}$ contains $\alpha_i W_r$: its derivative by $W_r$ is the number $\alpha_i$. So this use
+# contributes $\alpha_i$ times the gradient of its bag. By the chain rule, the uses add up:
 #
 # $$ dW_r = \sum_{i:\, v_i = r} \alpha_i\, dy_{\mathrm{bag}(i)} $$
 #
 # This is a **scatter-add**: the gather, run backwards. Rows that no id names have gradient zero, and are
-# never touched. That is why the gradient of a table with ten million rows costs as much as that of a
-# small one.
+# never touched. So the gradient of a table with ten million rows need not cost more than that of a small
+# one (section 6 makes use of it; here we still write the zeros out).
 #
-# The weights get a gradient as well: $\alpha_i$ scales one row in one bag, so
-# $d\alpha_i = \langle W_{v_i}, dy_{\mathrm{bag}(i)} \rangle$.
+# The weights get a gradient as well: $\alpha_i$ scales one row in one bag. The derivative of $y_{\mathrm{bag}(i)}$ by $\alpha_i$ is that row,
+# $W_{v_i}$, and the chain rule multiplies it with $dy$ and adds up the $D$ entries:
+#
+# $$ d\alpha_i = \langle W_{v_i}, dy_{\mathrm{bag}(i)} \rangle . $$
+#
+# ### Your turn
+#
+# Mend the first. The blank writes rows where it should add.
 
 
 # %%
-def bag_forward(W, alpha):
+def bag_forward(W, values, alpha):
     bag_of = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
     y = np.zeros((len(offsets) - 1, W.shape[1]), np.result_type(W, alpha))
     np.add.at(y, bag_of, alpha[:, None] * W[values])
-    return y, (W, alpha, bag_of)
+    return y, (W, values, alpha, bag_of)
 
 
 def bag_backward(dy, cache):
-    W, alpha, bag_of = cache
+    W, values, alpha, bag_of = cache
+    dW = np.zeros_like(W)
+    dW[values] = alpha[:, None] * dy[bag_of]  # your turn: a row may be used more than once
+    dalpha = np.einsum("id,id->i", W[values], dy[bag_of])  # for each place i, the sum over d
+    return dW, dalpha
+
+
+report = md.gradcheck((bag_forward, bag_backward), W, values, alpha)
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# `np.add.at(dW, values, alpha[:, None] * dy[bag_of])` adds each term to its row, repeats included.
+#
+# </details>
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "answer"]
+def bag_backward_answer(dy, cache):
+    W, values, alpha, bag_of = cache
     dW = np.zeros_like(W)
     np.add.at(dW, values, alpha[:, None] * dy[bag_of])
     dalpha = np.einsum("id,id->i", W[values], dy[bag_of])
     return dW, dalpha
 
 
-report = md.gradcheck((bag_forward, bag_backward), W, alpha)
+report = md.gradcheck((bag_forward, bag_backward_answer), W, values, alpha, verbose=False)
+print("the answer passes:", report.passed)
 
 # %% [markdown]
-# Both are right, to the last digit. See where the gradient is: in the rows that were looked up.
+# The library's layer has the same gradient for the table:
 
 # %%
 dy = rng.normal(size=(3, D))
-_, cache = bag_forward(W, alpha)
-dW, _ = bag_backward(dy, cache)
+_, cache = bag_forward(W, values, alpha)
+dW, _ = bag_backward_answer(dy, cache)
+layer.zero_grad()
+layer.forward(values, offsets, alpha)
+layer.backward(dy)
+print("largest difference:", np.abs(layer.weight.grad.to_dense() - dW).max())
+
+# %% [markdown]
+# See where the gradient is: in the rows that were looked up.
+
+# %%
 uses = np.bincount(values, minlength=N)
 
 fig, axes = plt.subplots(1, 2, figsize=(7.2, 3.2), layout="constrained")
-limit = np.abs(dW).max()
+limit = 1.5 * np.abs(dW).max()  # pale enough for the numbers
 image = axes[0].imshow(dW, cmap="PuOr", vmin=-limit, vmax=limit)
-axes[0].set(xlabel="d", ylabel="row of the table", title="dW")
-fig.colorbar(image, ax=axes[0])
+axes[0].set(xlabel="entry d", ylabel="row of the table", title="dW")
+fig.colorbar(image, ax=axes[0], label="gradient")
+for (r, d), value in np.ndenumerate(dW):
+    axes[0].text(d, r, f"{value:.1f}", ha="center", va="center", fontsize=7)
 axes[1].barh(range(N), uses, color="#0072b2")
 _ = axes[1].set(
-    xlabel="times looked up", ylabel="row", title="uses in this batch", ylim=(N - 0.5, -0.5)
+    xlabel="times looked up",
+    ylabel="row of the table",
+    title="uses in this batch",
+    ylim=(N - 0.5, -0.5),
+    xticks=range(4),
 )
 
 # %% [markdown]
@@ -217,7 +302,7 @@ _ = axes[1].set(
 
 # %%
 lost = np.zeros_like(W)
-bag_of = cache[2]
+bag_of = cache[3]
 lost[values] += alpha[:, None] * dy[bag_of]
 print("row 2, scatter-add:       ", dW[2].round(3))
 print("row 2, dW[values] += ...: ", lost[2].round(3))
@@ -227,7 +312,8 @@ print("row 2, dW[values] += ...: ", lost[2].round(3))
 # holds the old row plus *one* term, three times over. Then the buffer is written back; for row 2 three
 # times, each over the one before. The last write stays. There are no threads in this story.
 #
-# Does such a layer train? Yes, and that is the danger: ids that occur once in a batch are right, and most do.
+# Does such a layer train? Yes, and that is the danger. Rows that are used once in a batch are right. The others still
+# move in a direction that one of their samples wants.
 #
 # ### The museum of this chapter
 #
@@ -249,34 +335,45 @@ for bug in wrong:
     report = md.gradcheck(*bug.make(bug.kind, np.random.default_rng(1)), verbose=False)
     print(f"{bug.kind.__name__}: {report.diagnosis[0].title}.")
 
+# %% [markdown]
+# Which of them still train? We need clicks whose bags hold more than one id. So each bag gets a foreign id, and then the right
+# one twice. (As if a user came back to an ad.)
+
 # %%
-clicks = md.data.synthetic_clicks(20_000, seed=0)
+clicks = md.data.synthetic_clicks(40_000, seed=0, num_tables=8, order=1)
+
+
+def with_bags(rows):
+    """Each bag: one random id, and then the id of the sample, twice."""
+    ids = np.asarray(rows.sparse)  # (B, T)
+    foreign = np.random.default_rng(1).integers(0, clicks.table_sizes, ids.shape)
+    bags = np.stack([foreign, ids, ids], axis=2).transpose(1, 0, 2)  # (T, B, 3)
+    jagged = md.data.Jagged(bags.ravel(), np.arange(0, bags.size + 1, 3))
+    return md.data.Batch(rows.dense, jagged, rows.label)
 
 
 def curve_of(kind):
     model = md.DLRM(13, clicks.table_sizes, 8, (16,), (32,), seed=0)
     model.embeddings.__class__ = kind
-    history = md.fit(
-        model,
-        clicks.train,
-        clicks.valid,
-        optimizer=md.SGD(lr=0.3),
-        batch_size=256,
-        epochs=2,
-        eval_every=16,
-        progress=False,
-    )
+    options = {"optimizer": md.SGD(lr=0.1), "batch_size": 256, "epochs": 2, "eval_every": 32}
+    train, valid = with_bags(clicks.train), with_bags(clicks.valid)
+    history = md.fit(model, train, valid, progress=False, **options)
     return history.column("epoch"), history.column("valid_log_loss")
 
 
+# %%
 fig, ax = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
-ax.plot(*curve_of(md.EmbeddingBagCollection), "-", label="right")
-ax.plot(*curve_of(embedding.LastWriteWins), "--", label="LastWriteWins")
-ax.set(xlabel="epoch", ylabel="validation log loss (nats)", title="The curve does not show it")
+kinds = [md.EmbeddingBagCollection, *(getattr(embedding, name) for name in names)]
+for kind, style in zip(kinds, ("-", "--", "-.", ":"), strict=True):
+    ax.plot(*curve_of(kind), style, label="right" if kind is kinds[0] else kind.__name__)
+ax.set(xlabel="epoch", ylabel="validation log loss (nats)", title="All of them train")
 ax.legend()
 ax.grid(alpha=0.3)
 
 # %% [markdown]
+# All four curves fall. The right one is ahead, by about as much as a better learning rate would bring. Who sees one of
+# the others alone finds nothing odd in it.
+#
 # ## 5. Many tables in one array
 #
 # A click has many categories: user, ad, city. Each has a table of its own, $W^{(0)}, W^{(1)}, \dots$ DLRM's
@@ -291,6 +388,43 @@ ids = np.array([[3, 0, 1], [0, 2, 1]])  # (B, T)
 
 by_hand = tables.weight.value[ids + starts[:-1]]  # (B, T, D)
 print("shape", by_hand.shape, " largest difference", np.abs(tables.forward(ids) - by_hand).max())
+
+# %% [markdown]
+# ### Your turn
+#
+# The other way round: somebody gives you rows of the one array, and asks for table and id of each. The blank believes that
+# each table begins at row 0.
+
+
+# %%
+def table_and_id(rows, starts):
+    return np.zeros_like(rows), rows  # your turn
+
+
+def check_table_and_id(function):
+    table, v = function(np.array([0, 3, 4, 6, 7, 8]), starts)
+    ok = np.array_equal(table, [0, 0, 1, 1, 2, 2]) and np.array_equal(v, [0, 3, 0, 2, 0, 1])
+    print("right" if ok else f"not yet: row 4 is id 0 of table 1; you say id {v[2]} of {table[2]}")
+
+
+check_table_and_id(table_and_id)
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# The table is the last one that begins at the row or before: `table = np.searchsorted(starts, rows, side="right") - 1`. The id is
+# `rows - starts[table]`.
+#
+# </details>
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "answer"]
+def table_and_id_answer(rows, starts):
+    table = np.searchsorted(starts, rows, side="right") - 1
+    return table, rows - starts[table]
+
+
+check_table_and_id(table_and_id_answer)
 
 # %% [markdown]
 # What if an id is too large? In C, and in a compiled kernel, the program would read a foreign row, of the
@@ -320,12 +454,53 @@ print("values", grad.values.tolist())
 # %% [markdown]
 # Table 2 is looked up at id 1 by both samples: row $7 + 1 = 8$ has the gradient 2.
 #
-# An optimizer walks over these rows alone. A dense gradient of the Kaggle tables would have 540 million
-# numbers, of which 53,000 rows are not zero in a batch of 2,048.
+# An optimizer walks over these rows alone. The Kaggle tables have 33.8 million rows of 16 numbers: a dense gradient would have
+# 540 million. A batch of 2,048 looks up $26 \cdot 2048 = 53{,}248$ rows at most; all the others would be zeros.
 #
+# ### Your turn
+#
+# Make such a gradient from the terms of the uses: the distinct rows in order, and the sum of the terms of each. The blank
+# keeps the repeats.
+
+
+# %%
+def coalesce(rows, terms):
+    order = np.argsort(rows, kind="stable")
+    return rows[order], terms[order]  # your turn: row 8 stands there twice
+
+
+def check_coalesce(function):
+    found, sums = function((ids + starts[:-1]).ravel(), np.ones((6, 2)))
+    if np.array_equal(found, grad.rows) and np.array_equal(sums, grad.values):
+        print("right: the rows and values of the library")
+    else:
+        print(f"not yet: rows {found}, and they should be {grad.rows}")
+
+
+check_coalesce(coalesce)
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# `np.unique` gives the distinct rows, and for each use its place among them. Then it is a scatter-add again, into a small array.
+#
+# </details>
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "answer"]
+def coalesce_answer(rows, terms):
+    unique, place = np.unique(rows, return_inverse=True)
+    sums = np.zeros((len(unique), terms.shape[1]))
+    np.add.at(sums, place, terms)
+    return unique, sums
+
+
+check_coalesce(coalesce_answer)
+
+# %% [markdown]
 # ## 7. What Numba does with it
 #
-# `np.add.at` is right, and slow: it makes a general decision for each number. A loop in Python would be slower
+# `np.add.at` is right, and slow: it calls its inner loop once for every single number. A loop in Python would be slower
 # still. **Numba** compiles a Python loop to machine code. The library has each kernel twice, in
 # `kernels/reference.py` (NumPy, the definition) and in `kernels/jit.py` (the loop), held to the same tests. Time
 # them on 40,000 lookups:
@@ -347,8 +522,8 @@ def milliseconds(scatter):
     return 1e3 * min(laps)
 
 
-print(f"NumPy:           {milliseconds(reference.scatter_add):.1f} ms")
-print(f"{md.kernels.backend} (in use):  {milliseconds(md.kernels.scatter_add):.1f} ms")
+print(f"NumPy (np.add.at): {milliseconds(reference.scatter_add):.1f} ms")
+print(f"{md.kernels.backend} (in use):    {milliseconds(md.kernels.scatter_add):.1f} ms")
 
 # %% [markdown]
 # Both sort the rows first, so that the terms of a row are added in the order of the ids. The result is the

@@ -15,8 +15,8 @@
 # # 05 · The DLRM
 #
 # All parts are built: embeddings (01), products of embeddings (02, 03), multilayer perceptrons (04). The **deep learning
-# recommendation model** of Naumov et al. (2019) puts them together. It decides which ads and posts billions of people
-# see, and it fits on a page.
+# recommendation model** (DLRM) of Naumov et al. (2019) puts them together. Models of its kind choose the ads and posts that
+# billions of people see, and it fits on a page.
 #
 # You need notebooks 00 to 04. Reading time: 60 minutes.
 #
@@ -45,9 +45,9 @@ rng = np.random.default_rng(0)
 # %% [markdown]
 # ## 1. The figure
 #
-# A click has **dense** features $x$ (counts, ages: numbers) and **sparse** features (ids, one for each of $T$ tables).
+# A click has **dense** features (counts, ages: numbers) and **sparse** features (ids, one for each of $T$ tables).
 #
-# 1. The dense features go through the *bottom MLP*. It ends with a vector of size $D$: as large as an embedding.
+# 1. The dense features go through the *bottom MLP*. It ends with a vector $x$ of size $D$: as large as an embedding.
 # 2. Each id is looked up: $T$ vectors of size $D$.
 # 3. Now there are $F = T + 1$ vectors of one size. The *interaction* takes the dot product of every pair.
 # 4. The dense vector and all products go through the *top MLP*. It ends with one number, the logit.
@@ -109,8 +109,11 @@ for ax, values, title in (
     (axes[0], products, "z zᵀ of one sample"),
     (axes[1], np.where(np.tri(F, k=-1) > 0, products, np.nan), "what DLRM takes"),
 ):
-    ax.imshow(values, cmap="PuOr", vmin=-limit, vmax=limit)
+    ax.imshow(values, cmap="PuOr", vmin=-1.5 * limit, vmax=1.5 * limit)
     ax.set(title=title, xlabel="vector j", ylabel="vector i", xticks=range(F), yticks=range(F))
+    for (row, column), value in np.ndenumerate(values):
+        if not np.isnan(value):
+            ax.text(column, row, f"{value:.1f}", ha="center", va="center")
 
 # %% [markdown]
 # ### Its gradient
@@ -186,26 +189,73 @@ print("the library:", model.forward(batch).round(6))
 # %% [markdown]
 # ## 4. Backward, by hand
 #
-# Walk the figure from the top to the bottom. One place needs care: **the dense vector $x$ has two arrows**. It goes
+# Walk the figure from the top to the bottom. Write `dh3` for the gradient by the *input* of the ReLU that gives `h3`, and so on:
+# the gradient that arrives, times $[h_3 > 0]$. One place needs care: **the dense vector $x$ has two arrows**. It goes
 # straight to the top MLP, and it is vector 0 of the interaction. Its gradient is the sum of both.
+#
+# ### Your turn
+#
+# `dtop` is the gradient of the top MLP's input, shape $(B, D + P)$: first $D$ numbers for $x$, then $P$ for the pairs. `dz`, shape
+# $(B, F, D)$, is the gradient of the vectors of the interaction. Put $dx$ together. The blank follows one arrow only.
+
 
 # %%
-dlogit = (1 / (1 + np.exp(-logit)) - label) / B  # log loss, mean over B
+def both_arrows(dtop, dz):
+    return dtop[:, :D]  # your turn: there is another arrow
+
+
+def check_arrows(function):
+    def forward(x):
+        pairs, _ = interact(np.concatenate([x[:, None], z[:, 1:]], axis=1))
+        return np.concatenate([x, pairs], axis=1)  # (B, D + P)
+
+    def backward(dtop):
+        return function(dtop, interact_answer(dtop[:, D:], z))
+
+    return md.gradcheck((forward, backward), z[:, 0].copy(), verbose=function is both_arrows)
+
+
+report = check_arrows(both_arrows)
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# `dtop[:, :D] + dz[:, 0]`: the straight way, and the way through vector 0.
+#
+# </details>
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "answer"]
+def both_arrows_answer(dtop, dz):
+    return dtop[:, :D] + dz[:, 0]
+
+
+print("the answer passes:", check_arrows(both_arrows_answer).passed)
+
+# %% [markdown]
+# Now all the way down. Each line is a formula that an earlier notebook derived.
+
+# %%
+dlogit = (1 / (1 + np.exp(-logit)) - label) / B  # (B,): log loss (04), mean over B
 dh3 = dlogit[:, None] * W4 * (h3 > 0)  # (B, 6)
 dtop = dh3 @ W3  # (B, D + P)
 dz = interact_answer(dtop[:, D:], z)  # (B, F, D)
-dx = dtop[:, :D] + dz[:, 0]  # both arrows
-dx = dx * (x > 0)
-dh1 = (dx @ W2) * (h1 > 0)
+dx = both_arrows_answer(dtop, dz)  # (B, D)
+dx = dx * (x > 0)  # the ReLU of the bottom MLP's last layer
+dh1 = (dx @ W2) * (h1 > 0)  # (B, 5)
 dtable = np.zeros_like(table)
 np.add.at(dtable, rows, dz[:, 1:])  # ids repeat: their gradients add up
 
 by_hand = {
     "embeddings.weight": dtable,
     "bottom.layers.0.weight": dh1.T @ dense,
+    "bottom.layers.0.bias": dh1.sum(axis=0),
     "bottom.layers.1.weight": dx.T @ h1,
+    "bottom.layers.1.bias": dx.sum(axis=0),
     "top.layers.0.weight": dh3.T @ top_in,
+    "top.layers.0.bias": dh3.sum(axis=0),
     "top.layers.1.weight": dlogit[None] @ h3,
+    "top.layers.1.bias": dlogit.sum(keepdims=True),
 }
 
 # %%
@@ -214,10 +264,9 @@ loss.forward(model.forward(batch), label)
 model.zero_grad()
 model.backward(loss.backward())
 for name, parameter in model.named_parameters():
-    if name in by_hand:
-        grad = parameter.grad
-        grad = grad.to_dense() if isinstance(grad, md.SparseGrad) else grad
-        print(f"{name:24} largest difference {np.abs(grad - by_hand[name]).max():.1e}")
+    grad = parameter.grad
+    grad = grad.to_dense() if isinstance(grad, md.SparseGrad) else grad
+    print(f"{name:24} largest difference {np.abs(grad - by_hand[name]).max():.1e}")
 
 # %% [markdown]
 # ### Your turn
@@ -305,12 +354,13 @@ axes[1].barh(list(flops), [n / 1000 for n in flops.values()], color="#d55e00")
 _ = axes[1].set(xlabel="thousand FLOPs of a sample, forward", title="Nearly all are in the MLPs")
 
 # %% [markdown]
-# This is what makes DLRM hard to run: **memory** lies in the tables, **arithmetic** in the MLPs, and the two want
+# (FLOPs: additions and multiplications. A multiply-add is two.) This is what makes DLRM hard to run: **memory** lies in the tables, **arithmetic** in the MLPs, and the two want
 # different machines.
 #
 # ## 8. It learns
 #
-# Synthetic clicks with a known truth. The dotted line is the best that any model can reach.
+# Synthetic clicks with a known truth. The dotted line is the **Bayes limit**: the log loss of who knows the true probability of
+# every click. No model can expect to be better.
 
 # %%
 clicks = md.data.synthetic_clicks(200_000, seed=0)
@@ -332,7 +382,8 @@ md.evaluate(network, clicks.test)
 # %% [markdown]
 # ## 9. The museum of this chapter
 #
-# Three ways to lose a path. Each layer is right; they are joined wrongly. Find the mistakes; then ask the checker.
+# Two ways to lose a path: each layer is right, and they are joined wrongly. And one layer that is wrong: it reads the lower triangle
+# forward, and the upper one backward. Find the mistakes; then ask the checker.
 
 # %%
 import inspect
@@ -354,22 +405,27 @@ for bug in museum:
 # %%
 def curve_of(kind):
     small = md.DLRM(13, clicks.table_sizes, 8, (16,), (32,), seed=0)
-    small.__class__ = kind
+    for part in (small, small.dot):  # the model or its interaction becomes the wrong one
+        if issubclass(kind, type(part)):
+            part.__class__ = kind
     options = {"optimizer": md.SGD(lr=0.3), "batch_size": 256, "eval_every": 30, "progress": False}
     history = md.fit(small, clicks.train[:30_000], clicks.valid[:5_000], epochs=2, **options)
     return history.column("epoch"), history.column("valid_log_loss")
 
 
 fig, ax = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
-styles = ("-", "--", ":")
-kinds = {"right": md.DLRM} | {b.kind.__name__: b.kind for b in museum if b.correct is md.DLRM}
+styles = ("-", "--", "-.", ":")
+kinds = {"right": md.DLRM} | {bug.kind.__name__: bug.kind for bug in museum}
 for (name, kind), style in zip(kinds.items(), styles, strict=True):
     ax.plot(*curve_of(kind), style, label=name)
-ax.set(xlabel="epoch", ylabel="validation log loss (nats)", title="A lost path still trains")
+ax.set(xlabel="epoch", ylabel="validation log loss (nats)", title="Wrong gradients still train")
 ax.legend()
 ax.grid(alpha=0.3)
 
 # %% [markdown]
+# The curves of all four fall. Two of the wrong ones lie beside the right one: who does not have the right curve for comparison sees
+# nothing. The third is behind, but a learning rate that is too small looks the same.
+#
 # ## What to remember
 #
 # 1. Bottom MLP, tables, products of all pairs, top MLP.

@@ -18,7 +18,7 @@
 #
 # 필요한 부품은 모두 만들었습니다. 임베딩(embedding, 01장), 임베딩의 곱(02장, 03장), 다층 퍼셉트론(multilayer
 # perceptron, MLP, 04장)입니다. Naumov 등(2019)의 **딥러닝 추천 모델**(deep learning recommendation model, DLRM)은 이
-# 부품들을 하나로 묶습니다. 수십억 명이 어떤 광고와 게시물을 볼지 이 모델이 정합니다. 그런데도 코드는 한 페이지에 다 들어갑니다.
+# 부품들을 하나로 묶습니다. 수십억 명이 볼 광고와 게시물을 이런 모델이 고릅니다. 그런데도 코드는 한 페이지에 다 들어갑니다.
 #
 # 00장부터 04장까지의 내용이 필요합니다. 읽는 시간은 약 60분입니다.
 #
@@ -47,10 +47,10 @@ rng = np.random.default_rng(0)
 # %% [markdown]
 # ## 1. 그림
 #
-# 클릭 하나에는 **밀집 특성**(dense feature) $x$와 **희소 특성**(sparse feature)이 있습니다. 밀집 특성은 횟수나 나이 같은 숫자이고,
+# 클릭 하나에는 **밀집 특성**(dense feature)과 **희소 특성**(sparse feature)이 있습니다. 밀집 특성은 횟수나 나이 같은 숫자이고,
 # 희소 특성은 $T$개의 테이블(table)마다 하나씩 있는 아이디(id)입니다.
 #
-# 1. 밀집 특성은 *하단 MLP*(bottom MLP)를 지납니다. 그 끝은 크기 $D$인 벡터입니다. 임베딩과 크기가 같습니다.
+# 1. 밀집 특성은 *하단 MLP*(bottom MLP)를 지납니다. 그 끝은 크기 $D$인 벡터 $x$입니다. 임베딩과 크기가 같습니다.
 # 2. 아이디마다 테이블에서 벡터를 찾습니다. 크기 $D$인 벡터가 $T$개 나옵니다.
 # 3. 이제 크기가 같은 벡터가 $F = T + 1$개 있습니다. *상호작용*(interaction) 층은 모든 쌍의 내적(dot product)을 구합니다.
 # 4. 밀집 벡터와 모든 내적은 *상단 MLP*(top MLP)를 지납니다. 그 끝은 숫자 하나, 로짓(logit)입니다.
@@ -114,8 +114,11 @@ for ax, values, title in (
     (axes[0], products, "z zᵀ of one sample"),
     (axes[1], np.where(np.tri(F, k=-1) > 0, products, np.nan), "what DLRM takes"),
 ):
-    ax.imshow(values, cmap="PuOr", vmin=-limit, vmax=limit)
+    ax.imshow(values, cmap="PuOr", vmin=-1.5 * limit, vmax=1.5 * limit)
     ax.set(title=title, xlabel="vector j", ylabel="vector i", xticks=range(F), yticks=range(F))
+    for (row, column), value in np.ndenumerate(values):
+        if not np.isnan(value):
+            ax.text(column, row, f"{value:.1f}", ha="center", va="center")
 
 # %% [markdown]
 # ### 기울기(gradient)
@@ -192,26 +195,73 @@ print("the library:", model.forward(batch).round(6))
 # %% [markdown]
 # ## 4. 손으로 하는 역전파
 #
-# 그림을 위에서 아래로 따라갑니다. 조심할 곳이 하나 있습니다. **밀집 벡터 $x$에서는 화살표가 두 개 나갑니다.** 하나는 상단 MLP로 곧장 갑니다.
+# 그림을 위에서 아래로 따라갑니다. `dh3`은 `h3`을 내놓는 ReLU의 *입력*에 대한 기울기입니다. 들어온 기울기에 $[h_3 > 0]$을 곱한 값이고,
+# 다른 층도 마찬가지입니다. 조심할 곳이 하나 있습니다. **밀집 벡터 $x$에서는 화살표가 두 개 나갑니다.** 하나는 상단 MLP로 곧장 갑니다.
 # 다른 하나는 상호작용 층으로 가서 0번 벡터가 됩니다. 그래서 이 벡터의 기울기는 두 갈래에서 오는 기울기의 합입니다.
+#
+# ### 직접 해 보기
+#
+# `dtop`은 상단 MLP 입력의 기울기이고, 모양은 $(B, D + P)$입니다. 앞의 $D$개는 $x$의 몫이고, 뒤의 $P$개는 내적의 몫입니다. `dz`는 상호작용 층에
+# 들어간 벡터들의 기울기이고, 모양은 $(B, F, D)$입니다. 둘을 써서 $dx$를 구해 보세요. 지금 있는 코드는 화살표 하나만 따라갑니다.
+
 
 # %%
-dlogit = (1 / (1 + np.exp(-logit)) - label) / B  # 로그 손실(log loss), 표본 B개의 평균
+def both_arrows(dtop, dz):
+    return dtop[:, :D]  # 직접 해 보기 (your turn): 화살표는 두 개입니다
+
+
+def check_arrows(function):
+    def forward(x):
+        pairs, _ = interact(np.concatenate([x[:, None], z[:, 1:]], axis=1))
+        return np.concatenate([x, pairs], axis=1)  # (B, D + P)
+
+    def backward(dtop):
+        return function(dtop, interact_answer(dtop[:, D:], z))
+
+    return md.gradcheck((forward, backward), z[:, 0].copy(), verbose=function is both_arrows)
+
+
+report = check_arrows(both_arrows)
+
+# %% [markdown]
+# <details><summary>답</summary>
+#
+# `dtop[:, :D] + dz[:, 0]`: 곧장 가는 길과, 0번 벡터를 지나는 길을 더합니다.
+#
+# </details>
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "answer"]
+def both_arrows_answer(dtop, dz):
+    return dtop[:, :D] + dz[:, 0]
+
+
+print("the answer passes:", check_arrows(both_arrows_answer).passed)
+
+# %% [markdown]
+# 이제 끝까지 갑니다. 줄마다 앞 장에서 유도한 식입니다.
+
+# %%
+dlogit = (1 / (1 + np.exp(-logit)) - label) / B  # (B,): 로그 손실(log loss, 04장), 표본 B개의 평균
 dh3 = dlogit[:, None] * W4 * (h3 > 0)  # (B, 6)
 dtop = dh3 @ W3  # (B, D + P)
 dz = interact_answer(dtop[:, D:], z)  # (B, F, D)
-dx = dtop[:, :D] + dz[:, 0]  # 두 화살표의 합
-dx = dx * (x > 0)
-dh1 = (dx @ W2) * (h1 > 0)
+dx = both_arrows_answer(dtop, dz)  # (B, D)
+dx = dx * (x > 0)  # 하단 MLP 마지막 층의 ReLU
+dh1 = (dx @ W2) * (h1 > 0)  # (B, 5)
 dtable = np.zeros_like(table)
 np.add.at(dtable, rows, dz[:, 1:])  # 아이디가 겹치면 기울기를 더합니다
 
 by_hand = {
     "embeddings.weight": dtable,
     "bottom.layers.0.weight": dh1.T @ dense,
+    "bottom.layers.0.bias": dh1.sum(axis=0),
     "bottom.layers.1.weight": dx.T @ h1,
+    "bottom.layers.1.bias": dx.sum(axis=0),
     "top.layers.0.weight": dh3.T @ top_in,
+    "top.layers.0.bias": dh3.sum(axis=0),
     "top.layers.1.weight": dlogit[None] @ h3,
+    "top.layers.1.bias": dlogit.sum(keepdims=True),
 }
 
 # %%
@@ -220,10 +270,9 @@ loss.forward(model.forward(batch), label)
 model.zero_grad()
 model.backward(loss.backward())
 for name, parameter in model.named_parameters():
-    if name in by_hand:
-        grad = parameter.grad
-        grad = grad.to_dense() if isinstance(grad, md.SparseGrad) else grad
-        print(f"{name:24} largest difference {np.abs(grad - by_hand[name]).max():.1e}")
+    grad = parameter.grad
+    grad = grad.to_dense() if isinstance(grad, md.SparseGrad) else grad
+    print(f"{name:24} largest difference {np.abs(grad - by_hand[name]).max():.1e}")
 
 # %% [markdown]
 # ### 직접 해 보기
@@ -313,11 +362,12 @@ axes[1].barh(list(flops), [n / 1000 for n in flops.values()], color="#d55e00")
 _ = axes[1].set(xlabel="thousand FLOPs of a sample, forward", title="Nearly all are in the MLPs")
 
 # %% [markdown]
-# 그래서 DLRM은 돌리기 어렵습니다. **메모리**는 테이블에 몰려 있고 **계산**은 MLP에 몰려 있는데, 둘에 알맞은 기계가 서로 다릅니다.
+# FLOPs는 덧셈과 곱셈의 횟수입니다. 곱해서 더하는 일은 두 번으로 셉니다. 그래서 DLRM은 돌리기 어렵습니다. **메모리**는 테이블에 몰려 있고 **계산**은 MLP에 몰려 있는데, 둘에 알맞은 기계가 서로 다릅니다.
 #
 # ## 8. 학습
 #
-# 참 확률을 아는 합성(synthetic) 클릭 데이터로 학습합니다. 점선은 모델이 도달할 수 있는 가장 좋은 값, 곧 베이즈 한계(Bayes limit)입니다.
+# 참 확률을 아는 합성(synthetic) 클릭 데이터로 학습합니다. 점선은 **베이즈 한계**(Bayes limit)입니다. 모든 클릭의 참 확률을
+# 아는 사람이 얻는 로그 손실이고, 어떤 모델도 이보다 나으리라 기대할 수 없습니다.
 
 # %%
 clicks = md.data.synthetic_clicks(200_000, seed=0)
@@ -339,8 +389,8 @@ md.evaluate(network, clicks.test)
 # %% [markdown]
 # ## 9. 이 장의 박물관
 #
-# 기울기가 지나는 경로를 잃어버리는 세 가지 방법입니다. 층은 모두 옳은데 잇는 방법이 틀렸습니다. 먼저 잘못을 찾아보고, 그다음에
-# 검사기(checker)로 확인하세요.
+# 처음 두 가지는 기울기가 지나는 경로를 잃어버립니다. 층은 모두 옳은데 잇는 방법이 틀렸습니다. 나머지 하나는 층 자체가 틀렸습니다. 순전파에서는
+# 아래 삼각형을, 역전파에서는 위 삼각형을 읽습니다. 먼저 잘못을 찾아보고, 그다음에 검사기(checker)로 확인하세요.
 
 # %%
 import inspect
@@ -362,22 +412,27 @@ for bug in museum:
 # %%
 def curve_of(kind):
     small = md.DLRM(13, clicks.table_sizes, 8, (16,), (32,), seed=0)
-    small.__class__ = kind
+    for part in (small, small.dot):  # the model or its interaction becomes the wrong one
+        if issubclass(kind, type(part)):
+            part.__class__ = kind
     options = {"optimizer": md.SGD(lr=0.3), "batch_size": 256, "eval_every": 30, "progress": False}
     history = md.fit(small, clicks.train[:30_000], clicks.valid[:5_000], epochs=2, **options)
     return history.column("epoch"), history.column("valid_log_loss")
 
 
 fig, ax = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
-styles = ("-", "--", ":")
-kinds = {"right": md.DLRM} | {b.kind.__name__: b.kind for b in museum if b.correct is md.DLRM}
+styles = ("-", "--", "-.", ":")
+kinds = {"right": md.DLRM} | {bug.kind.__name__: bug.kind for bug in museum}
 for (name, kind), style in zip(kinds.items(), styles, strict=True):
     ax.plot(*curve_of(kind), style, label=name)
-ax.set(xlabel="epoch", ylabel="validation log loss (nats)", title="A lost path still trains")
+ax.set(xlabel="epoch", ylabel="validation log loss (nats)", title="Wrong gradients still train")
 ax.legend()
 ax.grid(alpha=0.3)
 
 # %% [markdown]
+# 네 곡선이 모두 내려갑니다. 틀린 것 가운데 둘은 옳은 것과 나란히 갑니다. 옳은 곡선이 곁에 없으면 아무것도 눈치채지 못합니다. 나머지 하나는
+# 뒤처지지만, 학습률(learning rate)이 너무 작을 때도 똑같이 보입니다.
+#
 # ## 기억할 것
 #
 # 1. DLRM은 하단 MLP, 테이블, 모든 쌍의 내적, 상단 MLP로 이루어집니다.
