@@ -27,6 +27,16 @@ _STATE = "optimizer."  # prefix of the optimizer's arrays in the file
 def replacing(path: str | os.PathLike) -> Iterator[Path]:
     """Yield a path to write to, and put the file in the place of `path` when all is written.
 
+    Parameters
+    ----------
+    path : path
+        The file. Its folder is made when it is not there.
+
+    Yields
+    ------
+    Path
+        A file beside it. When the block raises, it is removed, and `path` is as it was.
+
     Examples
     --------
     >>> import pathlib, tempfile
@@ -120,6 +130,15 @@ def load(
         When there is no such file.
     ValueError
         When the file is damaged, or holds something else. Nothing has been changed then.
+
+    Examples
+    --------
+    >>> import tempfile, os, minidlrm as md
+    >>> path = os.path.join(tempfile.mkdtemp(), "dlrm.safetensors")
+    >>> md.save(md.DLRM(2, [5, 5], 4, (8,), (8,), seed=1), path)
+    >>> model = md.load(path, model=md.DLRM(2, [5, 5], 4, (8,), (8,), seed=2))
+    >>> bool((model.embeddings.table(0) == md.load(path).embeddings.table(0)).all())
+    True
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"no checkpoint at {path}")

@@ -37,6 +37,12 @@ class Node:
         "input", "embedding", "network", "interaction" or "output": the colour.
     lines : list of str
         What is written below the name.
+
+    Examples
+    --------
+    >>> from minidlrm.diagram import Node
+    >>> Node("bottom", "network", ["MLP", "13-64-16"]).kind
+    'network'
     """
 
     name: str

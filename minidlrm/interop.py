@@ -68,6 +68,14 @@ def load_reference_state(model: DLRM, state: dict[str, np.ndarray]) -> None:
     ------
     ValueError
         When a name is missing, not expected, or has another shape; nothing is changed then.
+
+    Examples
+    --------
+    >>> import minidlrm as md
+    >>> theirs, ours = (md.DLRM(2, [5, 6], 4, (8,), (), seed=seed) for seed in (1, 2))
+    >>> md.interop.load_reference_state(ours, md.interop.reference_state(theirs))
+    >>> bool((ours.embeddings.table(1) == theirs.embeddings.table(1)).all())
+    True
     """
     copy_state(reference_state(model), state, "DLRM")
 
@@ -123,6 +131,15 @@ def from_layout(model: DLRM, weight: np.ndarray, layout: str) -> None:
     ------
     ValueError
         As `to_layout`, or when the shape is not the model's.
+
+    Examples
+    --------
+    >>> import minidlrm as md
+    >>> model = md.DLRM(2, [5, 6], 4, (8,), (3,))
+    >>> weight = md.interop.to_layout(model, "torchrec")
+    >>> md.interop.from_layout(model, 2 * weight, "torchrec")
+    >>> bool((md.interop.to_layout(model, "torchrec") == 2 * weight).all())
+    True
     """
     own = model.top.layers[0].weight.value
     columns = _columns(model, layout)

@@ -11,10 +11,32 @@ from minidlrm.module import Module
 
 
 class Loss(Module):
-    """What both losses share: the reduction, and the checks."""
+    """What both losses share: the reduction, and the checks.
+
+    Parameters
+    ----------
+    reduction : "mean", "sum" or "none"
+        What is made of the terms.
+
+    Raises
+    ------
+    ValueError
+        When `reduction` is not known.
+
+    Examples
+    --------
+    >>> import minidlrm as md
+    >>> from minidlrm.losses import Loss
+    >>> issubclass(md.BCEWithLogits, Loss), issubclass(md.MSE, Loss)
+    (True, True)
+    """
 
     def backward(self, dy: Any = 1.0) -> np.ndarray:
-        """Return dL/dprediction; `dy` is 1 unless the loss is a part of something larger."""
+        """Return dL/dprediction, of the predictions' shape.
+
+        `dy` is 1 unless the loss is a part of something larger; for "none" it has a number for each
+        term.
+        """
         raise NotImplementedError
 
     def __init__(self, reduction: str = "mean"):
@@ -61,6 +83,11 @@ class BCEWithLogits(Loss):
     pos_weight : float, optional
         p, the weight of the clicks. The default is 1.
 
+    Raises
+    ------
+    ValueError
+        When `reduction` is not known, or `pos_weight` is not a positive number.
+
     References
     ----------
     PyTorch's ``BCEWithLogitsLoss`` computes the same.
@@ -86,7 +113,23 @@ class BCEWithLogits(Loss):
     def forward(self, logits: np.ndarray, label: np.ndarray):
         """Compute the loss of logits (B,) and labels (B,): a number, or (B,) for "none".
 
-        Labels outside [0, 1] raise ValueError: the loss would have no lower bound.
+        Parameters
+        ----------
+        logits : float array (B,)
+            x.
+        label : array (B,)
+            y, in [0, 1].
+
+        Returns
+        -------
+        float, or array (B,)
+            The mean or the sum; or every term.
+
+        Raises
+        ------
+        ValueError
+            When the shapes differ, B is 0, or a label is outside [0, 1]: the loss would have no
+            lower bound.
         """
         logits, label = self._pair(logits, label)
         if not ((label.real >= 0) & (label.real <= 1)).all():
@@ -129,6 +172,11 @@ class MSE(Loss):
     reduction : "mean", "sum" or "none"
         What is made of the terms.
 
+    Raises
+    ------
+    ValueError
+        When `reduction` is not known.
+
     Examples
     --------
     >>> import numpy as np, minidlrm as md
@@ -140,14 +188,17 @@ class MSE(Loss):
     equation = r"\ell = (x - y)^2"
 
     def forward(self, prediction: np.ndarray, label: np.ndarray):
-        """Compute the loss of two arrays of one shape: a number, or an array for "none"."""
+        """Compute the loss of a prediction and a label of one shape: a number, or all terms.
+
+        ValueError when the shapes differ, or there are no terms.
+        """
         prediction, label = self._pair(prediction, label)
         difference = prediction - label.astype(prediction.dtype, casting="same_kind", copy=False)
         self.keep(difference)
         return self._reduce(difference * difference)
 
     def backward(self, dy=1.0) -> np.ndarray:
-        r"""Return dL/dprediction.
+        r"""Return dL/dprediction, of the prediction's shape; `dy` as `BCEWithLogits`.
 
         :math:`d\ell/dx = 2 (x - y)`; the mean over n terms divides each by n.
         """

@@ -45,7 +45,7 @@ def log_loss(label: np.ndarray, logit: np.ndarray) -> float:
 def auc(label: np.ndarray, score: np.ndarray) -> float:
     """Return the probability that a click scores higher than a non-click; ties count half.
 
-    The area under the ROC curve, from the sum of ranks (Mann and Whitney 1947).
+    The area under the ROC curve, from the sum of ranks.
 
     Parameters
     ----------
@@ -63,6 +63,12 @@ def auc(label: np.ndarray, score: np.ndarray) -> float:
     ------
     ValueError
         As `log_loss`.
+
+    References
+    ----------
+    Mann and Whitney 1947, "On a test of whether one of two random variables is stochastically
+    larger than the other"; Hanley and McNeil 1982, "The meaning and use of the area under a
+    receiver operating characteristic (ROC) curve".
 
     Examples
     --------
@@ -84,8 +90,7 @@ def auc(label: np.ndarray, score: np.ndarray) -> float:
 def normalized_entropy(label: np.ndarray, logit: np.ndarray) -> float:
     """Return the log loss divided by that of always predicting the mean label.
 
-    Below 1, the features say something (He et al. 2014, "Practical lessons from predicting
-    clicks on ads at Facebook", section 2.1). nan when only one class is there.
+    Below 1, the features say something. nan when only one class is there.
 
     Parameters
     ----------
@@ -100,6 +105,10 @@ def normalized_entropy(label: np.ndarray, logit: np.ndarray) -> float:
     ------
     ValueError
         As `log_loss`.
+
+    References
+    ----------
+    He et al. 2014, "Practical lessons from predicting clicks on ads at Facebook", section 2.1.
 
     Examples
     --------
@@ -185,6 +194,10 @@ def calibration(label: np.ndarray, logit: np.ndarray) -> float:
     ValueError
         As `log_loss`.
 
+    References
+    ----------
+    He et al. 2014, "Practical lessons from predicting clicks on ads at Facebook", section 2.1.
+
     Examples
     --------
     >>> import numpy as np, minidlrm as md
@@ -240,13 +253,17 @@ def hit_rate(scores: np.ndarray, k: int = 10) -> float:
     Returns
     -------
     float
-        HR@k (He et al. 2017, NCF, section 4.1). Among ties every order is equally likely,
+        HR@k. Among ties every order is equally likely,
         and the mean over them counts: constant scores get k / (1 + n), as a guess would.
 
     Raises
     ------
     ValueError
         When `scores` is no such array, has NaN, or k < 1.
+
+    References
+    ----------
+    He et al. 2017, "Neural collaborative filtering", section 4.1.
 
     Examples
     --------
@@ -268,12 +285,16 @@ def ndcg(scores: np.ndarray, k: int = 10) -> float:
     Returns
     -------
     float
-        NDCG@k for one relevant item (He et al. 2017, NCF, section 4.1), ties as `hit_rate`.
+        NDCG@k for one relevant item, ties as `hit_rate`.
 
     Raises
     ------
     ValueError
         As `hit_rate`.
+
+    References
+    ----------
+    He et al. 2017, "Neural collaborative filtering", section 4.1.
 
     Examples
     --------

@@ -71,14 +71,14 @@ class Parameter:
     Parameters
     ----------
     value : float array
-        The numbers.
+        The numbers, of any shape.
     name : str
         What the layer calls it: "weight", "bias".
 
     Attributes
     ----------
     grad : None, ndarray or SparseGrad
-        dL/dvalue, summed over the backward passes since `zero_grad`.
+        dL/dvalue, of the value's shape, summed over the backward passes since `zero_grad`.
 
     Examples
     --------
@@ -128,11 +128,15 @@ class Module:
     _kept: tuple | None = None
 
     def forward(self, *inputs: Any) -> Any:
-        """Compute the output, and keep what `backward` needs."""
+        """Compute the output from the inputs, and keep what `backward` needs."""
         raise NotImplementedError(f"{type(self).__name__} has no forward")
 
     def backward(self, dy: Any) -> Any:
-        """Add dL/dparameter to each parameter's `grad`; return dL/dinput."""
+        """Add dL/dparameter to each parameter's `grad`; return dL/dinput.
+
+        `dy` is dL/doutput, of the output's shape: another one raises ValueError. A backward needs a
+        forward of its own before it, or it raises RuntimeError.
+        """
         raise NotImplementedError(f"{type(self).__name__} has no backward")
 
     # What forward keeps for backward
@@ -142,7 +146,7 @@ class Module:
         self._kept = values
 
     def kept(self) -> tuple:
-        """Take back what `keep` was given, once; RuntimeError when there is nothing."""
+        """Return what `keep` was given, once; RuntimeError when there is nothing."""
         if self._kept is None:
             raise RuntimeError(
                 f"{type(self).__name__}.backward() without a forward() before it: "
@@ -173,7 +177,7 @@ class Module:
                         yield f"{name}.{i}", item
 
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
-        """Yield (dotted name, module) for this module and all inside it."""
+        """Yield (dotted name, module) for this module, called `prefix`, and all inside it."""
         yield prefix, self
         for name, child in self.named_children():
             yield from child.named_modules(f"{prefix}.{name}" if prefix else name)
@@ -243,7 +247,30 @@ class Module:
 
 
 def copy_state(own: dict[str, np.ndarray], state: dict[str, np.ndarray], what: str) -> None:
-    """Copy `state` into the arrays of `own`, or raise ValueError with all that does not fit."""
+    """Copy `state` into the arrays of `own`, or change nothing.
+
+    Parameters
+    ----------
+    own : dict of str to array
+        The arrays that are written to.
+    state : dict of str to array
+        A value for each of them.
+    what : str
+        What they belong to, for the error.
+
+    Raises
+    ------
+    ValueError
+        When a name is missing or not expected, or a shape or dtype does not fit; it lists all.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minidlrm.module import copy_state
+    >>> own = {"weight": np.zeros(2)}
+    >>> copy_state(own, {"weight": np.ones(2)}, "Linear"); own["weight"]
+    array([1., 1.])
+    """
     faults = [f"missing: {name}" for name in own if name not in state]
     faults += [f"unexpected: {name}" for name in state if name not in own]
     faults += [

@@ -38,6 +38,24 @@ class Optimizer:
         Steps taken.
     state : dict of Parameter to dict of str to array
         The state of each parameter that has been updated.
+
+    Raises
+    ------
+    ValueError
+        When `lr` is negative or not finite, or `weight_decay` is negative.
+
+    Examples
+    --------
+    A rule of one's own changes the rows that have a gradient.
+
+    >>> import numpy as np, minidlrm as md
+    >>> from minidlrm.optim import Optimizer
+    >>> class SignSGD(Optimizer):
+    ...     def _update(self, weight, rows, grad, state, lr):
+    ...         weight[rows] -= lr * np.sign(grad)
+    >>> w = md.Parameter(np.array([1.0, 2.0])); w.grad = np.array([5.0, -0.1])
+    >>> SignSGD(lr=0.5).step([w]); w.value
+    array([0.5, 2.5])
     """
 
     def __init__(self, lr: LearningRate, weight_decay: float = 0.0):
@@ -51,7 +69,10 @@ class Optimizer:
         self.state: dict[Parameter, dict[str, np.ndarray]] = {}
 
     def step(self, parameters: Iterable[Parameter]) -> None:
-        """Update each parameter that has a gradient; ValueError before anything is changed."""
+        """Update each of the parameters that has a gradient.
+
+        ValueError, before anything is changed, when a gradient's shape is not its value's.
+        """
         parameters = [p for p in parameters if p.grad is not None]
         for p in parameters:
             if p.grad.shape != p.value.shape:
@@ -84,6 +105,15 @@ class SGD(Optimizer):
     lr, weight_decay
         See `Optimizer`.
 
+    Raises
+    ------
+    ValueError
+        As `Optimizer`.
+
+    References
+    ----------
+    Robbins and Monro 1951, "A stochastic approximation method".
+
     Examples
     --------
     >>> import numpy as np, minidlrm as md
@@ -109,6 +139,25 @@ class Momentum(Optimizer):
         See `Optimizer`.
     momentum : float
         mu, in [0, 1).
+
+    Raises
+    ------
+    ValueError
+        As `Optimizer`; or when `momentum` is not in [0, 1).
+
+    References
+    ----------
+    Polyak 1964, "Some methods of speeding up the convergence of iteration methods"; the form is
+    that of PyTorch's ``torch.optim.SGD``.
+
+    Examples
+    --------
+    >>> import numpy as np, minidlrm as md
+    >>> w, optimizer = md.Parameter(np.array([1.0])), md.Momentum(lr=0.1, momentum=0.5)
+    >>> w.grad = np.array([1.0])
+    >>> optimizer.step([w]); optimizer.step([w])                     # v is 1, then 1.5
+    >>> w.value.round(6)
+    array([0.75])
     """
 
     def __init__(self, lr: LearningRate, momentum: float = 0.9, weight_decay: float = 0.0):
@@ -137,6 +186,23 @@ class Adagrad(Optimizer):
         See `Optimizer`.
     eps : float
         Keeps the first steps finite.
+
+    Raises
+    ------
+    ValueError
+        As `Optimizer`.
+
+    References
+    ----------
+    Duchi, Hazan and Singer 2011, "Adaptive subgradient methods for online learning and
+    stochastic optimization".
+
+    Examples
+    --------
+    >>> import numpy as np, minidlrm as md
+    >>> w = md.Parameter(np.array([1.0, 1.0])); w.grad = np.array([100.0, 0.01])
+    >>> md.Adagrad(lr=0.1).step([w]); w.value.round(6)   # the first step is lr
+    array([0.9, 0.9])
     """
 
     def __init__(self, lr: LearningRate = 0.01, weight_decay: float = 0.0, eps: float = 1e-10):
@@ -161,6 +227,26 @@ class RowwiseAdagrad(Adagrad):
     ----------
     lr, weight_decay, eps
         See `Adagrad`.
+
+    Raises
+    ------
+    ValueError
+        As `Optimizer`.
+
+    References
+    ----------
+    ``RWSAdagrad`` in facebookresearch/dlrm, optim/rwsadagrad.py.
+
+    Examples
+    --------
+    >>> import numpy as np, minidlrm as md
+    >>> table = md.Parameter(np.zeros((3, 2)))
+    >>> table.grad = md.SparseGrad(np.array([1]), np.array([[1.0, 7.0]]), shape=(3, 2))
+    >>> optimizer = md.RowwiseAdagrad(lr=0.1)
+    >>> optimizer.step([table]); optimizer.state[table]["square_mean"]      # (1 + 49) / 2
+    array([ 0., 25.,  0.])
+    >>> table.value[1].round(6)
+    array([-0.02, -0.14])
     """
 
     def _update(self, weight, rows, grad, state, lr):
@@ -189,6 +275,23 @@ class Adam(Optimizer):
         b1 and b2, each in [0, 1).
     eps : float
         Keeps the division finite.
+
+    Raises
+    ------
+    ValueError
+        As `Optimizer`; or when a beta is not in [0, 1).
+
+    References
+    ----------
+    Kingma and Ba 2015, "Adam: A method for stochastic optimization", arXiv 1412.6980,
+    algorithm 1; lazy as PyTorch's ``torch.optim.SparseAdam``.
+
+    Examples
+    --------
+    >>> import numpy as np, minidlrm as md
+    >>> w = md.Parameter(np.array([1.0, 2.0])); w.grad = np.array([100.0, -0.01])
+    >>> md.Adam(lr=0.1).step([w]); w.value.round(6)   # the first step is lr
+    array([0.9, 2.1])
     """
 
     def __init__(
@@ -227,6 +330,15 @@ class FTRL(Optimizer):
         λ1 and λ2.
     beta : float
         β, which bounds the first steps.
+
+    Raises
+    ------
+    ValueError
+        When `lr` is negative or not finite, or `l1`, `l2` or `beta` is negative.
+
+    References
+    ----------
+    McMahan et al. 2013, "Ad click prediction: a view from the trenches", algorithm 1.
 
     Examples
     --------
@@ -301,6 +413,11 @@ def warmup_decay(
         The fall begins after the first and takes the second many steps; 0 steps: no fall.
     end_lr : float
         The rate is not below this after the fall.
+
+    Returns
+    -------
+    float
+        The rate.
 
     References
     ----------

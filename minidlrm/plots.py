@@ -79,6 +79,14 @@ def quality_against_cost(
     Returns
     -------
     matplotlib Axes
+
+    Examples
+    --------
+    >>> import minidlrm as md
+    >>> from matplotlib.figure import Figure
+    >>> record = {"model": "DLRM", "flops": 9, "score": 0.5, "score_std": 0.01, "noise": False}
+    >>> md.plots.quality_against_cost([record], ax=Figure().subplots()).get_xscale()
+    'log'
     """
     ax = ax or _new_axes()
     for k, record in enumerate(records):
@@ -116,6 +124,16 @@ def learning_curves(
     Returns
     -------
     matplotlib Axes
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace as Record
+    >>> import minidlrm as md
+    >>> from matplotlib.figure import Figure
+    >>> row = Record(contender=Record(name="DLRM"), curve=[(1.0, 0.6), (2.0, 0.5)])
+    >>> ax = md.plots.learning_curves([row], ax=Figure().subplots())
+    >>> ax.get_legend_handles_labels()[1]
+    ['DLRM']
     """
     ax = ax or _new_axes()
     for k, row in enumerate(rows):
@@ -147,6 +165,15 @@ def cost_against_fields(contenders: Any, embedding_dim: int, mlp: Any, ax: Any =
     Returns
     -------
     matplotlib Axes
+
+    Examples
+    --------
+    >>> import minidlrm as md
+    >>> from matplotlib.figure import Figure
+    >>> from minidlrm.comparison import CONTENDERS
+    >>> ax = md.plots.cost_against_fields(CONTENDERS[:1], 4, (8,), ax=Figure().subplots())
+    >>> ax.get_xlabel()
+    'categorical fields'
     """
     ax = ax or _new_axes()
     fields = (2, 5, 10, 20, 40, 80)
@@ -185,6 +212,17 @@ def order_heat_map(shares: Any, models: Any, orders: Any, ax: Any = None) -> Any
     Returns
     -------
     matplotlib Axes
+
+    Examples
+    --------
+    One model that learns a signal of order 1, and none of order 2:
+
+    >>> import minidlrm as md
+    >>> from matplotlib.figure import Figure
+    >>> shares = [[0.9, 0.1]]
+    >>> ax = md.plots.order_heat_map(shares, ["LR"], ["1", "2"], ax=Figure().subplots())
+    >>> [label.get_text() for label in ax.get_yticklabels()]
+    ['LR']
     """
     ax = ax or _new_axes()
     image = ax.imshow(shares, cmap="cividis", vmin=0, vmax=1, aspect="auto")
@@ -230,6 +268,15 @@ def gradient_errors(check: Any, axes: Any = None) -> Any:
     Returns
     -------
     array of two matplotlib Axes
+
+    Examples
+    --------
+    >>> import numpy as np, minidlrm as md
+    >>> from matplotlib.figure import Figure
+    >>> report = md.gradcheck(md.Linear(3, 2), np.ones((4, 3)), verbose=False)
+    >>> axes = md.plots.gradient_errors(report.arrays[0], axes=Figure().subplots(1, 2))
+    >>> len(axes)
+    2
     """
     import numpy as np
 

@@ -47,6 +47,15 @@ class Operation:
         Of a backward call, the forward call that it answers.
     options : dict
         Settings of the layer that its equation depends on.
+
+    Examples
+    --------
+    >>> import minidlrm as md
+    >>> clicks = md.data.synthetic_clicks(rows=1000, seed=0)
+    >>> steps = md.trace(md.DLRM(13, clicks.table_sizes, 8, (16,), (16,)), clicks.train[:4])
+    >>> op = steps.operations[1]
+    >>> op.layer, op.phase, op.name, op.outputs["y"].shape
+    ('Linear', 'forward', 'bottom.layers.0', (4, 16))
     """
 
     phase: str
@@ -76,6 +85,14 @@ class Trace:
         The gradient of each parameter.
     model, batch, criterion
         What was traced; `perturb` runs them again.
+
+    Examples
+    --------
+    >>> import minidlrm as md
+    >>> clicks = md.data.synthetic_clicks(rows=1000, seed=0)
+    >>> steps = md.trace(md.DLRM(13, clicks.table_sizes, 8, (16,), (16,)), clicks.train[:4])
+    >>> steps.operations[-1].phase, "top.layers.0.weight" in steps.grads
+    ('backward', True)
     """
 
     operations: tuple[Operation, ...]

@@ -24,7 +24,7 @@ from minidlrm.optim import Adagrad, Optimizer, OptimizerGroup
 class History:
     """What `fit` saw: one record for each evaluation.
 
-    Attributes
+    Parameters
     ----------
     records : list of dict
         Each with ``step``, ``epoch`` (a fraction), ``seconds`` (training only),
@@ -47,7 +47,7 @@ class History:
     stopped_early: bool = False
 
     def column(self, name: str) -> list[float]:
-        """Return one number from each record, such as ``"valid_log_loss"``."""
+        """Return the number called `name` from each record, such as ``"valid_log_loss"``."""
         return [record[name] for record in self.records]
 
     @property
@@ -58,7 +58,10 @@ class History:
         return min(self.records, key=lambda record: record[key])
 
     def plot(self, ax=None, **options):
-        """Draw the learning curve; see `minidlrm.plots.learning_curve`. Returns the Axes."""
+        """Draw the learning curve on the Axes `ax`; return the Axes.
+
+        The `options` are those of `minidlrm.plots.learning_curve`.
+        """
         from minidlrm.plots import learning_curve
 
         return learning_curve(self, ax=ax, **options)
@@ -134,6 +137,16 @@ def fit(
         When a loss or a gradient is not finite; it names the step and the first array.
     ValueError
         When there are no rows, or an option is out of range.
+
+    Examples
+    --------
+    >>> import minidlrm as md
+    >>> clicks = md.data.synthetic_clicks(rows=2000, seed=0)
+    >>> model = md.DLRM(13, clicks.table_sizes, 8, (16,), (16,))
+    >>> history = md.fit(model, clicks.train, epochs=2, batch_size=256, progress=False)
+    >>> first, last = history.column("train_loss")
+    >>> last < first
+    True
     """
     if epochs <= start_epoch:
         raise ValueError(f"epochs is {epochs}: it must be above start_epoch, {start_epoch}")
@@ -271,6 +284,16 @@ def _stored(array: np.ndarray | SparseGrad) -> np.ndarray:
 def grad_norm(parameters) -> float:
     """Return the joint Euclidean norm of all gradients.
 
+    Parameters
+    ----------
+    parameters : iterable of Parameter
+        Those without a gradient count as 0.
+
+    Returns
+    -------
+    float
+        The root of the sum of all squares.
+
     Examples
     --------
     >>> import numpy as np, minidlrm as md
@@ -288,7 +311,22 @@ def grad_norm(parameters) -> float:
 
 
 def scale_grads(parameters, factor: float) -> None:
-    """Multiply all gradients by `factor`, in place."""
+    """Multiply all gradients by `factor`, in place.
+
+    Parameters
+    ----------
+    parameters : iterable of Parameter
+        Those without a gradient are passed over.
+    factor : float
+        What to multiply by.
+
+    Examples
+    --------
+    >>> import numpy as np, minidlrm as md
+    >>> w = md.Parameter(np.zeros(2)); w.grad = np.array([3.0, 4.0])
+    >>> md.training.scale_grads([w], 0.5); w.grad
+    array([1.5, 2. ])
+    """
     for parameter in parameters:
         if parameter.grad is not None:
             values = _stored(parameter.grad)
@@ -311,6 +349,14 @@ def predict(model: Module, data: Batch, batch_size: int = 8192) -> np.ndarray:
     -------
     array (B,)
         Logits of click models, ratings of rating models.
+
+    Examples
+    --------
+    >>> import minidlrm as md
+    >>> clicks = md.data.synthetic_clicks(rows=2000, seed=0)
+    >>> model = md.DLRM(13, clicks.table_sizes, 8, (16,), (16,))
+    >>> md.predict(model, clicks.test).shape == (len(clicks.test),)
+    True
     """
     return np.concatenate([model.forward(batch) for batch in minibatches(data, batch_size)])
 

@@ -1,4 +1,7 @@
-"""Gradient checks: the analytic gradient against differences, and what a wrong one looks like."""
+"""Gradient checks: the analytic gradient against differences, and what a wrong one looks like.
+
+`CATALOGUE` holds the known mistakes: a dict from a key to a title and what to look at.
+"""
 
 from minidlrm.checking.catalogue import CATALOGUE
 from minidlrm.checking.diagnosis import Fingerprint

@@ -38,6 +38,19 @@ class Fingerprint:
         What the formula is, for the reader.
     title, hint : str, optional
         For a key that is not in the catalogue.
+
+    Examples
+    --------
+    A backward that forgets a factor, and the words for it:
+
+    >>> import numpy as np, minidlrm as md
+    >>> forgot = md.checking.Fingerprint(
+    ...     "no-two", lambda target, dy, x: {"x": dy * x}, "x is dy x",
+    ...     title="The 2 of the square is missing", hint="The derivative of x^2 is 2 x.")
+    >>> square = (lambda x: (x**2, x), lambda dy, x: dy * x)
+    >>> report = md.gradcheck(square, np.array([1.0, 2.0]), fingerprints=[forgot], verbose=False)
+    >>> report.passed, report.diagnosis[0].title
+    (False, 'The 2 of the square is missing')
     """
 
     key: str

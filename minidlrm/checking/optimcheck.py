@@ -57,7 +57,20 @@ CATALOGUE: dict[str, tuple[str, str]] = {
 
 
 class OptimCheckReport(GradCheckReport):
-    """What the check of an optimizer found; as `GradCheckReport`, with "yours" and "right"."""
+    """What the check of an optimizer found; as `GradCheckReport`, with "yours" and "right".
+
+    Parameters
+    ----------
+    target, arrays, rtol, faults, diagnosis
+        As `GradCheckReport`; an array is what a parameter has become, or its state.
+
+    Examples
+    --------
+    >>> import minidlrm as md
+    >>> report = md.checking.optimcheck(md.SGD(0.1), verbose=False)
+    >>> report.passed, type(report).__name__
+    (True, 'OptimCheckReport')
+    """
 
     def _rows(self) -> list[tuple[str, ...]]:
         _, *rows = super()._rows()

@@ -25,7 +25,8 @@ class ArrayCheck:
     num_checked : int
         How many of its entries were compared: one by one, or all at once along one direction.
     error : float
-        The worst relative error among them, |analytic - numeric| / (max(|.|, |.|) + floor).
+        The worst relative error among them:
+        ``|analytic - numeric| / (max(|analytic|, |numeric|) + floor)``.
     index : tuple of int
         Where that was.
     analytic, numeric : float
@@ -42,6 +43,13 @@ class ArrayCheck:
         The entries compared one by one.
     analytics, numerics : array (n,)
         Their gradients.
+
+    Examples
+    --------
+    >>> import numpy as np, minidlrm as md
+    >>> report = md.gradcheck(md.Linear(3, 2), np.ones((4, 3)), verbose=False)
+    >>> [(check.name, check.shape, check.passed) for check in report.arrays]
+    [('weight', (2, 3), True), ('bias', (2,), True), ('x', (4, 3), True)]
     """
 
     name: str
@@ -78,6 +86,14 @@ class Cause:
         What to look at.
     score : float
         How much of what was seen it explains; causes are ranked by it.
+
+    Examples
+    --------
+    >>> import numpy as np, minidlrm as md
+    >>> x = np.array([1.0, 2.0])
+    >>> report = md.gradcheck((np.square, lambda dy: -2 * x * dy), x, verbose=False)
+    >>> report.diagnosis[0].key
+    'sign'
     """
 
     key: str

@@ -154,8 +154,8 @@ class Batch:
     def check(self, num_dense: int, num_tables: int) -> None:
         """Raise ValueError unless a model of these sizes can take this batch.
 
-        It must have rows, the right number of features, and no NaN or infinity among the
-        dense ones. Ids are checked by the embedding layer.
+        It must have rows, `num_dense` dense features, `num_tables` tables, and no NaN or infinity
+        among the dense ones. Ids are checked by the embedding layer.
         """
         if len(self) == 0:
             raise ValueError("the batch is empty: a model needs at least one row")
@@ -171,7 +171,7 @@ class Batch:
             raise ValueError(f"dense[{row}, {column}] is {value}: dense features must be finite")
 
     def tables(self, which: Sequence[int]) -> np.ndarray | Jagged:
-        """Return the ids, or the bags, of some tables of all rows."""
+        """Return the ids (B, n), or the bags, of n tables: `which` holds their numbers."""
         if isinstance(self.sparse, Jagged):
             rows = np.arange(len(self))
             bags = (np.asarray(which)[:, None] * len(self) + rows).ravel()

@@ -90,6 +90,10 @@ def read_criteo(
         When a line is malformed (file, line, column and text are named), the file is empty
         or truncated, an option is out of range, or a file without labels comes without a
         vocabulary.
+    TypeError
+        When `vocabulary` is neither a Dataset nor a Vocabulary.
+    OSError
+        When the encoded data cannot be written to `cache_dir`.
 
     Examples
     --------

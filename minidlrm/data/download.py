@@ -111,6 +111,14 @@ def fetch(name: str, folder: str | os.PathLike | None = None, *, progress: bool 
     >>> from minidlrm.data import fetch
     >>> fetch("movielens-100k")  # doctest: +SKIP
     PosixPath('/home/ada/.cache/minidlrm/ml-100k')
+
+    What is there already is not fetched again:
+
+    >>> import pathlib, tempfile
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> (folder / "ml-100k").mkdir()
+    >>> fetch("movielens-100k", folder) == folder / "ml-100k"
+    True
     """
     if name not in SOURCES:
         raise ValueError(f"data set {name!r} is not known: {', '.join(SOURCES)}")

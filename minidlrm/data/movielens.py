@@ -78,7 +78,7 @@ class _Ratings:
 def movielens_ratings(
     path: str | os.PathLike, *, split: str = "random", seed: int = 0, test_share: float = 0.1
 ) -> Dataset:
-    """Read ratings for `MatrixFactorization` and the like: two tables, the rating as label.
+    r"""Read ratings for `MatrixFactorization` and the like: two tables, the rating as label.
 
     Parameters
     ----------
@@ -103,6 +103,20 @@ def movielens_ratings(
         When there is no such file.
     ValueError
         When a column is missing, a rating is not a number, or an option is out of range.
+
+    Examples
+    --------
+    >>> import minidlrm as md
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> folder = Path(mkdtemp())
+    >>> lines = [f"{user},{movie},{movie},{10 * user + movie}"
+    ...          for user in range(1, 5) for movie in range(1, 6)]
+    >>> lines = ["userId,movieId,rating,timestamp", *lines]
+    >>> _ = (folder / "ratings.csv").write_text("\n".join(lines))
+    >>> ratings = md.data.movielens_ratings(folder)
+    >>> ratings.table_sizes, len(ratings.train), len(ratings.valid), len(ratings.test)
+    ([4, 5], 17, 1, 2)
     """
     if split not in ("random", "time"):
         raise ValueError(f"split is {split!r}: it must be 'random' or 'time'")
@@ -131,7 +145,7 @@ def movielens_ratings(
 
 
 def movielens_clicks(path: str | os.PathLike, *, threshold: float = 4.0) -> Dataset:
-    """Read ratings as clicks for the click models: a rating of at least 4 is a click.
+    r"""Read ratings as clicks for the click models: a rating of at least 4 is a click.
 
     Tables: user, movie, and the movie's genres (multi-hot). Dense features: the hour and the
     weekday of the rating (UTC) and the age of the movie in years, each divided by its range.
@@ -153,6 +167,22 @@ def movielens_clicks(path: str | os.PathLike, *, threshold: float = 4.0) -> Data
     ------
     FileNotFoundError, ValueError
         As `movielens_ratings`.
+
+    Examples
+    --------
+    >>> import minidlrm as md
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> folder = Path(mkdtemp())
+    >>> lines = [f"{user},{movie},{movie},{10 * user + movie}"
+    ...          for user in range(1, 5) for movie in range(1, 6)]
+    >>> lines = ["userId,movieId,rating,timestamp", *lines]
+    >>> _ = (folder / "ratings.csv").write_text("\n".join(lines))
+    >>> movies = [f"{movie},Film {movie} (1999),Comedy|Drama" for movie in range(1, 6)]
+    >>> _ = (folder / "movies.csv").write_text("\n".join(["movieId,title,genres", *movies]))
+    >>> clicks = md.data.movielens_clicks(folder)
+    >>> clicks.feature_names, clicks.table_sizes
+    (['hour', 'weekday', 'age', 'user', 'movie', 'genres'], [4, 5, 2])
     """
     ratings = _read_ratings(path)
     years, bags, names = _read_movies(ratings)
@@ -189,11 +219,25 @@ class RankingDataset(Dataset):
 
     Parameters
     ----------
+    train, valid, test, table_sizes, feature_names, description
+        As `Dataset`.
+    bayes_log_loss, bayes_auc, vocabulary
+        As `Dataset`.
     num_negatives : int
         Items beside the one left out. `test` has 1 + num_negatives rows a user, the item
         that was left out first; `valid` likewise, with each user's last item but one.
     rated : bool array (users, items)
         What each user has rated.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minidlrm.data import Batch
+    >>> from minidlrm.data.movielens import RankingDataset
+    >>> rows = Batch(np.zeros((2, 0)), [[0, 0], [0, 1]], np.array([1.0, 0.0]))
+    >>> items = RankingDataset(rows, rows, rows, [1, 2], ["user", "item"], "", num_negatives=1)
+    >>> items.scores(np.array([0.7, 0.2]))                   # a user a row
+    array([[0.7, 0.2]])
     """
 
     num_negatives: int = 99
@@ -218,7 +262,7 @@ class RankingDataset(Dataset):
 def movielens_ranking(
     path: str | os.PathLike, *, num_negatives: int = 99, seed: int = 0
 ) -> RankingDataset:
-    """Read ratings for NCF: what was rated is a 1, and the last of each user is left out.
+    r"""Read ratings for NCF: what was rated is a 1, and the last of each user is left out.
 
     Parameters
     ----------
@@ -237,6 +281,20 @@ def movielens_ranking(
     ------
     FileNotFoundError, ValueError
         As `movielens_ratings`; and when a user has fewer than three ratings.
+
+    Examples
+    --------
+    >>> import minidlrm as md
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> folder = Path(mkdtemp())
+    >>> lines = [f"{user},{movie},{movie},{10 * user + movie}"
+    ...          for user in range(1, 5) for movie in range(user, user + 3)]
+    >>> lines = ["userId,movieId,rating,timestamp", *lines]
+    >>> _ = (folder / "ratings.csv").write_text("\n".join(lines))
+    >>> items = md.data.movielens_ranking(folder, num_negatives=1)
+    >>> len(items.train), len(items.valid), len(items.test)
+    (4, 8, 8)
     """
     if num_negatives < 1:
         raise ValueError(f"num_negatives is {num_negatives}: it must be at least 1")

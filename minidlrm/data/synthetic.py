@@ -31,6 +31,10 @@ class SyntheticClicks(Dataset):
 
     Parameters
     ----------
+    train, valid, test, table_sizes, feature_names, description
+        As `Dataset`.
+    bayes_log_loss, bayes_auc, vocabulary
+        As `Dataset`.
     probability : float64 array (len(test),)
         The true click probability of each test row.
 

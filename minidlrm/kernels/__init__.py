@@ -2,7 +2,7 @@
 
 The layers call ``kernels.gather(...)`` and so on. Which twin answers is chosen at import:
 Numba's, unless the variable MINIDLRM_KERNELS is "numpy" or Numba is not installed.
-`use` changes it later.
+`use` changes it later; `backend` is the name of the one that serves.
 """
 
 import importlib

@@ -368,7 +368,7 @@ def rowwise_adagrad_rows(weight, square_mean, rows, grad, lr, eps, weight_decay)
 def ftrl_rows(weight, z, n, rows, grad, lr, l1, l2, beta):
     """Step n <- n + g^2, z <- z + g - s w with s = (sqrt(n_new) - sqrt(n)) / lr, and from them w.
 
-    w <- 0 where |z| <= l1, else (sign(z) l1 - z) / ((beta + sqrt(n)) / lr + l2). The `rows`
+    w <- 0 where ``|z| <= l1``, else (sign(z) l1 - z) / ((beta + sqrt(n)) / lr + l2). The `rows`
     (n,), each once, of a weight (N, D) change in place, given their gradients grad (n, D); z
     and n are (N, D).
 

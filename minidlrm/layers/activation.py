@@ -8,6 +8,16 @@ from minidlrm.module import Module
 def sigmoid(x: np.ndarray) -> np.ndarray:
     """Return 1 / (1 + exp(-x)) without overflow, for real and complex x.
 
+    Parameters
+    ----------
+    x : float or complex array
+        Of any shape.
+
+    Returns
+    -------
+    array
+        Of x's shape.
+
     Examples
     --------
     >>> import numpy as np
@@ -26,6 +36,10 @@ class ReLU(Module):
 
     For complex x the sign of the real part decides, so that the complex-step check works.
 
+    References
+    ----------
+    Nair and Hinton 2010, "Rectified linear units improve restricted Boltzmann machines".
+
     Examples
     --------
     >>> import numpy as np, minidlrm as md
@@ -43,7 +57,7 @@ class ReLU(Module):
         return np.where(flat, 0, x)
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
-        r"""Return dL/dx.
+        r"""Return dL/dx, of x's shape, from dy.
 
         :math:`y = x` where x > 0, so dy/dx = 1 there; :math:`y = 0` elsewhere, so dy/dx = 0.
         At x = 0 there is a corner; we take 0, as PyTorch does. Hence
@@ -75,7 +89,7 @@ class Sigmoid(Module):
         return y
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
-        r"""Return dL/dx.
+        r"""Return dL/dx, of x's shape, from dy.
 
         1. :math:`y = (1 + e^{-x})^{-1}`, so
            :math:`\partial y / \partial x = (1 + e^{-x})^{-2} e^{-x}`.

@@ -28,9 +28,21 @@ class CINLayer(Module):
     dtype : dtype
         Of the parameters.
 
+    Raises
+    ------
+    ValueError
+        When `num_maps` is below 1.
+
     References
     ----------
     Lian et al. 2018, "xDeepFM", equation 6.
+
+    Examples
+    --------
+    >>> import numpy as np, minidlrm as md
+    >>> layer = md.layers.CINLayer(num_inputs=2, num_features=3, num_maps=4)
+    >>> layer.forward(np.ones((5, 2), np.float32), np.ones((5, 3), np.float32)).shape
+    (5, 4)
     """
 
     equation = r"y_h = \sum_{ij} W_{hij} (x_i \odot z_j) + b_h"
@@ -63,7 +75,7 @@ class CINLayer(Module):
         return y
 
     def backward(self, dy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        r"""Add to the gradients of W and b; return dL/dx and dL/dz.
+        r"""Add to the gradients of W and b; return dL/dx (n, num_inputs) and dL/dz (n, F).
 
         Write :math:`p_{ij} = x_i z_j` for one sample and one d, so that
         :math:`y_h = \sum_{ij} W_{hij} p_{ij} + b_h`.
@@ -71,7 +83,7 @@ class CINLayer(Module):
         1. :math:`dW_{hij} = \sum dy_h\, p_{ij}` and :math:`db_h = \sum dy_h`, over samples and d.
            The products p are made again: keeping them would take num_inputs times the memory
            of z.
-        2. :math:`dp_{ij} = \sum_h W_{hij}\, dy_h`.
+        2. From dy (n, H): :math:`dp_{ij} = \sum_h W_{hij}\, dy_h`.
         3. :math:`dx_i = \sum_j dp_{ij} z_j` and :math:`dz_j = \sum_i dp_{ij} x_i`.
         """
         x, z = self.kept()
@@ -122,6 +134,12 @@ class CIN(Module):
     rng, dtype
         As `CINLayer`.
 
+    Raises
+    ------
+    ValueError
+        When `layers` is empty or has a size below 1; or, with `split_half`, an odd size that is
+        to be split.
+
     References
     ----------
     Lian et al. 2018, "xDeepFM", section 3.1; the split is that of its published code.
@@ -168,7 +186,7 @@ class CIN(Module):
         return sum(sizes) - (sum(self.passed_on) if self.split_half else 0)
 
     def forward(self, z: np.ndarray) -> np.ndarray:
-        """Compute the pooled outputs (B, num_outputs) from z (B, F, D)."""
+        """Compute the outputs (B, num_outputs) from z (B, F, D); ValueError on another shape."""
         z = np.asarray(z)
         if z.ndim != 3 or z.shape[1:] != (self.num_features, self.embedding_dim):
             raise ValueError(
@@ -189,9 +207,17 @@ class CIN(Module):
     def backward(self, dy: np.ndarray) -> np.ndarray:
         r"""Add to the gradients of all layers; return dL/dz (B, F, D).
 
-        A pooled output adds up the D entries of its vector, so each entry gets the whole
-        gradient. A vector that is both pooled and passed on gets the sum of both gradients.
-        z goes into every layer, and is the first layer's x too: its gradients add up.
+        Let :math:`x^k` (H_k, D) be the vectors of layer k, with :math:`x^0 = z`. Of K layers, the
+        outputs are :math:`y^k_h = \sum_d x^k_{hd}`. Go from k = K down to 1:
+
+        1. A pooled output adds up the D entries of its vector, so each entry gets the whole
+           gradient: :math:`dx^k_{hd} = dy^k_h`.
+        2. A vector that is passed on to layer k + 1 gets that layer's dx as well; one that is both
+           pooled and passed on gets the sum of both gradients.
+        3. `CINLayer.backward` makes of :math:`dx^k` the gradient :math:`dx^{k-1}` of this layer's
+           input, and :math:`dz^k`, that of z in this layer.
+        4. z goes into every layer, and is the first layer's x too:
+           :math:`dz = dx^0 + \sum_k dz^k`.
         """
         shape, widths = self.kept()
         dy = self.check_dy(dy, (shape[0], sum(widths)))

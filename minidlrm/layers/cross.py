@@ -26,10 +26,17 @@ class CrossLayer(Module):
     dtype : dtype
         Of the parameters.
 
+    Raises
+    ------
+    ValueError
+        When `in_features` is below 1, `kind` is not known, or `rank` is not in [1, in_features] or
+        comes with "vector".
+
     References
     ----------
-    Wang et al. 2017, "Deep & Cross Network", equation 3; Wang et al. 2021, "DCN V2",
-    equations 1 and 4.
+    Wang et al. 2017, "Deep & cross network for ad click predictions", equation 3 (vector);
+    Wang et al. 2021, "DCN V2: Improved deep & cross network and practical lessons for web-scale
+    learning to rank systems", arXiv 2008.13535, equation 1 (matrix).
 
     Examples
     --------
@@ -70,7 +77,7 @@ class CrossLayer(Module):
         }[kind]
 
     def forward(self, x0: np.ndarray, x: np.ndarray) -> np.ndarray:
-        """Compute y (B, d) from x0 and x (B, d)."""
+        """Compute y (B, d) from x0 and x (B, d); ValueError on another shape."""
         x0, x = np.asarray(x0), np.asarray(x)
         d = len(self.bias.value)
         if x0.shape != x.shape or x.ndim != 2 or x.shape[1] != d:
@@ -146,6 +153,15 @@ class CrossNetwork(Module):
     rng, dtype
         As `CrossLayer`.
 
+    Raises
+    ------
+    ValueError
+        When `num_layers` is below 1; and as `CrossLayer`.
+
+    References
+    ----------
+    As `CrossLayer`: Wang et al. 2017 ("vector") and 2021 ("matrix").
+
     Examples
     --------
     >>> import numpy as np, minidlrm as md
@@ -183,8 +199,13 @@ class CrossNetwork(Module):
     def backward(self, dy: np.ndarray) -> np.ndarray:
         r"""Add to the gradients of all layers; return dL/dx (B, d).
 
-        :math:`x_0` goes into every layer, so its gradients add up; and it is the first
-        layer's x as well, which adds one more.
+        Layer k makes :math:`x_k` of :math:`x_0` and :math:`x_{k-1}`. Go from k = L down to 1, with
+        :math:`dx_L = dy`:
+
+        1. `CrossLayer.backward` makes of :math:`dx_k` the gradients :math:`dx_{k-1}`, and
+           :math:`dx_0^{(k)}`, that of :math:`x_0` in this layer.
+        2. :math:`x_0` goes into every layer, so these add up. It is the first layer's x as well,
+           whose gradient step 1 gives as :math:`dx_0`. So :math:`dx = dx_0 + \sum_k dx_0^{(k)}`.
         """
         dx0, dy = self.layers[-1].backward(dy)
         for layer in reversed(self.layers[:-1]):

@@ -22,9 +22,14 @@ class DotInteraction(Module):
     self_interaction : bool
         Whether the pairs (i, i) are included.
 
+    Raises
+    ------
+    ValueError
+        When a size is below 1.
+
     References
     ----------
-    .. [1] Naumov et al. 2019, arXiv 1906.00091, section 2.1.3 and 2.2.
+    .. [1] Naumov et al. 2019, arXiv 1906.00091, sections 2.1.3 and 2.2.
 
     Examples
     --------

@@ -35,6 +35,11 @@ class EmbeddingBagCollection(Module):
     weight : Parameter (N_0 + ... + N_{T-1}, D)
         The tables, one below the other. Its gradient is a `SparseGrad`.
 
+    Raises
+    ------
+    ValueError
+        When `table_sizes` is empty, a size is below 1, or `mode` is not known.
+
     References
     ----------
     .. [1] Naumov et al. 2019, arXiv 1906.00091; `DLRM_Net.create_emb`.
@@ -97,6 +102,16 @@ class EmbeddingBagCollection(Module):
     def forward(self, sparse: np.ndarray | Jagged) -> np.ndarray:
         """Look up ids (B, T), or the bags of a `Jagged` -> (B, T, D).
 
+        Parameters
+        ----------
+        sparse : integer array (B, T), or Jagged
+            One id a table; or bags, T of them for each sample.
+
+        Returns
+        -------
+        float array (B, T, D)
+            The rows; of bags, their sums, weighted sums or means.
+
         Raises
         ------
         IndexError
@@ -113,7 +128,10 @@ class EmbeddingBagCollection(Module):
         return y
 
     def rows_of(self, ids: np.ndarray) -> np.ndarray:
-        """Turn ids (B, T), one a table, into rows of `weight`; errors as `forward`."""
+        """Return the rows of `weight` (B, T) that ids (B, T), one a table, mean.
+
+        IndexError, TypeError and ValueError as `forward`.
+        """
         if ids.dtype.kind not in "iu":
             raise TypeError(f"ids have dtype {ids.dtype}: they must be integers (int64)")
         if ids.ndim != 2 or ids.shape[1] != self.num_tables:
@@ -175,8 +193,9 @@ class EmbeddingBagCollection(Module):
     def backward(self, dy: np.ndarray) -> np.ndarray | None:
         r"""Add dL/dW to the gradient; return dL/dweights (nnz,) for bags with weights, or None.
 
-        Let id i of a bag look up row :math:`v_i` with weight :math:`\alpha_i` (1 for a sum,
-        1/n for the mean of n ids): :math:`y_{bt} = \sum_{i \in bag(b,t)} \alpha_i W_{v_i}`.
+        Let dy be (B, T, D), and let id i of a bag look up row :math:`v_i` with weight
+        :math:`\alpha_i` (1 for a sum, 1/n for the mean of n ids):
+        :math:`y_{bt} = \sum_{i \in bag(b,t)} \alpha_i W_{v_i}`.
 
         1. :math:`W_r` occurs once for each i with :math:`v_i = r`, in any bag of any sample,
            so the uses of a row add up:
@@ -224,6 +243,15 @@ class EmbeddingBag(EmbeddingBagCollection):
     rng, dtype
         See `EmbeddingBagCollection`.
 
+    Raises
+    ------
+    ValueError
+        As `EmbeddingBagCollection`.
+
+    References
+    ----------
+    The arguments and their meaning: PyTorch's ``torch.nn.EmbeddingBag``.
+
     Examples
     --------
     The three guises of w^T = e^T W: one-hot, multi-hot, weighted.
@@ -263,6 +291,11 @@ class EmbeddingBag(EmbeddingBagCollection):
         per_sample_weights : float array of `input`'s shape, optional
             A weight for each id, for ``mode="sum"``.
 
+        Returns
+        -------
+        float array (B, D)
+            One vector a bag.
+
         Raises
         ------
         IndexError, TypeError, ValueError
@@ -271,7 +304,10 @@ class EmbeddingBag(EmbeddingBagCollection):
         return super().forward(as_bags(input, offsets, per_sample_weights))[:, 0]
 
     def backward(self, dy: np.ndarray) -> np.ndarray | None:
-        """Add dL/dW; return dL/dper_sample_weights (nnz,) or None; see the collection's."""
+        """Add dL/dW to the gradient; return dL/dper_sample_weights (nnz,), or None without weights.
+
+        `EmbeddingBagCollection.backward` with T = 1, from dy (B, D).
+        """
         if self._kept is not None:
             shape = self._kept[0]
             dy = self.check_dy(dy, (shape[0], shape[2]))

@@ -30,6 +30,15 @@ class FieldEmbeddings(Module):
         As `EmbeddingBagCollection`, but all vectors are drawn from N(0, 0.05): with larger
         ones the sum over all pairs of fields would begin far from 0.
 
+    Raises
+    ------
+    ValueError
+        When there are neither dense features nor tables, or a size is below 1.
+
+    References
+    ----------
+    Rendle 2010, "Factorization machines", equation 1: each feature has a vector, times its value.
+
     Examples
     --------
     >>> import numpy as np, minidlrm as md
@@ -67,7 +76,11 @@ class FieldEmbeddings(Module):
         return self.tables.num_tables if self.tables else 0
 
     def forward(self, x: np.ndarray, sparse: np.ndarray | Jagged) -> np.ndarray:
-        """Compute z (B, num_dense + T, D) from x (B, num_dense) and ids; dense fields first."""
+        """Compute z (B, num_dense + T, D) from x (B, num_dense) and ids; dense fields first.
+
+        `sparse` is ids (B, T), or a `Jagged`. ValueError when x has another shape; for the ids the
+        errors of `EmbeddingBagCollection.forward`.
+        """
         v = self.dense.value
         x = np.asarray(x).astype(v.dtype, copy=False)
         if x.ndim != 2 or x.shape[1] != len(v):
@@ -79,10 +92,11 @@ class FieldEmbeddings(Module):
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
     def backward(self, dz: np.ndarray) -> np.ndarray:
-        r"""Add to the gradients; return dL/dx (B, num_dense).
+        r"""Add to the gradients; return dL/dx (B, num_dense) from dz (B, num_dense + T, D).
 
         :math:`z_{bj} = x_{bj} V_j`, so :math:`dV_j = \sum_b x_{bj}\, dz_{bj}` and
-        :math:`dx_{bj} = \langle dz_{bj}, V_j \rangle`. The tables' part is a scatter-add.
+        :math:`dx_{bj} = \langle dz_{bj}, V_j \rangle`. The tables' part is a scatter-add; see
+        `EmbeddingBagCollection.backward`.
         """
         (x,) = self.kept()
         v = self.dense.value
@@ -139,13 +153,21 @@ class LinearTerm(Module):
         self.bias = Parameter(np.zeros(1, dtype), "bias") if bias else None
 
     def forward(self, x: np.ndarray, sparse: np.ndarray | Jagged) -> np.ndarray:
-        """Compute y (B,) from x (B, num_dense) and ids."""
+        """Compute y (B,) from x (B, num_dense) and `sparse`, ids (B, T) or a `Jagged`.
+
+        Errors as `FieldEmbeddings.forward`.
+        """
         y = self.fields.forward(x, sparse)[:, :, 0].sum(axis=1)  # (B,)
         self.keep(y.shape)
         return y if self.bias is None else y + self.bias.value
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
-        """Add to the gradients; return dL/dx. Every term of the sum gets dy; b gets its sum."""
+        r"""Add to the gradients; return dL/dx (B, num_dense) from dy (B,).
+
+        Every term of the sum gets dy: :math:`dw_j = \sum_b dy_b\, x_{bj}`,
+        :math:`dw^{(t)}_r = \sum_{b: v_{bt} = r} dy_b`, :math:`db = \sum_b dy_b` and
+        :math:`dx_{bj} = dy_b\, w_j`.
+        """
         (shape,) = self.kept()
         dy = self.check_dy(dy, shape)
         if self.bias is not None:

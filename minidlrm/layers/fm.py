@@ -15,6 +15,11 @@ class BiInteraction(Module):
     embedding_dim : int
         D, their size.
 
+    Raises
+    ------
+    ValueError
+        When a size is below 1.
+
     References
     ----------
     He and Chua 2017, "Neural factorization machines", equation 3; the identity is lemma 3.1
@@ -38,7 +43,7 @@ class BiInteraction(Module):
         self.embedding_dim = embedding_dim
 
     def forward(self, z: np.ndarray) -> np.ndarray:
-        r"""Compute y (B, D) from z (B, F, D) in O(F D).
+        r"""Compute y (B, D) from z (B, F, D) in O(F D); ValueError on another shape.
 
         :math:`(\sum_i z_i)^2 = \sum_i z_i^2 + 2 \sum_{i<j} z_i z_j`, entry by entry. So the
         sum over the F (F - 1) / 2 pairs is half of (the square of the sum, less the sum of
@@ -90,6 +95,11 @@ class FMInteraction(BiInteraction):
     num_features, embedding_dim : int
         F and D, as `BiInteraction`.
 
+    Raises
+    ------
+    ValueError
+        When a size is below 1.
+
     References
     ----------
     Rendle 2010, "Factorization machines", lemma 3.1.
@@ -104,7 +114,7 @@ class FMInteraction(BiInteraction):
     equation = r"y = \frac12 \sum_d [(\sum_i z_{id})^2 - \sum_i z_{id}^2]"
 
     def forward(self, z: np.ndarray) -> np.ndarray:
-        """Compute y (B,) from z (B, F, D)."""
+        """Compute y (B,) from z (B, F, D); ValueError on another shape."""
         return super().forward(z).sum(axis=1)  # (B,)
 
     def backward(self, dy: np.ndarray) -> np.ndarray:

@@ -34,6 +34,11 @@ class Linear(Module):
     bias : Parameter (out_features,) or None
         b.
 
+    Raises
+    ------
+    ValueError
+        When a size is below 1, or `activation` is not known.
+
     References
     ----------
     .. [1] Naumov et al. 2019, arXiv 1906.00091; `DLRM_Net.create_mlp`.

@@ -23,6 +23,15 @@ class MLP(Module):
     dtype : dtype
         Of the parameters.
 
+    Raises
+    ------
+    ValueError
+        When there are fewer than two sizes, or one is below 1.
+
+    References
+    ----------
+    Naumov et al. 2019, arXiv 1906.00091, section 2.1.4.
+
     Examples
     --------
     >>> import numpy as np, minidlrm as md
@@ -65,8 +74,8 @@ class MLP(Module):
     def backward(self, dy: np.ndarray) -> np.ndarray:
         r"""Add to the gradients of all layers; return dL/dx (B, sizes[0]).
 
-        The chain rule: with :math:`h_0 = x` and :math:`h_K = y`,
-        :math:`\partial L / \partial h_{k-1}` is what layer k's `backward` makes of
+        The chain rule, from dy (B, sizes[-1]): with :math:`h_0 = x` and :math:`h_K = y`,
+        :math:`\partial L / \partial h_{k-1}` is what `Linear.backward` of layer k makes of
         :math:`\partial L / \partial h_k`. So the layers run in the other order.
         """
         for layer in reversed(self.layers):

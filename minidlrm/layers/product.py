@@ -30,7 +30,7 @@ class ElementwiseProduct(Module):
         return u * v
 
     def backward(self, dy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        r"""Return dL/du and dL/dv.
+        r"""Return dL/du and dL/dv (B, D).
 
         :math:`\partial y_d / \partial u_d = v_d`, so :math:`du = dy \odot v`; likewise
         :math:`dv = dy \odot u`.

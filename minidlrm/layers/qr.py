@@ -31,10 +31,16 @@ class QREmbeddingBag(Module):
         half of it. (The reference draws each factor as if it were a plain table of its own
         size, so that the product's variance depends on c, and is far too large.)
 
+    Raises
+    ------
+    ValueError
+        When `operation` or `mode` is not known, `num_collisions` is not in [1, num_categories], or
+        `embedding_dim` is below 1, or odd with "concat".
+
     References
     ----------
     Shi et al. 2020, "Compositional embeddings using complementary partitions for
-    memory-efficient recommendation systems", section 3.
+    memory-efficient recommendation systems", arXiv 1909.02107.
 
     Examples
     --------
@@ -80,7 +86,25 @@ class QREmbeddingBag(Module):
         table[...] = rng.uniform(-bound, bound, table.shape)
 
     def forward(self, input, offsets=None, per_sample_weights=None) -> np.ndarray:
-        """Look up bags -> (B, D); arguments and errors as `EmbeddingBag.forward`."""
+        """Look up bags -> (B, D).
+
+        Parameters
+        ----------
+        input, offsets, per_sample_weights
+            As `EmbeddingBag.forward`.
+
+        Returns
+        -------
+        float array (B, D)
+            One vector a bag.
+
+        Raises
+        ------
+        IndexError
+            When an id is not in [0, num_categories).
+        TypeError, ValueError
+            As `EmbeddingBag.forward`.
+        """
         bags = as_bags(input, offsets, per_sample_weights)
         ids = bags.values
         bad = (ids < 0) | (ids >= self.num_categories)

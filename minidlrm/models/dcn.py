@@ -45,6 +45,11 @@ class DCN(Module):
     seed, dtype
         As `DLRM`.
 
+    Raises
+    ------
+    ValueError
+        When `structure` or `cross` is not known, or a size is out of range.
+
     Notes
     -----
     With d = F D: L cross layers have 2 d L parameters (vector), (d^2 + d) L (matrix) or
@@ -100,7 +105,7 @@ class DCN(Module):
         self.last = Linear(last_in, 1, **options)
 
     def forward(self, batch: Batch) -> np.ndarray:
-        """Compute the logits (B,)."""
+        """Compute the logits (B,) of a batch; errors as `DLRM.forward`."""
         batch.check(self.config["num_dense"], len(self.config["table_sizes"]))
         z = self.fields.forward(batch.dense, batch.sparse)  # (B, F, D)
         x = z.reshape(len(z), -1)  # (B, d)

@@ -70,7 +70,7 @@ class MLPModel(Module):
         self.mlp = MLP(sizes, last_activation=False, **options)
 
     def forward(self, batch: Batch) -> np.ndarray:
-        """Compute the logits (B,)."""
+        """Compute the logits (B,) of a batch; errors as `DLRM.forward`."""
         batch.check(self.config["num_dense"], len(self.config["table_sizes"]))
         z = self.fields.forward(batch.dense, batch.sparse)  # (B, F, D)
         self.keep(z.shape)
@@ -115,7 +115,8 @@ class DeepFM(Module):
 
     References
     ----------
-    Guo et al. 2017, "DeepFM", section 2.1.
+    Guo et al. 2017, "DeepFM: A factorization-machine based neural network for CTR prediction",
+    section 2.1.
 
     Examples
     --------
@@ -150,7 +151,7 @@ class DeepFM(Module):
         self.mlp = MLP(sizes, last_activation=False, **options)
 
     def forward(self, batch: Batch) -> np.ndarray:
-        """Compute the logits (B,)."""
+        """Compute the logits (B,) of a batch; errors as `DLRM.forward`."""
         batch.check(self.config["num_dense"], len(self.config["table_sizes"]))
         z = self.fields.forward(batch.dense, batch.sparse)  # (B, F, D)
         deep = self.mlp.forward(z.reshape(len(z), -1))[:, 0]  # (B,)

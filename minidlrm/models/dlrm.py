@@ -65,10 +65,20 @@ class DLRM(Module):
     qr_operation : "mult", "add" or "concat"
         How the two parts are combined.
 
+    Raises
+    ------
+    ValueError
+        When `interaction` is not known, or a size is out of range.
+
     Notes
     -----
     Parameters: sum(N_t) D in the tables, in × out + out in each linear layer. The top MLP
     reads D + F (F - 1) / 2 numbers ("dot"), or F D ("cat").
+
+    References
+    ----------
+    Naumov et al. 2019, "Deep learning recommendation model for personalization and
+    recommendation systems", arXiv 1906.00091, section 2.2; its code, facebookresearch/dlrm.
 
     Examples
     --------
@@ -183,7 +193,26 @@ class DLRM(Module):
             table.backward(dz[:, t])
 
     def forward(self, batch: Batch) -> np.ndarray:
-        """Compute the logits (B,); ValueError or IndexError when the batch does not fit."""
+        """Compute the logits (B,) of a batch.
+
+        Parameters
+        ----------
+        batch : Batch
+            B rows; labels are not used.
+
+        Returns
+        -------
+        float array (B,)
+            Logits: the sigmoid of one is the click's probability.
+
+        Raises
+        ------
+        ValueError
+            When the batch is empty, has other numbers of features or tables than the model, or a
+            dense feature is not finite.
+        IndexError
+            When an id is out of its table's range.
+        """
         batch.check(self.config["num_dense"], self.num_tables)
         z = self._look_up(batch)  # (B, T, D)
         x = z[:, 0, :0]  # (B, 0): no dense features

@@ -71,7 +71,7 @@ class FactorizationMachine(Module):
         self.fm = FMInteraction(self.fields.num_fields, embedding_dim)
 
     def forward(self, batch: Batch) -> np.ndarray:
-        """Compute the logits (B,), or the ratings."""
+        """Compute the logits, or the ratings, (B,) of a batch; errors as `DLRM.forward`."""
         batch.check(self.config["num_dense"], len(self.config["table_sizes"]))
         z = self.fields.forward(batch.dense, batch.sparse)  # (B, F, D)
         return self.linear.forward(batch.dense, batch.sparse) + self.fm.forward(z)

@@ -46,7 +46,7 @@ class LogisticRegression(Module):
         self.linear = LinearTerm(num_dense, table_sizes, dtype=dtype)
 
     def forward(self, batch: Batch) -> np.ndarray:
-        """Compute the logits (B,)."""
+        """Compute the logits (B,) of a batch; errors as `DLRM.forward`."""
         batch.check(self.config["num_dense"], len(self.config["table_sizes"]))
         return self.linear.forward(batch.dense, batch.sparse)
 

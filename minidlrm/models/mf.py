@@ -42,6 +42,11 @@ class MatrixFactorization(Module):
     dtype : dtype
         Of the parameters.
 
+    Raises
+    ------
+    ValueError
+        When there are not two tables, or a size is below 1.
+
     Notes
     -----
     Parameters: (users + items) (D + 1) with biases. FLOPs a sample: 8 D, as the FM of two
@@ -87,7 +92,7 @@ class MatrixFactorization(Module):
             self.biases.weight.value[...] = 0
 
     def forward(self, batch: Batch) -> np.ndarray:
-        """Compute the ratings (B,)."""
+        """Compute the ratings (B,) of a batch; errors as `DLRM.forward`."""
         batch.check(0, 2)
         y = self.product.forward(self.factors.forward(batch.sparse))  # (B,)
         y += y.dtype.type(self.config["mean"])

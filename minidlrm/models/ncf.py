@@ -45,6 +45,11 @@ class GMF(Module):
     seed, dtype
         As `DLRM`.
 
+    Raises
+    ------
+    ValueError
+        When there are not two tables, or a size is below 1.
+
     Notes
     -----
     Parameters: (users + items) D + D + 1. FLOPs a sample: D for the product, 2 D for the
@@ -74,7 +79,7 @@ class GMF(Module):
         self.last = Linear(embedding_dim, 1, **options)
 
     def forward(self, batch: Batch) -> np.ndarray:
-        """Compute the logits (B,)."""
+        """Compute the logits (B,) of a batch; errors as `DLRM.forward`."""
         batch.check(0, 2)
         z = self.tables.forward(batch.sparse)  # (B, 2, D)
         return self.last.forward(self.product.forward(z[:, 0], z[:, 1]))[:, 0]
@@ -109,6 +114,11 @@ class NeuMF(Module):
         Hidden sizes of the MLP, at least one.
     seed, dtype
         As `DLRM`.
+
+    Raises
+    ------
+    ValueError
+        When there are not two tables, a size is below 1, or `mlp` is empty.
 
     Notes
     -----
@@ -151,7 +161,7 @@ class NeuMF(Module):
         self.last = Linear(embedding_dim + mlp[-1], 1, **options)
 
     def forward(self, batch: Batch) -> np.ndarray:
-        """Compute the logits (B,)."""
+        """Compute the logits (B,) of a batch; errors as `DLRM.forward`."""
         batch.check(0, 2)
         z = self.gmf_tables.forward(batch.sparse)  # (B, 2, D)
         product = self.product.forward(z[:, 0], z[:, 1])  # (B, D)

@@ -39,6 +39,11 @@ class WideDeep(Module):
     seed, dtype
         As `DLRM`.
 
+    Raises
+    ------
+    ValueError
+        When a cross does not name two different tables, or a size is out of range.
+
     Notes
     -----
     Parameters: S + num_dense, N_i N_j (or `cross_buckets`) a cross, (S + num_dense) D, and the
@@ -117,7 +122,10 @@ class WideDeep(Module):
         return out
 
     def forward(self, batch: Batch) -> np.ndarray:
-        """Compute the logits (B,); ValueError for multi-hot ids with crosses."""
+        """Compute the logits (B,) of a batch; errors as `DLRM.forward`.
+
+        ValueError for multi-hot ids with crosses.
+        """
         batch.check(self.config["num_dense"], len(self.config["table_sizes"]))
         logits = self.linear.forward(batch.dense, batch.sparse)  # (B,); checks the ids
         if self.crosses:

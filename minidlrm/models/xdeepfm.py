@@ -46,7 +46,8 @@ class XDeepFM(Module):
 
     References
     ----------
-    Lian et al. 2018, "xDeepFM", figure 5.
+    Lian et al. 2018, "xDeepFM: Combining explicit and implicit feature interactions for
+    recommender systems", figure 5.
 
     Examples
     --------
@@ -88,7 +89,7 @@ class XDeepFM(Module):
             self.mlp = MLP(sizes, last_activation=False, **options)
 
     def forward(self, batch: Batch) -> np.ndarray:
-        """Compute the logits (B,)."""
+        """Compute the logits (B,) of a batch; errors as `DLRM.forward`."""
         batch.check(self.config["num_dense"], len(self.config["table_sizes"]))
         z = self.fields.forward(batch.dense, batch.sparse)  # (B, F, D)
         logits = self.linear.forward(batch.dense, batch.sparse)  # (B,)
