@@ -30,12 +30,18 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     Parameters
     ----------
     path : path
-        The file. Its folder is made when it is not there.
+        The file. Its folder must be there.
 
     Yields
     ------
     Path
-        A file beside it. When the block raises, it is removed, and `path` is as it was.
+        A name beside it, to write to. When the block raises, what was written is removed, and
+        `path` is as it was.
+
+    Raises
+    ------
+    OSError
+        When the file cannot be written, or the block has written nothing.
 
     Examples
     --------

@@ -33,7 +33,8 @@ class FieldEmbeddings(Module):
     Raises
     ------
     ValueError
-        When there are neither dense features nor tables, or a size is below 1.
+        When there are neither dense features nor tables, or `num_dense` is negative; and as
+        `EmbeddingBagCollection`.
 
     References
     ----------

@@ -34,6 +34,11 @@ class MLPModel(Module):
     seed, dtype
         As `DLRM`.
 
+    Raises
+    ------
+    ValueError
+        As `FieldEmbeddings`; and as `MLP`.
+
     Notes
     -----
     Parameters: (S + num_dense) D in the fields, in × out + out in each layer; the first reads
@@ -107,6 +112,11 @@ class DeepFM(Module):
         Hidden sizes; the last layer, to 1, is added. The model's bias is this layer's.
     seed, dtype
         As `DLRM`.
+
+    Raises
+    ------
+    ValueError
+        As `FieldEmbeddings`; and as `MLP`.
 
     Notes
     -----

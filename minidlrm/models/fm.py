@@ -34,6 +34,11 @@ class FactorizationMachine(Module):
     dtype : dtype
         Of the parameters.
 
+    Raises
+    ------
+    ValueError
+        As `FieldEmbeddings`.
+
     Notes
     -----
     Parameters: (S + num_dense) (D + 1) + 1. FLOPs a sample: about 4 F D, not the 2 P D of the

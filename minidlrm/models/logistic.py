@@ -27,6 +27,11 @@ class LogisticRegression(Module):
     dtype : dtype
         Of the parameters.
 
+    Raises
+    ------
+    ValueError
+        As `FieldEmbeddings`.
+
     Notes
     -----
     Parameters: S + num_dense + 1, with S rows in all tables. FLOPs a sample:

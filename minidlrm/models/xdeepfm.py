@@ -39,6 +39,11 @@ class XDeepFM(Module):
     seed, dtype
         As `DLRM`.
 
+    Raises
+    ------
+    ValueError
+        As `FieldEmbeddings`; and as `CIN`.
+
     Notes
     -----
     A CIN layer has H_k H_{k-1} F + H_k parameters (H_0 = F) and takes
