@@ -66,8 +66,8 @@ def gradcheck(
     method : "auto", "complex", "richardson" or "central"
         How the numeric gradient is made; see `minidlrm.checking.numeric`.
     rtol : float, optional
-        An entry passes when |a - n| <= rtol (max(|a|, |n|) + floor) + the numeric gradient's
-        own error. The default follows the precision: 1e-5 for float64, 2e-3 for float32.
+        An entry passes when ``|a - n| <= rtol (max(|a|, |n|) + floor)``, plus the numeric
+        gradient's own error. The default follows the precision: 1e-5 for float64, 2e-3 for float32.
     atol : float, optional
         rtol times the floor. By default the floor is 1/1000 of the largest entry of the array
         (float32: 1/100).

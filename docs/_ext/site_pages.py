@@ -1,0 +1,276 @@
+"""The pages that are made from the code: derivations, tutorials, API, and a trace to step through.
+
+Each is written into a folder of `docs/` that git ignores. A file is only written when its text
+changes, so that Sphinx reads again what is new.
+"""
+
+import inspect
+import json
+import re
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+from numpydoc.docscrape import NumpyDocString
+
+import minidlrm as md
+
+# One file a topic; the notebook that derives it step by step.
+TOPICS = {
+    "layers.linear": "04_mlp_and_ncf",
+    "layers.activation": "04_mlp_and_ncf",
+    "layers.mlp": "04_mlp_and_ncf",
+    "layers.embedding": "01_embeddings",
+    "layers.dot": "05_dlrm",
+    "layers.fm": "03_factorization_machines",
+    "layers.fields": "03_factorization_machines",
+    "layers.product": "04_mlp_and_ncf",
+    "layers.cross": "07_models_before",
+    "layers.cin": "07_models_before",
+    "layers.qr": "08_making_it_fast",
+    "losses": "06_click_logs",
+}
+API = {
+    "models": ("Models", "minidlrm.models"),
+    "layers": ("Layers", "minidlrm.layers"),
+    "learning": (
+        "Losses, optimizers and training",
+        "BCEWithLogits MSE SGD Momentum Adagrad RowwiseAdagrad Adam FTRL OptimizerGroup "
+        "warmup_decay fit evaluate predict History save load",
+    ),
+    "module": ("Modules and parameters", "Module Parameter SparseGrad"),
+    "looking": ("Looking inside", "gradcheck trace diagram"),
+    "checking": ("minidlrm.checking", "minidlrm.checking"),
+    "data": ("minidlrm.data", "minidlrm.data"),
+    "metrics": ("minidlrm.metrics", "minidlrm.metrics"),
+    "plots": ("minidlrm.plots", "minidlrm.plots"),
+    "interop": ("minidlrm.interop", "minidlrm.interop"),
+    "kernels": ("minidlrm.kernels", "minidlrm.kernels"),
+}
+
+
+def write(docs: Path) -> None:
+    """Write all pages that are made.
+
+    Parameters
+    ----------
+    docs : Path
+        The folder of the site's sources.
+    """
+    write_code(docs)
+    write_derivations(docs)
+    write_tutorials(docs)
+    write_api(docs)
+    write_trace(docs)
+
+
+def put(path: Path, text: str) -> None:
+    """Write a text file, unless it is there already."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        path.write_text(text, encoding="utf-8")
+
+
+def heading(text: str, line: str) -> str:
+    """Return a title in reStructuredText."""
+    return f"{text}\n{line * max(4, 2 * len(text))}\n\n"
+
+
+def public_names(module: str) -> list[str]:
+    """Return the dotted names that a module makes public: its `__all__`, or what it defines."""
+    found = import_module(module)
+    names = getattr(found, "__all__", None) or [
+        name
+        for name, value in vars(found).items()
+        if not name.startswith("_") and getattr(value, "__module__", "") == module
+    ]
+    kept = [name for name in names if not inspect.ismodule(getattr(found, name))]
+    return [f"{module}.{name}" for name in kept]
+
+
+# Derivations
+
+
+def write_derivations(docs: Path) -> None:
+    """Write one page for each file of layers: equation, forward, and the derivation of backward."""
+    names = {topic: topic.split(".")[-1] for topic in TOPICS}
+    for topic, notebook in TOPICS.items():
+        page = derivation(import_module(f"minidlrm.{topic}"), notebook)
+        put(docs / "derivations" / f"{names[topic]}.rst", page)
+    text = (
+        heading("Derivations", "=")
+        + "One page for each file of layers: what it computes, and how each gradient follows, line "
+        "by line. The text *is* the docstring of ``backward``, beside the code that does it.\n\n"
+        ".. toctree::\n   :maxdepth: 1\n\n"
+        + "\n".join(f"   {name}" for name in names.values())
+        + "\n\n"
+        + heading("The symbols", "-")
+        + ".. include:: ../glossary.md\n   :parser: myst_parser.sphinx_\n"
+        "   :start-after: <!-- symbols -->\n   :end-before: <!-- words -->\n"
+    )
+    put(docs / "derivations" / "index.rst", text)
+
+
+def derivation(module, notebook: str) -> str:
+    """Return the page of one module."""
+    title, _, rest = inspect.getdoc(module).partition(":")
+    path, name = module.__name__.replace(".", "/"), module.__name__.split(".")[-1]
+    text = heading(title, "=") + f"{rest.strip()[:1].upper()}{rest.strip()[1:]}\n\n"
+    text += (
+        f"Code: :doc:`{path}.py <../code/{path}>` · Test: :doc:`tests/test_{name}.py "
+        f"<../code/tests/test_{name}>` · Tutorial: :doc:`../tutorials/{notebook}`\n\n"
+    )
+    classes = {
+        label: value
+        for label, value in vars(module).items()
+        if inspect.isclass(value)
+        and value.__module__ == module.__name__
+        and "backward" in vars(value)
+    }
+    for label, value in classes.items():
+        text += heading(label, "-") if len(classes) > 1 else ""
+        text += section(label, value)
+    return text
+
+
+def section(name: str, cls: type) -> str:
+    """Return what a class computes, its forward, and the derivation."""
+    text = ""
+    if getattr(cls, "equation", ""):
+        text += f".. math:: {cls.equation}\n\n"
+    text += prose(cls, name)
+    for method, title in (("forward", "Forward"), ("backward", "Backward: the derivation")):
+        if method in vars(cls):
+            text += heading(title, "^") + prose(vars(cls)[method], f"{name}.{method}")
+    if name in (*md.__all__, *md.layers.__all__):
+        package = "minidlrm" if name in md.__all__ else "minidlrm.layers"
+        text += f"Parameters, errors and examples: `{package}.{name}`.\n\n"
+    return text
+
+
+def prose(thing, label: str) -> str:
+    """Return what a docstring says before and after its lists, with references of its own."""
+    doc = NumpyDocString(inspect.getdoc(thing) or "")
+    parts = (doc["Summary"], doc["Extended Summary"], doc["Notes"], doc["References"])
+    text = "\n\n".join("\n".join(lines) for lines in parts if any(lines))
+    text = re.sub(r"\.\. \[(\d+)\] ", lambda m: m[0] if f"{m[0][3:-1]}_" in text else "", text)
+    slug = label.lower().replace(".", "-")
+    return re.sub(r"\[(\d+)\]", rf"[#{slug}-\1]", text) + "\n\n"
+
+
+# Code
+
+
+def write_code(docs: Path) -> None:
+    """Write a page for each file of the library, and for the tests of the layers."""
+    root = docs.parent
+    files = sorted(root.glob("minidlrm/**/*.py"))
+    files += [root / "tests" / f"test_{topic.split('.')[-1]}.py" for topic in TOPICS]
+    for path in files:
+        name = path.relative_to(root)
+        up = "../" * (len(name.parts) + 1)
+        title = heading(name.as_posix(), "=")
+        code = f".. literalinclude:: {up}{name.as_posix()}\n   :language: python\n"
+        page = f":orphan:\n:nosearch:\n\n{title}{code}"
+        put(docs / "code" / name.with_suffix(".rst"), page)
+
+
+def code_page(domain: str, info: dict[str, str]) -> str | None:
+    """Return where the code of a documented name is shown, seen from its page below api/."""
+    value = import_module(info["module"])
+    for part in info["fullname"].split("."):
+        value = getattr(value, part, None)
+    module = getattr(value, "__module__", None) or ""
+    if domain != "py" or not module.startswith("minidlrm"):
+        return None
+    package = hasattr(import_module(module), "__path__")
+    return f"../code/{module.replace('.', '/')}{'/__init__' if package else ''}.html"
+
+
+# Tutorials
+
+
+def write_tutorials(docs: Path) -> None:
+    """Copy the notebooks; fold their answers, and list them."""
+    source, target = docs.parent / "notebooks", docs / "tutorials"
+    for path in sorted([*source.glob("[0-9]*.ipynb"), *source.glob("ko/[0-9]*.ipynb")]):
+        notebook = json.loads(path.read_text(encoding="utf-8"))
+        for cell in notebook["cells"]:
+            if "answer" in cell["metadata"].get("tags", []):
+                cell["metadata"]["tags"] = ["hide-cell", "answer"]
+        text = json.dumps(notebook, ensure_ascii=False, indent=1)
+        put(target / path.relative_to(source), on_the_site(text))
+    pages = sorted(path.stem for path in source.glob("[0-9]*.ipynb"))
+    trees = {"README.md": [*pages, "ko/index"], "ko/README.md": ["05_dlrm", "glossary"]}
+    for name, names in trees.items():
+        text = on_the_site((source / name).read_text(encoding="utf-8"))
+        tree = "\n```{toctree}\n:hidden:\n\n" + "\n".join(names) + "\n```\n"
+        put(target / name.replace("README", "index"), text + tree)
+    text = (source / "ko" / "glossary.md").read_text(encoding="utf-8")
+    put(target / "ko" / "glossary.md", on_the_site(text))
+
+
+def on_the_site(text: str) -> str:
+    """Turn links of the repository into links of the site."""
+    for old, new in (
+        ("(../notebooks/", "(tutorials/"),
+        ("(../docs/", "(../"),
+        ("README.md", "index.md"),
+    ):
+        text = text.replace(old, new)
+    return text
+
+
+# The API
+
+
+def write_api(docs: Path) -> None:
+    """List every public name, each with a page of its own."""
+    text = heading("API reference", "=") + "``import minidlrm as md``\n\n"
+    text += "What stands in ``md`` itself is listed under its topic, with that name.\n\n"
+    top = set(md.__all__)
+    for title, names in API.values():
+        if names.startswith("minidlrm."):
+            listed = public_names(names)
+            listed = [
+                f"minidlrm.{short}" if (short := n.split(".")[-1]) in top else n for n in listed
+            ]
+        else:
+            listed = [f"minidlrm.{name}" for name in names.split()]
+        rows = "\n".join(f"   {name}" for name in listed)
+        text += heading(title, "-")
+        text += f".. autosummary::\n   :toctree: .\n   :nosignatures:\n\n{rows}\n\n"
+    put(docs / "api" / "index.rst", text)
+
+
+# The trace
+
+
+def write_trace(docs: Path) -> None:
+    """Trace one step of a small DLRM: the page that is stepped through without a kernel."""
+    rng = np.random.default_rng(0)
+    model = md.DLRM(4, [7, 5, 6], 3, bottom_mlp=(5,), top_mlp=(6,), seed=0)
+    ids = np.array([[2, 0, 5], [2, 4, 1], [6, 4, 5], [0, 1, 5]])
+    label = np.array([1.0, 0.0, 0.0, 1.0], np.float32)
+    batch = md.data.Batch(rng.normal(size=(4, 4)).astype(np.float32), ids, label)
+    put(docs / "_generated" / "steps.html", md.trace(model, batch).to_html())
+
+
+def relink(app, name, source):
+    """Let the links of a page below `docs/` lead to pages of the site."""
+    if not name.startswith(("tutorials/", "api/", "derivations/")):
+        source[0] = on_the_site(source[0]) if "](../notebooks/" in source[0] else source[0]
+
+
+def speak(app, name, template, context, doctree):
+    """Take away a role that readers of screens no longer know."""
+    if "body" in context:
+        context["body"] = context["body"].replace(' role="doc-biblioentry"', "")
+
+
+def setup(app):
+    """Write the pages now, before Sphinx looks which files there are."""
+    write(Path(app.srcdir))
+    app.connect("source-read", relink)
+    app.connect("html-page-context", speak)
+    return {"parallel_read_safe": True}
