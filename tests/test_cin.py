@@ -67,3 +67,5 @@ def test_bad_arguments_are_named():
             md.CIN(*arguments)
     with pytest.raises(ValueError, match=r"expected \(B, 3, 2\)"):
         md.CIN(3, 2, (4,)).forward(np.zeros((2, 3, 3)))
+    with pytest.raises(ValueError, match=r"CIN\(0, 2\): both must be at least 1"):
+        md.CIN(0, 2, (3,))

@@ -156,3 +156,11 @@ def test_files_that_do_not_fit(tmp_path):
         movielens_ratings(path, split="user")
     with pytest.raises(ValueError, match="test_share is 0.9"):
         movielens_ratings(path, test_share=0.9)
+
+
+def test_a_user_who_rated_every_item_leaves_no_negative(tmp_path):
+    lines = [f"{user},{movie},3,{movie}" for user in (7, 8) for movie in range(4 + (user == 8))]
+    path = tmp_path / "ratings.csv"
+    path.write_text("\n".join(["userId,movieId,rating,timestamp", *lines]))
+    with pytest.raises(ValueError, match="user 8 has rated all 5 items"):
+        movielens_ranking(path, num_negatives=1)

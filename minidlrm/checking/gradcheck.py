@@ -127,6 +127,11 @@ def assert_gradients(target: Any, *inputs: Any, **options: Any) -> GradCheckRepo
     -------
     GradCheckReport
 
+    Raises
+    ------
+    AssertionError
+        When an array or a rule fails; its text is the report.
+
     Examples
     --------
     >>> import numpy as np, minidlrm as md

@@ -280,7 +280,8 @@ def movielens_ranking(
     Raises
     ------
     FileNotFoundError, ValueError
-        As `movielens_ratings`; and when a user has fewer than three ratings.
+        As `movielens_ratings`; and when a user has fewer than three ratings, or has rated every
+        item.
 
     Examples
     --------
@@ -307,6 +308,12 @@ def movielens_ranking(
         raise ValueError(f"{ratings.path}: a user has fewer than 3 ratings; leave-one-out needs 3")
     rated = np.zeros((num_users, num_items), bool)
     rated[rows[:, 0], rows[:, 1]] = True
+    full = np.flatnonzero(rated.all(axis=1))
+    if len(full):
+        raise ValueError(
+            f"{ratings.path}: user {ratings.ids.users[full[0]]} has rated all {num_items} items: "
+            "there is no negative to draw"
+        )
     rng = np.random.default_rng(seed)
 
     def held_out(place: np.ndarray) -> Batch:

@@ -137,8 +137,8 @@ class CIN(Module):
     Raises
     ------
     ValueError
-        When `layers` is empty or has a size below 1; or, with `split_half`, an odd size that is
-        to be split.
+        When `num_features` or `embedding_dim` is below 1; when `layers` is empty or has a size
+        below 1; or, with `split_half`, an odd size that is to be split.
 
     References
     ----------
@@ -163,6 +163,8 @@ class CIN(Module):
         rng: np.random.Generator | None = None,
         dtype=np.float32,
     ):
+        if num_features < 1 or embedding_dim < 1:
+            raise ValueError(f"CIN({num_features}, {embedding_dim}): both must be at least 1")
         if len(layers) == 0:
             raise ValueError("cin_layers is empty: a CIN needs at least one layer")
         if split_half and any(size % 2 for size in layers[:-1]):

@@ -33,8 +33,8 @@ class FieldEmbeddings(Module):
     Raises
     ------
     ValueError
-        When there are neither dense features nor tables, or `num_dense` is negative; and as
-        `EmbeddingBagCollection`.
+        When there are neither dense features nor tables, `num_dense` is negative or
+        `embedding_dim` below 1; and as `EmbeddingBagCollection`.
 
     References
     ----------
@@ -61,6 +61,8 @@ class FieldEmbeddings(Module):
     ):
         if num_dense < 0 or num_dense + len(table_sizes) == 0:
             raise ValueError(f"num_dense is {num_dense}, with {len(table_sizes)} tables: no fields")
+        if embedding_dim < 1:
+            raise ValueError(f"embedding_dim is {embedding_dim}: it must be at least 1")
         rng = rng or np.random.default_rng(0)
         self.num_fields = num_dense + len(table_sizes)
         self.tables = None
