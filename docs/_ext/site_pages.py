@@ -31,21 +31,21 @@ TOPICS = {
     "losses": "06_click_logs",
 }
 API = {
-    "models": ("Models", "minidlrm.models"),
-    "layers": ("Layers", "minidlrm.layers"),
-    "learning": (
-        "Losses, optimizers and training",
-        "BCEWithLogits MSE SGD Momentum Adagrad RowwiseAdagrad Adam FTRL OptimizerGroup "
-        "warmup_decay fit evaluate predict History save load",
-    ),
-    "module": ("Modules and parameters", "Module Parameter SparseGrad"),
-    "looking": ("Looking inside", "gradcheck trace diagram"),
-    "checking": ("minidlrm.checking", "minidlrm.checking"),
-    "data": ("minidlrm.data", "minidlrm.data"),
-    "metrics": ("minidlrm.metrics", "minidlrm.metrics"),
-    "plots": ("minidlrm.plots", "minidlrm.plots"),
-    "interop": ("minidlrm.interop", "minidlrm.interop"),
-    "kernels": ("minidlrm.kernels", "minidlrm.kernels"),
+    "Models": "models",
+    "Layers": "layers",
+    "Losses": "losses",
+    "Optimizers": "optim",
+    "Training and evaluation": "training",
+    "Checkpoints": "checkpoint",
+    "Modules and parameters": "module",
+    "Gradient checks": "checking",
+    "Step through a batch": "tracing",
+    "The figure of a model": "diagram",
+    "Data": "data",
+    "Metrics": "metrics",
+    "Plots": "plots",
+    "Weights to and from others": "interop",
+    "Kernels": "kernels",
 }
 
 
@@ -201,7 +201,7 @@ def write_tutorials(docs: Path) -> None:
         text = json.dumps(notebook, ensure_ascii=False, indent=1)
         put(target / path.relative_to(source), on_the_site(text))
     pages = sorted(path.stem for path in source.glob("[0-9]*.ipynb"))
-    trees = {"README.md": [*pages, "ko/index"], "ko/README.md": ["05_dlrm", "glossary"]}
+    trees = {"README.md": [*pages, "한국어 <ko/index>"], "ko/README.md": ["05_dlrm", "glossary"]}
     for name, names in trees.items():
         text = on_the_site((source / name).read_text(encoding="utf-8"))
         tree = "\n```{toctree}\n:hidden:\n\n" + "\n".join(names) + "\n```\n"
@@ -227,19 +227,14 @@ def on_the_site(text: str) -> str:
 def write_api(docs: Path) -> None:
     """List every public name, each with a page of its own."""
     text = heading("API reference", "=") + "``import minidlrm as md``\n\n"
-    text += "What stands in ``md`` itself is listed under its topic, with that name.\n\n"
-    top = set(md.__all__)
-    for title, names in API.values():
-        if names.startswith("minidlrm."):
-            listed = public_names(names)
-            listed = [
-                f"minidlrm.{short}" if (short := n.split(".")[-1]) in top else n for n in listed
-            ]
-        else:
-            listed = [f"minidlrm.{name}" for name in names.split()]
-        rows = "\n".join(f"   {name}" for name in listed)
+    text += "What stands in ``md`` itself is listed with that name, under its topic.\n\n"
+    for title, module in API.items():
+        rows = ""
+        for name in public_names(f"minidlrm.{module}"):
+            short = name.split(".")[-1]
+            rows += f"   minidlrm.{short}\n" if short in md.__all__ else f"   {name}\n"
         text += heading(title, "-")
-        text += f".. autosummary::\n   :toctree: .\n   :nosignatures:\n\n{rows}\n\n"
+        text += f".. autosummary::\n   :toctree: .\n   :nosignatures:\n\n{rows}\n"
     put(docs / "api" / "index.rst", text)
 
 
