@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import secrets
 from pathlib import Path
 from typing import Any
 
-from minidlrm.grading import cells
+from minidlrm.grading import cells, runner
 from minidlrm.grading.release import TITLES, source_of
 from minidlrm.grading.runner import Grade, criteria
 
@@ -34,10 +35,12 @@ python3 -m venv /autograder/venv
 /autograder/venv/bin/pip install "minidlrm[teach]"
 """
 _RUN = """#!/usr/bin/env bash
-# Gradescope calls this for each submission.
+# Gradescope calls this for each submission. STUDENT must be the e-mail that Gradescope knows.
 mkdir -p /autograder/results
-/autograder/venv/bin/minidlrm grade check {assignment} /autograder/submission --seed 1 \\
-  --gradescope /autograder/results/results.json || true
+student=$(/autograder/venv/bin/python -c 'import json
+print(json.load(open("/autograder/submission_metadata.json"))["users"][0]["email"])' || true)
+/autograder/venv/bin/minidlrm grade check {assignment} /autograder/submission --seed {seed} \\
+  --student "$student" --gradescope /autograder/results/results.json || true
 """
 
 
@@ -109,7 +112,9 @@ def files_of(platform: str, assignment: str, out: Path) -> list[Path]:
     else:
         content = {
             out / "gradescope" / "setup.sh": _SETUP,
-            out / "gradescope" / "run_autograder": _RUN.format(**names),
+            out / "gradescope" / "run_autograder": _RUN.format(
+                **names, seed=secrets.randbelow(2**31)
+            ),
         }
     for path, text in content.items():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -133,7 +138,8 @@ def write_moodle(grades: list[Grade], path: Path) -> None:
     rows = [["Username", "Grade", "Feedback comments"]]
     for g in grades:
         lost = [f"{r['task']}: {r['feedback']}" for r in g.results if r["feedback"]]
-        rows.append([g.student, g.points, "\n\n".join([*filter(None, [g.problem]), *lost])])  # type: ignore[list-item]
+        told = "\n\n".join([*filter(None, [g.problem]), *lost])
+        rows.append([g.student, g.points, runner.no_formula(told)])  # type: ignore[list-item]
     _write(rows, path)
 
 

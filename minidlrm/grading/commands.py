@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import secrets
 from pathlib import Path
 from typing import Annotated
 
@@ -87,7 +88,10 @@ def run(
     out: Annotated[
         Path, typer.Option(help="Pages of students and class, and partial results.")
     ] = Path("grading"),
-    seed: Annotated[int, typer.Option(help="Of the questions; students see 0.")] = 1,
+    seed: Annotated[
+        int | None,
+        typer.Option(help="Of the questions. By default drawn once, and kept in OUT/seed.txt."),
+    ] = None,
     seconds: SecondsOption = 20.0,
     jobs: Annotated[int | None, typer.Option(help="Submissions at a time.")] = None,
     canvas: Annotated[Path | None, typer.Option(help="Also a table for Canvas.")] = None,
@@ -101,6 +105,7 @@ def run(
     def bar(finished, total):
         return tqdm(finished, total=total, desc="grading", unit="submission")
 
+    seed = _drawn(out / "seed.txt") if seed is None else seed
     grades = runner.grade_class(assignment, folder, out / "results", seed, seconds, jobs, bar)
     runner.write_csv(grades, csv)
     if canvas:
@@ -110,8 +115,21 @@ def run(
     index = reports.write(assignment, release.TITLES[assignment], grades, out)
     console = Console()
     console.print(f"{len(grades)} submissions: {csv}, {index}", highlight=False, markup=False)
+    if any(g.protections and "files" not in g.protections for g in grades):
+        warning = "This machine let the files of other submissions be read or written by a "
+        warning += "submission: see 'What the grader protects against' in docs/teaching.md."
+        console.print(warning, style="yellow", highlight=False)
     for student, problem in ((g.student, g.problem) for g in grades if g.problem):
         console.print(f"{student}: {problem}", style="yellow", highlight=False, markup=False)
+
+
+def _drawn(path: Path) -> int:
+    """Return the seed of a class: who knows it could know the answers beforehand."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{secrets.randbelow(2**31)}\n", encoding="utf-8")
+        path.chmod(0o600)
+    return int(path.read_text(encoding="utf-8"))
 
 
 def _needs(package: str) -> None:

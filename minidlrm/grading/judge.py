@@ -39,10 +39,7 @@ def same(name: str, value: Any, expected: Any, rtol: float = 1e-6, tell: bool = 
     expected = np.asarray(expected)
     if value is None:
         raise Wrong(f"{name} returned nothing (None): is there a return?", "nothing returned")
-    try:
-        value = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise Wrong(f"{name} returned no array of numbers", "no numbers") from None
+    value = numbers(name, value)
     if value.shape != expected.shape:
         raise Wrong(
             f"{name} has the shape {value.shape}; it should be {expected.shape}", "wrong shape"
@@ -57,6 +54,19 @@ def same(name: str, value: Any, expected: Any, rtol: float = 1e-6, tell: bool = 
         words = f"{name} is {value[place]:.6g}{where}"
         words += f"; it should be {expected[place]:.6g}" if tell else ", and that is not right"
         raise Wrong(words, "wrong values")
+
+
+def numbers(name: str, value: Any) -> np.ndarray:
+    """Return what came back as an array of real numbers, or raise `Wrong`."""
+    try:
+        array = np.asarray(value)
+        if array.dtype.kind in "biuf":
+            return array.astype(np.float64)
+    except (TypeError, ValueError):  # rows of different lengths
+        array = np.zeros(0)
+    if array.dtype.kind == "c":
+        raise Wrong(f"{name} has complex numbers; they should be real", "complex numbers")
+    raise Wrong(f"{name} is no array of numbers", "no numbers")
 
 
 def gradient(
@@ -86,7 +96,7 @@ def gradient(
     def with_inputs(*inputs):
         return forward(*inputs), inputs
 
-    failure: list[StudentError] = []
+    failure: list[Exception] = []
     signature = inspect.signature(forward)
     wanted = [
         argument
@@ -97,7 +107,7 @@ def gradient(
     def backward(dy, inputs):
         try:
             return _as_gradients(student.call(name, dy, *inputs), wanted)
-        except StudentError as error:
+        except (StudentError, Wrong) as error:
             failure.append(error)
             raise
 
@@ -107,8 +117,6 @@ def gradient(
         report = gradcheck(
             (with_inputs, backward), *arrays, fingerprints=fingerprints, verbose=False
         )
-    except StudentError:
-        raise
     except Exception:
         if failure:
             raise failure[0] from None
@@ -149,7 +157,9 @@ def _as_gradients(value: Any, wanted: Sequence[str]) -> Any:
     missing = [name for name, part in zip(wanted, parts, strict=True) if part is None]
     if missing:
         raise StudentError(f"the gradient of {missing[0]} is None")
-    return tuple(np.asarray(part, float) for part in parts)
+    return tuple(
+        numbers(f"the gradient of {name}", part) for name, part in zip(wanted, parts, strict=True)
+    )
 
 
 def catches(
@@ -157,8 +167,9 @@ def catches(
     right: Sequence[Any],
     wrong: Sequence[tuple[str, Any]],
     rng: np.random.Generator,
-) -> float:
-    """Return the share of the wrong functions that a student's test finds.
+    earn: Callable[[float], Any],
+) -> None:
+    """Give a student's test the share of the wrong functions that it finds.
 
     Right and wrong ones come in a random order, the right ones several times: a test that counts
     its calls, and looks at nothing, learns nothing from that.
@@ -173,28 +184,39 @@ def catches(
         The planted bugs.
     rng : numpy.random.Generator
         Of the order.
+    earn : callable
+        Gets the share.
 
     Raises
     ------
     Wrong
-        When a right function fails, or when no bug is found.
+        When a right function fails, or when a bug is not found: with what it was.
     """
-    candidates = [(True, each) for each in right for _ in range(3)]
-    candidates += [(False, each) for _, each in wrong]
-    found = 0
+    candidates = [("", each) for each in right for _ in range(3)] + list(wrong)
+    missed = []
     for k in rng.permutation(len(candidates)):
-        is_right, candidate = candidates[k]
+        story, candidate = candidates[k]
         passes = _as_bool(verdict(candidate))
-        if is_right and not passes:
+        if not story and not passes:
             raise Wrong("your test fails a function that is right", "false alarm")
-        found += not is_right and not passes
-    if not found:
+        if story and passes:
+            missed.append(story)
+    share = 1 - len(missed) / len(wrong)
+    if not share:
         raise Wrong("your test passes everything: it finds none of the planted mistakes", "blind")
-    return found / len(wrong)
+    earn(share)
+    if missed:
+        raise Wrong(
+            f"your test finds {share:.0%} of the planted mistakes. It does not see this one: "
+            f"{min(missed)}.",
+            "a test too weak",
+        )
 
 
 def _as_bool(value: Any) -> bool:
-    if isinstance(value, (bool, int, float, np.bool_)) or np.shape(value) == ():
+    if value is None:
+        raise Wrong("your test returned nothing (None): is there a return?", "no verdict")
+    if isinstance(value, (bool, int, float)) or (isinstance(value, np.ndarray) and not value.ndim):
         return bool(value)
     raise Wrong("your test must return True or False", "no verdict")
 

@@ -9,7 +9,9 @@ same questions; an instructor's seed gives others.
 
 from __future__ import annotations
 
+import ctypes
 import json
+import sys
 import zlib
 from pathlib import Path
 from typing import Any
@@ -17,9 +19,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minidlrm.grading.sandbox import NotWritten, StudentError, Submission
+from minidlrm.grading.sandbox import NotWritten, StudentError, Submission, plain
 
 _STATE = pytest.StashKey[dict[str, Any]]()
+_MEMORY = 6 << 30  # bytes, of the grader of one submission, which answers its calls
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -36,7 +39,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Name the marker."""
     config.addinivalue_line("markers", "task(name, points, title): a criterion of a task")
-    config.stash[_STATE] = {"results": [], "earned": {}, "notes": [], "student": ""}
+    config.stash[_STATE] = {
+        "results": [],
+        "earned": {},
+        "notes": [],
+        "student": "",
+        "protections": [],
+    }
+    if config.getoption("--submission") is not None and sys.platform == "linux":
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+        ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE: no submission looks in
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -64,6 +78,7 @@ def student(request):
     with Submission(path, request.config.getoption("--seconds")) as submission:
         yield submission
         request.config.stash[_STATE]["notes"] = submission.notes
+        request.config.stash[_STATE]["protections"] = submission.protections
 
 
 @pytest.fixture(scope="session")
@@ -71,7 +86,7 @@ def student_id(request, student):
     """Whose submission it is: what the grader says, or else the file's STUDENT."""
     name = request.config.getoption("--student")
     if not name:
-        name = str(student.get("STUDENT"))
+        name = plain(student.get("STUDENT"), 100)
     request.config.stash[_STATE]["student"] = name
     return name
 
@@ -116,6 +131,9 @@ def _mistake(excinfo: Any) -> str:
     error = getattr(excinfo, "value", None)
     if isinstance(error, NotWritten):
         return "not written"
+    if isinstance(error, StudentError):
+        kind = str(error).partition(":")[0]
+        return f"stopped: {kind}" if kind.isidentifier() else "gave no value"
     return getattr(error, "mistake", "stopped with an error")
 
 
@@ -135,7 +153,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     path = session.config.getoption("--results")
     if path is not None:
         state = session.config.stash[_STATE]
-        content = {key: state[key] for key in ("student", "results", "notes")}
+        content = {key: state[key] for key in ("student", "results", "notes", "protections")}
         part = path.with_name(path.name + ".part")
         part.write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
         part.replace(path)

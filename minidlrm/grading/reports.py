@@ -7,10 +7,11 @@ import html
 import io
 from collections import Counter
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 
-from minidlrm.grading.runner import Grade
+from minidlrm.grading.runner import Grade, file_name
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 50rem; margin: 2rem auto; padding: 0 1rem;
@@ -82,7 +83,8 @@ def class_page(assignment: str, title: str, grades: list[Grade]) -> str:
         body += f"<tr><td>{count}</td><td>{task}</td><td>{html.escape(mistake)}</td></tr>"
     body += "</table><h2>Students</h2><table><tr><th>points</th><th>student</th></tr>"
     for g in grades:
-        link = f'<a href="{html.escape(g.student, quote=True)}.html">{html.escape(g.student)}</a>'
+        page_of = quote(file_name(g.student, ".html"))
+        link = f'<a href="{page_of}">{html.escape(g.student)}</a>'
         body += f"<tr><td>{g.points:g}</td><td>{link} {html.escape(g.problem)}</td></tr>"
     return page(f"{assignment} · {title}: the class", body + "</table>")
 
@@ -104,7 +106,7 @@ def write(assignment: str, title: str, grades: list[Grade], out: Path) -> Path:
     out.mkdir(parents=True, exist_ok=True)
     for g in grades:
         text = student_page(assignment, title, g)
-        (out / f"{g.student}.html").write_text(text, encoding="utf-8")
+        (out / file_name(g.student, ".html")).write_text(text, encoding="utf-8")
     index = out / "index.html"
     index.write_text(class_page(assignment, title, grades), encoding="utf-8")
     return index

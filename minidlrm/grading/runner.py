@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
 import importlib
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from minidlrm.grading.release import source_of
+from minidlrm.grading.sandbox import plain
 
 _LONGEST = 900.0  # seconds for all checks of one submission
 _LARGEST = 50 << 20  # bytes of a file that is handed in
@@ -39,6 +41,8 @@ class Grade:
         Cells that failed when the file was run.
     key : str
         Of file, seed and assignment: the same key is not graded again.
+    protections : list of str
+        What the system let be taken away from the submission's process; [] when none ran.
     """
 
     student: str
@@ -46,6 +50,7 @@ class Grade:
     problem: str = ""
     notes: list[str] = field(default_factory=list)
     key: str = ""
+    protections: list[str] = field(default_factory=list)
 
     @property
     def points(self) -> float:
@@ -101,13 +106,13 @@ def grade(
     with tempfile.TemporaryDirectory(prefix="grading-") as folder:
         try:
             file = _the_file(assignment, path, Path(folder))
-        except (ValueError, OSError, zipfile.BadZipFile) as error:
-            return Grade(student, _nothing(assignment, str(error)), str(error), key=key)
+        except Exception as error:  # zipfile has many: a password, a method it does not know, ...
+            return ungraded(assignment, student, f"it cannot be opened: {error}", key)
         results = Path(folder) / "results.json"
         command = [sys.executable, "-P", "-m", "pytest", "-q", "-c", os.devnull]
         command += ["-p", "minidlrm.grading.plugin", "-p", "no:cacheprovider", "--noconftest"]
         command += [f"--rootdir={checks.parent}", "--import-mode=importlib", str(checks)]
-        command += ["--submission", str(file), "--results", str(results), "--student", student]
+        command += ["--submission", str(file), "--results", str(results), f"--student={student}"]
         command += ["--grading-seed", str(seed), "--seconds", str(seconds)]
         environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")}
         package = str(Path(__file__).parent.parent.parent)
@@ -119,20 +124,23 @@ def grade(
             content = json.loads(results.read_text(encoding="utf-8"))
         except subprocess.TimeoutExpired:
             problem = f"the checks took longer than {_LONGEST:g} seconds in all"
-            return Grade(student, _nothing(assignment, problem), problem, key=key)
+            return ungraded(assignment, student, problem, key)
         except (OSError, ValueError):
             problem = f"the grader stopped: {run.stdout.decode(errors='replace')[-500:]}"
-            return Grade(student, _nothing(assignment, problem), problem, key=key)
-    return Grade(student or content["student"], content["results"], "", content["notes"], key)
+            return ungraded(assignment, student, problem, key)
+    name = student or content["student"]
+    return Grade(name, content["results"], "", content["notes"], key, content["protections"])
 
 
 def _key(assignment: str, path: Path, seed: int) -> str:
-    digest = hashlib.sha256(f"{assignment}:{seed}:{path.name}".encode())
+    digest = hashlib.sha256(os.fsencode(f"{assignment}:{seed}:{path.name}"))
     digest.update(checks_of(assignment).read_bytes())
     files = sorted(path.rglob("*")) if path.is_dir() else [path]
     for file in files:
-        if file.is_file() and file.stat().st_size <= _LARGEST:
-            digest.update(file.name.encode() + file.read_bytes())
+        digest.update(os.fsencode(file.name))
+        with contextlib.suppress(OSError):  # what cannot be read is said by `grade`
+            if file.is_file() and file.stat().st_size <= _LARGEST:
+                digest.update(file.read_bytes())
     return digest.hexdigest()[:16]
 
 
@@ -140,6 +148,8 @@ def _the_file(assignment: str, path: Path, folder: Path) -> Path:
     """Find the one file to grade, and copy it: the original is never run."""
     if not path.exists():
         raise ValueError(f"{path} is not there")
+    if path.is_symlink():  # to the solutions, or to what another has handed in
+        raise ValueError(f"{path.name} is a link: hand in the file itself")
     if path.suffix == ".zip":
         path = _unzipped(path, folder / "unzipped")
     if path.is_dir():
@@ -149,12 +159,14 @@ def _the_file(assignment: str, path: Path, folder: Path) -> Path:
             for suffix in (".py", ".ipynb")
             for file in sorted(path.rglob(f"*{suffix}"))
             if not any(part.startswith((".", "__")) for part in file.relative_to(path).parts)
+            and file.is_file()
+            and not file.is_symlink()
         ]
         named = [file for file in found if file.stem.lower().startswith(prefix)]
         if not named and len(found) != 1:
             raise ValueError(f"{path.name} holds {len(found)} files; none is named {prefix}.py")
         path = (named or found)[0]
-    if path.suffix not in (".py", ".ipynb"):
+    if path.suffix not in (".py", ".ipynb") or not path.is_file():
         raise ValueError(f"{path.name} is neither a .py nor a .ipynb")
     if path.stat().st_size > _LARGEST:
         raise ValueError(f"{path.name} has {path.stat().st_size:,} bytes: too large")
@@ -183,10 +195,11 @@ def criteria(assignment: str) -> list[dict[str, Any]]:
     return rows
 
 
-def _nothing(assignment: str, why: str) -> list[dict[str, Any]]:
-    """Return every criterion with no points."""
+def ungraded(assignment: str, student: str, why: str, key: str = "") -> Grade:
+    """Return a grade with no points, and why."""
+    why = plain(why)
     lost = {"points": 0.0, "feedback": why, "mistake": "not graded"}
-    return [{**row, **lost} for row in criteria(assignment)]
+    return Grade(student, [{**row, **lost} for row in criteria(assignment)], why, key=key)
 
 
 def submissions(folder: Path) -> dict[str, Path]:
@@ -204,6 +217,7 @@ def submissions(folder: Path) -> dict[str, Path]:
         if path.name.startswith((".", "__")):
             continue
         name = path.name if path.is_dir() else path.stem
+        name = os.fsencode(name).decode("utf-8", "backslashreplace")  # of another encoding
         if name in found:
             raise ValueError(f"{folder}: {found[name].name} and {path.name} are of one student")
         found[name] = path
@@ -246,7 +260,7 @@ def grade_class(
     todo, done = {}, {}
     out.mkdir(parents=True, exist_ok=True)
     for student, path in submissions(folder).items():
-        kept = _kept(out / f"{student}.json", _key(assignment, path, seed))
+        kept = _kept(out / file_name(student, ".json"), _key(assignment, path, seed))
         if kept:
             done[student] = kept
         else:
@@ -259,13 +273,24 @@ def grade_class(
         finished: Iterable = as_completed(running)
         try:
             for each in progress(finished, len(running)) if progress else finished:
-                result = each.result()
-                done[running[each]] = result
-                _keep(out / f"{running[each]}.json", result)
+                student = running[each]
+                try:
+                    done[student] = each.result()
+                except Exception as error:  # one submission must not stop the others
+                    done[student] = ungraded(assignment, student, f"the grader stopped: {error}")
+                _keep(out / file_name(student, ".json"), done[student])
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return [done[student] for student in sorted(done)]
+
+
+def file_name(student: str, suffix: str) -> str:
+    """Return the name of a student's file: no longer than a file system takes, and not "index"."""
+    if len(student.encode()) <= 200 and student.lower() != "index":
+        return student + suffix
+    start = student.encode()[:150].decode(errors="ignore")
+    return f"{start}-{hashlib.sha256(student.encode()).hexdigest()[:8]}{suffix}"
 
 
 def _keep(path: Path, result: Grade) -> None:
@@ -291,12 +316,12 @@ def write_csv(grades: list[Grade], path: Path) -> None:
         writer.writerow(["student", "points", "max_points", *tasks, "problem", "notes"])
         for g in grades:
             earned = g.by_task()
-            row = [_text(g.student), g.points, g.max_points]
+            row = [no_formula(g.student), g.points, g.max_points]
             row += [earned.get(task, (0.0, 0.0))[0] for task in tasks]
-            writer.writerow([*row, _text(g.problem), _text("; ".join(g.notes))])
+            writer.writerow([*row, no_formula(g.problem), no_formula("; ".join(g.notes))])
     part.replace(path)
 
 
-def _text(value: str) -> str:
+def no_formula(value: str) -> str:
     """Keep a spreadsheet from taking a text for a formula."""
     return f"'{value}" if value[:1] in ("=", "+", "-", "@", "\t") else value

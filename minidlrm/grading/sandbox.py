@@ -24,6 +24,13 @@ from minidlrm.grading import wire
 
 LIMITS = {"memory": 4 << 30, "file": 16 << 20, "cpu": 300}
 _START = 40.0  # seconds: imports, and what the file itself computes
+_BOOT = """import sys, types
+for name, path in zip(("minidlrm", "minidlrm.grading"), sys.argv[1:]):
+    sys.modules[name] = types.ModuleType(name)  # the package without its layers
+    sys.modules[name].__path__ = [path]
+from minidlrm.grading import worker
+worker.main()
+"""
 
 
 class StudentError(Exception):
@@ -32,6 +39,20 @@ class StudentError(Exception):
 
 class NotWritten(StudentError):
     """A blank that still stands."""
+
+
+def plain(text: Any, longest: int = 2000) -> str:
+    r"""Make what a submission says fit for a page and a terminal: short, no control characters.
+
+    Examples
+    --------
+    >>> plain("a\x1b[31m" + 5000 * "b", 9)
+    'a[31mbbbb...'
+    """
+    text = str(text)
+    kept = text[:longest].encode("utf-8", "replace").decode()
+    kept = "".join(each for each in kept if each.isprintable() or each in "\n\t")
+    return kept + "..." * (len(text) > longest)
 
 
 def cells_of(path: Path) -> list[str]:
@@ -50,7 +71,7 @@ def cells_of(path: Path) -> list[str]:
         try:
             parsed = json.loads(text)["cells"]
             sources = ["".join(c["source"]) for c in parsed if c["cell_type"] == "code"]
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise StudentError(
                 f"{path.name} is no notebook ({type(error).__name__}: {str(error)[:100]}): "
                 "save it again, or hand in the .py"
@@ -128,18 +149,21 @@ class Submission:
         self._functions = []
         deadline = time.monotonic() + self.seconds
         try:
-            self._send(question)
+            self._send(question, deadline)
             while True:
                 answer = self._receive(deadline)
                 if not isinstance(answer, dict) or "call" not in answer:
                     break
-                self._send(self._called_back(answer))
+                self._send(self._called_back(answer), deadline)
         except TimeoutError:
             self.close()
             raise StudentError(
                 f"{question['name']} gave no answer within {self.seconds:g} seconds: "
                 "is there an endless loop?"
             ) from None
+        except TypeError as error:  # a value that is too large to be sent back
+            self.close()
+            raise StudentError(f"{question['name']} called back with too much: {error}") from None
         except (EOFError, OSError, ValueError):
             self.close()
             raise StudentError(
@@ -156,7 +180,7 @@ class Submission:
             text = answer.get("message" if kind is NotWritten else "words", "")
             if answer["error"] == "AttributeError" and "there is no" in str(answer.get("message")):
                 text = f"{answer['message']}{self._why_missing()}"
-            raise kind(str(text))
+            raise kind(plain(text))
         return answer.get("value")
 
     def _why_missing(self) -> str:
@@ -180,7 +204,6 @@ class Submission:
             "HOME": self._home,
             "TMPDIR": self._home,
             "PATH": os.defpath,
-            "PYTHONPATH": str(Path(__file__).parent.parent.parent),
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONUTF8": "1",
             "MPLBACKEND": "agg",
@@ -189,8 +212,9 @@ class Submission:
         }
         if sys.platform == "win32":
             environment["SYSTEMROOT"] = os.environ["SYSTEMROOT"]
+        here, package = Path(__file__).parent, Path(__file__).parent.parent
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "minidlrm.grading.worker"],
+            [sys.executable, "-P", "-c", _BOOT, str(package), str(here)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -199,13 +223,14 @@ class Submission:
             start_new_session=True,
         )
         self._uid = 200_000 + self._process.pid % 1_000_000
-        package = Path(__file__).parent.parent
-        hidden = [package / "grading", package / "notebooks", package.parent / "notebooks"]
-        limits = {**LIMITS, "uid": self._uid, "hidden": [str(f) for f in hidden if f.is_dir()]}
+        hidden = [package, *(package.parent / name for name in ("notebooks", "tests", "docs"))]
+        hidden = hidden if (package.parent / "pyproject.toml").exists() else [package]
+        limits = {**LIMITS, "uid": self._uid, "hidden": [str(folder) for folder in hidden]}
+        deadline = time.monotonic() + _START
         try:
-            self._send({"cells": self._cells, "name": self.path.name, "limits": limits})
-            ready = self._receive(time.monotonic() + _START)
-            self.notes = [str(note) for note in ready["notes"]]
+            self._send({"cells": self._cells, "name": self.path.name, "limits": limits}, deadline)
+            ready = self._receive(deadline)
+            self.notes = [plain(note, 500) for note in ready["notes"][:20]]
             self.protections = [str(each) for each in ready["protections"]]
         except TimeoutError:
             self.close()
@@ -217,15 +242,22 @@ class Submission:
             self.close()
             raise StudentError("the process ended while the file was read") from None
 
-    def _send(self, value: Any) -> None:
+    def _send(self, value: Any, deadline: float) -> None:
         def number(function: Callable) -> int:
             self._functions.append(function)
             return len(self._functions) - 1
 
         assert self._process is not None
         assert self._process.stdin is not None
-        pipe = self._process.stdin
-        wire.send(lambda data: (pipe.write(data), pipe.flush()), value, number)
+        descriptor = self._process.stdin.fileno()
+
+        def write(data: bytes) -> None:
+            left = memoryview(data)
+            while left:  # a process that does not read must not hold up the grader
+                _wait(descriptor, deadline, selectors.EVENT_WRITE)
+                left = left[os.write(descriptor, left[:4096]) :]
+
+        wire.send(write, value, number)
 
     def _receive(self, deadline: float) -> Any:
         assert self._process is not None
@@ -235,7 +267,7 @@ class Submission:
         def read(size: int) -> bytes:
             parts, left = [], size
             while left:
-                _wait(descriptor, deadline)
+                _wait(descriptor, deadline, selectors.EVENT_READ)
                 part = os.read(descriptor, min(left, 1 << 20))
                 if not part:
                     raise EOFError
@@ -262,11 +294,11 @@ class Submission:
         shutil.rmtree(self._home, ignore_errors=True)
 
 
-def _wait(descriptor: int, deadline: float) -> None:
+def _wait(descriptor: int, deadline: float, event: int) -> None:
     if sys.platform == "win32":  # pipes cannot be waited for
         return
     with selectors.DefaultSelector() as selector:
-        selector.register(descriptor, selectors.EVENT_READ)
+        selector.register(descriptor, event)
         if not selector.select(max(0.0, deadline - time.monotonic())):
             raise TimeoutError
 

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-_LARGEST = 1 << 29  # bytes of a message
+_LARGEST = 1 << 27  # bytes of a message
+_LONGEST = 1 << 22  # of its header: a list of a million empty lists is small here, and not there
 _KINDS = "biufc"
 
 
@@ -62,12 +63,16 @@ def encode(value: Any, function: Callable[[Any], int] | None = None) -> bytes:
         raise TypeError(f"a {type(part).__name__}: only numbers and arrays can be returned")
 
     header = json.dumps(plain(value)).encode()
+    if len(header) > _LONGEST:
+        raise TypeError(f"{len(header):,} bytes of lists and texts: return an array instead")
     return struct.pack("<Q", len(header)) + header + b"".join(buffers)
 
 
 def decode(data: bytes, function: Callable[[int], Any] | None = None) -> Any:
     """Turn bytes into a value again; ValueError when they are no message."""
     (length,) = struct.unpack_from("<Q", data)
+    if length > _LONGEST:
+        raise ValueError("a header that is too long")
     header = json.loads(data[8 : 8 + length])
     at = 8 + length
 

@@ -1,13 +1,13 @@
 """The process of one submission: runs its code, and answers calls of its functions.
 
-Started by `sandbox` as ``python -m minidlrm.grading.worker``. All modules that a student may
-need are imported first; then rights, memory, processes and network are taken away; then the
-student's code runs. It can do here what it likes: the points are counted elsewhere.
+Started by `sandbox`, which sees to it that nothing of minidlrm is loaded but this file, `wire` and
+`confine`: no layer is in memory for the student to find. All modules that a student may need are
+imported first; then rights, memory, processes and network are taken away; then the student's code
+runs. It can do here what it likes: the points are counted elsewhere.
 """
 
 from __future__ import annotations
 
-import ctypes
 import importlib.abc
 import os
 import sys
@@ -18,16 +18,13 @@ from typing import Any
 
 import numpy as np
 
-from minidlrm.grading import wire
+from minidlrm.grading import confine, wire
 
 _PRELOADED = (
     "bisect collections copy dataclasses fractions functools heapq itertools json math numbers "
     "operator random re statistics string textwrap time typing zlib numpy.fft numpy.linalg "
     "numpy.random numpy.testing"
 )
-
-_NEW_MOUNTS, _NEW_USER, _NEW_NETWORK = 0x20000, 0x10000000, 0x40000000  # of unshare
-_MOUNT_SETATTR = 442  # the same number on all processors
 
 
 class Blocked(importlib.abc.MetaPathFinder):
@@ -61,7 +58,7 @@ def main() -> None:
 
     start = wire.receive(read)
     _preload()
-    held = _confine(start["limits"])
+    held = confine.confine(start["limits"])
     for name in [name for name in sys.modules if name.split(".")[0] == "minidlrm"]:
         del sys.modules[name]
     sys.meta_path.insert(0, Blocked())
@@ -84,58 +81,10 @@ def _preload() -> None:
         pass
 
 
-def _confine(limits: dict[str, Any]) -> list[str]:
-    """Give up what the code does not need; return what the system let be taken away."""
-    held: list[str] = []
-    try:
-        import resource
-    except ImportError:  # Windows
-        return held
-    if sys.platform == "linux":
-        libc = ctypes.CDLL(None)
-        root = os.geteuid() == 0
-        spaces = _NEW_NETWORK | _NEW_MOUNTS | (0 if root else _NEW_USER)
-        if libc.unshare(spaces) == 0:
-            held.append("network")
-            held += ["files"] * _read_only(libc, os.getcwd(), limits["hidden"])
-        if root:
-            os.setgroups([])
-            os.setgid(limits["uid"])
-            os.setuid(limits["uid"])
-        libc.prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS
-        libc.prctl(1, 9, 0, 0, 0)  # PR_SET_PDEATHSIG: it does not outlive the grader
-        libc.prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE: no core, and none of its own looks in
-    for kind, size in (
-        ("RLIMIT_AS", limits["memory"]),
-        ("RLIMIT_FSIZE", limits["file"]),
-        ("RLIMIT_CPU", limits["cpu"]),
-        ("RLIMIT_NOFILE", 64),
-        ("RLIMIT_NPROC", 0),  # neither processes nor threads
-        ("RLIMIT_CORE", 0),
-    ):
-        if hasattr(resource, kind) and sys.platform != "darwin":
-            resource.setrlimit(getattr(resource, kind), (size, size))
-            held.append(kind)
-    return held
-
-
-def _read_only(libc: ctypes.CDLL, home: str, hidden: list[str]) -> bool:
-    """Make all files read-only but a small home, and hide the grader's own from this process."""
-    private, recursive, no_devices = 1 << 18, 0x4000, 0x6
-    libc.mount(None, b"/", None, private | recursive, None)
-    read_only = (ctypes.c_uint64 * 4)(1, 0, 0, 0)  # struct mount_attr: MOUNT_ATTR_RDONLY
-    size = ctypes.sizeof(read_only)
-    done = libc.syscall(_MOUNT_SETATTR, -100, b"/", 0x8000, read_only, size) == 0
-    for folder in hidden:
-        libc.mount(b"tmpfs", folder.encode(), b"tmpfs", no_devices | 1, b"size=4k")
-    libc.mount(b"tmpfs", home.encode(), b"tmpfs", no_devices, b"size=64m,mode=777")
-    os.chdir(home)
-    return done
-
-
 def _run(cells: list[str], name: str) -> tuple[types.ModuleType, list[str]]:
     """Run cell by cell: what fails in one does not take the others along."""
     module, notes = types.ModuleType("submission"), []
+    vars(module)["display"] = print  # as in a notebook
     sys.modules["submission"] = module
     for number, cell in enumerate(cells, 1):
         try:
@@ -182,7 +131,3 @@ def _back(number: int, read: Any, write: Any) -> Any:
         return answer["value"]
 
     return call
-
-
-if __name__ == "__main__":
-    main()

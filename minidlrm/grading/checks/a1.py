@@ -142,7 +142,4 @@ def test_the_test(student, rng, earn):
     def verdict(pair):
         return student.call("is_right", *pair, x)
 
-    share = catches(verdict, right, [(story, pair) for story, *pair in wrong], rng)
-    earn(share)
-    if share < 1:
-        raise Wrong(f"your test finds {share:.0%} of the planted mistakes", "a test too weak")
+    catches(verdict, right, [(story, pair) for story, *pair in wrong], rng, earn)

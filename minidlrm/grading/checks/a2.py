@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from minidlrm.checking import Fingerprint
-from minidlrm.grading.judge import Wrong, catches, gradient, personal, same
+from minidlrm.grading.judge import catches, gradient, personal, same
 
 task = pytest.mark.task
 
@@ -162,7 +162,4 @@ def test_the_test(student, rng, earn):
     def verdict(candidate):
         return student.call("is_scatter_add", candidate)
 
-    share = catches(verdict, [scatter_add], _planted(), rng)
-    earn(share)
-    if share < 1:
-        raise Wrong(f"your test finds {share:.0%} of the planted mistakes", "a test too weak")
+    catches(verdict, [scatter_add], _planted(), rng, earn)

@@ -167,7 +167,4 @@ def test_the_test(student, rng, earn):
         return student.call("is_fm", *pair)
 
     wrong = [(story, pair) for story, *pair in _planted()]
-    share = catches(verdict, [(fm_forward, fm_backward)], wrong, rng)
-    earn(share)
-    if share < 1:
-        raise Wrong(f"your test finds {share:.0%} of the planted mistakes", "a test too weak")
+    catches(verdict, [(fm_forward, fm_backward)], wrong, rng, earn)

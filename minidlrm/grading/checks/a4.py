@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from minidlrm.grading.judge import Wrong, catches, gradient, personal, same
+from minidlrm.grading.judge import catches, gradient, personal, same
 
 task = pytest.mark.task
 
@@ -151,7 +151,4 @@ def test_the_test(student, rng, earn):
         return student.call("is_dot", *pair)
 
     wrong = [(story, pair) for story, *pair in _planted()]
-    share = catches(verdict, [(dot_forward, dot_backward)], wrong, rng)
-    earn(share)
-    if share < 1:
-        raise Wrong(f"your test finds {share:.0%} of the planted mistakes", "a test too weak")
+    catches(verdict, [(dot_forward, dot_backward)], wrong, rng, earn)

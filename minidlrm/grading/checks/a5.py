@@ -5,7 +5,7 @@ import pytest
 
 from minidlrm import metrics
 from minidlrm.data import synthetic_clicks
-from minidlrm.grading.judge import Wrong, catches, gradient, personal, same
+from minidlrm.grading.judge import Wrong, catches, gradient, numbers, personal, same
 
 task = pytest.mark.task
 STEPS, BATCH, SECONDS = 600, 256, 60.0
@@ -103,7 +103,8 @@ def test_training(student, request, earn):
         )
     finally:
         student.seconds = before
-    if np.shape(logits) != test.label.shape or not np.isfinite(np.asarray(logits, float)).all():
+    logits = numbers("what train_and_predict returned", logits)
+    if logits.shape != test.label.shape or not np.isfinite(logits).all():
         raise Wrong(f"return {len(test.label)} finite logits, one for each test row", "no logits")
     loss, entropy = metrics.log_loss(test.label, logits), metrics.entropy(test.label)
     share = (entropy - loss) / (entropy - clicks.bayes_log_loss)
@@ -165,7 +166,4 @@ def _planted():
 
 @task("A5.6", points=2, title="your test finds planted mistakes")
 def test_the_test(student, rng, earn):
-    share = catches(lambda step: student.call("is_step", step), [sgd], _planted(), rng)
-    earn(share)
-    if share < 1:
-        raise Wrong(f"your test finds {share:.0%} of the planted mistakes", "a test too weak")
+    catches(lambda step: student.call("is_step", step), [sgd], _planted(), rng, earn)

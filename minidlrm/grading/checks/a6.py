@@ -2,7 +2,7 @@
 
 import pytest
 
-from minidlrm.grading.judge import Wrong, catches, gradient, personal, same
+from minidlrm.grading.judge import catches, gradient, personal, same
 
 task = pytest.mark.task
 
@@ -95,7 +95,4 @@ def _planted():
 
 @task("A6.6", points=2, title="your test finds planted mistakes")
 def test_the_test(student, rng, earn):
-    share = catches(lambda f: student.call("is_cross", f), [cross_backward], _planted(), rng)
-    earn(share)
-    if share < 1:
-        raise Wrong(f"your test finds {share:.0%} of the planted mistakes", "a test too weak")
+    catches(lambda f: student.call("is_cross", f), [cross_backward], _planted(), rng, earn)
