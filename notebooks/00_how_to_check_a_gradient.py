@@ -50,7 +50,8 @@ rng = np.random.default_rng(0)
 # - a small $h$ has a **rounding error**: $f$ is known to about $\varepsilon = 2\cdot 10^{-16}$ of its size, and the
 #   difference is divided by $2h$.
 #
-# The sum of both is smallest near $h = \sqrt[3]{\varepsilon} \approx 6\cdot 10^{-6}$. Let us see it.
+# The sum of both, about $h^2 + \varepsilon / h$, is smallest where the two are of one size: near
+# $h = \sqrt[3]{\varepsilon} \approx 6\cdot 10^{-6}$. Let us see it.
 
 
 # %%
@@ -78,12 +79,12 @@ ax.grid(alpha=0.3)
 # ### The complex step: no step to choose
 #
 # Put $x + ih$ into Taylor's formula: $f(x + ih) = f(x) + i h f'(x) - \frac{h^2}{2} f''(x) - \dots$ The
-# imaginary part is $h f'(x)$, and **nothing is subtracted**. So $h$ may be as small as $10^{-20}$, and
-# the derivative is right to the last digit:
+# imaginary part is $h f'(x)$, but for a rest of the size $h^3$, and **nothing is subtracted**. So $h$ may be as small as
+# $10^{-20}$: the rest is gone, and the derivative is right to the last digit:
 #
-# $$f'(x) = \frac{\operatorname{Im} f(x + ih)}{h}$$
+# $$f'(x) \approx \frac{\operatorname{Im} f(x + ih)}{h}$$
 #
-# It needs code that carries complex numbers: NumPy's `exp`, `log`, products and sums do. `abs` does not.
+# (Here $i = \sqrt{-1}$.) It needs code that carries complex numbers: NumPy's `exp`, `log`, products and sums do. `abs` does not.
 
 
 # %%
@@ -200,9 +201,45 @@ print(f"with random r:    {check(sigmoid, forgets_dy, x, r):.1e}   <- caught")
 
 # %% [markdown]
 # One more trap, which we fell into ourselves. If $r$ comes from the same random stream as $x$ (the same
-# seed!), then $r = x$, and $dW = r^\top x$ is symmetric. A transposed $dW$ passes. `md.gradcheck` draws
-# $r$ from a stream of its own.
+# seed!) and has its shape, then $r = x$. For a linear layer $dW = r^\top x$ is then symmetric, and a transposed $dW$ passes.
+# `md.gradcheck` draws $r$ from a stream of its own.
 #
+# ### Your turn
+#
+# Derive the backward pass of $y = \tanh(x)$. Its derivative is $1 - y^2$. The blank forgets the square; ask the checker that
+# we have just written.
+
+
+# %%
+def tanh_backward(dy):
+    y = np.tanh(x)
+    return dy * (1 - y)  # your turn
+
+
+def check_tanh(backward):
+    error = check(np.tanh, backward, x, r)
+    print(f"right: error {error:.1e}" if error < 1e-8 else f"not yet: error {error:.1e}")
+
+
+check_tanh(tanh_backward)
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# `dy * (1 - y * y)`
+#
+# </details>
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "answer"]
+def tanh_backward_answer(dy):
+    y = np.tanh(x)
+    return dy * (1 - y * y)
+
+
+check_tanh(tanh_backward_answer)
+
+# %% [markdown]
 # ## 3. The same with `md.gradcheck`
 #
 # It takes a pair of functions, a layer, a loss, or a whole model. `forward` may return `(y, cache)`; then
@@ -224,7 +261,10 @@ report = md.gradcheck((affine, affine_backward), x, w, b)
 
 # %% [markdown]
 # Each line is an array. The errors are near $10^{-15}$, since `gradcheck` found that the code carries
-# complex numbers. Now a mistake that every teacher has seen: the sum over the batch is forgotten.
+# complex numbers. Beside the differences it tries rules that need none: a backward pass is linear in `dy`, so `backward(0)` is
+# 0, and backward of a sum is the sum; and it must not change its inputs.
+#
+# Now a mistake that every teacher has seen: a mean stands where the sum over the batch should be.
 
 
 # %%
@@ -250,18 +290,18 @@ _ = report.plot("w")
 
 
 # %%
-def cube_forward(x, v):
+def square_forward(x, v):
     return x * x * v, (x, v)
 
 
-def cube_backward(dy, cache):
+def square_backward(dy, cache):
     x, v = cache
     dx = ...  # your turn
     dv = ...  # your turn
     return dx, dv
 
 
-report = md.gradcheck((cube_forward, cube_backward), x, rng.normal(size=(4, 3)))
+report = md.gradcheck((square_forward, square_backward), x, rng.normal(size=(4, 3)))
 
 # %% [markdown]
 # <details><summary>Answer</summary>
@@ -272,12 +312,12 @@ report = md.gradcheck((cube_forward, cube_backward), x, rng.normal(size=(4, 3)))
 
 
 # %% jupyter={"source_hidden": true} tags=["hide-input", "answer"]
-def cube_answer(dy, cache):
+def square_answer(dy, cache):
     x, v = cache
     return 2 * dy * x * v, dy * x * x
 
 
-report = md.gradcheck((cube_forward, cube_answer), x, rng.normal(size=(4, 3)), verbose=False)
+report = md.gradcheck((square_forward, square_answer), x, rng.normal(size=(4, 3)), verbose=False)
 print("the answer passes:", report.passed)
 
 # %% [markdown]
@@ -296,6 +336,42 @@ report = md.gradcheck(relu, x_corner, method="richardson")
 # Two entries are counted as kinks, and set aside: 0, and $10^{-7}$, which is nearer to the corner than the
 # smallest step. With the complex step (`method="auto"`) only 0 itself is a corner.
 #
+# ### Your turn
+#
+# Leaky ReLU lets a tenth of the negative side through: $y = x$ where $x > 0$, and $y = x / 10$ elsewhere. The blank asks the
+# wrong array for its sign.
+
+
+# %%
+def leaky(x):
+    return np.where(x > 0, x, 0.1 * x), x
+
+
+def leaky_backward(dy, x):
+    return dy * np.where(dy > 0, 1, 0.1)  # your turn
+
+
+report = md.gradcheck((leaky, leaky_backward), x_corner, method="richardson")
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# The slope is 1 or 0.1: `dy * np.where(x > 0, 1, 0.1)`
+#
+# With few entries the blank's numbers may agree, by luck. The rule of section 3, linear in `dy`, catches it all the same.
+#
+# </details>
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "answer"]
+def leaky_answer(dy, x):
+    return dy * np.where(x > 0, 1, 0.1)
+
+
+report = md.gradcheck((leaky, leaky_answer), x_corner, method="richardson", verbose=False)
+print("the answer passes:", report.passed)
+
+# %% [markdown]
 # ## 5. Ids that collide
 #
 # An embedding table is a matrix $W$ with a row for each id; a lookup is `W[ids]`. When an id occurs twice,
@@ -332,7 +408,7 @@ ax.set(
 ax.grid(alpha=0.3)
 
 # %% [markdown]
-# In a table of 2,000 rows the bug is missed six times in seven. So `gradcheck` never leaves it to
+# In a table of 2,000 rows such a test misses the bug about six times in seven. So `gradcheck` never leaves it to
 # chance: it changes the ids that you give, so that they repeat inside a bag and across bags, and it uses
 # the first and the last id.
 
@@ -387,9 +463,11 @@ print("the answer passes:", report.passed)
 # %% [markdown]
 # ## 6. The bug museum
 #
-# `minidlrm.checking.bugs` holds sixty wrong backward passes that look right. Some of them even train.
-# Here are four ways to derive the interaction of DLRM, $y_{ij} = \langle z_i, z_j \rangle$ for $i > j$. **Find the
-# mistake of each before you run the next cell.**
+# `minidlrm.checking.bugs` holds some sixty wrong backward passes that look right. Some of them even train.
+# Here are three wrong ways to derive the interaction of DLRM, the products of all pairs of vectors,
+# $y_{ij} = \langle z_i, z_j \rangle$ for $i > j$. (Notebook 05 derives it. `_as_matrix` writes `dy` into a square matrix $G$, at the places
+# given; the right answer is $(G + G^\top) z$, with $G$ filled below the diagonal.) **Find the mistake of each before you run
+# the cell below it.**
 
 # %%
 import inspect
@@ -411,7 +489,8 @@ for kind in museum:
 # %% [markdown]
 # ### Which of them still "train"?
 #
-# Put each into a small DLRM and train it on synthetic clicks. A falling loss proves nothing.
+# Put each into a small DLRM and train it on synthetic clicks. The *log loss* is what training makes small: the mean of
+# $-\log$ (probability that the model gave to what happened), in *nats*, since the log is natural. Less is better.
 
 # %%
 clicks = md.data.synthetic_clicks(20_000, seed=0)
@@ -446,12 +525,12 @@ ax.grid(alpha=0.3)
 # %% [markdown]
 # All four curves fall, and two of the wrong ones cannot be told from the right one by looking. (Adagrad
 # divides each gradient by its usual size, so a wrong constant factor hardly matters to it. With SGD it
-# would.) The third stops early; without a check you would search the reason in the data, the learning
+# would.) `UpperForLower` stops early; without a check you would search the reason in the data, the learning
 # rate, the weather.
 #
 # ## 7. float32
 #
-# float32 has seven digits. A difference with $h = 6\cdot 10^{-6}$ loses them all. `gradcheck` runs *your* code
+# float32 has seven digits. A difference with $h = 6\cdot 10^{-6}$ leaves one or two of them. `gradcheck` runs *your* code
 # in float32, makes the numeric gradient in float64, and takes the tolerance that seven digits allow.
 
 # %%
@@ -462,8 +541,8 @@ report = md.gradcheck(pair, x32)
 # %% [markdown]
 # ## 8. A whole model
 #
-# A model is checked as a layer is: every parameter by itself, on a float64 copy, with ids that collide.
-# One perturbed number costs one forward pass, and nothing is copied.
+# A model is checked as a layer is: every parameter by itself, on a float64 copy, with ids that collide. Each number that is
+# moved costs a forward pass or two.
 
 # %%
 model = md.DLRM(13, clicks.table_sizes, embedding_dim=8, bottom_mlp=(16,), top_mlp=(16,))
@@ -503,7 +582,7 @@ steps
 # ## What to remember
 #
 # 1. Reduce the outputs with **random** numbers, from a stream of their own.
-# 2. The complex step has no step size; Richardson's extrapolation tells its own error.
+# 2. The complex step has no step size to choose. Where code carries no complex numbers, Richardson's trick is next best.
 # 3. Look for rules that need no difference: backward(0) = 0, linear in dy, nothing changed in place.
 # 4. Make ids **collide**.
 # 5. Set corners aside, by the function alone.

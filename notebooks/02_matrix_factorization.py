@@ -55,7 +55,7 @@ folder = Path(os.environ.get("MINIDLRM_DATA", "")) / "ml-latest-small"
 
 
 def planted_ratings(users=600, movies=800, count=60_000):
-    p, q = rng.normal(size=(users, 3)), rng.normal(size=(movies, 3))
+    p, q = planted = rng.normal(size=(users, 3)), rng.normal(size=(movies, 3))
     ids = np.stack([rng.integers(0, users, count), rng.integers(0, movies, count)], axis=1)
     mean = 3.5 + 0.3 * p[ids[:, 0], 0] + 0.3 * q[ids[:, 1], 0]
     rating = mean + 0.3 * (p[ids[:, 0]] * q[ids[:, 1]]).sum(axis=1) + rng.normal(0, 0.6, count)
@@ -63,11 +63,12 @@ def planted_ratings(users=600, movies=800, count=60_000):
     rows = md.data.Batch(np.zeros((count, 0), np.float32), ids, label)
     cut = int(0.85 * count), int(0.9 * count)
     parts = rows[: cut[0]], rows[cut[0] : cut[1]], rows[cut[1] :]
-    return md.data.Dataset(*parts, [users, movies], ["user", "movie"], "planted ratings")
+    data = md.data.Dataset(*parts, [users, movies], ["user", "movie"], "planted ratings")
+    return data, planted
 
 
 real = folder.is_dir()
-data = md.data.movielens_ratings(folder) if real else planted_ratings()
+data, planted = (md.data.movielens_ratings(folder), None) if real else planted_ratings()
 train, test = data.train, data.test
 num_users, num_movies = data.table_sizes
 print(data.description)
@@ -153,18 +154,18 @@ check_bias(bias_answer)
 #
 # $$ \hat r_{ui} = \mu + b_u + b_i + \langle p_u, q_i \rangle $$
 #
-# For one rating let $e = r_{ui} - \hat r_{ui}$ be the error. We minimize
+# For one rating let $e = r_{ui} - \hat r_{ui}$ be the error, and $\lambda$ a small number that we choose. We minimize
 #
 # $$ L = e^2 + \lambda \left( |p_u|^2 + |q_i|^2 + b_u^2 + b_i^2 \right) . $$
 #
 # The second term keeps the vectors small: without it, a movie with two ratings would fit them exactly, and
-# mean nothing. Now derive. $\partial e / \partial p_u = -q_i$, so
+# mean nothing. ($|p|^2$ is the sum of the squares of the entries.) Now derive. $\partial e / \partial p_u = -q_i$, so
 #
 # $$ \frac{\partial L}{\partial p_u} = -2 e\, q_i + 2 \lambda p_u, \qquad
 #    \frac{\partial L}{\partial q_i} = -2 e\, p_u + 2 \lambda q_i, \qquad
-#    \frac{\partial L}{\partial b_u} = -2 e + 2 \lambda b_u . $$
+#    \frac{\partial L}{\partial b_u} = -2 e + 2 \lambda b_u , $$
 #
-# A step of gradient descent against it, with the 2 taken into the rate $\eta$:
+# and $b_i$ as $b_u$. A step of gradient descent against it, with the 2 taken into the rate $\eta$:
 #
 # $$ p_u \leftarrow p_u + \eta\, (e\, q_i - \lambda p_u), \qquad q_i \leftarrow q_i + \eta\, (e\, p_u - \lambda q_i). $$
 #
@@ -322,9 +323,11 @@ _, without = curve(0.0)
 
 # %%
 fig, ax = plt.subplots(figsize=(6.4, 3.8), layout="constrained")
-for scores, name, color in ((with_penalty, "λ = 0.1", "#0072b2"), (without, "λ = 0", "#d55e00")):
-    ax.plot(scores[:, 0], scores[:, 2], "-", color=color, label=f"test, {name}")
-    ax.plot(scores[:, 0], scores[:, 1], ":", color=color, label=f"training, {name}")
+looks = ((with_penalty, "λ = 0.1", "#0072b2", "o"), (without, "λ = 0", "#d55e00", "s"))
+for scores, name, color, marker in looks:
+    options = {"color": color, "marker": marker, "markevery": 3}
+    ax.plot(scores[:, 0], scores[:, 2], "-", label=f"test, {name}", **options)
+    ax.plot(scores[:, 0], scores[:, 1], ":", label=f"training, {name}", **options)
 ax.axhline(rmse(test.label, guess), color="0.4", ls="--", label="biases alone, test")
 ax.set(xlabel="epoch", ylabel="RMSE (stars)", title="Without the penalty it learns by heart")
 ax.legend(fontsize="small")
@@ -333,18 +336,54 @@ print(f"best test RMSE with the penalty: {with_penalty[:, 2].min():.4f}")
 
 # %% [markdown]
 # Without a penalty the training error falls and falls, and the test error turns up: the model learns the
-# noise by heart. With the penalty both fall together. On MovieLens latest-small (2016) the full recipe
+# noise by heart. With the penalty the training error falls more slowly, and the test error stays where it is
+# best. On MovieLens latest-small (2016) the full recipe
 # (50 factors, all ratings but the test) reaches 0.869, as the mean of five splits.
 #
 # ## 7. A known answer
 #
 # When **no** place is empty, the best factorization is known: the singular value decomposition, cut off
-# after $D$ terms (Eckart and Young). So on a small full matrix without biases we must reach its error.
+# after $D$ terms (Eckart and Young). So on a small full matrix without biases we must reach its error. Here $D = 3$.
+#
+# ### Your turn
+#
+# The RMSE of the best factorization, from the singular values $s_1 \geq s_2 \geq \dots$ alone: what is cut off is the error,
+# and its squares add up to $\sum_{k > D} s_k^2$, over all places of the matrix. The blank adds up what is kept.
+
+
+# %%
+def best_rmse(s, D, places):
+    return float(np.sqrt(np.sum(s[:D] ** 2) / places))  # your turn
+
+
+def check_best(function):
+    A = np.random.default_rng(1).normal(size=(5, 4))
+    u, s, vt = np.linalg.svd(A, full_matrices=False)
+    wanted = np.sqrt(np.mean((A - (u[:, :2] * s[:2]) @ vt[:2]) ** 2))
+    said = function(s, 2, A.size)
+    print("right" if abs(said - wanted) < 1e-12 else f"not yet: {said:.4f}; it is {wanted:.4f}")
+
+
+check_best(best_rmse)
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# `float(np.sqrt(np.sum(s[D:] ** 2) / places))`
+#
+# </details>
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "answer"]
+def best_rmse_answer(s, D, places):
+    return float(np.sqrt(np.sum(s[D:] ** 2) / places))
+
+
+check_best(best_rmse_answer)
 
 # %%
 full = rng.normal(size=(12, 9))
-u, s, vt = np.linalg.svd(full)
-best = float(np.sqrt(np.sum(s[3:] ** 2) / full.size))
+best = best_rmse_answer(np.linalg.svd(full)[1], 3, full.size)
 
 places = np.array(list(np.ndindex(full.shape)))
 rows = md.data.Batch(np.zeros((len(places), 0)), places, full.ravel())
@@ -359,14 +398,19 @@ print(f"SVD: {best:.4f}   ours: {reached[-1]:.4f}")
 # ## 8. What do the factors mean?
 #
 # Nobody told the model about genres. Take the movies with many ratings, and the directions in which their
-# vectors differ most (principal components). With MovieLens you see the titles at both ends; with planted
-# data, how well the hidden factors are found.
+# vectors differ most (principal components). With MovieLens you see the titles at both ends. With planted data we know
+# the hidden factors: we ask how well a linear map of the learned vectors gives them.
 
 # %%
 often = np.flatnonzero(np.bincount(movies, minlength=num_movies) >= (60 if real else 40))
 Q_often = model.factors.table(1)[often].astype(float)
-_, _, axes_of_q = np.linalg.svd(Q_often - Q_often.mean(axis=0), full_matrices=False)
-place = (Q_often - Q_often.mean(axis=0)) @ axes_of_q[:2].T  # (movies, 2)
+centred = Q_often - Q_often.mean(axis=0)
+_, _, axes_of_q = np.linalg.svd(centred, full_matrices=False)
+place = centred @ axes_of_q[:2].T  # (movies, 2)
+if not real:
+    hidden = planted[1][often] - planted[1][often].mean(axis=0)
+    left = hidden - centred @ np.linalg.lstsq(centred, hidden, rcond=None)[0]
+    print("share of the hidden factors that was found:", (1 - left.var(0) / hidden.var(0)).round(2))
 
 fig, ax = plt.subplots(figsize=(6.4, 4.6), layout="constrained")
 ax.plot(*place.T, ".", color="0.6", ms=4)
@@ -387,43 +431,60 @@ ax.margins(0.2)
 # %% [markdown]
 # ## 9. The museum of this chapter
 #
-# Two mistakes. The first is in the gradient: `dp = dr p`, the own vector in place of the other. The second is in
-# the *step*: $p_u$ is written before $q_i$ reads it. Guess which of them trains.
+# Three mistakes. Two are in the gradient: the own vector stands where the other should be, and the two vectors are pushed
+# in the same direction whatever the sign of the error. One is in the *step*: $p_u$ is written before $q_i$ reads it. Which is which,
+# and which of them trains?
 
 
 # %%
-def own_vector(p, q, e):
-    return p + rate * (e * p - lam * p), q + rate * (e * q - lam * q)
-
-
-def new_p_in_q(p, q, e):
-    p = p + rate * (e * q - lam * p)
-    return p, q + rate * (e * p - lam * q)
-
-
 def right(p, q, e):
     return p + rate * (e * q - lam * p), q + rate * (e * p - lam * q)
 
 
-def fit_by(step):
-    start = np.random.default_rng(0)  # the same for all three
-    P, Q = start.normal(0, 0.1, (num_users, D)), start.normal(0, 0.1, (num_movies, D))
-    for k in start.permutation(len(train)):
-        u, i = users[k], movies[k]
-        P[u], Q[i] = step(P[u], Q[i], train.label[k] - mean - P[u] @ Q[i])
-    return rmse(train.label, mean + (P[users] * Q[movies]).sum(axis=1))
+def wrong_1(p, q, e):
+    return p + rate * (e * p - lam * p), q + rate * (e * q - lam * q)
+
+
+def wrong_2(p, q, e):
+    p = p + rate * (e * q - lam * p)
+    return p, q + rate * (e * p - lam * q)
+
+
+def wrong_3(p, q, e):
+    return p + rate * (abs(e) * q - lam * p), q + rate * (abs(e) * p - lam * q)
 
 
 # %%
-rate = 0.05
-print(f"the mean    training RMSE {rmse(train.label, mean):.4f}")
+def fit_by(step, epochs=2, points=8):
+    """Return the training RMSE as the ratings go by; all steps begin at the same numbers."""
+    start = np.random.default_rng(0)
+    P, Q = start.normal(0, 0.3, (num_users, D)), start.normal(0, 0.3, (num_movies, D))
+    scores = []
+    for part in np.array_split(np.tile(start.permutation(len(train)), epochs), points):
+        for k in part:
+            u, i = users[k], movies[k]
+            P[u], Q[i] = step(P[u], Q[i], train.label[k] - mean - P[u] @ Q[i])
+        guesses = np.nan_to_num(mean + (P[users] * Q[movies]).sum(axis=1), nan=np.inf)
+        scores.append(rmse(train.label, guesses))
+    return np.arange(1, points + 1) * epochs / points, scores
+
+
+# %%
+rate = 0.02
+fig, ax = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
 with np.errstate(all="ignore"):
-    for step in (right, own_vector, new_p_in_q):
-        print(f"{step.__name__:11} training RMSE {fit_by(step):.4f}")
+    for step, style in zip((right, wrong_1, wrong_2, wrong_3), ("-", "--", ":", "-."), strict=True):
+        ax.plot(*fit_by(step), style, label=step.__name__)
+ax.axhline(rmse(train.label, mean), color="0.5", lw=1, label="the mean alone")
+ax.set(xlabel="epoch", ylabel="training RMSE (stars)", title="Which of them train?")
+ax.set_ylim(top=1.3)
+ax.legend(fontsize="small")
+ax.grid(alpha=0.3)
 
 # %% [markdown]
-# `own_vector` is worse than the mean alone, or runs away to `nan`; `new_p_in_q` looks as good as the right one: it is a small change of the rule,
-# and only a check that knows the rule can tell. The gradient checker names the first:
+# `wrong_1` takes the own vector, and leaves the mean behind for good. `wrong_3` has lost the sign of the error. `wrong_2` writes $p_u$
+# first, and lies on the curve of the right one: it is a small change of the rule, and only a check that knows the rule can tell.
+# The gradient checker names the first:
 
 # %%
 from minidlrm.checking.bugs.models import OwnVectorForTheOther

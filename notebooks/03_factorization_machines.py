@@ -237,7 +237,8 @@ print("largest difference:", np.abs(fm.forward(rows) - mf.forward(rows)).max())
 #
 # ### Your turn
 #
-# Its gradient. For sample $b$, $z_{bj} = x_{bj} V_j$, so $V_j$ is used once a sample, and $dV_j = \sum_b x_{bj}\, dz_{bj}$. The blank forgets that $dz$ is multiplied by $x$.
+# Its gradient. For sample $b$, $z_{bj} = x_{bj} V_j$, so $V_j$ is used once a sample, and $dV_j = \sum_b x_{bj}\, dz_{bj}$. The blank takes the mean over the
+# samples.
 
 
 # %%
@@ -247,7 +248,7 @@ def dense_fields(x, V):
 
 def dense_fields_backward(dz, cache):
     x, V = cache
-    dV = dz.sum(axis=0)  # your turn
+    dV = (x[:, :, None] * dz).mean(axis=0)  # your turn
     return (dz * V).sum(axis=2), dV
 
 
@@ -279,9 +280,42 @@ print("the answer passes:", report.passed)
 # %% [markdown]
 # ## 5. A signal of second order
 #
-# Synthetic clicks, whose signal is purely in **pairs**: every single id has the same click rate. Logistic
+# Synthetic clicks (`order=2`), whose signal is purely in **pairs**: every single id has the same click rate. Logistic
 # regression can learn nothing from them. We know the best possible loss (the Bayes limit), since we planted the
-# truth.
+# truth. The loss is the log loss, in nats: the mean of $-\log$ (probability of what happened); notebook 04 derives it.
+#
+# ### Your turn
+#
+# Before you train: how many weights has each model? Let $S$ be the number of ids of all tables. LR has one for each id, and a
+# bias. An FM has an embedding of $D$ numbers for each id as well. The blank counts LR only.
+
+
+# %%
+def fm_parameters(S, D):
+    return S + 1  # your turn
+
+
+def check_fm_parameters(function):
+    said, wanted = function(14, 3), md.FactorizationMachine(0, [6, 8], 3).num_parameters()
+    print("right" if said == wanted else f"not yet: {said}; with 14 ids and D = 3 it has {wanted}")
+
+
+check_fm_parameters(fm_parameters)
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# `S * (D + 1) + 1`. A weight for every pair of ids would need about $S^2 / 2$.
+#
+# </details>
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "answer"]
+def fm_parameters_answer(S, D):
+    return S * (D + 1) + 1
+
+
+check_fm_parameters(fm_parameters_answer)
 
 # %%
 clicks = md.data.synthetic_clicks(
@@ -318,7 +352,8 @@ ax.legend()
 ax.grid(alpha=0.3)
 
 # %% [markdown]
-# The line of logistic regression is flat: it has learned the mean click rate. The FM goes down to the limit.
+# The line of logistic regression (LR) is flat: it has learned the mean click rate. The FM goes most of the way to
+# the limit. (The rest is what it costs to learn a weight for each pair from a finite number of clicks.)
 #
 # ## 6. The museum of this chapter
 #

@@ -162,7 +162,13 @@ print("the answer passes:", report.passed)
 #
 # Computed like this, it breaks: $\sigma(800)$ is 1 in floating point, and $\log(1 - 1) = -\infty$. Since
 # $-\log \sigma(x) = \log(1 + e^{-x})$ and $-\log(1 - \sigma(x)) = x + \log(1 + e^{-x})$, the loss is
-# $(1 - y)\, x + \log(1 + e^{-x})$: a sum that can be computed safely at any $x$.
+#
+# $$ \ell = (1 - y)\, x + \log(1 + e^{-x}) . $$
+#
+# Nothing is subtracted from 1 any more. One trap is left: at $x = -800$, $e^{-x}$ is too large for floating point. For $x < 0$ take $e^{-x}$ out
+# of the bracket: $\log(1 + e^{-x}) = -x + \log(1 + e^{x})$. Both cases in one formula, which is safe at any $x$:
+#
+# $$ \log(1 + e^{-x}) = \max(-x, 0) + \log(1 + e^{-|x|}) . $$
 #
 # Now the derivative: $\frac{d}{dx} \log(1 + e^{-x}) = \frac{-e^{-x}}{1 + e^{-x}} = \sigma(x) - 1$, and so
 #
@@ -193,9 +199,97 @@ for ax in axes:
     ax.grid(alpha=0.3)
 
 # %% [markdown]
+# ### Your turn
+#
+# Write the loss of one sample so that it is right at any logit. The blank is right near 0, and infinite at $-800$.
+
+
+# %%
+def safe_loss(x, y):
+    return (1 - y) * x + np.log1p(np.exp(-x))  # your turn
+
+
+def check_safe_loss(function):
+    x, y = np.array([-800.0, -2.0, 3.0, 800.0]), np.array([1.0, 0.0, 1.0, 0.0])
+    with np.errstate(over="ignore"):
+        said = function(x, y)
+    wanted = [md.BCEWithLogits().forward(x[k : k + 1], y[k : k + 1]) for k in range(4)]
+    right = np.allclose(said, wanted)
+    print(
+        "right: as the library" if right else f"not yet: {said.round(3)}, not {np.round(wanted, 3)}"
+    )
+
+
+check_safe_loss(safe_loss)
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# `(1 - y) * x + np.maximum(-x, 0) + np.log1p(np.exp(-np.abs(x)))`
+#
+# </details>
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "answer"]
+def safe_loss_answer(x, y):
+    return (1 - y) * x + np.maximum(-x, 0) + np.log1p(np.exp(-np.abs(x)))
+
+
+check_safe_loss(safe_loss_answer)
+
+# %% [markdown]
 # ## 4. A network by hand
 #
-# Two layers with a ReLU between them, the loss, and gradient descent. Nothing else is needed for XOR.
+# Two layers with a ReLU between them: $h = x W_1^\top + b_1$, $a = \max(0, h)$, logit $= a W_2^\top + b_2$. Backward, the same walk from the end:
+# the last layer gives $da$, ReLU makes $dh$ of it, the first layer takes $dh$.
+#
+# ### Your turn
+#
+# Put the pieces together. The blank walks past the ReLU.
+
+
+# %%
+def two_layers_backward(dy, x, h, a, W1, W2):
+    da, dW2, db2 = linear_answer(dy, (a, W2))
+    dh = da  # your turn: ReLU lies between a and h
+    _, dW1, db1 = linear_answer(dh, (x, W1))
+    return dW1, db1, dW2, db2
+
+
+def check_two_layers(function):
+    def forward(W1, b1, W2, b2):
+        h = x @ W1.T + b1  # (6, 4)
+        a = np.maximum(h, 0)
+        return a @ W2.T + b2, (x, h, a, W1, W2)
+
+    draw = np.random.default_rng(1).normal
+    arrays = [draw(size=shape) for shape in ((4, 3), (4,), (2, 4), (2,))]
+    report = md.gradcheck((forward, lambda dy, c: function(dy, *c)), *arrays, verbose=False)
+    print("right" if report.passed else "not yet: dW1 and db1 are wrong; what does ReLU do to da?")
+
+
+check_two_layers(two_layers_backward)
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# `dh = da * (h > 0)`
+#
+# </details>
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "answer"]
+def two_layers_backward_answer(dy, x, h, a, W1, W2):
+    da, dW2, db2 = linear_answer(dy, (a, W2))
+    dh = da * (h > 0)
+    _, dW1, db1 = linear_answer(dh, (x, W1))
+    return dW1, db1, dW2, db2
+
+
+check_two_layers(two_layers_backward_answer)
+
+# %% [markdown]
+# With the loss and gradient descent, nothing else is needed for XOR.
 
 # %%
 W1, b1 = rng.normal(size=(8, 2)), np.zeros(8)
@@ -208,10 +302,8 @@ for _ in range(300):
     losses.append(np.mean((1 - clicked) * logit + np.log1p(np.exp(-logit))))
 
     dlogit = (1 / (1 + np.exp(-logit)) - clicked) / 4  # the mean over four samples
-    da, dW2, db2 = linear_answer(dlogit[:, None], (a, W2))
-    dh = da * (h > 0)
-    _, dW1, db1 = linear_answer(dh, (corners, W1))
-    for array, gradient in ((W1, dW1), (b1, db1), (W2, dW2), (b2, db2)):
+    gradients = two_layers_backward_answer(dlogit[:, None], corners, h, a, W1, W2)
+    for array, gradient in zip((W1, b1, W2, b2), gradients, strict=True):
         array -= 0.5 * gradient
 print("click probabilities:", (1 / (1 + np.exp(-logit))).round(2))
 
@@ -235,13 +327,17 @@ print("backward:", np.abs(mlp.layers[0].weight.grad - dW1).max())
 #
 # NCF (He et al. 2017) asks: why should user and movie meet in a product? Let an MLP decide.
 #
-# - **GMF**: $\hat y = w^\top (p_u \odot q_i) + b$. The product, entry by entry, with a weight for each factor.
+# Let $p_u$ and $q_i$ be the embeddings of user $u$ and movie $i$, as in notebook 02.
+#
+# - **GMF** (generalized matrix factorization): $\hat y = w^\top (p_u \odot q_i) + b$. The product, entry by entry ($\odot$), with a weight for
+#   each factor.
 # - **MLP**: the two vectors side by side, through a network.
 # - **NeuMF**: both, with embeddings of their own, put together by a last linear layer.
 #
 # The task is another one, too. Not "how many stars?", but "which movie next?": what a user has rated is a 1, and
 # random other movies are 0. For the test, each user's **last** movie is hidden among 99 that she has not seen. HR@10 is
 # the share of users for whom it comes among the first ten of the hundred. Chance gives 0.10.
+# NDCG@10 counts a hit at place $k$ as $1 / \log_2(k + 1)$: 1 for the first place, 0.29 for the tenth.
 
 # %%
 folder = Path(os.environ.get("MINIDLRM_DATA", "")) / "ml-latest-small"
@@ -354,7 +450,6 @@ print("largest difference:", np.abs(gmf.forward(rows) - neumf.forward(rows)).max
 import inspect
 
 from minidlrm.checking.bugs import CORPUS
-from minidlrm.checking.bugs.losses import SigmoidTwice
 
 names = ("FusedMaskForgotten", "SigmoidTwice", "BiasBroadcast")
 museum = [bug for bug in CORPUS if bug.kind.__name__ in names]
@@ -367,20 +462,38 @@ for bug in museum:
     report = md.gradcheck(*bug.make(bug.kind, np.random.default_rng(0)), verbose=False)
     print(f"{bug.kind.__name__}: {report.diagnosis[0].title}.")
 
+# %% [markdown]
+# Which of them train? Two are layers, one is a loss. Each takes its place in an MLP on synthetic clicks.
+
 # %%
-clicks = md.data.synthetic_clicks(20_000, seed=0)
-losses = {"right": md.BCEWithLogits, "SigmoidTwice": SigmoidTwice}
-fig, ax = plt.subplots(figsize=(6.0, 3.4), layout="constrained")
-for (name, kind), style in zip(losses.items(), ("-", "--"), strict=True):
-    model = md.MLPModel(13, clicks.table_sizes, 8, mlp=(32,), seed=0)
-    options = {"optimizer": md.SGD(lr=0.5), "epochs": 3, "batch_size": 256, "eval_every": 20}
-    history = md.fit(model, clicks.train, clicks.valid, loss=kind(), progress=False, **options)
-    ax.plot(history.column("epoch"), history.column("valid_log_loss"), style, label=name)
-ax.set(xlabel="epoch", ylabel="validation log loss (nats)", title="It trains, more slowly")
-ax.legend()
+clicks = md.data.synthetic_clicks(40_000, seed=0, num_tables=8, order=1)
+
+
+def curve_of(kind):
+    model = md.MLPModel(13, clicks.table_sizes, 8, mlp=(32, 16), seed=0)
+    for _, module in model.named_modules():
+        if type(module) is md.Linear and issubclass(kind, md.Linear):
+            module.__class__ = kind
+    loss = kind() if issubclass(kind, md.BCEWithLogits) else md.BCEWithLogits()
+    options = {"optimizer": md.SGD(lr=0.05), "epochs": 3, "batch_size": 256, "eval_every": 48}
+    history = md.fit(model, clicks.train, clicks.valid, loss=loss, progress=False, **options)
+    return history.column("epoch"), history.column("valid_log_loss")
+
+
+# %%
+kinds = {"right": md.BCEWithLogits} | {bug.kind.__name__: bug.kind for bug in museum}
+fig, ax = plt.subplots(figsize=(6.0, 3.6), layout="constrained")
+for (name, kind), style in zip(kinds.items(), ("-", "--", "-.", ":"), strict=True):
+    ax.plot(*curve_of(kind), style, label=name)
+ax.axhline(md.metrics.entropy(clicks.valid.label), color="0.5", lw=1, label="mean rate for all")
+ax.set(xlabel="epoch", ylabel="validation log loss (nats)", title="Which of them train?")
+ax.legend(fontsize="small")
 ax.grid(alpha=0.3)
 
 # %% [markdown]
+# All of them do, and two of the wrong ones are even *ahead* of the right one: their gradients are too large, which at this
+# learning rate happens to help. A curve does not tell right from wrong.
+#
 # `SigmoidTwice` multiplies each gradient by $\sigma (1 - \sigma) \leq \frac14$: the sign is right, the size is not. It learns,
 # slowly; where the network is sure and wrong, it hardly learns at all.
 #

@@ -167,9 +167,44 @@ rate = 1 / (1 + np.exp(-logit))
 
 # %% [markdown]
 # **Log loss**: the mean of $-\log$ (probability of what happened). It is what we minimize, in nats. Saying the mean
-# click rate for everyone costs the *entropy* of that rate; a model must be below.
+# click rate for everyone costs the *entropy* of that rate, $-\bar p \log \bar p - (1 - \bar p) \log (1 - \bar p)$ for a mean rate $\bar p$; a model must
+# be below.
 #
-# **AUC**: take a random click and a random non-click. How often does the click have the higher score? 0.5 is chance. It
+# ### Your turn
+#
+# Compute the log loss from labels and rates. The blank counts the clicks only.
+
+
+# %%
+def log_loss(label, rate):
+    return float(-np.mean(label * np.log(rate)))  # your turn: and what does a non-click cost?
+
+
+def check_log_loss(function):
+    said, wanted = function(label, rate.astype(float)), md.metrics.log_loss(label, logit)
+    close = abs(said - wanted) < 1e-5
+    print("right" if close else f"not yet: {said:.4f}; the library says {wanted:.4f}")
+
+
+check_log_loss(log_loss)
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# `float(-np.mean(label * np.log(rate) + (1 - label) * np.log(1 - rate)))`
+#
+# </details>
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "answer"]
+def log_loss_answer(label, rate):
+    return float(-np.mean(label * np.log(rate) + (1 - label) * np.log(1 - rate)))
+
+
+check_log_loss(log_loss_answer)
+
+# %% [markdown]
+# **AUC** (the area under a curve that we do not need here): take a random click and a random non-click. How often does the click have the higher score? 0.5 is chance. It
 # knows the order of the scores, and nothing of their size.
 #
 # ### Your turn
@@ -233,6 +268,39 @@ for name, scores in (("the model", logit), ("logits + 1", logit + 1)):
 #
 # Clicks are random. Even who knows the true rate $p$ of every row cannot say whether *this* one will be clicked. The
 # expected log loss of the truth is the **Bayes limit**. Nobody is below it, but by luck.
+#
+# ### Your turn
+#
+# Compute it from the true rates $p$. A row is a click with probability $p$, and then it costs $-\log p$; else it costs
+# $-\log(1 - p)$. The blank takes the cost of a click for all.
+
+
+# %%
+def bayes_limit(p):
+    return float(np.mean(-np.log(p)))  # your turn: the mean over what can happen
+
+
+def check_bayes(function):
+    said, wanted = function(np.array([0.5, 0.5, 0.2])), 0.628899
+    print("right" if abs(said - wanted) < 1e-5 else f"not yet: {said:.4f}; it is {wanted:.4f}")
+
+
+check_bayes(bayes_limit)
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# `float(np.mean(-p * np.log(p) - (1 - p) * np.log(1 - p)))`: the entropy, row by row.
+#
+# </details>
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "answer"]
+def bayes_limit_answer(p):
+    return float(np.mean(-p * np.log(p) - (1 - p) * np.log(1 - p)))
+
+
+check_bayes(bayes_limit_answer)
 
 # %%
 fig, ax = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
@@ -299,7 +367,8 @@ ax.grid(alpha=0.3)
 #
 # ### Your turn
 #
-# One step of Adagrad on one row. $h$ is the sum of squared gradients so far: $h \leftarrow h + g^2$, then $w \leftarrow w - \eta\, g / (\sqrt{h} + \epsilon)$. The blank divides by the *old*
+# One step of Adagrad on one row. $w$ is the row, $g$ its gradient, $\eta$ the learning rate, and $\epsilon$ a tiny number that forbids a
+# division by 0. $h$ is the sum of squared gradients so far: $h \leftarrow h + g^2$, then $w \leftarrow w - \eta\, g / (\sqrt{h} + \epsilon)$. The blank divides by the *old*
 # sum.
 
 
@@ -356,6 +425,24 @@ for kind in museum:
     print(f"{kind.__name__}: {report.diagnosis[0].title}. {report.diagnosis[0].evidence}")
 
 # %% [markdown]
+# Do they train? Each beside the rule that it should be:
+
+# %%
+rates = {optimizers.SquaresNotSummed: 0.03, optimizers.SumForMean: 0.03}
+fig, axes = plt.subplots(1, 3, figsize=(9, 3), sharey=True, layout="constrained")
+for ax, kind in zip(axes, museum, strict=True):
+    for rule, style in ((kind.__mro__[1], "-"), (kind, "--")):
+        epochs, losses, _ = run(rule(lr=rates.get(kind, 0.003)))
+        ax.plot(epochs, losses, style, label="right" if rule is kind.__mro__[1] else "wrong")
+    ax.set(xlabel="epoch", title=kind.__name__)
+    ax.legend(fontsize="small")
+    ax.grid(alpha=0.3)
+_ = axes[0].set(ylabel="validation log loss (nats)")
+
+# %% [markdown]
+# All six curves fall. `SquaresNotSummed` never slows down, so it shakes; `SumForMean` only takes smaller steps, by $\sqrt{D}$: another learning
+# rate would hide it. `BiasNotCorrected` begins with larger steps, and is *ahead* most of the way. Seen alone, none looks wrong.
+#
 # ## What to remember
 #
 # 1. Vocabulary from the training rows alone; rare and new ids share a row; split by time.
