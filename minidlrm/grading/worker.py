@@ -115,8 +115,8 @@ def _words(error: BaseException) -> str:
     ]
     lines = [frame for frame in frames if "cell" in frame.filename]
     place = f" ({lines[-1].filename.strip('<>')}, line {lines[-1].lineno})" if lines else ""
-    if isinstance(error, SyntaxError):
-        place = f" (line {error.lineno})"
+    if isinstance(error, SyntaxError):  # its own text names the file, too
+        return f"{type(error).__name__}: {error.msg} (line {error.lineno})"
     return f"{type(error).__name__}: {str(error)[:300]}{place}"
 
 
