@@ -110,6 +110,43 @@ class Frame(md.Module):
 # %% [markdown]
 # Biased matrix factorization: two fields, a user and an item, and one product. A *linear term* holds the bias $b$ and
 # a number $w$ for every id.
+#
+# ### Your turn
+#
+# The product alone: $y = \langle z_0, z_1 \rangle$, for $z$ of shape $(B, 2, D)$. Each vector gets the *other* one. The blank gives
+# back its own.
+
+
+# %%
+def product(z):
+    return (z[:, 0] * z[:, 1]).sum(axis=1), z
+
+
+def product_backward(dy, z):
+    return dy[:, None, None] * z  # your turn
+
+
+report = md.gradcheck((product, product_backward), np.random.default_rng(1).normal(size=(4, 2, 3)))
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# `dy[:, None, None] * z[:, ::-1]`: the two vectors, exchanged.
+#
+# </details>
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "answer"]
+def product_answer(dy, z):
+    return dy[:, None, None] * z[:, ::-1]
+
+
+some_z = np.random.default_rng(1).normal(size=(4, 2, 3))
+report = md.gradcheck((product, product_answer), some_z, verbose=False)
+print("the answer passes:", report.passed)
+
+# %% [markdown]
+# The first model of the chain:
 
 
 # %%
@@ -191,12 +228,13 @@ bench(FM(2, table_sizes, 3), md.FactorizationMachine(2, table_sizes, 3))
 #
 # ## 3. Wide & Deep: memory beside an MLP
 #
-# Cheng et al. (2016) train two models as one. **Deep**: the vectors $z$, one after the other, into an MLP. It generalizes. **Wide**: a
+# Cheng et al. (2016) train two models as one: the sum of a deep part and a wide part. **Deep**: the vectors $z$, one after the other, into an MLP. It generalizes. **Wide**: a
 # linear model on *crosses*. A cross of table $i$ and table $j$ gives every pair of ids a weight of its own:
 #
-# $$ y = \mathrm{MLP}([z_1, \dots, z_F]) + \sum_j w_j x_j + w_{(v_i, v_j)} . $$
+# $$ y = \mathrm{MLP}([z_1, \dots, z_F]) + \mathrm{linear}(x) + w_{(v_i, v_j)} . $$
 #
-# Here $v_i$ is the sample's id in table $i$. The cross remembers exceptions ("this user, this film"), but a pair that was
+# Here $v_i$ is the sample's id in table $i$, and $\mathrm{linear}(x)$ the linear term of MF: a number for every id and every dense
+# feature. The cross remembers exceptions ("this user, this film"), but a pair that was
 # never seen has weight 0. And somebody must choose which tables to cross.
 #
 # The two ids become one: $v_i N_j + v_j$, with $N_j$ the rows of table $j$. That numbers all pairs, each once.
@@ -238,6 +276,18 @@ def cross_id_answer(v_i, v_j):
 
 
 check_crosses(cross_id_answer)
+
+# %% [markdown]
+# The library's class numbers the pairs in the same way. With all other numbers 0, the logit is the weight of the cross:
+
+# %%
+wide = md.WideDeep(0, [N_i, N_j], 2, mlp=(4,), crosses=[(0, 1)], dtype=np.float64)
+for parameter in wide.parameters():
+    parameter.value[...] = 0
+wide.crosses.weight.value[:, 0] = rng.normal(size=N_i * N_j)
+every_pair = md.data.Batch(np.zeros((N_i * N_j, 0)), np.stack([every_i, every_j], axis=1))
+by_hand = wide.crosses.weight.value[cross_id_answer(every_i, every_j), 0]
+print("largest difference:", np.abs(wide.forward(every_pair) - by_hand).max())
 
 # %% [markdown]
 # ## 4. DeepFM: no more choosing
@@ -489,29 +539,48 @@ bench(XDeepFM(2, table_sizes, 3), md.XDeepFM(2, table_sizes, 3, cin_layers=(4, 4
 
 
 # %%
-class DLRM(md.Module):
-    def __init__(self, num_dense, table_sizes, D, seed=0):
+class DLRMFrame(Frame):
+    def __init__(self, num_dense, table_sizes, D, seed=0):  # z comes from two places
         options = {"rng": np.random.default_rng(seed), "dtype": np.float64}
-        self.D, F = D, 1 + len(table_sizes)
+        self.F, self.D = 1 + len(table_sizes), D
         self.embeddings = md.EmbeddingBagCollection(table_sizes, D, **options)
         self.bottom = md.MLP([num_dense, 8, D], **options)
-        self.dot = md.DotInteraction(F, D)
-        top_in = D + F * (F - 1) // 2
-        self.top = md.MLP([top_in, 8, 1], last_activation=False, **options)
+        self.build(num_dense, table_sizes, options)
 
     def forward(self, batch):
         x = self.bottom.forward(batch.dense)  # (B, D)
         z = self.embeddings.forward(batch.sparse)  # (B, T, D)
-        products = self.dot.forward(np.concatenate([x[:, None], z], axis=1))  # (B, P)
-        return self.top.forward(np.concatenate([x, products], axis=1))[:, 0]
+        return self.logits_of(np.concatenate([x[:, None], z], axis=1), batch)  # (B,)
 
     def backward(self, dy):
-        dx, dproducts = np.split(self.top.backward(dy[:, None]), [self.D], axis=1)
-        dz = self.dot.backward(dproducts)
-        self.bottom.backward(dx + dz[:, 0])  # two arrows
+        dz = self.dz_of(dy)  # (B, F, D)
+        self.bottom.backward(dz[:, 0])
         self.embeddings.backward(dz[:, 1:])
 
 
+# %% [markdown]
+# So much for $z$: its vector 0 is the bottom MLP's. What follows replaces the FM, and is as short:
+
+
+# %%
+class DLRM(DLRMFrame):
+    def build(self, num_dense, table_sizes, options):
+        self.dot = md.DotInteraction(self.F, self.D)
+        top_in = self.D + self.F * (self.F - 1) // 2
+        self.top = md.MLP([top_in, 8, 1], last_activation=False, **options)
+
+    def logits_of(self, z, batch):
+        pairs = self.dot.forward(z)  # (B, P)
+        return self.top.forward(np.concatenate([z[:, 0], pairs], axis=1))[:, 0]
+
+    def dz_of(self, dy):
+        dx, dpairs = np.split(self.top.backward(dy[:, None]), [self.D], axis=1)
+        dz = self.dot.backward(dpairs)
+        dz[:, 0] += dx  # two arrows
+        return dz
+
+
+show_step(FM, DLRM)
 bench(DLRM(2, table_sizes, 3), md.DLRM(2, table_sizes, 3, bottom_mlp=(8,), top_mlp=(8,)))
 
 # %% [markdown]
@@ -604,7 +673,7 @@ ax.grid(axis="y", alpha=0.3)
 #
 # What does a model cost? Count the multiplications of a sample in the explicit part, forward, for $F$ fields and
 # $D$ numbers in each: the pair products of DLRM, one full cross layer, one CIN layer with $H$ vectors from $F$. The first
-# is given; mend the other two. (Not one of them needs $d$ alone.)
+# is given; mend the other two.
 
 
 # %%
@@ -629,7 +698,7 @@ check_counts(multiplications)
 # <details><summary>Answer</summary>
 #
 # Cross layer: the matrix has $(F D)^2$ entries, and the product with $x_0$ takes $F D$ more. CIN layer: $F^2 D$ products, and each of them is
-# multiplied with a weight for every of the $H$ vectors: $F^2 D (1 + H)$.
+# multiplied with a weight for each of the $H$ vectors: $F^2 D (1 + H)$.
 #
 # </details>
 
@@ -692,8 +761,9 @@ for ax, kind, name in zip(axes, (md.DCN, md.DeepFM), ("DCN", "DeepFM"), strict=T
     ax.grid(alpha=0.3)
 
 # %% [markdown]
-# A curve falls in steps: at each step the model has found one of the products. When it finds it is a matter of luck, and
-# a wrong gradient may well be ahead for a while. Nobody can see from such curves which model is right. The checker can.
+# A right curve falls in steps: at each step the model has found one of the products. When it finds it is a matter of luck, and
+# a wrong gradient may well be ahead for a while. In the DeepFM the wrong one turns up after a good start, which overfitting does, too.
+# Nobody can see from such curves which model is right. The checker can.
 #
 # ## What to remember
 #

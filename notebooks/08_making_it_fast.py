@@ -65,6 +65,40 @@ def seconds(*functions, repeats=7):
 
 
 # %% [markdown]
+# ### Your turn
+#
+# Two programs took turns, and these are their times, the first lap included. How many times faster is the second? The blank
+# takes the means, and one lap in which another program ran spoils it.
+
+
+# %%
+def times_faster(slow, fast):
+    return np.mean(slow) / np.mean(fast)  # your turn
+
+
+def check_times_faster(function):
+    ratio = function([9.0, 2.0, 2.1, 1.9, 2.0, 8.0], [7.0, 1.0, 1.0, 1.1, 0.9, 1.0])
+    print("right: 2 times" if abs(ratio - 2) < 1e-9 else f"not yet: {ratio:.2f} times; it is 2")
+
+
+check_times_faster(times_faster)
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# Drop the first lap, and take medians: `np.median(slow[1:]) / np.median(fast[1:])`
+#
+# </details>
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "answer"]
+def times_faster_answer(slow, fast):
+    return np.median(slow[1:]) / np.median(fast[1:])
+
+
+check_times_faster(times_faster_answer)
+
+# %% [markdown]
 # ## 2. Four scatter-adds
 #
 # The gradient of an embedding table is a **scatter-add** (notebook 01): for each $i$, add the vector `terms[i]` to the row `ids[i]`.
@@ -123,8 +157,7 @@ ax.set(xscale="log", xlabel="time, as multiples of the library's", xlim=(0.5, 6 
 ax.invert_yaxis()
 
 # %% [markdown]
-# Why? The Python loop makes an array object for every id. `np.add.at` has to ask, for every single number, which loop
-# and which type it needs. Sorting brings equal rows together: then a row is written once. The library
+# Why? The Python loop makes an array object for every id. `np.add.at` calls its inner loop anew for every single number. Sorting brings equal rows together: then a row is written once. The library
 # sorts too (by radix, without comparisons), and adds in a compiled loop over memory that lies in order.
 #
 # ### Your turn
@@ -318,7 +351,7 @@ ax.invert_yaxis()
 #
 # $$ I = \frac{\text{FLOPs}}{\text{bytes moved}} . $$
 #
-# If $P$ is the most FLOPs a second, and $W$ the most bytes a second, then no operation does more than $\min(P, I \cdot W)$ FLOPs a second. That
+# Let the machine do at most $R$ FLOPs a second, and move at most $\beta$ bytes a second. Then no operation does more than $\min(R, I \beta)$ FLOPs a second. That
 # line, on log axes, looks like a roof.
 #
 # ### Your turn
@@ -357,7 +390,7 @@ def traffic_answer(B, n, D):
 check_traffic(traffic_answer)
 
 # %% [markdown]
-# Now measure the roof of this machine: $P$ with a large matrix product, $W$ with a copy of an array that fits in no cache.
+# Now measure the roof of this machine: $R$ with a large matrix product, $\beta$ with a copy of an array that fits in no cache.
 
 # %% tags=["timing"]
 square = rng.normal(size=(1024, 1024)).astype(np.float32)
@@ -423,6 +456,47 @@ ax.grid(alpha=0.3)
 # %% [markdown]
 # At the far right it may rise again: the arrays of the batch no longer fit in the caches.
 #
+# ### Your turn
+#
+# Let a step of $B$ samples take $c + B s$: a price $c$ for its calls, and $s$ for each sample. Find $c$ and $s$ from the times of
+# two batch sizes. The blank gives all the time to the samples.
+
+
+# %%
+def price_of_a_call(B1, time1, B2, time2):
+    s = time2 / B2
+    return 0.0, s  # your turn: c and s
+
+
+def check_price_of_a_call(function):
+    c, s = function(10, 230.0, 1000, 3200.0)  # µs
+    ok = abs(c - 200) < 1e-9 and abs(s - 3) < 1e-9
+    print(
+        "right: c = 200 µs, s = 3 µs"
+        if ok
+        else f"not yet: B = 10 takes {c + 10 * s:.0f} µs, not 230"
+    )
+
+
+check_price_of_a_call(price_of_a_call)
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# Two equations: `s = (time2 - time1) / (B2 - B1)`, and `c = time1 - B1 * s`.
+#
+# </details>
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "answer"]
+def price_of_a_call_answer(B1, time1, B2, time2):
+    s = (time2 - time1) / (B2 - B1)
+    return time1 - B1 * s, s
+
+
+check_price_of_a_call(price_of_a_call_answer)
+
+# %% [markdown]
 # ### Threads
 #
 # Matrix products run on all cores by themselves: NumPy hands them to a BLAS library, which has threads. The library's own
@@ -479,6 +553,47 @@ print("buffered:   ", buffered)
 # 2. Two threads lose an addition when they meet in a row. It happens now and then: every run gives another result.
 #    Above it happens each time that a pair of neighbours has the same id.
 # 3. The buffered form loses repeats always, in one thread.
+#
+# Do they train? Put each in the place of the library's scatter-add, in a DLRM on synthetic clicks. (Two threads: each takes
+# one half of the look-ups, so look-up $i$ meets look-up $i + n/2$.)
+
+
+# %%
+def wrong_scatter(kind):
+    def scatter(rows, dy, source, scale, num_rows):
+        unique, group = np.unique(rows, return_inverse=True)
+        sums, half = np.zeros((len(unique), dy.shape[1]), dy.dtype), len(rows) // 2
+        if kind == "float16":
+            sums = sums.astype(np.float16)
+            np.add.at(sums, group, dy.astype(np.float16))
+        elif kind == "two threads":
+            lost = np.zeros(len(rows), bool)
+            lost[:half] = rows[:half] == rows[half : 2 * half]
+            np.add.at(sums, group[~lost], dy[~lost])
+        else:
+            sums[group] += dy
+        return unique, sums.astype(dy.dtype)
+
+    return scatter
+
+
+# %%
+clicks = md.data.synthetic_clicks(40_000, seed=0, num_tables=8, order=1)
+kept, kinds = md.kernels.scatter_add, ("right", "float16", "two threads", "buffered")
+fig, ax = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
+for kind, style in zip(kinds, ("-", "--", "-.", ":"), strict=True):
+    md.kernels.scatter_add = kept if kind == "right" else wrong_scatter(kind)
+    network = md.DLRM(13, clicks.table_sizes, 8, (16,), (32,), seed=0)
+    options = {"optimizer": md.SGD(lr=0.3), "batch_size": 1024, "epochs": 4, "eval_every": 16}
+    history = md.fit(network, clicks.train, clicks.valid, progress=False, **options)
+    ax.plot(history.column("epoch"), history.column("valid_log_loss"), style, label=kind)
+md.kernels.scatter_add = kept
+ax.set(xlabel="epoch", ylabel="validation log loss (nats)", title="Fast, wrong, and trains")
+ax.legend()
+ax.grid(alpha=0.3)
+
+# %% [markdown]
+# All four train, and their order changes from one look to the next. Such a curve does not show that additions are lost.
 #
 # A fourth one is a mistake of measuring: without a warm-up, the first call of a Numba function is timed with its
 # compilation, and a kernel of a millisecond seems to take a second.

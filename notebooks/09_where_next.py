@@ -315,6 +315,40 @@ for name, (rows, dim) in examples.items():
     print(f"{gigabytes(rows, dim, 'Adam'):>9,.2f} GB")
 
 # %% [markdown]
+# ### Your turn
+#
+# How many rows fit in `memory` GB, with the optimizer's state? The blank forgets the state.
+
+
+# %%
+def rows_that_fit(memory, D, rule):
+    return int(memory * 1e9 / (4 * D))  # your turn
+
+
+def check_rows(function):
+    said = function(80, 64, "Adam")
+    wanted = 104_166_666
+    print("right" if said == wanted else f"not yet: {said:,}; in 80 GB with D = 64 fit {wanted:,}")
+
+
+check_rows(rows_that_fit)
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# A row takes `4 * (D + state)` bytes, where `state` is what the function `STATE[rule]` gives for `D`. With Adam a third as many rows fit.
+#
+# </details>
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "answer"]
+def rows_that_fit_answer(memory, D, rule):
+    return int(memory * 1e9 / (4 * (D + STATE[rule](D))))
+
+
+check_rows(rows_that_fit_answer)
+
+# %% [markdown]
 # The lines stand for a laptop, one large accelerator, and a large server. A model of a billion rows with Adam needs
 # the server; ten billion rows fit in none. Mudigere et al. (2022) report training a model with 12 trillion
 # parameters: at 4 bytes each, 48 TB.
@@ -405,7 +439,7 @@ _ = axes[1].legend(fontsize="small")
 # Let $N$ ids fall into $M$ rows at random. Another id misses mine with probability $1 - 1/M$; all $N - 1$ others do
 # with
 #
-# $$ P(\text{alone}) = \left(1 - \tfrac{1}{M}\right)^{N - 1} \approx e^{-N/M}. $$
+# $$ \Pr(\text{alone}) = \left(1 - \tfrac{1}{M}\right)^{N - 1} \approx e^{-N/M}. $$
 #
 # With as many rows as ids, $M = N$, only 37% are alone. What does that cost? We train on clicks with a known limit.
 # Two ways: `id % M`, and a hash. Ids are numbered by frequency here. So the remainder keeps the $M$ commonest ids
@@ -831,6 +865,49 @@ for tables in (2, 3, 10):
         print(f"F = {tables + 1:2}, {name:9}: logits differ by {error:.0e}")
 
 # %% [markdown]
+# ### Which of them train?
+#
+# Exhibits 2 and 4, in a DLRM. (1 and 5 are whole models, only not the one that was meant: they train as well as others.)
+
+
+# %%
+class TwoSigmoids(md.BCEWithLogits):
+    def forward(self, logits, label):
+        self.p = 1 / (1 + np.exp(-logits))  # (B,)
+        return super().forward(self.p, label)
+
+    def backward(self, dy=1.0):
+        return super().backward(dy) * self.p * (1 - self.p)
+
+
+class AdagradFromTenth(md.Adagrad):
+    def _update(self, weight, rows, grad, state, lr):
+        state.setdefault("square_sum", np.full_like(weight, 0.1))
+        super()._update(weight, rows, grad, state, lr)
+
+
+ports = {"right": (md.BCEWithLogits, md.Adagrad), "two sigmoids": (TwoSigmoids, md.Adagrad)}
+ports["Adagrad from 0.1"] = (md.BCEWithLogits, AdagradFromTenth)
+
+# %%
+fig, ax = plt.subplots(figsize=(6.4, 3.5), layout="constrained")
+for (name, (loss_kind, rule)), style in zip(ports.items(), ("-", "--", ":"), strict=True):
+    network = md.DLRM(13, clicks.table_sizes, 8, (32,), (64,), seed=0)
+    options = {"loss": loss_kind(), "optimizer": rule(lr=0.02), "batch_size": 512, "epochs": 1}
+    history = md.fit(network, clicks.train, clicks.valid, eval_every=20, progress=False, **options)
+    ax.plot(history.column("epoch"), history.column("valid_log_loss"), style, label=name)
+ax.set(xlabel="epoch", ylabel="validation log loss (nats)", title="One wrong port trains")
+ax.set_yscale("log")
+ax.set_yticks([0.5, 1, 2, 4], ["0.5", "1", "2", "4"], minor=False)
+ax.minorticks_off()
+ax.legend()
+ax.grid(alpha=0.3)
+
+# %% [markdown]
+# Adagrad from 0.1 trains, only far more slowly: seen alone, it looks like a learning rate that is too small. With two sigmoids the model
+# cannot say a rate below $\sigma(0) = \frac12$. Most rows are no clicks, so it pushes all logits down: the loss that *it* sees falls towards
+# $\log 2$, and the true log loss, which is drawn here, grows.
+#
 # What shows such mistakes: bags of several ids, more than two tables, float64, random biases, and three steps of the
 # optimizer instead of one forward pass.
 #
