@@ -482,7 +482,7 @@ ax.legend(fontsize="small")
 ax.grid(alpha=0.3)
 
 # %% [markdown]
-# `wrong_1` takes the own vector, and leaves the mean behind for good. `wrong_3` has lost the sign of the error. `wrong_2` writes $p_u$
+# `wrong_1` takes the own vector, and gets worse and worse. `wrong_3` has lost the sign of the error. `wrong_2` writes $p_u$
 # first, and lies on the curve of the right one: it is a small change of the rule, and only a check that knows the rule can tell.
 # The gradient checker names the first:
 
