@@ -204,7 +204,11 @@ def write_ratings(folder):
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is another thing there")
 def test_ctrl_c_prints_what_is_done_and_the_next_run_goes_on(tmp_path):
     arguments = ("compare", "--rows", "7000", "--mlp", "8", "--seeds", "1", "--out", tmp_path)
-    code = [sys.executable, "-c", "from minidlrm.cli import main; main()", *map(str, arguments)]
+    listens = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"  # in a job, too
+    )
+    main = f"{listens}; from minidlrm.cli import main; main()"
+    code = [sys.executable, "-c", main, *map(str, arguments)]
     environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1"}
     with subprocess.Popen(
         code, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment

@@ -47,7 +47,7 @@ def plain(text: Any, longest: int = 2000) -> str:
     Examples
     --------
     >>> plain("a\x1b[31m" + 5000 * "b", 9)
-    'a[31mbbbb...'
+    'a[31mbbb...'
     """
     text = str(text)
     kept = text[:longest].encode("utf-8", "replace").decode()
