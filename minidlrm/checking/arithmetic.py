@@ -43,9 +43,7 @@ def _scale(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     if abs(1 / size - batch) <= TOL / size and batch > 1:
         yield make_cause("batch_twice", w.name, f"{ours}, {sign}and {inverse}.", 0.92)
         return
-    alone = len(evidence.failed) < len(evidence.checks) and w.name in (
-        evidence.subject.parameter_names
-    )
+    alone = len(evidence.failed) < len(evidence.checks) and w.name in (evidence.subject.parameters)
     if abs(c - 2) <= TOL:
         yield make_cause("added_twice", w.name, f"{ours}.", 0.91 if alone else 0.6)
     note = f", and that is {length}" if length else ""
@@ -82,7 +80,7 @@ def _swapped(evidence: Evidence, w: Whole) -> Iterator[Cause]:
 
 def _one_sample(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     batch = evidence.batch_size
-    if batch < 2 or evidence.r.ndim == 0 or w.name not in evidence.subject.parameter_names:
+    if batch < 2 or evidence.r.ndim == 0 or w.name not in evidence.subject.parameters:
         return
     per_sample = evidence.r.reshape(batch, -1)  # (B, outputs of one)
     outputs = w.jacobian.reshape(batch, per_sample.shape[1], -1)

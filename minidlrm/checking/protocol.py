@@ -87,7 +87,7 @@ def gradient_faults(subject: Subject, grads: dict[str, Any]) -> tuple[dict[str, 
         grad = grads[name]
         if grad is None:
             mended[name] = np.zeros(array.shape)
-            if name in subject.parameter_names:
+            if name in subject.parameters:
                 text = f"{name} has no gradient after backward"
                 faults.append(Fault("missing", name, text))
             elif returned_none:

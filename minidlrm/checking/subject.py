@@ -74,7 +74,6 @@ class Subject:
         module = isinstance(self.target, Module)
         self.parameters = dict(self.target.named_parameters()) if module else {}
         self.arrays = {name: p.value for name, p in self.parameters.items()}
-        self.parameter_names = list(self.arrays)
         self.input_names = []
         self.names = self.names or self._argument_names()
         for name, value in zip(self.names, self.inputs, strict=True):
