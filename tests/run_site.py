@@ -172,7 +172,8 @@ def open_page(browser, address, page, width=1280, height=900):
     )
     browser.get(f"{address}/{page}")
     wait_for(browser, "document.readyState === 'complete'")
-    typeset = "!window.MathJax || (MathJax.startup && MathJax.startup.promise)"
+    # `!!`: a driver waits for a promise that is returned, and this one yields nothing.
+    typeset = "!window.MathJax || !!(MathJax.startup && MathJax.startup.promise)"
     assert wait_for(browser, typeset)
     browser.execute_async_script(
         "const done = arguments[0];"
