@@ -34,7 +34,7 @@ def copy_to(folder: str | Path) -> tuple[list[Path], list[Path]]:
     Returns
     -------
     (list of Path, list of Path)
-        The notebooks that were copied, and those that were there before.
+        The files that were copied, and those that were there before.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def copy_to(folder: str | Path) -> tuple[list[Path], list[Path]]:
     copied, kept = [], []
     originals = source()
     for original in [*sorted(originals.glob("*.*")), *sorted(originals.glob("??/*.*"))]:
-        if original.suffix not in (".ipynb", ".md"):
+        if original.suffix not in (".ipynb", ".md", ".svg"):
             continue
         copy = folder / original.relative_to(originals)
         if copy.exists():

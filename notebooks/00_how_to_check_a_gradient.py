@@ -14,6 +14,8 @@
 # %% [markdown]
 # # 00 · How to check a gradient
 #
+# [![Open in Colab](colab.svg)](https://colab.research.google.com/github/)
+#
 # A backward pass is a formula that somebody derived and somebody typed. Both make mistakes.
 # A wrong gradient rarely crashes: the loss still falls, only less far. So every gradient in this
 # course is *checked*, and this notebook shows how.

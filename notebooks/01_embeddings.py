@@ -14,6 +14,8 @@
 # %% [markdown]
 # # 01 · Embeddings
 #
+# [![Open in Colab](colab.svg)](https://colab.research.google.com/github/)
+#
 # A click log is full of **categories**: a user, an ad, a city. A category has no size and no order. To
 # compute with it, we give each one a vector of numbers, its *embedding*, and learn the vectors.
 #

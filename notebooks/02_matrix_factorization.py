@@ -14,6 +14,8 @@
 # %% [markdown]
 # # 02 · Matrix factorization
 #
+# [![Open in Colab](colab.svg)](https://colab.research.google.com/github/)
+#
 # People rate movies. Nobody has seen them all, so most of the matrix (users × movies) is empty. We want to
 # guess the empty places. The model of this notebook won fame in the Netflix prize, and every model of this
 # course descends from it: **a rating is the product of two embeddings**.

@@ -14,6 +14,8 @@
 # %% [markdown]
 # # 03 · Factorization machines
 #
+# [![Open in Colab](colab.svg)](https://colab.research.google.com/github/)
+#
 # Matrix factorization multiplies two embeddings: user and movie. A click has more: the user, the ad, the
 # city, the hour. A **factorization machine** (Rendle 2010) multiplies every pair of them, and does so without
 # paying for every pair.

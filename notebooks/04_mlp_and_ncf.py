@@ -14,6 +14,8 @@
 # %% [markdown]
 # # 04 · Multilayer perceptrons and neural collaborative filtering
 #
+# [![Open in Colab](colab.svg)](https://colab.research.google.com/github/)
+#
 # So far the model said *how* features meet: by products. A **multilayer perceptron** (MLP) is told nothing. It
 # gets numbers, and finds a function of them. This notebook builds one, derives its gradients, and uses it to
 # recommend movies.

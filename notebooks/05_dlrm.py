@@ -14,6 +14,8 @@
 # %% [markdown]
 # # 05 · The DLRM
 #
+# [![Open in Colab](colab.svg)](https://colab.research.google.com/github/)
+#
 # All parts are built: embeddings (01), products of embeddings (02, 03), multilayer perceptrons (04). The **deep learning
 # recommendation model** (DLRM) of Naumov et al. (2019) puts them together. Models of its kind choose the ads and posts that
 # billions of people see, and it fits on a page.

@@ -14,6 +14,8 @@
 # %% [markdown]
 # # 06 · Training on click logs
 #
+# [![Open in Colab](colab.svg)](https://colab.research.google.com/github/)
+#
 # The model stands. Now the data: what a click log looks like, how to read it, what to measure, and what to expect. Most
 # of a recommender's trouble is here.
 #

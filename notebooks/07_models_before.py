@@ -14,6 +14,8 @@
 # %% [markdown]
 # # 07 · The models before it
 #
+# [![Open in Colab](colab.svg)](https://colab.research.google.com/github/)
+#
 # Between matrix factorization (2009) and DLRM (2019) came a row of models, each a short step from the one before: FM,
 # Wide & Deep, DeepFM, DCN, xDeepFM. All answer one question: **how do features meet?** Here they stand as one chain
 # of code: every model is the one before it with a few lines changed, and the lines are shown.

@@ -14,6 +14,8 @@
 # %% [markdown]
 # # 08 · Making it fast
 #
+# [![Open in Colab](colab.svg)](https://colab.research.google.com/github/)
+#
 # The formulas are right. Now: why does one way to compute them take a hundred times as long as another? The answer is
 # almost never the arithmetic. It is the memory, the loops, and the calls.
 #

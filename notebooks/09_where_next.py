@@ -14,6 +14,8 @@
 # %% [markdown]
 # # 09 · Where to go next
 #
+# [![Open in Colab](colab.svg)](https://colab.research.google.com/github/)
+#
 # You have built a DLRM and know where each of its numbers comes from. Two ways lead on. One goes to PyTorch, in which
 # most people write such models. The other goes to tables that fit in no single machine.
 #

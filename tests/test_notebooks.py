@@ -3,6 +3,7 @@
 import ast
 import importlib
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,21 @@ def test_a_translation_has_the_code_of_the_original(path):
             else:
                 trees = [sorted(re.findall(r"\$\$.*?\$\$", c.source)) for c in (cell, its_original)]
             assert trees[0] == trees[1], cell.source
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_the_badge_opens_the_notebook_in_colab(path):
+    """To the notebook itself as soon as pyproject.toml says which repository holds it."""
+    project = tomllib.loads((FOLDER.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    address = project["project"].get("urls", {}).get("Repository", "")
+    want = "https://colab.research.google.com/github/"
+    if address:
+        place = path.relative_to(FOLDER.parent).as_posix()
+        want += f"{address.split('github.com/')[1].rstrip('/')}/blob/main/{place}"
+    title = next(cell for cell in jupytext.read(path).cells if cell.cell_type == "markdown")
+    found = re.search(r"\[!\[[^]]+\]\((.*?)\)\]\((.*?)\)", title.source)
+    assert (path.parent / found[1]).exists()
+    assert found[2] == want
 
 
 def names_of(tree):

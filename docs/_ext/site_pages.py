@@ -200,6 +200,7 @@ def write_tutorials(docs: Path) -> None:
                 cell["metadata"]["tags"] = ["hide-cell", "answer"]
         text = json.dumps(notebook, ensure_ascii=False, indent=1)
         put(target / path.relative_to(source), on_the_site(text))
+    put(target / "colab.svg", (source / "colab.svg").read_text(encoding="utf-8"))
     pages = sorted(path.stem for path in source.glob("[0-9]*.ipynb"))
     trees = {"README.md": [*pages, "한국어 <ko/index>"], "ko/README.md": ["05_dlrm", "glossary"]}
     for name, names in trees.items():

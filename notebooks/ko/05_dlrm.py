@@ -14,6 +14,8 @@
 # %% [markdown]
 # # 05 · DLRM
 #
+# [![Colab에서 열기](../colab.svg)](https://colab.research.google.com/github/)
+#
 # [English](../05_dlrm.ipynb) · [튜토리얼 안내](README.md) · [용어집](glossary.md)
 #
 # 필요한 부품은 모두 만들었습니다. 임베딩(embedding, 01장), 임베딩의 곱(02장, 03장), 다층 퍼셉트론(multilayer
