@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from minidlrm.checking import Fingerprint
 from minidlrm.grading.judge import Wrong, catches, gradient, personal, same
 
 task = pytest.mark.task
@@ -18,6 +19,73 @@ def sigmoid(x):
 
 def log_loss(z, t):
     return np.mean(np.log1p(np.exp(z)) - t * z)
+
+
+def _with_slope(slope):
+    """Return the formula dx = dy slope(x, y)."""
+    return lambda target, dy, x: {"x": dy * slope(x, sigmoid(x))}
+
+
+def _with_terms(terms):
+    """Return the formula dz = dL terms(z, p, t) / B."""
+    return lambda target, dL, z, t: {"z": dL * terms(z, sigmoid(z), t) / len(z)}
+
+
+SIGMOID = [
+    Fingerprint("slope_forgotten", _with_slope(lambda x, y: 1.0), "dx is dy alone"),
+    Fingerprint(
+        "slope_place",
+        _with_slope(lambda x, y: x * (1 - x)),
+        "dx is dy x (1 - x), with the input x where the output y belongs",
+    ),
+    Fingerprint(
+        "half_slope",
+        _with_slope(lambda x, y: y),
+        "dx is dy y",
+        title="the slope of the sigmoid has lost one of its two factors",
+        hint="Differentiate 1 / (1 + e^-x) by the quotient rule, and write it with y alone.",
+    ),
+    Fingerprint(
+        "same_factor",
+        _with_slope(lambda x, y: (1 - y) ** 2),
+        "dx is dy times the square of 1 / (1 + e^x)",
+        title="the slope of the sigmoid has the same factor twice",
+        hint="Check y by itself: that of a large x is near 1. The slope has two factors, and they "
+        "differ.",
+    ),
+]
+LOG_LOSS = [
+    Fingerprint(
+        "no_click",
+        _with_terms(lambda z, p, t: 1 - p - t),
+        "dz compares the label with 1 / (1 + e^z)",
+        title="the probability of no click stands where that of a click belongs",
+        hint="Check the probability by itself: that of a large logit is near 1. Is the sign in the "
+        "exponent right?",
+    ),
+    Fingerprint(
+        "label_sign",
+        _with_terms(lambda z, p, t: p + t),
+        "dz adds the label to the probability",
+        title="the sign of the label's term is wrong",
+        hint="Differentiate the two terms of the loss one by one; then ask what the gradient of a "
+        "click should do to its logit.",
+    ),
+    Fingerprint(
+        "logit_for_probability",
+        _with_terms(lambda z, p, t: z - t),
+        "dz compares the label with the logit z itself",
+        title="the logit stands where the probability belongs",
+        hint="What is the derivative of log(1 + e^z)? It lies between 0 and 1; z does not.",
+    ),
+    Fingerprint(
+        "slope_twice",
+        _with_terms(lambda z, p, t: (p - t) * p * (1 - p)),
+        "dz has the slope p (1 - p) once more",
+        title="the slope of the sigmoid is applied once more",
+        hint="Multiply dL/dp by dp/dz on paper, and cancel what stands above and below the line.",
+    ),
+]
 
 
 def _sizes(rng):
@@ -48,7 +116,7 @@ def test_linear_db(student, layer):
 
 @task("A1.3", points=2, title="the sigmoid's gradient")
 def test_sigmoid(student, rng):
-    gradient(student, "sigmoid_backward", sigmoid, rng.normal(size=(4, 3)))
+    gradient(student, "sigmoid_backward", sigmoid, rng.normal(size=(4, 3)), fingerprints=SIGMOID)
 
 
 @task("A1.4", points=2, title="the gradient of the log loss")
@@ -56,7 +124,8 @@ def test_log_loss(student, rng):
     B = int(rng.integers(5, 12))
     labels = rng.integers(0, 2, B)
     labels[:2] = 0, 1
-    gradient(student, "log_loss_backward", log_loss, rng.normal(size=B), labels)
+    inputs = rng.normal(size=B), labels
+    gradient(student, "log_loss_backward", log_loss, *inputs, fingerprints=LOG_LOSS)
 
 
 @task("A1.4", points=1, title="large logits give no nan")

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from minidlrm.checking import Fingerprint
 from minidlrm.grading.judge import Wrong, catches, gradient, personal, same
 
 task = pytest.mark.task
@@ -31,6 +32,72 @@ def sgd_epoch(P, Q, users, items, ratings, mu, eta, lam):
     return P, Q
 
 
+def rating_mistakes(r, mu, lam):
+    """Return the wrong formulas of the gradient of one rating's loss."""
+
+    def without_mean(target, dL, p, q):
+        e = r - p @ q
+        return {"p": dL * 2 * (lam * p - e * q), "q": dL * 2 * (lam * q - e * p)}
+
+    def error_upwards(target, dL, p, q):
+        e = r - mu - p @ q
+        return {"p": dL * 2 * (lam * p + e * q), "q": dL * 2 * (lam * q + e * p)}
+
+    def own_vector(target, dL, p, q):
+        e = r - mu - p @ q
+        return {"p": dL * 2 * (lam - e) * p, "q": dL * 2 * (lam - e) * q}
+
+    mean = Fingerprint(
+        "mean_forgotten",
+        without_mean,
+        "the error is taken without mu",
+        title="the mean rating mu is left out of the error",
+        hint="Read the loss again: what does it take off the rating before it squares?",
+    )
+    if not lam:  # without the penalty the checker's own words fit: the sign, the wrong operand
+        return [mean]
+    return [
+        mean,
+        Fingerprint(
+            "error_sign",
+            error_upwards,
+            "the term of the error is added, not taken off",
+            title="the sign of the error's term is wrong; the penalty is right",
+            hint="The prediction stands in the error with a minus: the chain rule brings it along.",
+        ),
+        Fingerprint(
+            "own_vector",
+            own_vector,
+            "the error multiplies the vector itself",
+            title="the error multiplies the wrong operand; the penalty is right",
+            hint="By which vector do you differentiate the product p q, and which one is left?",
+        ),
+    ]
+
+
+def _over(axis):
+    """Return the FM's gradient with its sum over another axis."""
+    return lambda target, dy, z: {"z": dy[:, None, None] * (z.sum(axis=axis, keepdims=True) - z)}
+
+
+_AXIS = {
+    "title": "the sum runs over the wrong axis",
+    "hint": "In a sample the vectors of all fields add up to one vector of the same length. Write "
+    "the shapes under the formula.",
+}
+FM = [
+    Fingerprint("axis", _over(2), "the sum runs over axis 2, the entries of each vector", **_AXIS),
+    Fingerprint("axis", _over(0), "the sum runs over axis 0, the samples", **_AXIS),
+    Fingerprint(
+        "own_vector",
+        lambda target, dy, z: {"z": dy[:, None, None] * z},
+        "the gradient of a vector is dy times this same vector",
+        title="each vector gets itself, and nothing of the other fields",
+        hint="Write down all pairs that hold z_i, and differentiate each of them by z_i.",
+    ),
+]
+
+
 class _OneRating:
     """The loss as a function of p and q; r, mu and lam go along to the submission."""
 
@@ -48,7 +115,8 @@ def _rating(student, rng, lam, **options):
         return rating_loss(p, q, *rest)
 
     p, q = rng.normal(size=4), rng.normal(size=4)
-    gradient(_OneRating(student, rest), "rating_backward", loss, p, q, **options)
+    wrong, one = rating_mistakes(*rest), _OneRating(student, rest)
+    gradient(one, "rating_backward", loss, p, q, fingerprints=wrong, **options)
 
 
 @task("A3.2", points=1, title="without the penalty")
@@ -84,7 +152,7 @@ def test_fm_forward_is_linear_in_the_fields(student, rng):
 
 @task("A3.4", points=3, title="the gradient of the FM")
 def test_fm_backward(student, rng):
-    gradient(student, "fm_backward", fm_forward, rng.normal(size=(3, 5, 4)))
+    gradient(student, "fm_backward", fm_forward, rng.normal(size=(3, 5, 4)), fingerprints=FM)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from minidlrm.checking import Fingerprint
 from minidlrm.grading.judge import catches, gradient, personal, same
 
 task = pytest.mark.task
@@ -31,6 +32,80 @@ def dot_backward(dy, z):
     G = np.zeros((len(z), z.shape[1], z.shape[1]))
     G[:, i, j] = dy
     return (G + G.transpose(0, 2, 1)) @ z
+
+
+def _without_mask(target, dy, x, W1, b1, W2, b2):
+    da = dy @ W2
+    return {"x": da @ W1, "W1": da.T @ x, "b1": da.sum(axis=0)}
+
+
+def _before_relu(target, dy, x, W1, b1, W2, b2):
+    return {"W2": dy.T @ (x @ W1.T + b1)}
+
+
+HIDDEN = [
+    Fingerprint("slope_forgotten", _without_mask, "units that are off pass dy on like all others")
+]
+LAST = [
+    Fingerprint(
+        "before_relu",
+        _before_relu,
+        "dW2 has the hidden layer as it is before its ReLU",
+        title="the second layer's input is taken before the ReLU",
+        hint="Which array does the second layer multiply by W2 in forward?",
+    )
+]
+
+
+def _one_side(first):
+    """Return the gradient of the first, or the second, vector of each pair alone."""
+
+    def formula(target, dy, z):
+        i, j = np.tril_indices(z.shape[1], -1)
+        G = np.zeros((len(z), z.shape[1], z.shape[1]))
+        G[:, i, j] = dy
+        return {"z": (G if first else G.transpose(0, 2, 1)) @ z}
+
+    return formula
+
+
+def _buffered(target, dy, z):
+    i, j = np.tril_indices(z.shape[1], -1)
+    dz = np.zeros_like(z)
+    dz[:, i] += dy[:, :, None] * z[:, j]
+    dz[:, j] += dy[:, :, None] * z[:, i]
+    return {"z": dz}
+
+
+def _first_sample(target, dy, z):
+    return {"z": dot_backward(dy[0], z)}
+
+
+_SIDE = {
+    "title": "of each pair only one of the two vectors gets a gradient",
+    "hint": "A product depends on both of its vectors. What does each of them receive?",
+}
+DOT = [
+    Fingerprint(
+        "one_side", _one_side(True), "only the vector with the larger number gets", **_SIDE
+    ),
+    Fingerprint("one_side", _one_side(False), "only the one with the smaller number gets", **_SIDE),
+    Fingerprint(
+        "buffered",
+        _buffered,
+        "where an index occurs more than once, only its last pair counts",
+        title="an index that repeats is counted once",
+        hint="a[i] += b with an index array writes each place once, though i names it many times. "
+        "Add up in a way that counts every pair.",
+    ),
+    Fingerprint(
+        "one_dy",
+        _first_sample,
+        "every sample has dy of the sample 0",
+        title="the gradient that arrives at one sample serves the whole batch",
+        hint="dy has a row for each sample; row b belongs to sample b alone.",
+    ),
+]
 
 
 def _network(rng, sizes):
@@ -61,22 +136,22 @@ def two(rng):
 
 @task("A4.3", points=1, title="dW2 and db2")
 def test_last_layer(student, two):
-    gradient(student, "mlp_backward", two_layers, *two, only=["W2", "b2"])
+    gradient(student, "mlp_backward", two_layers, *two, only=["W2", "b2"], fingerprints=LAST)
 
 
 @task("A4.3", points=1, title="dW1")
 def test_dw1(student, two):
-    gradient(student, "mlp_backward", two_layers, *two, only=["W1"])
+    gradient(student, "mlp_backward", two_layers, *two, only=["W1"], fingerprints=HIDDEN)
 
 
 @task("A4.3", points=1, title="db1")
 def test_db1(student, two):
-    gradient(student, "mlp_backward", two_layers, *two, only=["b1"])
+    gradient(student, "mlp_backward", two_layers, *two, only=["b1"], fingerprints=HIDDEN)
 
 
 @task("A4.3", points=2, title="dx")
 def test_dx(student, two):
-    gradient(student, "mlp_backward", two_layers, *two, only=["x"])
+    gradient(student, "mlp_backward", two_layers, *two, only=["x"], fingerprints=HIDDEN)
 
 
 @task("A4.4", points=2, title="all products, in order")
@@ -87,7 +162,7 @@ def test_dot_forward(student, rng):
 
 @task("A4.5", points=3, title="the gradient of the interaction")
 def test_dot_backward(student, rng):
-    gradient(student, "dot_backward", dot_forward, rng.normal(size=(3, 5, 4)))
+    gradient(student, "dot_backward", dot_forward, rng.normal(size=(3, 5, 4)), fingerprints=DOT)
 
 
 @task("A4.6", points=1, title="your own number")

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from minidlrm import metrics
+from minidlrm.checking import Fingerprint
 from minidlrm.data import synthetic_clicks
 from minidlrm.grading.judge import Wrong, catches, gradient, numbers, personal, same
 
@@ -37,6 +38,84 @@ def test_forward(student, model):
     same("the logits", student.call("dlrm_forward", *model), dlrm_forward(*model))
 
 
+def backward_with(mistake, dlogits, dense, ids, starts, table, W1, b1, W2, b2, W3, b3):
+    """Return the gradients by name, with one mistake: a key of `MISTAKES`, or none."""
+    x1 = np.maximum(dense @ W1.T + b1, 0)
+    rows = ids + starts
+    z = np.concatenate([x1[:, None], table[rows]], axis=1)
+    i, j = np.tril_indices(z.shape[1], -1)
+    u = np.concatenate([x1, (z @ z.transpose(0, 2, 1))[:, i, j]], axis=1)
+    da = dlogits[:, None] * W3
+    if mistake != "top_mask":
+        da = da * (u @ W2.T + b2 > 0)
+    du = da @ W2
+    G = np.zeros((len(z), z.shape[1], z.shape[1]))
+    G[:, i, j] = du[:, len(b1) :]
+    dz = G @ z if mistake == "one_side" else (G + G.transpose(0, 2, 1)) @ z
+    dx1 = (mistake != "no_direct") * du[:, : len(b1)] + (mistake != "no_dot") * dz[:, 0]
+    if mistake != "bottom_mask":
+        dx1 = dx1 * (x1 > 0)
+    dtable = np.zeros_like(table)
+    if mistake == "buffered":
+        dtable[rows] += dz[:, 1:]
+    else:
+        np.add.at(dtable, ids if mistake == "table_shift" else rows, dz[:, 1:])
+    top = {"W2": da.T @ u, "b2": da.sum(axis=0)}
+    return {"table": dtable, "W1": dx1.T @ dense, "b1": dx1.sum(axis=0), **top}
+
+
+_ARROW = (
+    "the dense vector has two arrows, and the gradient of one is left out",
+    "Draw forward: the dense vector goes to two places. What comes back adds up.",
+)
+MISTAKES = {  # key: (evidence, title, hint)
+    "no_dot": ("nothing comes back from the dot products", *_ARROW),
+    "no_direct": ("only the dot products send a gradient back", *_ARROW),
+    "one_side": (
+        "only the vector with the larger number in a pair gets a gradient",
+        "of each pair only one of the two vectors gets a gradient",
+        "A product depends on both of its vectors. What does each of them receive?",
+    ),
+    "bottom_mask": (
+        "units of the bottom that are off pass the gradient on",
+        "the slope of the bottom's ReLU is forgotten",
+        "A unit that gives 0 in forward passes nothing back.",
+    ),
+    "top_mask": (
+        "hidden units of the top that are off pass the gradient on",
+        "the slope of the top's ReLU is forgotten",
+        "A unit that gives 0 in forward passes nothing back.",
+    ),
+    "table_shift": (
+        "the gradients go to the rows ids, without starts",
+        "the rows belong to another table",
+        "All tables lie in one array. Which row does forward read for an id?",
+    ),
+    "buffered": (
+        "of a row that several samples use, only the last one counts",
+        "of an id that occurs twice, only one use is counted",
+        "a[rows] += b writes each row once, though rows names it many times. Add up in a way "
+        "that counts every use.",
+    ),
+}
+
+
+def known_mistakes(rest, only):
+    """Return the fingerprints of the gradients that `only` names."""
+
+    def formula(mistake):
+        def wrong(target, dlogits, *parameters):
+            grads = backward_with(mistake, dlogits, *rest, *parameters)
+            return {name: grads[name] for name in only if name in grads}
+
+        return wrong
+
+    return [
+        Fingerprint(f"dlrm_{key}", formula(key), evidence, title, hint)
+        for key, (evidence, title, hint) in MISTAKES.items()
+    ]
+
+
 class _Parameters:
     """The student's backward as a function of the parameters alone."""
 
@@ -53,7 +132,8 @@ def _gradients(student, model, only):
     def logits(table, W1, b1, W2, b2, W3, b3):
         return dlrm_forward(*rest, table, W1, b1, W2, b2, W3, b3)
 
-    gradient(_Parameters(student, rest), "dlrm_backward", logits, *model[3:], only=only)
+    mine, wrong = _Parameters(student, rest), known_mistakes(rest, only)
+    gradient(mine, "dlrm_backward", logits, *model[3:], only=only, fingerprints=wrong)
 
 
 @task("A5.3", points=1, title="the top MLP: dW2, db2, dW3, db3")

@@ -1,7 +1,10 @@
 """A6: the cross layers of DCN v2."""
 
+from itertools import combinations
+
 import pytest
 
+from minidlrm.checking import Fingerprint
 from minidlrm.grading.judge import catches, gradient, personal, same
 
 task = pytest.mark.task
@@ -20,6 +23,108 @@ def network(x0, W1, b1, W2, b2):
     return cross_forward(x0, cross_forward(x0, x0, W1, b1), W2, b2)
 
 
+def _without_x0(target, dy, x0, x, W, b):
+    return {"x": dy @ W + dy, "W": dy.T @ x, "b": dy.sum(axis=0)}
+
+
+CROSS = [
+    Fingerprint(
+        "weights_turned",
+        lambda target, dy, x0, x, W, b: {"x": (dy * x0) @ W.T + dy},
+        "dx has W transposed",
+        title="W is transposed on the way back",
+        hint="W is square, so the shapes do not warn you: write out one entry of W x, and see "
+        "which entries of W meet dx.",
+    ),
+    Fingerprint(
+        "no_x0",
+        _without_x0,
+        "dy goes into W x + b as it is",
+        title="the factor x0 is left out",
+        hint="y = x0 (W x + b) + x: what arrives at W x + b is dy times the other factor.",
+    ),
+    Fingerprint(
+        "no_bias",
+        lambda target, dy, x0, x, W, b: {"x0": dy * (x @ W.T)},
+        "dx0 is dy times W x",
+        title="the bias is left out",
+        hint="The derivative of a product by one factor is the whole other factor.",
+    ),
+    Fingerprint(
+        "residual_sign",
+        lambda target, dy, x0, x, W, b: {"x": (dy * x0) @ W - dy},
+        "dx takes dy off",
+        title="the sign of the straight path's term is wrong",
+        hint="x is added to the output as it is. What does that term send back?",
+    ),
+    Fingerprint(
+        "wrong_input",
+        lambda target, dy, x0, x, W, b: {"W": (dy * x0).T @ x0},
+        "dW has x0 where forward multiplies W by x",
+        title="W meets the wrong input, x0 for x",
+        hint="Only in the first layer are x0 and x the same. Which of them does W multiply?",
+    ),
+]
+
+
+def network_mistakes():
+    """Return the wrong formulas of a network of two layers."""
+    places = (
+        "x0 as the factor of the first layer",
+        "x0 as the factor of the second layer",
+        "x0 as the x of the first layer",
+    )
+
+    def terms(dy, x0, W1, b1, W2, b2):
+        x1 = cross_forward(x0, x0, W1, b1)
+        second, dx1, *_ = cross_backward(dy, x0, x1, W2, b2)
+        first, dx, *_ = cross_backward(dx1, x0, x0, W1, b1)
+        return first, second, dx
+
+    def only(kept):
+        return lambda target, dy, *arrays: {"x0": sum(terms(dy, *arrays)[k] for k in kept)}
+
+    def skipped(target, dy, x0, W1, b1, W2, b2):
+        x1 = cross_forward(x0, x0, W1, b1)
+        second = cross_backward(dy, x0, x1, W2, b2)[0]
+        first, dx, dW1, db1 = cross_backward(dy, x0, x0, W1, b1)
+        return {"x0": first + second + dx, "W1": dW1, "b1": db1}
+
+    def same_input(target, dy, x0, W1, b1, W2, b2):
+        second, dx1, dW2, _ = cross_backward(dy, x0, x0, W2, b2)
+        first, dx, *_ = cross_backward(dx1, x0, x0, W1, b1)
+        return {"x0": first + second + dx, "W2": dW2}
+
+    paths = [
+        Fingerprint(
+            "places",
+            only(kept),
+            f"dx0 has the term of {' and '.join(places[k] for k in kept)} alone",
+            title="x0 stands in three places, and the term of one or more is left out",
+            hint="Mark each x0 in y = layer2(x0, layer1(x0, x0)). Each one sends back a term of "
+            "its own, and they add up.",
+        )
+        for kept in [*combinations(range(3), 1), *combinations(range(3), 2)]
+    ]
+    return [
+        *paths,
+        Fingerprint(
+            "skipped",
+            skipped,
+            "the first layer's backward is given dy of the network",
+            title="the first layer gets dy, and not what the second layer sends back",
+            hint="Walk back one layer at a time: what arrives at the output of the first layer?",
+        ),
+        Fingerprint(
+            "same_input",
+            same_input,
+            "the second layer's backward is given x0 for its x",
+            title="the second layer's input is taken to be x0",
+            hint="Which x did the second layer see in forward? Its backward needs the same.",
+        ),
+    ]
+
+
 @pytest.fixture
 def layer(rng):
     """Inputs of one layer."""
@@ -33,17 +138,18 @@ def test_forward(student, layer):
 
 @task("A6.3", points=1, title="dx0")
 def test_dx0(student, layer):
-    gradient(student, "cross_backward", cross_forward, *layer, only=["x0"])
+    gradient(student, "cross_backward", cross_forward, *layer, only=["x0"], fingerprints=CROSS)
 
 
 @task("A6.3", points=2, title="dx: two arrows")
 def test_dx(student, layer):
-    gradient(student, "cross_backward", cross_forward, *layer, only=["x"])
+    gradient(student, "cross_backward", cross_forward, *layer, only=["x"], fingerprints=CROSS)
 
 
 @task("A6.3", points=1, title="dW and db")
 def test_parameters(student, layer):
-    gradient(student, "cross_backward", cross_forward, *layer, only=["W", "b"])
+    wrong = CROSS
+    gradient(student, "cross_backward", cross_forward, *layer, only=["W", "b"], fingerprints=wrong)
 
 
 @pytest.fixture
@@ -54,12 +160,14 @@ def two(rng):
 
 @task("A6.4", points=2, title="dx0: every place where it stands")
 def test_network_dx0(student, two):
-    gradient(student, "network_backward", network, *two, only=["x0"])
+    wrong = network_mistakes()
+    gradient(student, "network_backward", network, *two, only=["x0"], fingerprints=wrong)
 
 
 @task("A6.4", points=1, title="the parameters of both layers")
 def test_network_parameters(student, two):
-    gradient(student, "network_backward", network, *two, only=["W1", "b1", "W2", "b2"])
+    only, wrong = ["W1", "b1", "W2", "b2"], network_mistakes()
+    gradient(student, "network_backward", network, *two, only=only, fingerprints=wrong)
 
 
 @task("A6.5", points=1, title="your own number")
