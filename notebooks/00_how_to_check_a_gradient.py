@@ -20,7 +20,7 @@
 # A wrong gradient rarely crashes: the loss still falls, only less far. So every gradient in this
 # course is *checked*, and this notebook shows how.
 #
-# You need NumPy and the derivative of a function of one variable. Reading time: 45 minutes.
+# You need NumPy and the derivative of a function of one variable. Reading time: 55 minutes.
 #
 # **What you will have at the end**: a gradient checker of your own in ten lines, the reasons why it is
 # not enough, and `md.gradcheck`, which explains what it finds.
@@ -34,6 +34,8 @@ if importlib.util.find_spec("minidlrm") is None:
     import sys
 
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", "minidlrm"], check=True)
+
+import copy
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -139,10 +141,11 @@ check_richardson(richardson_answer)
 # %% [markdown]
 # ## 2. From one number to a layer
 #
-# A layer maps an array $x$ to an array $y$. Its backward pass gets $dy = \partial L / \partial y$, the gradient
-# that arrives from above, and must return $dx = \partial L / \partial x$.
+# A layer maps an array $x$ to an array $y$. Whatever comes after it makes one number of $y$: the loss $L$, which training
+# makes small. The layer's backward pass gets $dy = \partial L / \partial y$, the gradient that arrives from above, and must
+# return $dx = \partial L / \partial x$. Both have an entry for each entry of $y$ and of $x$.
 #
-# To check it we need one number $L$. Choose fixed numbers $r$, one for each output, and let
+# To check a layer by itself we need an $L$ of our own. Choose fixed numbers $r$, one for each output, and let
 #
 # $$L = \sum_k r_k\, y_k .$$
 #
@@ -203,7 +206,8 @@ print(f"with random r:    {check(sigmoid, forgets_dy, x, r):.1e}   <- caught")
 
 # %% [markdown]
 # One more trap, which we fell into ourselves. If $r$ comes from the same random stream as $x$ (the same
-# seed!) and has its shape, then $r = x$. For a linear layer $dW = r^\top x$ is then symmetric, and a transposed $dW$ passes.
+# seed!) and has its shape, then $r = x$. A linear layer $y = x W^\top$ has $dW = r^\top x$ (notebook 04 derives it). This
+# is then $x^\top x$, which is symmetric, and a transposed $dW$ passes.
 # `md.gradcheck` draws $r$ from a stream of its own.
 #
 # ### Your turn
@@ -220,7 +224,12 @@ def tanh_backward(dy):
 
 def check_tanh(backward):
     error = check(np.tanh, backward, x, r)
-    print(f"right: error {error:.1e}" if error < 1e-8 else f"not yet: error {error:.1e}")
+    if error < 1e-8:
+        print(f"right: error {error:.1e}")
+    else:
+        at, said = x[0, 0], backward(np.ones_like(x))[0, 0]
+        print(f"not yet: error {error:.1e}; a right one has about 1e-10")
+        print(f"   at x = {at:.3f} you say {said:.3f}; slope {central(np.tanh, at, 6e-6):.3f}")
 
 
 check_tanh(tanh_backward)
@@ -249,17 +258,17 @@ check_tanh(tanh_backward_answer)
 
 
 # %%
-def affine(x, w, b):
-    return x @ w.T + b, (x, w)
+def affine(x, W, b):
+    return x @ W.T + b, (x, W)
 
 
 def affine_backward(dy, cache):
-    x, w = cache
-    return dy @ w, dy.T @ x, dy.sum(axis=0)
+    x, W = cache
+    return dy @ W, dy.T @ x, dy.sum(axis=0)
 
 
-w, b = rng.normal(size=(2, 3)), rng.normal(size=2)
-report = md.gradcheck((affine, affine_backward), x, w, b)
+W, b = rng.normal(size=(2, 3)), rng.normal(size=2)
+report = md.gradcheck((affine, affine_backward), x, W, b)
 
 # %% [markdown]
 # Each line is an array. The errors are near $10^{-15}$, since `gradcheck` found that the code carries
@@ -271,18 +280,18 @@ report = md.gradcheck((affine, affine_backward), x, w, b)
 
 # %%
 def mean_for_sum(dy, cache):
-    x, w = cache
-    return dy @ w, dy.T @ x / len(x), dy.mean(axis=0)
+    x, W = cache
+    return dy @ W, dy.T @ x / len(x), dy.mean(axis=0)
 
 
-report = md.gradcheck((affine, mean_for_sum), x, w, b)
+report = md.gradcheck((affine, mean_for_sum), x, W, b)
 
 # %% [markdown]
 # It does not only say *wrong*: it says what the numbers look like. Draw it: if every point lies on
 # another line through 0, a factor is wrong.
 
 # %%
-_ = report.plot("w")
+_ = report.plot("W")
 
 # %% [markdown]
 # ### Your turn
@@ -424,7 +433,8 @@ report = md.gradcheck(table, distinct)
 # %% [markdown]
 # ### Your turn
 #
-# A sum of rows that are looked up: $y_b = W_{v_b}$, with ids $v_b$. The blank loses repeats. Mend it, and ask the checker.
+# A lookup: sample $b$ has the id $v_b$, and its output is the row of this id, $y_b = W_{v_b}$. The blank loses repeats. Mend
+# it, and ask the checker.
 
 
 # %%
@@ -500,7 +510,7 @@ clicks = md.data.synthetic_clicks(20_000, seed=0)
 
 def curve_of(kind):
     model = md.DLRM(13, clicks.table_sizes, 8, (16,), (32,), seed=0)
-    model.dot.__class__ = kind
+    model.dot.__class__ = kind  # the same layer, with this backward pass
     history = md.fit(
         model,
         clicks.train,
@@ -530,6 +540,61 @@ ax.grid(alpha=0.3)
 # would.) `UpperForLower` stops early; without a check you would search the reason in the data, the learning
 # rate, the weather.
 #
+# ### Your turn
+#
+# Write the right one, without any matrix. Number the pairs: pair $p$ is $(i, j)$, with $y_p = \langle z_i, z_j \rangle$. Its derivative by
+# $z_i$ is $z_j$, and by $z_j$ it is $z_i$. So each pair adds to **two** vectors: $dy_p\, z_j$ to $dz_i$, and $dy_p\, z_i$ to $dz_j$. For a
+# batch of $B$ samples with $F$ vectors of $D$ numbers there are $P = F (F - 1) / 2$ pairs.
+
+
+# %%
+def pairs_forward(z):
+    i, j = np.tril_indices(z.shape[1], -1)  # pair p is (i[p], j[p])
+    return (z[:, i] * z[:, j]).sum(axis=2), z  # (B, P)
+
+
+def pairs_backward(dy, z):
+    i, j = np.tril_indices(z.shape[1], -1)
+    dz = np.zeros_like(z)  # (B, F, D)
+    for p in range(len(i)):
+        pass  # your turn: each pair adds to two vectors, in every sample
+    return dz
+
+
+report = md.gradcheck((pairs_forward, pairs_backward), z)
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# Two lines in the loop; the next cell has them. Without the loop, `dz[:, i] += dy[:, :, None] * z[:, j]` meets each vector in many
+# pairs, and keeps the last: section 5 again. Try it, and read the diagnosis.
+#
+# </details>
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "answer"]
+def pairs_answer(dy, z):
+    i, j = np.tril_indices(z.shape[1], -1)
+    dz = np.zeros_like(z)
+    for p in range(len(i)):
+        dz[:, i[p]] += dy[:, p, None] * z[:, j[p]]
+        dz[:, j[p]] += dy[:, p, None] * z[:, i[p]]
+    return dz
+
+
+report = md.gradcheck((pairs_forward, pairs_answer), z, verbose=False)
+print("the answer passes:", report.passed)
+
+# %% [markdown]
+# The library's layer, with its square matrix, gives the same numbers:
+
+# %%
+layer = md.DotInteraction(4, 3)
+print("forward: ", np.abs(layer.forward(z) - pairs_forward(z)[0]).max())
+dy = rng.normal(size=(5, 6))
+print("backward:", np.abs(layer.backward(dy) - pairs_answer(dy, z)).max())
+
+# %% [markdown]
 # ## 7. float32
 #
 # float32 has seven digits. A difference with $h = 6\cdot 10^{-6}$ leaves one or two of them. `gradcheck` runs *your* code
@@ -541,6 +606,56 @@ pair = (lambda x: (np.tanh(x), x), lambda dy, x: dy * (1 - np.tanh(x) ** 2))
 report = md.gradcheck(pair, x32)
 
 # %% [markdown]
+# ### Your turn
+#
+# Teach your own checker to do so. `backward` must run in float32, as it will in training. The differences, and `forward` for them,
+# need float64. The blank hands float32 to both.
+
+
+# %%
+def check32(forward, backward, x, r):
+    return check(forward, backward, x, r)  # your turn: x and r arrive in float32
+
+
+def check_check32(function):
+    seen, r32 = [], r.astype(np.float32)
+
+    def backward(dy):
+        seen.append(dy.dtype)
+        return dy * (1 - np.tanh(x32) ** 2)
+
+    right = function(np.tanh, backward, x32.copy(), r32)
+    wrong = function(np.tanh, lambda dy: 1.001 * backward(dy), x32.copy(), r32)
+    if any(dtype != np.float32 for dtype in seen):
+        print("not yet: backward got float64; in training it gets float32")
+    elif right > 1e-6:
+        print(f"not yet: error {right:.1e} for a right gradient; which precision has h?")
+    elif not 5e-4 < wrong < 2e-3:
+        print(f"not yet: a gradient that is 0.1% too large has the error {wrong:.1e}")
+    else:
+        print(f"right: error {right:.1e}, and {wrong:.1e} for a gradient 0.1% too large")
+
+
+check_check32(check32)
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# Ask `backward` first. Then give `check` a copy of $x$ in float64, and the gradient that is already there. With float32 for all, an
+# error of 0.1% drowned in the rounding.
+#
+# </details>
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "answer"]
+def check32_answer(forward, backward, x, r):
+    analytic = backward(r)
+    return check(forward, lambda _: analytic, x.astype(np.float64), r.astype(np.float64))
+
+
+check_check32(check32_answer)
+
+# %% [markdown]
 # ## 8. A whole model
 #
 # A model is checked as a layer is: every parameter by itself, on a float64 copy, with ids that collide. Each number that is
@@ -549,6 +664,67 @@ report = md.gradcheck(pair, x32)
 # %%
 model = md.DLRM(13, clicks.table_sizes, embedding_dim=8, bottom_mlp=(16,), top_mlp=(16,))
 report = md.gradcheck(model, clicks.train[:8])
+
+# %% [markdown]
+# When a model fails, the best clue is *which* lines of the report fail. Gradients travel from the loss back to the inputs. So
+# the mistake lies after the arrays that are right, and before those that are wrong.
+#
+# ### Your turn
+#
+# A tiny recommender. Dense features $x$ make a vector $h = x W^\top$; an id looks up a row $e$ of a table $E$. Their product entry by
+# entry is $a = h \odot e$, and the numbers $c$ weigh its entries: $\mathrm{logit} = \sum_d a_d c_d$. **One** line of its backward pass is
+# wrong. Read the report: which arrays fail, and which line do all of them need? Then mend it.
+
+
+# %%
+def tiny(x, ids, W, E, c):
+    h, e = x @ W.T, E[ids]  # both (B, D)
+    a = h * e  # (B, D)
+    return a @ c, (x, ids, W, E, c, h, e, a)  # the logits: (B,)
+
+
+draw = np.random.default_rng(2).normal
+tiny_inputs = draw(size=(6, 4)), np.array([0, 2, 1, 2, 4, 4])
+tiny_weights = draw(size=(3, 4)), draw(size=(5, 3)), draw(size=3)
+
+
+# %%
+def tiny_backward(dy, cache):
+    x, ids, W, E, c, h, e, a = cache
+    dc = a.T @ dy
+    da = dy[:, None] * c
+    de = da * h
+    dh = da * a  # your turn: this line, or another?
+    dE = np.zeros_like(E)
+    np.add.at(dE, ids, de)
+    dW = dh.T @ x
+    dx = dh @ W
+    return dx, dW, dE, dc
+
+
+report = md.gradcheck((tiny, tiny_backward), *tiny_inputs, *tiny_weights)
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# $E$ and $c$ are right, so `da` and `de` are. $x$ and $W$ are wrong, and both come from `dh`. In a product each factor gets the
+# *other* one: `dh = da * e`.
+#
+# </details>
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "answer"]
+def tiny_answer(dy, cache):
+    x, ids, W, E, c, h, e, a = cache
+    da = dy[:, None] * c
+    dh, de = da * e, da * h
+    dE = np.zeros_like(E)
+    np.add.at(dE, ids, de)
+    return dh @ W, dh.T @ x, dE, a.T @ dy
+
+
+report = md.gradcheck((tiny, tiny_answer), *tiny_inputs, *tiny_weights, verbose=False)
+print("the answer passes:", report.passed)
 
 # %% [markdown]
 # ## 9. See the slope
@@ -568,7 +744,56 @@ _ = what_if.plot()
 
 # %% [markdown]
 # The slope of the loss comes nearer to the gradient as the step gets smaller. This is the difference of section 1,
-# made in the middle of a model. The model itself, drawn from its code:
+# made in the middle of a model.
+#
+# ### Your turn
+#
+# A step of gradient descent moves *every* number at once: a number $w$ with the gradient $g$ becomes $w - \eta g$, where $\eta$ (`lr`) is
+# the learning rate. Predict how much the loss changes, before the step is made. `gradients` is a list of arrays. The blank adds
+# up the gradients, and forgets how far each number moves.
+
+
+# %%
+def predicted(gradients, lr):
+    return -lr * sum(np.sum(g) for g in gradients)  # your turn
+
+
+def loss_after(lr):
+    moved = copy.deepcopy(model)
+    for name, parameter in moved.named_parameters():
+        parameter.grad = steps.grads[name]
+    md.SGD(lr).step(moved.parameters())
+    return md.trace(moved, clicks.train[:4]).loss
+
+
+def check_predicted(function):
+    gradients = [getattr(g, "values", g) for g in steps.grads.values()]  # of a table: its rows
+    for lr in (0.1, 0.01, 0.001):
+        said, true = function(gradients, lr), loss_after(lr) - steps.loss
+        print(f"lr = {lr:<6g} predicted {said:+.6f}   measured {true:+.6f}")
+    print("right" if abs(said / true - 1) < 0.01 else "not yet: the last two must agree to 1%")
+
+
+check_predicted(predicted)
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# A number that moves by $-\eta g$ changes the loss by about $-\eta g \cdot g$. The changes add up to $-\eta \sum g^2$. It is never
+# positive: this is why gradient descent goes down. With the large step the loss falls less than promised, for the slope changes on the way.
+#
+# </details>
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "answer"]
+def predicted_answer(gradients, lr):
+    return -lr * sum(np.sum(g * g) for g in gradients)
+
+
+check_predicted(predicted_answer)
+
+# %% [markdown]
+# The model itself, drawn from its code:
 
 # %%
 fig, ax = plt.subplots(figsize=(6, 6))
