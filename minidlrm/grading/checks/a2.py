@@ -31,8 +31,21 @@ def _without_weights(target, dy, W, values, offsets, alpha):
     return {"W": dW}
 
 
+def _weights_again(target, dy, W, values, offsets, alpha):
+    return {"alpha": alpha * np.sum(dy[bag_of(offsets)] * W[values], axis=1)}
+
+
 FINGERPRINTS = [
     Fingerprint("weight_missing", _without_weights, "dW has the bags' gradients without alpha")
+]
+WEIGHTS = [
+    Fingerprint(
+        "weight_again",
+        _weights_again,
+        "the gradient of alpha_i has the factor alpha_i itself",
+        title="the weight stands in its own gradient",
+        hint="y is linear in alpha: its derivative by alpha_i has no alpha_i left.",
+    )
 ]
 
 
@@ -87,7 +100,8 @@ def test_backward_of_repeats(student, bags):
 
 @task("A2.3", points=2, title="the gradient of the weights")
 def test_backward_of_weights(student, bags):
-    gradient(student, "bag_backward", bag_forward, *bags, only=["alpha"])
+    wrong = WEIGHTS
+    gradient(student, "bag_backward", bag_forward, *bags, only=["alpha"], fingerprints=wrong)
 
 
 @task("A2.4", points=2, title="the loop adds every term, repeats too")

@@ -43,8 +43,20 @@ def _before_relu(target, dy, x, W1, b1, W2, b2):
     return {"W2": dy.T @ (x @ W1.T + b1)}
 
 
+def _mask_of_dy(target, dy, x, W1, b1, W2, b2):
+    da = dy @ W2 * (dy @ W2 > 0)
+    return {"x": da @ W1, "W1": da.T @ x, "b1": da.sum(axis=0)}
+
+
 HIDDEN = [
-    Fingerprint("slope_forgotten", _without_mask, "units that are off pass dy on like all others")
+    Fingerprint("slope_forgotten", _without_mask, "units that are off pass dy on like all others"),
+    Fingerprint(
+        "mask_of_dy",
+        _mask_of_dy,
+        "a unit passes on what arrives at it where that is above 0",
+        title="the ReLU's mask comes from the gradient, and not from the units of forward",
+        hint="A unit is on or off in forward, whatever gradient arrives later.",
+    ),
 ]
 LAST = [
     Fingerprint(
@@ -86,10 +98,8 @@ _SIDE = {
     "hint": "A product depends on both of its vectors. What does each of them receive?",
 }
 DOT = [
-    Fingerprint(
-        "one_side", _one_side(True), "only the vector with the larger number gets", **_SIDE
-    ),
-    Fingerprint("one_side", _one_side(False), "only the one with the smaller number gets", **_SIDE),
+    Fingerprint("one_side", _one_side(True), "z_i of a pair i > j gets z_j, z_j nothing", **_SIDE),
+    Fingerprint("one_side", _one_side(False), "z_j of a pair i > j gets z_i, z_i nothing", **_SIDE),
     Fingerprint(
         "buffered",
         _buffered,

@@ -68,30 +68,35 @@ _ARROW = (
     "the dense vector has two arrows, and the gradient of one is left out",
     "Draw forward: the dense vector goes to two places. What comes back adds up.",
 )
-MISTAKES = {  # key: (evidence, title, hint)
-    "no_dot": ("nothing comes back from the dot products", *_ARROW),
-    "no_direct": ("only the dot products send a gradient back", *_ARROW),
+MISTAKES = {  # key: (the gradients that it changes, evidence, title, hint)
+    "no_dot": ("W1 b1", "nothing comes back from the dot products", *_ARROW),
+    "no_direct": ("W1 b1", "only the dot products send a gradient back", *_ARROW),
     "one_side": (
-        "only the vector with the larger number in a pair gets a gradient",
+        "table W1 b1",
+        "z_i of a pair i > j gets z_j, z_j nothing",
         "of each pair only one of the two vectors gets a gradient",
         "A product depends on both of its vectors. What does each of them receive?",
     ),
     "bottom_mask": (
+        "W1 b1",
         "units of the bottom that are off pass the gradient on",
         "the slope of the bottom's ReLU is forgotten",
         "A unit that gives 0 in forward passes nothing back.",
     ),
     "top_mask": (
+        "table W1 b1 W2 b2",
         "hidden units of the top that are off pass the gradient on",
         "the slope of the top's ReLU is forgotten",
         "A unit that gives 0 in forward passes nothing back.",
     ),
     "table_shift": (
+        "table",
         "the gradients go to the rows ids, without starts",
         "the rows belong to another table",
         "All tables lie in one array. Which row does forward read for an id?",
     ),
     "buffered": (
+        "table",
         "of a row that several samples use, only the last one counts",
         "of an id that occurs twice, only one use is counted",
         "a[rows] += b writes each row once, though rows names it many times. Add up in a way "
@@ -101,18 +106,19 @@ MISTAKES = {  # key: (evidence, title, hint)
 
 
 def known_mistakes(rest, only):
-    """Return the fingerprints of the gradients that `only` names."""
+    """Return the fingerprints of the mistakes that change a gradient of `only`."""
 
-    def formula(mistake):
+    def formula(mistake, changed):
         def wrong(target, dlogits, *parameters):
             grads = backward_with(mistake, dlogits, *rest, *parameters)
-            return {name: grads[name] for name in only if name in grads}
+            return {name: grads[name] for name in changed}
 
         return wrong
 
     return [
-        Fingerprint(f"dlrm_{key}", formula(key), evidence, title, hint)
-        for key, (evidence, title, hint) in MISTAKES.items()
+        Fingerprint(f"dlrm_{key}", formula(key, changed.split()), evidence, title, hint)
+        for key, (changed, evidence, title, hint) in MISTAKES.items()
+        if set(changed.split()) & set(only)
     ]
 
 

@@ -41,7 +41,7 @@ CROSS = [
         _without_x0,
         "dy goes into W x + b as it is",
         title="the factor x0 is left out",
-        hint="y = x0 (W x + b) + x: what arrives at W x + b is dy times the other factor.",
+        hint="W x + b is one factor of a product. What arrives at it, when dy arrives at the product?",
     ),
     Fingerprint(
         "no_bias",
@@ -99,8 +99,8 @@ def network_mistakes():
         Fingerprint(
             "places",
             only(kept),
-            f"dx0 has the term of {' and '.join(places[k] for k in kept)} alone",
-            title="x0 stands in three places, and the term of one or more is left out",
+            f"dx0 lacks the term of {' and '.join(places[k] for k in range(3) if k not in kept)}",
+            title="x0 stands in several places, and the term of one or more is left out",
             hint="Mark each x0 in y = layer2(x0, layer1(x0, x0)). Each one sends back a term of "
             "its own, and they add up.",
         )
