@@ -84,17 +84,23 @@ def test_a_wrong_answer_loses_its_points_and_no_others(
     lost = {name for name, (points, most) in by_task.items() if points < most}
     assert task in lost
     assert lost <= {task} | BUILDS_ON.get(function, set())
-    if left is not None:
-        assert by_task[task][0] == left, [r for r in result.results if r["task"] == task]
+    assert by_task[task][0] == left, [r for r in result.results if r["task"] == task]
     feedback = " ".join(r["feedback"] for r in result.results if r["task"] == task)
     assert words in feedback
+    assert "no simple cause" not in feedback
     assert "Traceback" not in feedback
     assert "check itself" not in feedback
 
 
-def test_every_coded_part_has_ten_wrong_answers():
-    for parts in ALL.values():
-        assert all(len(wrongs) >= 10 for wrongs in parts.values())
+def test_every_coded_part_has_ten_wrong_answers_with_their_points_and_words():
+    for assignment, parts in ALL.items():
+        rows = runner.criteria(assignment)
+        for (task, _), wrongs in parts.items():
+            most = sum(row["max_points"] for row in rows if row["task"] == task)
+            assert len({body for body, _, _ in wrongs}) == len(wrongs) >= 10, task
+            for body, left, words in wrongs:
+                assert 0 <= left < most, (task, body)
+                assert words, (task, body)
 
 
 HOSTILE = {

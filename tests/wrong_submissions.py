@@ -15,18 +15,18 @@ A1 = {
         ("return -dy @ W, dy.T @ x, dy.sum(axis=0)", 2, "sign"),
         ("return dy @ W, 0 * W, dy.sum(axis=0)", 2, "zero"),
         ("return dy @ W, 2 * dy.T @ x, dy.sum(axis=0)", 2, "2 times"),
-        ("return np.ones_like(dy) @ W, dy.T @ x, dy.sum(axis=0)", 2, "dy"),
+        ("return np.ones_like(dy) @ W, dy.T @ x, dy.sum(axis=0)", 2, "part without dy"),
         ("return dy @ W, dy.T @ x", 0, "should return 3"),
         ("pass", 0, "nothing"),
     ],
     ("A1.3", "sigmoid_backward"): [
-        ("y = 1 / (1 + np.exp(-x))\n    return y * (1 - y)", 0, "dy"),
-        ("return dy * x * (1 - x)", 0, ""),
-        ("y = 1 / (1 + np.exp(-x))\n    return dy * y", 0, ""),
+        ("y = 1 / (1 + np.exp(-x))\n    return y * (1 - y)", 0, "ignores the gradient"),
+        ("return dy * x * (1 - x)", 0, "evaluated at the wrong place"),
+        ("y = 1 / (1 + np.exp(-x))\n    return dy * y", 0, "lost one of its two factors"),
         ("y = 1 / (1 + np.exp(-x))\n    return -dy * y * (1 - y)", 0, "sign"),
         ("y = 1 / (1 + np.exp(-x))\n    return dy * y * (1 - y) / len(x)", 0, "batch"),
-        ("return dy", 0, ""),
-        ("y = 1 / (1 + np.exp(x))\n    return dy * y * y", 0, ""),
+        ("return dy", 0, "activation is forgotten"),
+        ("y = 1 / (1 + np.exp(x))\n    return dy * y * y", 0, "same factor twice"),
         ("y = 1 / (1 + np.exp(-x))\n    return (dy * y * (1 - y)).sum(axis=0)", 0, "shape"),
         ("y = 1 / (1 + np.exp(-x))\n    return 2 * dy * y * (1 - y)", 0, "2 times"),
         ("return 0 * dy", 0, "zero"),
@@ -34,13 +34,17 @@ A1 = {
     ("A1.4", "log_loss_backward"): [
         ("return dL * (1 / (1 + np.exp(-z)) - t)", 0, "batch"),
         ("return dL * (t - 1 / (1 + np.exp(-z))) / len(z)", 0, "sign"),
-        ("return (1 / (1 + np.exp(-z)) - t) / len(z)", 1, "dy"),
+        ("return (1 / (1 + np.exp(-z)) - t) / len(z)", 1, "ignores the gradient"),
         ("return dL * (1 / (1 + np.exp(-z)) - t) / len(z) ** 2", 0, "batch"),
-        ("return dL * (1 / (1 + np.exp(z)) - t) / len(z)", 0, ""),
-        ("return dL * (1 / (1 + np.exp(-z)) + t) / len(z)", 0, ""),
-        ("return dL * (z - t) / len(z)", 0, ""),
+        ("return dL * (1 / (1 + np.exp(z)) - t) / len(z)", 0, "probability of no click"),
+        ("return dL * (1 / (1 + np.exp(-z)) + t) / len(z)", 0, "sign of the label"),
+        ("return dL * (z - t) / len(z)", 0, "logit stands where"),
         ("return dL * np.exp(z) / (1 + np.exp(z)) / len(z) - dL * t / len(z)", 2, "nan"),
-        ("p = 1 / (1 + np.exp(-z))\n    return dL * (p - t) * p * (1 - p) / len(z)", 0, ""),
+        (
+            "p = 1 / (1 + np.exp(-z))\n    return dL * (p - t) * p * (1 - p) / len(z)",
+            0,
+            "applied once more",
+        ),
         ("return 0 * z", 0, "zero"),
         ("return dL * np.mean(1 / (1 + np.exp(-z)) - t)", 0, "shape"),
     ],
@@ -105,7 +109,11 @@ A2 = {
             0,
             "should be",
         ),
-        ("return np.add.reduceat(alpha[:, None] * W[values], offsets[:-1], axis=0)", 1, ""),
+        (
+            "return np.add.reduceat(alpha[:, None] * W[values], offsets[:-1], axis=0)",
+            1,
+            "IndexError",
+        ),
         (
             "return np.array([(alpha[a:b, None] * W[values[a:b]]).sum(axis=0) "
             "for a, b in zip(offsets[:-1], offsets[1:]) if b > a])",
@@ -115,8 +123,8 @@ A2 = {
         (
             "return np.array([sum(W[v] * alpha[i] for i, v in dict(zip(range(a, b), set(values[a:b]))).items()) "
             "+ 0 * W[0] for a, b in zip(offsets[:-1], offsets[1:])])",
-            None,
-            "",
+            1,
+            "should be",
         ),
         (
             "y = np.zeros((len(offsets) - 1, W.shape[1]))\n"
@@ -169,13 +177,13 @@ A2 = {
             "    np.add.at(dW, values, alpha[:, None] * dy[bag])\n"
             "    return dW, alpha * np.sum(dy[bag] * W[values], axis=1)",
             3,
-            "alpha",
+            "stands in its own gradient",
         ),
         (
             "bag = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))\n    dW = np.zeros_like(W)\n"
             "    np.add.at(dW, values, alpha[:, None] * dy[bag])\n    return dW, np.sum(W[values], axis=1)",
             3,
-            "alpha",
+            "part without dy",
         ),
         (
             "bag = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))\n    dW = np.zeros_like(W)\n"
@@ -258,7 +266,7 @@ A2 = {
         (
             "for i in range(len(rows)):\n        for d in range(table.shape[1]):\n"
             "            table[rows[i], d] += terms[0, d]",
-            None,
+            1,
             "should be",
         ),
         (
@@ -282,20 +290,28 @@ A3 = {
         (
             "e = r - mu - p @ q\n    return dL * 2 * (lam * p + e * q), dL * 2 * (lam * q + e * p)",
             0,
-            "",
+            "sign of the error's term",
         ),
         ("e = r - mu - p @ q\n    return dL * (lam * p - e * q), dL * (lam * q - e * p)", 0, "1/2"),
         (
             "e = r - mu - p @ q\n    return dL * 2 * (lam * p - e * p), dL * 2 * (lam * q - e * q)",
             0,
-            "",
+            "error multiplies the wrong operand",
         ),
-        ("e = r - mu - p @ q\n    return 2 * (lam * p - e * q), 2 * (lam * q - e * p)", 0, "dy"),
-        ("e = r - p @ q\n    return dL * 2 * (lam * p - e * q), dL * 2 * (lam * q - e * p)", 0, ""),
+        (
+            "e = r - mu - p @ q\n    return 2 * (lam * p - e * q), 2 * (lam * q - e * p)",
+            0,
+            "ignores the gradient",
+        ),
+        (
+            "e = r - p @ q\n    return dL * 2 * (lam * p - e * q), dL * 2 * (lam * q - e * p)",
+            0,
+            "mu is left out",
+        ),
         (
             "e = r - mu - p @ q\n    return dL * 2 * (lam * q - e * p), dL * 2 * (lam * p - e * q)",
             0,
-            "right one of",
+            "wrong operand",
         ),
         (
             "e = r - mu - p @ q\n    return dL * 2 * (lam * p - e * q), -dL * 2 * e * p",
@@ -334,7 +350,7 @@ A3 = {
         (
             "s = z.sum(axis=0)\n    return 0.5 * (np.sum(s * s, axis=1) - np.sum(z * z, axis=(1, 2)))",
             0,
-            "",
+            "ValueError",
         ),
     ],
     ("A3.4", "fm_backward"): [
@@ -344,12 +360,12 @@ A3 = {
             "itself",
         ),
         ("return dy[:, None, None] * (z - z.sum(axis=1, keepdims=True))", 0, "sign"),
-        ("return z.sum(axis=1, keepdims=True) - z", 0, "dy"),
+        ("return z.sum(axis=1, keepdims=True) - z", 0, "ignores the gradient"),
         ("return 0.5 * dy[:, None, None] * (z.sum(axis=1, keepdims=True) - z)", 0, "1/2"),
         ("return 2 * dy[:, None, None] * (z.sum(axis=1, keepdims=True) - z)", 0, "2 times"),
-        ("return dy[:, None, None] * (z.sum(axis=2, keepdims=True) - z)", 0, ""),
-        ("return dy[:, None, None] * (z.sum(axis=0, keepdims=True) - z)", 0, ""),
-        ("return dy[:, None, None] * z", 0, ""),
+        ("return dy[:, None, None] * (z.sum(axis=2, keepdims=True) - z)", 0, "runs over axis 2"),
+        ("return dy[:, None, None] * (z.sum(axis=0, keepdims=True) - z)", 0, "runs over axis 0"),
+        ("return dy[:, None, None] * z", 0, "nothing of the other fields"),
         ("return dy[:, None, None] * (z.sum(axis=1, keepdims=True) - z) / len(z)", 0, "batch"),
         ("return dy[:, None] * (z.sum(axis=1) - z[:, 0])", 0, "shape"),
         ("return 0 * z", 0, "zero"),
@@ -388,7 +404,7 @@ A3 = {
         (
             "P, Q = P.copy(), Q.copy()\n    for u, i, r in zip(users, items, ratings):\n        p, q = P[u].copy(), Q[i].copy()\n        e = r - mu - p @ q\n        P[u] = p + eta * (e * q - lam * p)\n    return P, Q",
             0,
-            "Q",
+            "Q is",
         ),
         (
             "P, Q = P.copy(), Q.copy()\n    for u, i, r in zip(users, items, ratings):\n        p, q = P[u].copy(), Q[i].copy()\n        e = r - mu - p @ q\n        P[u] = p + 2 * eta * (e * q - lam * p)\n        Q[i] = q + 2 * eta * (e * p - lam * q)\n    return P, Q",
@@ -448,12 +464,12 @@ A4 = {
         (
             "a = np.maximum(x @ W1.T + b1, 0)\n    da = dy @ W2\n    return da @ W1, da.T @ x, da.sum(axis=0), dy.T @ a, dy.sum(axis=0)",
             1,
-            "",
+            "activation is forgotten",
         ),
         (
             "a = x @ W1.T + b1\n    da = dy @ W2 * (a > 0)\n    return da @ W1, da.T @ x, da.sum(axis=0), dy.T @ a, dy.sum(axis=0)",
             4,
-            "W2",
+            "taken before the ReLU",
         ),
         (
             "a = np.maximum(x @ W1.T + b1, 0)\n    da = dy @ W2 * (a > 0)\n    return da @ W1, da.T @ x, da.mean(axis=0), dy.T @ a, dy.sum(axis=0)",
@@ -488,7 +504,7 @@ A4 = {
         (
             "a = np.maximum(x @ W1.T + b1, 0)\n    da = dy @ W2 * (dy @ W2 > 0)\n    return da @ W1, da.T @ x, da.sum(axis=0), dy.T @ a, dy.sum(axis=0)",
             1,
-            "",
+            "mask comes from the gradient",
         ),
         (
             "a = np.maximum(x @ W1.T + b1, 0)\n    da = dy @ W2 * (a > 0)\n    return da @ W1, da.T @ x, da.sum(axis=0), dy.T @ a",
@@ -549,17 +565,17 @@ A4 = {
         (
             "i, j = np.tril_indices(z.shape[1], -1)\n    G = np.zeros((len(z), z.shape[1], z.shape[1]))\n    G[:, i, j] = dy\n    return G @ z",
             0,
-            "",
+            "only one of the two vectors",
         ),
         (
             "i, j = np.tril_indices(z.shape[1], -1)\n    G = np.zeros((len(z), z.shape[1], z.shape[1]))\n    G[:, i, j] = dy\n    return G.transpose(0, 2, 1) @ z",
             0,
-            "",
+            "only one of the two vectors",
         ),
         (
             "i, j = np.triu_indices(z.shape[1], 1)\n    G = np.zeros((len(z), z.shape[1], z.shape[1]))\n    G[:, i, j] = dy\n    return (G + G.transpose(0, 2, 1)) @ z",
             0,
-            "",
+            "paired with the wrong",
         ),
         (
             "i, j = np.tril_indices(z.shape[1], -1)\n    G = np.zeros((len(z), z.shape[1], z.shape[1]))\n    G[:, i, j] = dy\n    return (G + G.transpose(0, 2, 1)) @ z / 2",
@@ -574,12 +590,12 @@ A4 = {
         (
             "i, j = np.tril_indices(z.shape[1], -1)\n    G = np.zeros((len(z), z.shape[1], z.shape[1]))\n    G[:, i, j] = 1\n    return (G + G.transpose(0, 2, 1)) @ z",
             0,
-            "dy",
+            "ignores the gradient",
         ),
         (
             "i, j = np.tril_indices(z.shape[1], -1)\n    G = np.zeros((len(z), z.shape[1], z.shape[1]))\n    G[:, i, j] = dy[0]\n    return (G + G.transpose(0, 2, 1)) @ z",
             0,
-            "",
+            "serves the whole batch",
         ),
         (
             "i, j = np.tril_indices(z.shape[1], -1)\n    G = np.zeros((len(z), z.shape[1], z.shape[1]))\n    G[:, i, j] = dy\n    return (G + G.transpose(0, 2, 1)) @ z / len(z)",
@@ -590,7 +606,7 @@ A4 = {
         (
             "i, j = np.tril_indices(z.shape[1], -1)\n    dz = np.zeros_like(z)\n    dz[:, i] += dy[:, :, None] * z[:, j]\n    dz[:, j] += dy[:, :, None] * z[:, i]\n    return dz",
             0,
-            "",
+            "repeats is counted once",
         ),
     ],
 }
@@ -730,7 +746,7 @@ A5 = {
             "    return dtable, dW1, db1, dW2, db2, dlogits[None] @ a, "
             "dlogits.sum(keepdims=True)",
             3,
-            "",
+            "nothing comes back from the dot products",
         ),
         (
             "D = table.shape[1]\n"
@@ -754,7 +770,7 @@ A5 = {
             "    return dtable, dW1, db1, dW2, db2, dlogits[None] @ a, "
             "dlogits.sum(keepdims=True)",
             3,
-            "",
+            "only the dot products",
         ),
         (
             "D = table.shape[1]\n"
@@ -778,7 +794,7 @@ A5 = {
             "    return dtable, dW1, db1, dW2, db2, dlogits[None] @ a, "
             "dlogits.sum(keepdims=True)",
             3,
-            "left out",
+            "only one use is counted",
         ),
         (
             "D = table.shape[1]\n"
@@ -801,8 +817,8 @@ A5 = {
             "    dW2, db2 = da.T @ u, da.sum(axis=0)\n"
             "    return dtable, dW1, db1, dW2, db2, dlogits[None] @ a, "
             "dlogits.sum(keepdims=True)",
-            None,
-            "",
+            1,
+            "only one of the two vectors",
         ),
         (
             "D = table.shape[1]\n"
@@ -826,7 +842,7 @@ A5 = {
             "    return dtable, dW1, db1, dW2, db2, dlogits[None] @ a, "
             "dlogits.sum(keepdims=True)",
             3,
-            "",
+            "bottom's ReLU",
         ),
         (
             "D = table.shape[1]\n"
@@ -849,8 +865,8 @@ A5 = {
             "    dW2, db2 = da.T @ u, da.sum(axis=0)\n"
             "    return dtable, dW1, db1, dW2, db2, dlogits[None] @ a, "
             "dlogits.sum(keepdims=True)",
-            None,
-            "",
+            0,
+            "top's ReLU",
         ),
         (
             "D = table.shape[1]\n"
@@ -874,7 +890,7 @@ A5 = {
             "    return dtable, dW1, db1, dW2, db2, dlogits[None] @ a, "
             "dlogits.sum(keepdims=True)",
             3,
-            "",
+            "another table",
         ),
         (
             "D = table.shape[1]\n"
@@ -977,7 +993,7 @@ A5 = {
         ("return np.zeros(len(test_dense))", 0, "closed"),
         ("return np.zeros(3)", 0, "finite logits"),
         ("return np.full(len(test_dense), np.nan)", 0, "finite logits"),
-        ("pass", 0, ""),
+        ("pass", 0, "no array"),
         ("while True:\n        next_batch()", 0, "more than 600 times"),
         ("return 5 + np.zeros(len(test_dense))", 0, "closed"),
         (
@@ -1011,7 +1027,7 @@ A5 = {
             "            p -= rate * m / (np.sqrt(v) + 1e-8)\n"
             "    return dlrm_forward(test_dense, test_ids, starts, "
             "*params)",
-            None,
+            0,
             "closed",
         ),
         (
@@ -1113,7 +1129,7 @@ A5 = {
             "            p -= rate * m / (np.sqrt(v) + 1e-8)\n"
             "    return dlrm_forward(test_dense, test_ids, starts, "
             "*params)",
-            None,
+            0,
             "closed",
         ),
     ],
@@ -1140,15 +1156,23 @@ A6 = {
         (
             "dg = dy * x0\n    return dy * (x @ W.T + b), dg @ W.T + dy, dg.T @ x, dg.sum(axis=0)",
             2,
-            "",
+            "W is transposed",
         ),
         (
             "dg = dy * x0\n    return dy * (x @ W.T + b), dy @ W + dy, dg.T @ x, dg.sum(axis=0)",
             2,
-            "",
+            "x0 is left out",
         ),
-        ("dg = dy * x0\n    return dy * (x @ W.T), dg @ W + dy, dg.T @ x, dg.sum(axis=0)", 3, ""),
-        ("dg = dy * x0\n    return x @ W.T + b, dg @ W + dy, dg.T @ x, dg.sum(axis=0)", None, "dy"),
+        (
+            "dg = dy * x0\n    return dy * (x @ W.T), dg @ W + dy, dg.T @ x, dg.sum(axis=0)",
+            3,
+            "bias is left out",
+        ),
+        (
+            "dg = dy * x0\n    return x @ W.T + b, dg @ W + dy, dg.T @ x, dg.sum(axis=0)",
+            3,
+            "part without dy",
+        ),
         (
             "dg = dy * x0\n    return dy * (x @ W.T + b), dg @ W + dy, x.T @ dg, dg.sum(axis=0)",
             3,
@@ -1162,17 +1186,17 @@ A6 = {
         (
             "dg = dy * x0\n    return dy * (x @ W.T + b), dg @ W + dy, dg.T @ x, dy.sum(axis=0)",
             3,
-            "",
+            "x0 is left out",
         ),
         (
             "dg = dy * x0\n    return dy * (x @ W.T + b), dg @ W + dy, dg.T @ x0, dg.sum(axis=0)",
             3,
-            "",
+            "wrong input",
         ),
         (
             "dg = dy * x0\n    return dy * (x @ W.T + b), dg @ W - dy, dg.T @ x, dg.sum(axis=0)",
             2,
-            "",
+            "straight path",
         ),
         ("dg = dy * x0\n    return dy * (x @ W.T + b), dg @ W + dy, dg.T @ x, dg", 3, "sum"),
     ],
@@ -1185,7 +1209,7 @@ A6 = {
             "b1)\n"
             "    return first + second, dW1, db1, dW2, db2",
             1,
-            "",
+            "x0 as the x of the first",
         ),
         (
             "x1 = cross_forward(x0, x0, W1, b1)\n"
@@ -1195,7 +1219,7 @@ A6 = {
             "b1)\n"
             "    return first + dx, dW1, db1, dW2, db2",
             1,
-            "",
+            "x0 as the factor of the second",
         ),
         (
             "x1 = cross_forward(x0, x0, W1, b1)\n"
@@ -1205,7 +1229,7 @@ A6 = {
             "b1)\n"
             "    return second + dx, dW1, db1, dW2, db2",
             1,
-            "",
+            "x0 as the factor of the first",
         ),
         (
             "x1 = cross_forward(x0, x0, W1, b1)\n"
@@ -1215,7 +1239,7 @@ A6 = {
             "b1)\n"
             "    return dx, dW1, db1, dW2, db2",
             1,
-            "",
+            "first layer and x0 as the factor",
         ),
         (
             "x1 = cross_forward(x0, x0, W1, b1)\n"
@@ -1224,8 +1248,8 @@ A6 = {
             "    first, dx, dW1, db1 = cross_backward(dx1, x0, x0, W1, "
             "b1)\n"
             "    return first + second + dx, dW2, db2, dW1, db1",
-            None,
-            "",
+            2,
+            "wrong operand",
         ),
         (
             "x1 = cross_forward(x0, x0, W1, b1)\n"
@@ -1244,8 +1268,8 @@ A6 = {
             "    first, dx, dW1, db1 = cross_backward(dy, x0, x0, W1, "
             "b1)\n"
             "    return first + second + dx, dW1, db1, dW2, db2",
-            None,
-            "",
+            0,
+            "first layer gets dy",
         ),
         (
             "x1 = cross_forward(x0, x0, W1, b1)\n"
@@ -1254,8 +1278,8 @@ A6 = {
             "    first, dx, dW1, db1 = cross_backward(dx1, x0, x0, W1, "
             "b1)\n"
             "    return first + second + dx, dW1, db1, dW2, db2",
-            None,
-            "",
+            0,
+            "input is taken to be x0",
         ),
         (
             "x1 = cross_forward(x0, x0, W1, b1)\n"

@@ -41,7 +41,7 @@ CROSS = [
         _without_x0,
         "dy goes into W x + b as it is",
         title="the factor x0 is left out",
-        hint="W x + b is one factor of a product. What arrives at it, when dy arrives at the product?",
+        hint="W x + b is one factor of a product. What arrives at it when dy arrives there?",
     ),
     Fingerprint(
         "no_bias",
