@@ -158,7 +158,7 @@ def test_a_number_of_another_student_is_wrong(tmp_path):
 
 
 def test_every_part_has_its_wrong_answers():
-    """With those in wrong_submissions.py, no part that the machine counts is left out."""
+    """With those in wrong_submissions, no part that the machine counts is left out."""
     from wrong_submissions import ALL
 
     for assignment, parts in ALL.items():

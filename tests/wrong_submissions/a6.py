@@ -1,0 +1,162 @@
+"""Wrong answers to A6: the cross layers."""
+
+A6 = {
+    ("A6.2", "cross_forward"): [
+        ("return x0 * (x @ W.T + b)", 0, "should be"),
+        ("return x0 * (x @ W.T) + x", 0, "should be"),
+        ("return x0 * (x @ W + b) + x", 0, "should be"),
+        ("return x * (x @ W.T + b) + x", 0, "should be"),
+        ("return x0 * (x0 @ W.T + b) + x", 0, "should be"),
+        ("return x0 * (x @ W.T + b) + x0", 0, "should be"),
+        ("return (x @ W.T + b) + x", 0, "should be"),
+        ("return x0 * (x @ W.T) + b + x", 0, "should be"),
+        ("return x0 @ (x @ W.T + b).T + x[:, :1]", 0, "shape"),
+        ("return x0 * np.maximum(x @ W.T + b, 0) + x", 0, "should be"),
+    ],
+    ("A6.3", "cross_backward"): [
+        (
+            "dg = dy * x0\n    return dy * (x @ W.T + b), dg @ W, dg.T @ x, dg.sum(axis=0)",
+            2,
+            "dy itself",
+        ),
+        (
+            "dg = dy * x0\n    return dy * (x @ W.T + b), dg @ W.T + dy, dg.T @ x, dg.sum(axis=0)",
+            2,
+            "W is transposed",
+        ),
+        (
+            "dg = dy * x0\n    return dy * (x @ W.T + b), dy @ W + dy, dg.T @ x, dg.sum(axis=0)",
+            2,
+            "x0 is left out",
+        ),
+        (
+            "dg = dy * x0\n    return dy * (x @ W.T), dg @ W + dy, dg.T @ x, dg.sum(axis=0)",
+            3,
+            "bias is left out",
+        ),
+        (
+            "dg = dy * x0\n    return x @ W.T + b, dg @ W + dy, dg.T @ x, dg.sum(axis=0)",
+            3,
+            "part without dy",
+        ),
+        (
+            "dg = dy * x0\n    return dy * (x @ W.T + b), dg @ W + dy, x.T @ dg, dg.sum(axis=0)",
+            3,
+            "transpose",
+        ),
+        (
+            "dg = dy * x0\n    return dy * (x @ W.T + b), dg @ W + dy, dg.T @ x, dg.mean(axis=0)",
+            3,
+            "batch",
+        ),
+        (
+            "dg = dy * x0\n    return dy * (x @ W.T + b), dg @ W + dy, dg.T @ x, dy.sum(axis=0)",
+            3,
+            "x0 is left out",
+        ),
+        (
+            "dg = dy * x0\n    return dy * (x @ W.T + b), dg @ W + dy, dg.T @ x0, dg.sum(axis=0)",
+            3,
+            "wrong input",
+        ),
+        (
+            "dg = dy * x0\n    return dy * (x @ W.T + b), dg @ W - dy, dg.T @ x, dg.sum(axis=0)",
+            2,
+            "straight path",
+        ),
+        ("dg = dy * x0\n    return dy * (x @ W.T + b), dg @ W + dy, dg.T @ x, dg", 3, "sum"),
+    ],
+    ("A6.4", "network_backward"): [
+        (
+            "x1 = cross_forward(x0, x0, W1, b1)\n"
+            "    second, dx1, dW2, db2 = cross_backward(dy, x0, x1, W2, "
+            "b2)\n"
+            "    first, dx, dW1, db1 = cross_backward(dx1, x0, x0, W1, "
+            "b1)\n"
+            "    return first + second, dW1, db1, dW2, db2",
+            1,
+            "x0 as the x of the first",
+        ),
+        (
+            "x1 = cross_forward(x0, x0, W1, b1)\n"
+            "    second, dx1, dW2, db2 = cross_backward(dy, x0, x1, W2, "
+            "b2)\n"
+            "    first, dx, dW1, db1 = cross_backward(dx1, x0, x0, W1, "
+            "b1)\n"
+            "    return first + dx, dW1, db1, dW2, db2",
+            1,
+            "x0 as the factor of the second",
+        ),
+        (
+            "x1 = cross_forward(x0, x0, W1, b1)\n"
+            "    second, dx1, dW2, db2 = cross_backward(dy, x0, x1, W2, "
+            "b2)\n"
+            "    first, dx, dW1, db1 = cross_backward(dx1, x0, x0, W1, "
+            "b1)\n"
+            "    return second + dx, dW1, db1, dW2, db2",
+            1,
+            "x0 as the factor of the first",
+        ),
+        (
+            "x1 = cross_forward(x0, x0, W1, b1)\n"
+            "    second, dx1, dW2, db2 = cross_backward(dy, x0, x1, W2, "
+            "b2)\n"
+            "    first, dx, dW1, db1 = cross_backward(dx1, x0, x0, W1, "
+            "b1)\n"
+            "    return dx, dW1, db1, dW2, db2",
+            1,
+            "first layer and x0 as the factor",
+        ),
+        (
+            "x1 = cross_forward(x0, x0, W1, b1)\n"
+            "    second, dx1, dW2, db2 = cross_backward(dy, x0, x1, W2, "
+            "b2)\n"
+            "    first, dx, dW1, db1 = cross_backward(dx1, x0, x0, W1, "
+            "b1)\n"
+            "    return first + second + dx, dW2, db2, dW1, db1",
+            2,
+            "wrong operand",
+        ),
+        (
+            "x1 = cross_forward(x0, x0, W1, b1)\n"
+            "    second, dx1, dW2, db2 = cross_backward(dy, x0, x1, W2, "
+            "b2)\n"
+            "    first, dx, dW1, db1 = cross_backward(dx1, x0, x0, W1, "
+            "b1)\n"
+            "    return first + second + dx, 0 * dW1, db1, dW2, db2",
+            2,
+            "zero",
+        ),
+        (
+            "x1 = cross_forward(x0, x0, W1, b1)\n"
+            "    second, dx1, dW2, db2 = cross_backward(dy, x0, x1, W2, "
+            "b2)\n"
+            "    first, dx, dW1, db1 = cross_backward(dy, x0, x0, W1, "
+            "b1)\n"
+            "    return first + second + dx, dW1, db1, dW2, db2",
+            0,
+            "first layer gets dy",
+        ),
+        (
+            "x1 = cross_forward(x0, x0, W1, b1)\n"
+            "    second, dx1, dW2, db2 = cross_backward(dy, x0, x0, W2, "
+            "b2)\n"
+            "    first, dx, dW1, db1 = cross_backward(dx1, x0, x0, W1, "
+            "b1)\n"
+            "    return first + second + dx, dW1, db1, dW2, db2",
+            0,
+            "input is taken to be x0",
+        ),
+        (
+            "x1 = cross_forward(x0, x0, W1, b1)\n"
+            "    second, dx1, dW2, db2 = cross_backward(dy, x0, x1, W2, "
+            "b2)\n"
+            "    first, dx, dW1, db1 = cross_backward(dx1, x0, x0, W1, "
+            "b1)\n"
+            "    return -(first + second + dx), dW1, db1, dW2, db2",
+            1,
+            "sign",
+        ),
+        ("return 0 * x0, 0 * W1, 0 * b1, 0 * W2, 0 * b2", 0, "zero"),
+    ],
+}
