@@ -19,7 +19,7 @@
 # A click log is full of **categories**: a user, an ad, a city. A category has no size and no order. To
 # compute with it, we give each one a vector of numbers, its *embedding*, and learn the vectors.
 #
-# You need NumPy, matrix products, and notebook 00. Reading time: 45 minutes.
+# You need NumPy, matrix products, and notebook 00. Reading time: 50 minutes.
 #
 # **What you will have at the end**: an embedding layer of your own, forward and backward, with several ids
 # a sample and a weight for each; the reason why duplicates must add up; and the same numbers from
@@ -178,8 +178,12 @@ def weighted_forward(W, values, offsets, alpha):
 alpha = rng.normal(size=len(values))
 expected = layer.forward(values, offsets, alpha)
 mine = weighted_forward(W, values, offsets, alpha)
-right = np.shape(mine) == expected.shape and np.allclose(np.asarray(mine, float), expected)
-print("right" if right else "not yet: y[0] should be " + str(expected[0].round(3)))
+if np.shape(mine) != expected.shape:
+    print(f"not yet: y has the shape {np.shape(mine)}, not {expected.shape}: one row for each bag")
+elif not np.allclose(mine, expected):
+    print(f"not yet: y[0] is {mine[0].round(3)}; it should be {expected[0].round(3)}")
+else:
+    print("right: as the library")
 
 # %% [markdown]
 # <details><summary>Answer</summary>
@@ -314,6 +318,50 @@ print("row 2, dW[values] += ...: ", lost[2].round(3))
 # holds the old row plus *one* term, three times over. Then the buffer is written back; for row 2 three
 # times, each over the one before. The last write stays. There are no threads in this story.
 #
+# ### Your turn
+#
+# Be NumPy: write with plain loops what `g[ids] += terms` does. First the whole buffer, then the writes. The blank does what one
+# might expect, and what `np.add.at` does: one term after the other.
+
+
+# %%
+def buffered(g, ids, terms):
+    for i in range(len(ids)):
+        g[ids[i]] += terms[i]  # your turn: NumPy reads every old row before it writes one
+
+
+def check_buffered(function):
+    ids, terms = np.array([1, 0, 1, 1]), np.array([[1.0], [2.0], [4.0], [8.0]])
+    numpy, mine = np.full((3, 1), 100.0), np.full((3, 1), 100.0)
+    numpy[ids] += terms
+    function(mine, ids, terms)
+    if np.array_equal(mine, numpy):
+        print("right: row 1 is 108, and the terms 1 and 4 are lost")
+    else:
+        print(f"not yet: rows {mine[:, 0]}; NumPy leaves {numpy[:, 0]}")
+        print("   every row is 100 at first, and row 1 gets the terms 1, 4 and 8")
+
+
+check_buffered(buffered)
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# Two loops. The first reads: `buffer[i]` is the old row `g[ids[i]]` plus `terms[i]`. The second writes: `g[ids[i]] = buffer[i]`.
+#
+# </details>
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "answer"]
+def buffered_answer(g, ids, terms):
+    buffer = [g[ids[i]] + terms[i] for i in range(len(ids))]
+    for i in range(len(ids)):
+        g[ids[i]] = buffer[i]
+
+
+check_buffered(buffered_answer)
+
+# %% [markdown]
 # Does such a layer train? Yes, and that is the danger. Rows that are used once in a batch are right. The others still
 # move in a direction that one of their samples wants.
 #
@@ -457,12 +505,12 @@ print("values", grad.values.tolist())
 # Table 2 is looked up at id 1 by both samples: row $7 + 1 = 8$ has the gradient 2.
 #
 # An optimizer walks over these rows alone. The Kaggle tables have 33.8 million rows of 16 numbers: a dense gradient would have
-# 540 million. A batch of 2,048 looks up $26 \cdot 2048 = 53{,}248$ rows at most; all the others would be zeros.
+# 540 million numbers. A batch of 2,048 looks up $26 \cdot 2048 = 53{,}248$ rows at most; all the others would be zeros.
 #
 # ### Your turn
 #
 # Make such a gradient from the terms of the uses: the distinct rows in order, and the sum of the terms of each. The blank
-# keeps the repeats.
+# keeps the repeats. The check takes your two arrays as the gradient of a lookup, `W[rows]`.
 
 
 # %%
@@ -472,11 +520,18 @@ def coalesce(rows, terms):
 
 
 def check_coalesce(function):
-    found, sums = function((ids + starts[:-1]).ravel(), np.ones((6, 2)))
-    if np.array_equal(found, grad.rows) and np.array_equal(sums, grad.values):
-        print("right: the rows and values of the library")
-    else:
-        print(f"not yet: rows {found}, and they should be {grad.rows}")
+    def look_up(W, rows):
+        return W[rows], (W, rows)
+
+    def backward(dy, cache):
+        W, rows = cache
+        return md.SparseGrad(*function(rows, dy), W.shape)
+
+    all_rows = (ids + starts[:-1]).ravel()  # of both samples: [3 4 8 0 6 8]
+    md.gradcheck((look_up, backward), tables.weight.value, all_rows)
+    found, _ = function(all_rows, np.ones((6, 2)))
+    if not np.array_equal(found, grad.rows):
+        print(f"not yet: the rows are {found}; they should be {grad.rows}")
 
 
 check_coalesce(coalesce)
@@ -534,7 +589,8 @@ print(f"{md.kernels.backend} (in use):    {milliseconds(md.kernels.scatter_add):
 # ### Your turn
 #
 # With Numba you write the loop that you would write in C. Fill in the body: for each id `i`, add `terms[i]`
-# to row `ids[i]` of `out`. (Without Numba the loop runs as plain Python, slower.)
+# to row `ids[i]` of `out`. The check takes it as the backward pass of a lookup. (Without Numba the loop runs as plain Python,
+# slower.)
 
 # %%
 try:
@@ -545,18 +601,27 @@ except ImportError:
         return function
 
 
+# %%
 @njit
 def scatter(out, ids, terms):
     for i in range(len(ids)):
         pass  # your turn
 
 
-expected = np.zeros((6, 2))
-some_ids, some_terms = np.array([1, 4, 1]), np.arange(6.0).reshape(3, 2)
-np.add.at(expected, some_ids, some_terms)
-mine = np.zeros((6, 2))
-scatter(mine, some_ids, some_terms)
-print("right" if np.array_equal(mine, expected) else f"not yet: row 1 should be {expected[1]}")
+def check_scatter(function):
+    def look_up(W, ids):
+        return W[ids], (W, ids)
+
+    def backward(dy, cache):
+        W, ids = cache
+        dW = np.zeros_like(W)
+        function(dW, ids, dy)
+        return dW
+
+    md.gradcheck((look_up, backward), np.ones((6, 2)), np.array([1, 4, 1]))
+
+
+check_scatter(scatter)
 
 # %% [markdown]
 # <details><summary>Answer</summary>
@@ -574,9 +639,7 @@ def scatter_answer(out, ids, terms):
             out[ids[i], d] += terms[i, d]
 
 
-mine = np.zeros((6, 2))
-scatter_answer(mine, some_ids, some_terms)
-print("the answer is right:", np.array_equal(mine, expected))
+check_scatter(scatter_answer)
 
 # %% [markdown]
 # ## What to remember
