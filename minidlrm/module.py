@@ -240,9 +240,13 @@ class Module:
         float64 is for gradient checks by differences, complex128 for the complex step.
         """
         cast = {id(p): Parameter(p.value.astype(dtype), p.name) for p in self.parameters()}
-        clone = copy.deepcopy(self, cast)
-        for _, module in clone.named_modules():
-            module._kept = None
+        return copy.deepcopy(self, cast)
+
+    def __deepcopy__(self, memo) -> Any:
+        """Copy everything but what forward has kept for backward."""
+        clone = memo[id(self)] = object.__new__(type(self))
+        for name, value in vars(self).items():
+            vars(clone)[name] = None if name == "_kept" else copy.deepcopy(value, memo)
         return clone
 
 

@@ -81,7 +81,9 @@ def _forgotten(
     """Find a row that the output depends on, and the gradient has not: by halving, if any."""
     subject = differences.subject
     table = subject.arrays[name]
-    rows = np.setdiff1d(np.arange(len(table)), grad.rows)
+    left_out = np.ones(len(table), bool)
+    left_out[grad.rows] = False
+    rows = np.flatnonzero(left_out)
 
     def matters(some: np.ndarray) -> bool:
         kept = table[some]

@@ -15,6 +15,8 @@ import numpy as np
 from minidlrm.checking.subject import Subject, as_dense, rows_of
 from minidlrm.module import SparseGrad
 
+Arrays = dict[str, np.ndarray]
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -35,40 +37,43 @@ class Fault:
     text: str
 
 
-def forward_faults(subject: Subject) -> list[Fault]:
-    """Check that there is something to check: finite outputs, the same ones twice."""
+def forward_faults(subject: Subject, before: Arrays) -> tuple[list[Fault], np.ndarray]:
+    """Check that there is something to check: finite outputs.
+
+    Returns
+    -------
+    (list of Fault, array)
+        The rules that were broken, and the output.
+    """
     if not subject.arrays:
         kinds = ", ".join(str(getattr(value, "dtype", type(value))) for value in subject.inputs)
-        return [
-            Fault(
-                "no_floats", "", f"there is nothing to check: no input is a float array ({kinds})"
-            )
-        ]
-    before = {name: array.copy() for name, array in subject.arrays.items()}
-    first = subject.output()
+        text = f"there is nothing to check: no input is a float array ({kinds})"
+        return [Fault("no_floats", "", text)], np.zeros(0)
+    first = subject.output().copy()  # the code may write its next output there
     faults = _changed(subject, before, "forward")
     if first.dtype.kind != "f":
-        return [*faults, Fault("dtype", "", f"the output has dtype {first.dtype}: no float")]
-    if first.size == 0:
-        return [*faults, Fault("empty", "", f"the output is empty: shape {first.shape}")]
-    if not np.isfinite(first).all():
+        faults.append(Fault("dtype", "", f"the output has dtype {first.dtype}: no float"))
+    elif first.size == 0:
+        faults.append(Fault("empty", "", f"the output is empty: shape {first.shape}"))
+    elif not np.isfinite(first).all():
         place = tuple(map(int, np.argwhere(~np.isfinite(first))[0]))
-        value = first[place]
-        return [*faults, Fault("not_finite", "", f"the output is {value} at {place}")]
-    if not np.array_equal(first, subject.output()):
-        text = "forward gives another output for the same input: it is random, or keeps a state"
-        faults.append(Fault("noise", "", text))
-    return faults
+        faults.append(Fault("not_finite", "", f"the output is {first[place]} at {place}"))
+    return faults, first
 
 
-def _changed(subject: Subject, before: dict[str, np.ndarray], what: str) -> list[Fault]:
+def noise_faults(first: np.ndarray, second: np.ndarray) -> list[Fault]:
+    """Check that forward gives the same output twice."""
+    if np.array_equal(first, second):
+        return []
+    text = "forward gives another output for the same input: it is random, or keeps a state"
+    return [Fault("noise", "", text)]
+
+
+def _changed(subject: Subject, before: Arrays, what: str) -> list[Fault]:
     """Report arrays that a pass has changed, and put them back."""
-    faults = []
-    for name, array in subject.arrays.items():
-        if not np.array_equal(array, before[name], equal_nan=True):
-            faults.append(Fault("modified", name, f"{what} changes {name} in place"))
-            array[...] = before[name]
-    return faults
+    names = subject.changed(before)
+    subject.restore(before)
+    return [Fault("modified", name, f"{what} changes {name} in place") for name in names]
 
 
 def gradient_faults(subject: Subject, grads: dict[str, Any]) -> tuple[dict[str, Any], list[Fault]]:
@@ -143,21 +148,69 @@ def _in_shape(name: str, array: np.ndarray, grad: np.ndarray) -> tuple[np.ndarra
 
 
 def backward_faults(
-    subject: Subject, dy: np.ndarray, grads: dict[str, Any], rng: np.random.Generator, tol: float
+    subject: Subject,
+    fresh: Subject | None,
+    dy: np.ndarray,
+    grads: dict[str, Any],
+    before: Arrays,
+    rng: np.random.Generator,
+    tol: float,
 ) -> list[Fault]:
-    """Check linearity, purity, repetition, accumulation and stale state of the backward pass."""
-    before = {name: array.copy() for name, array in subject.arrays.items()}
+    """Check linearity, purity, repetition, accumulation and stale state of the backward pass.
+
+    Parameters
+    ----------
+    subject : Subject
+        It has just run forward and backward, from zero.
+    fresh : Subject, optional
+        A copy that has seen nothing. None leaves stale state out.
+    dy, grads : array, dict
+        What arrived then, and the gradients that left.
+    before : dict of str to array
+        A snapshot of the subject from before that.
+    """
+    others = tuple(_other(value, rng) for value in subject.inputs)
+    if fresh is not None and _all_hold(subject, fresh, others, dy, grads, before, tol):
+        return []
+    subject.restore(before)
     given = dy.copy()
     again, _ = subject.gradients(dy)
     faults = _changed(subject, before, "backward")
     if not np.array_equal(dy, given):
         faults.append(Fault("modified", "dy", "backward changes dy in place"))
         dy[...] = given
+    stale = stale_faults(subject, fresh, others, dy, tol) if fresh is not None else []
     if not _same(grads, again, tol):
         text = "backward gives another result the second time: something is left from the first"
-        return [*faults, Fault("leftover", "", text)]
+        return [*faults, Fault("leftover", "", text), *stale]
     not_added = _accumulation(subject, dy, grads, tol)
-    return faults + _linearity(subject, dy, grads, rng, tol) + not_added
+    return faults + _linearity(subject, dy, grads, rng, tol) + not_added + stale
+
+
+def _all_hold(subject, fresh, others, dy, grads, before, tol) -> bool:
+    """Ask for all rules at once; only when this fails, each is asked for on its own.
+
+    Both run on other inputs. The fresh one gives g'(dy); the one that was used must give
+    g'(-2 dy) = -2 g'(dy), which its parameters add to the g(dy) that they have. (A function
+    such as |dy| or max(dy, 0) keeps a positive factor, but not a negative one.)
+    """
+    scaled = -2 * dy
+    given, kept = scaled.copy(), subject.inputs
+    subject.inputs = fresh.inputs = others
+    try:
+        total, y = subject.more_gradients(scaled)
+        once, z = fresh.gradients(dy.copy())
+    except Exception:
+        return False  # the other inputs do not fit
+    finally:
+        subject.inputs = kept
+        subject.zero_grad()
+    if not np.array_equal(scaled, given) or not _near(y, z, tol) or subject.changed(before):
+        return False
+    held = subject.parameters
+    return not _all_zero(grads) and all(
+        _is_sum(total.get(n), (n in held, g), (-2, once.get(n)), tol) for n, g in grads.items()
+    )
 
 
 def _linearity(subject, dy, grads, rng, tol) -> list[Fault]:
@@ -171,7 +224,7 @@ def _linearity(subject, dy, grads, rng, tol) -> list[Fault]:
         return [Fault("upstream_ignored", "", text)]
     mixed, _ = subject.gradients(2 * dy + more)
     names = [name for name, grad in grads.items() if grad is not None]
-    if all(_is_sum(mixed.get(n), grads[n], other.get(n), tol, 2.0) for n in names):
+    if all(_is_sum(mixed.get(n), (2, grads[n]), (1, other.get(n)), tol) for n in names):
         return []
     zero, _ = subject.gradients(np.zeros_like(dy))
     double, _ = subject.gradients(2 * dy)
@@ -186,26 +239,25 @@ def _linearity(subject, dy, grads, rng, tol) -> list[Fault]:
     return [Fault("not_linear", "", text)]
 
 
-def _is_sum(total: Any, a: Any, b: Any, tol: float, factor: float) -> bool:
-    """Whether total = factor a + b, up to rounding."""
+def _is_sum(total: Any, first: tuple[int, Any], second: tuple[int, Any], tol: float) -> bool:
+    """Whether total is the sum of two terms (factor, gradient), up to rounding."""
+    (m, a), (n, b) = first, second
+    if total is None or a is None or b is None:
+        return False
     if isinstance(a, SparseGrad) and isinstance(b, SparseGrad) and isinstance(total, SparseGrad):
         rows = np.unique(np.concatenate([total.rows, a.rows, b.rows]))
         total, a, b = (rows_of(grad, rows) for grad in (total, a, b))
-    if b is None or total is None:
-        return False
     total, a, b = as_dense(total), as_dense(a), as_dense(b)
     if not total.shape == a.shape == b.shape:
         return False
-    limit = tol * factor * max(_size(a), _size(b))
-    return bool(np.abs(total - factor * a - b).max(initial=0) <= limit)
+    return _size(total - m * a - n * b) <= 2 * tol * max(_size(a), _size(b))
 
 
 def _accumulation(subject, dy, grads, tol) -> list[Fault]:
     """Run backward once more without zero_grad: the parameters' gradients must double."""
     if not subject.parameters:
         return []
-    subject.target.forward(*subject.inputs)
-    subject.target.backward(dy if dy.ndim else float(dy))
+    subject.more_gradients(dy)
     faults = []
     for name, parameter in subject.parameters.items():
         grad = parameter.grad
@@ -221,21 +273,18 @@ def _accumulation(subject, dy, grads, tol) -> list[Fault]:
     return faults
 
 
-def stale_faults(subject: Subject, fresh: Subject, dy: np.ndarray, rng, tol: float) -> list[Fault]:
-    """Compare with a copy that has seen nothing: the forward pass before must not matter.
-
-    Parameters
-    ----------
-    subject, fresh : Subject
-        The one that was used, and its copy; both are run on other inputs.
-    """
-    inputs = tuple(_other(value, rng) for value in subject.inputs)
+def stale_faults(subject, fresh, others, dy: np.ndarray, tol: float) -> list[Fault]:
+    """Compare with a copy that has seen nothing: the forward pass before must not matter."""
+    kept = subject.inputs
+    subject.inputs = fresh.inputs = others
     try:
-        expected, y = Subject(fresh.target, inputs, fresh.names).gradients(dy)
-        found, z = Subject(subject.target, inputs, fresh.names).gradients(dy)
+        expected, y = fresh.gradients(dy)
+        found, z = subject.gradients(dy)
     except Exception:
         return []  # the other inputs do not fit, and say nothing
-    if np.shape(y) != np.shape(z) or not np.all(np.abs(y - z) <= tol * (1 + np.abs(z))):
+    finally:
+        subject.inputs = kept
+    if not _near(y, z, tol):
         text = "forward gives another output after a forward of other inputs: it keeps something"
         return [Fault("stale", "", text)]
     for name in expected:
@@ -243,6 +292,10 @@ def stale_faults(subject: Subject, fresh: Subject, dy: np.ndarray, rng, tol: flo
             text = f"the gradient of {name} depends on an earlier forward pass"
             return [Fault("stale", name, text)]
     return []
+
+
+def _near(y: Any, z: Any, tol: float) -> bool:
+    return np.shape(y) == np.shape(z) and bool((np.abs(y - z) <= tol * (1 + np.abs(z))).all())
 
 
 def _other(value: Any, rng: np.random.Generator) -> Any:

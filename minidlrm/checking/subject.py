@@ -6,6 +6,7 @@ forward and the backward pass. The rest of `checking` knows nothing of layers.
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -52,6 +53,19 @@ class FunctionPair:
         return getattr(self._forward, "__name__", "the function pair")
 
 
+def _arguments(function: Callable) -> tuple[str, ...]:
+    """Name the positional arguments of a function; none where Python cannot tell."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return ()
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return tuple(p.name for p in parameters if p.kind in kinds)
+
+
+_kept_arguments = functools.lru_cache(maxsize=256)(_arguments)  # of the layers' methods
+
+
 @dataclass(eq=False)
 class Subject:
     """A target with its inputs, at one precision.
@@ -85,14 +99,10 @@ class Subject:
 
     def _argument_names(self) -> list[str]:
         function = getattr(self.target, "_forward", None) or self.target.forward
-        try:
-            names = [
-                p.name
-                for p in inspect.signature(function).parameters.values()
-                if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
-            ]
-        except (TypeError, ValueError):
-            names = []
+        if inspect.ismethod(function):
+            names = list(_kept_arguments(function.__func__)[1:])
+        else:
+            names = list(_arguments(function))
         taken = set(self.arrays)
         names += [f"input {k}" for k in range(len(names), len(self.inputs))]
         names = [f"input {name}" if name in taken else name for name in names]
@@ -104,6 +114,19 @@ class Subject:
         inputs = tuple(_cast(value, dtype) for value in self.inputs)
         return Subject(target, inputs, self.names)
 
+    def snapshot(self) -> dict[str, np.ndarray]:
+        """Copy all arrays."""
+        return {name: array.copy() for name, array in self.arrays.items()}
+
+    def restore(self, before: dict[str, np.ndarray]) -> None:
+        """Write the numbers of a snapshot back."""
+        for name, array in self.arrays.items():
+            array[...] = before[name]
+
+    def changed(self, before: dict[str, np.ndarray]) -> list[str]:
+        """Name the arrays that are not as they were."""
+        return [name for name, a in self.arrays.items() if not _is_same(a, before[name])]
+
     def output(self) -> np.ndarray:
         """Run forward."""
         return np.asarray(self.target.forward(*self.inputs))
@@ -111,6 +134,10 @@ class Subject:
     def gradients(self, dy: np.ndarray) -> tuple[dict[str, Any], Any]:
         """Run forward and backward from zero; return the gradient of each array, and y."""
         self.zero_grad()
+        return self.more_gradients(dy)
+
+    def more_gradients(self, dy: np.ndarray) -> tuple[dict[str, Any], Any]:
+        """Run forward and backward, adding to what the parameters have; return both as well."""
         y = self.target.forward(*self.inputs)
         return self.collect(self.target.backward(dy if dy.ndim else float(dy))), y
 
@@ -126,6 +153,10 @@ class Subject:
         for name, grad in zip(self.input_names, parts, strict=False):
             grads[name] = grad
         return grads
+
+
+def _is_same(a: np.ndarray, b: np.ndarray) -> bool:
+    return np.array_equal(a, b) or np.array_equal(a, b, equal_nan=True)
 
 
 def _cast(value: Any, dtype: Any) -> Any:
@@ -150,12 +181,11 @@ def collide(value: Any, target: Any, first: bool = True) -> Any:
     """Make ids repeat inside a bag and across bags; use id 0 and the last id; empty a bag."""
     if isinstance(value, Batch):
         return replace(value, sparse=collide(value.sparse, target))
-    sizes = _table_sizes(target)
     if isinstance(value, Jagged):
-        return _collide_bags(value, sizes)
+        return _collide_bags(value, _table_sizes(target))
     if not (isinstance(value, np.ndarray) and value.dtype.kind in "iu"):
         return value
-    ids = value.copy()
+    sizes, ids = _table_sizes(target), value.copy()
     if ids.ndim == 2:
         if len(sizes) <= 1:  # a row is a bag, and not one id a table
             ids[:1, 1:2] = ids[:1, :1]
