@@ -44,6 +44,44 @@ def test_a_backward_that_changes_its_input():
     assert any("backward changes x in place" in fault for fault in found)
 
 
+def test_a_backward_that_changes_its_input_once():
+    """The second backward would change nothing more."""
+    kept = {}
+
+    def forward(x):
+        kept["x"] = x
+        return np.maximum(x, 0)
+
+    def backward(dy):
+        x = kept["x"]
+        np.maximum(x, 0, out=x)
+        return dy * (x > 0)
+
+    found = faults(forward, backward, X)
+    assert any("backward changes x in place" in fault for fault in found)
+
+
+class FirstMeanAdded(md.Module):
+    """Its gradients are right, and its output depends on the first batch."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = None
+
+    def forward(self, x):
+        if self.first is None:
+            self.first = x.mean()
+        return 2 * x + self.first
+
+    def backward(self, dy):
+        return 2 * dy
+
+
+def test_a_forward_that_keeps_a_number_of_the_first_batch():
+    report = md.gradcheck(FirstMeanAdded(), X, verbose=False)
+    assert any("after a forward of other inputs" in fault for fault in report.faults)
+
+
 def test_a_backward_that_changes_dy():
     def backward(dy):
         dy *= 2
