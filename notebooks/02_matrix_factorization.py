@@ -20,7 +20,7 @@
 # guess the empty places. The model of this notebook won fame in the Netflix prize, and every model of this
 # course descends from it: **a rating is the product of two embeddings**.
 #
-# You need notebook 01. Reading time: 45 minutes.
+# You need notebook 01. Reading time: 60 minutes.
 #
 # **What you will have at the end**: matrix factorization trained by hand and by the library, on real
 # ratings if you have them; an idea of what the factors mean; and a gradient that you derived.
@@ -58,7 +58,8 @@ folder = Path(os.environ.get("MINIDLRM_DATA", "")) / "ml-latest-small"
 
 def planted_ratings(users=600, movies=800, count=60_000):
     p, q = planted = rng.normal(size=(users, 3)), rng.normal(size=(movies, 3))
-    ids = np.stack([rng.integers(0, users, count), rng.integers(0, movies, count)], axis=1)
+    popular = (movies * rng.random(count) ** 2).astype(int)  # a few movies get many ratings
+    ids = np.stack([rng.integers(0, users, count), popular], axis=1)
     mean = 3.5 + 0.3 * p[ids[:, 0], 0] + 0.3 * q[ids[:, 1], 0]
     rating = mean + 0.3 * (p[ids[:, 0]] * q[ids[:, 1]]).sum(axis=1) + rng.normal(0, 0.6, count)
     label = np.clip(np.round(2 * rating) / 2, 0.5, 5).astype(np.float32)
@@ -83,13 +84,58 @@ axes[0].bar(values, counts, width=0.4, color="#0072b2")
 axes[0].set(xlabel="rating (stars)", ylabel="ratings", title="What people give")
 per_movie = np.sort(np.bincount(train.sparse[:, 1], minlength=num_movies))[::-1]
 axes[1].loglog(1 + np.arange(num_movies), np.maximum(per_movie, 0.5), color="#d55e00")
-_ = axes[1].set(xlabel="rank of the movie", ylabel="ratings", title="Few movies have most of them")
+_ = axes[1].set(
+    xlabel="rank of the movie", ylabel="ratings", title="A few movies have many of them"
+)
+
+# %% [markdown]
+# ### Your turn
+#
+# How uneven is it? Let `ids` name the movie of each rating, and let there be `N` movies. Which share of all ratings falls on the
+# tenth of the movies that has the **most** of them? The blank takes the first tenth of the ids, as if they were sorted.
+
+
+# %%
+def head_share(ids, N):
+    return np.mean(ids < N // 10)  # your turn: count, sort, add up
+
+
+def check_head_share(function):
+    ids = np.repeat(np.arange(20), [1] * 9 + [41, 41] + [1] * 9)
+    said = function(ids, 20)
+    if abs(said - 0.82) < 1e-12:
+        share = function(train.sparse[:, 1], num_movies)
+        print(f"right; a tenth of our {num_movies:,} movies has {share:.0%} of the ratings")
+    else:
+        print(f"not yet: {said:.2f}, and it should be 0.82: of 20 movies two have 41 ratings,")
+        print("   the others one each, so a tenth of the movies has 82 of the 100 ratings")
+
+
+check_head_share(head_share)
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# Count with `np.bincount`, sort with the largest first, and add up the first $N / 10$ counts. A model can learn much about these
+# movies, and little about the others. Most of this notebook is about those.
+#
+# </details>
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "answer"]
+def head_share_answer(ids, N):
+    counts = np.bincount(ids, minlength=N)
+    largest = np.sort(counts)[::-1]
+    return largest[: N // 10].sum() / len(ids)
+
+
+check_head_share(head_share_answer)
 
 # %% [markdown]
 # ## 2. How far do simple guesses go?
 #
-# We measure the **root mean squared error**, $\mathrm{RMSE} = \sqrt{\frac1n \sum (r - \hat r)^2}$, in stars, on the test
-# ratings.
+# Let $r_{ui}$ be the rating that user $u$ gives to movie $i$, and $\hat r_{ui}$ our guess. We measure the **root mean squared error**,
+# $\mathrm{RMSE} = \sqrt{\frac1n \sum (r_{ui} - \hat r_{ui})^2}$, in stars, over the $n$ ratings of the test.
 #
 # 1. The mean of all ratings, $\mu$.
 # 2. The mean and two **biases**: $\hat r_{ui} = \mu + b_u + b_i$. Some users are strict, some movies are good.
@@ -105,9 +151,7 @@ users, movies = train.sparse.T
 print(f"the mean alone: RMSE {rmse(test.label, mean):.4f}")
 
 movie_bias = np.bincount(movies, train.label - mean, num_movies)
-movie_bias /= 5 + np.bincount(
-    movies, minlength=num_movies
-)  # 5: a movie with one rating says little
+movie_bias /= 5 + np.bincount(movies, minlength=num_movies)  # 5: one rating says little
 rest = train.label - mean - movie_bias[movies]
 user_bias = np.bincount(users, rest, num_users) / (5 + np.bincount(users, minlength=num_users))
 guess = mean + user_bias[test.sparse[:, 0]] + movie_bias[test.sparse[:, 1]]
@@ -128,7 +172,8 @@ def bias_of(ratings, mu):
 def check_bias(function):
     one, many = function(np.array([5.0]), 3.5), function(np.full(95, 5.0), 3.5)
     right = abs(one - 0.25) < 1e-12 and abs(many - 1.425) < 1e-12
-    print("right" if right else f"not yet: one rating of 5 gives {one:.2f}, and 95 give {many:.2f}")
+    text = f"one rating of 5 gives {one:.3f}, and 95 give {many:.3f}; wanted are 0.250 and 1.425"
+    print("right" if right else f"not yet: {text}")
 
 
 check_bias(bias_of)
@@ -167,7 +212,7 @@ check_bias(bias_answer)
 #    \frac{\partial L}{\partial q_i} = -2 e\, p_u + 2 \lambda q_i, \qquad
 #    \frac{\partial L}{\partial b_u} = -2 e + 2 \lambda b_u , $$
 #
-# and $b_i$ as $b_u$. A step of gradient descent against it, with the 2 taken into the rate $\eta$:
+# and $b_i$ as $b_u$. A step of gradient descent goes against the gradient, by a small rate $\eta$ that takes the 2 in:
 #
 # $$ p_u \leftarrow p_u + \eta\, (e\, q_i - \lambda p_u), \qquad q_i \leftarrow q_i + \eta\, (e\, p_u - \lambda q_i). $$
 #
@@ -175,7 +220,8 @@ check_bias(bias_answer)
 #
 # ### Your turn
 #
-# Write $L$'s gradient for one rating. The checker compares with the function itself.
+# Write $L$'s gradient for one rating, without the biases to keep it short (`lam` is $\lambda$). The checker compares with the
+# function itself.
 
 
 # %%
@@ -214,7 +260,8 @@ print("the answer passes:", report.passed)
 # %% [markdown]
 # ## 4. SGD by hand
 #
-# One rating after the other, in random order. This is the whole training program:
+# One rating after the other, in random order. This is the whole training program. (`lr`, the learning rate, is $\eta$; row $u$ of
+# `P` is $p_u$, row $i$ of `Q` is $q_i$.)
 
 # %%
 D, lr, lam = 10, 0.01, 0.1
@@ -258,7 +305,8 @@ def one_step(p, q, e, eta=0.1, lam=0.02):
 def check_step(function):
     p, q = function(np.array([1.0, 2.0]), np.array([0.5, -1.0]), e=2.0)
     ok = np.allclose(p, [1.098, 1.796]) and np.allclose(q, [0.699, -0.598])
-    print("right" if ok else f"not yet: q is {q}, and it should be [0.699, -0.598]")
+    text = f"p is {p}, and should be [1.098 1.796]; q is {q}, and should be [0.699 -0.598]"
+    print("right" if ok else f"not yet: {text}")
 
 
 check_step(one_step)
@@ -297,7 +345,74 @@ same = np.abs(model.factors.weight.value - np.vstack([P, Q])).max()
 print(f"largest difference after the same 2,000 steps: {same:.1e}")
 
 # %% [markdown]
-# Its `backward` is derived by hand as well, for any loss, and checked:
+# ### Your turn
+#
+# SGD had one loss and one rating. Now write the backward pass of the model for a batch and for **any** loss: $dy$, of shape $(B,)$,
+# is the gradient that arrives at the predictions $y_k = \mu + b_{u_k} + b_{i_k} + \langle p_{u_k}, q_{i_k} \rangle$. Sample $k$ uses a row of
+# each array. A user or a movie may occur in several samples. The blank leaves all zeros.
+
+
+# %%
+def mf_forward(P, Q, bu, bi, u, i):
+    y = mean + bu[u] + bi[i] + (P[u] * Q[i]).sum(axis=1)  # (B,)
+    return y, (P, Q, bu, bi, u, i)
+
+
+def mf_backward(dy, cache):
+    P, Q, bu, bi, u, i = cache
+    dP, dQ, dbu, dbi = (np.zeros_like(array) for array in (P, Q, bu, bi))
+    # your turn: what does each sample add, and to which row?
+    return dP, dQ, dbu, dbi
+
+
+draw = np.random.default_rng(2).normal
+tables = draw(size=(4, 3)), draw(size=(6, 3)), draw(size=4), draw(size=6)
+u, i = np.array([0, 3, 3, 1, 0, 3]), np.array([2, 2, 5, 2, 1, 2])  # some occur more than once
+report = md.gradcheck((mf_forward, mf_backward), *tables, u, i)
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# The derivative by a factor is the other factor, and by a bias it is 1. Rows that are used twice add up: four scatter-adds.
+#
+# </details>
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "answer"]
+def mf_backward_answer(dy, cache):
+    P, Q, bu, bi, u, i = cache
+    dP, dQ, dbu, dbi = (np.zeros_like(array) for array in (P, Q, bu, bi))
+    np.add.at(dP, u, dy[:, None] * Q[i])
+    np.add.at(dQ, i, dy[:, None] * P[u])
+    np.add.at(dbu, u, dy)
+    np.add.at(dbi, i, dy)
+    return dP, dQ, dbu, dbi
+
+
+report = md.gradcheck((mf_forward, mf_backward_answer), *tables, u, i, verbose=False)
+print("the answer passes:", report.passed)
+
+# %% [markdown]
+# The library's `backward` gives the same numbers. It keeps users and movies in one table, one below the other:
+
+# %%
+twin = md.MatrixFactorization([4, 6], 3, mean=mean, dtype=np.float64)
+twin.load_state_dict(
+    {
+        "factors.weight": np.vstack(tables[:2]),
+        "biases.weight": np.concatenate(tables[2:])[:, None],
+    }
+)
+y, cache = mf_forward(*tables, u, i)
+dy = draw(size=6)
+rows = md.data.Batch(np.zeros((6, 0)), np.stack([u, i], axis=1))
+print("forward: ", np.abs(twin.forward(rows) - y).max())
+twin.backward(dy)
+dP, dQ, _, _ = mf_backward_answer(dy, cache)
+print("backward:", np.abs(twin.factors.weight.grad.to_dense() - np.vstack([dP, dQ])).max())
+
+# %% [markdown]
+# And it is checked, too:
 
 # %%
 small = md.MatrixFactorization([8, 9], 3, mean=mean)
@@ -342,6 +457,56 @@ print(f"best test RMSE with the penalty: {with_penalty[:, 2].min():.4f}")
 # best. On MovieLens latest-small (2016) the full recipe
 # (50 factors, all ratings but the test) reaches 0.869, as the mean of five splits.
 #
+# ### Your turn
+#
+# See it for one user who rated $n = 2$ movies, with the movies' vectors held still. They are the rows of `q`, of shape $(n, D)$; `rest`
+# holds what the mean and the biases leave of the ratings. The loss of section 3, added up over the ratings, is
+#
+# $$ L = \sum_{k=1}^{n} (\mathrm{rest}_k - \langle p, q_k \rangle)^2 + n \lambda |p|^2 . $$
+#
+# Its gradient is $-2 q^\top (\mathrm{rest} - q\, p) + 2 n \lambda p$. At the best $p$ it is zero. Solve for $p$. The blank leaves the
+# penalty out: three numbers fit two ratings exactly, by heart.
+
+
+# %%
+def best_vector(q, rest, lam):
+    return np.linalg.lstsq(q, rest, rcond=None)[0]  # your turn: where is lam?
+
+
+def check_best_vector(function):
+    draw, lam = np.random.default_rng(1).normal, 0.1
+    q, rest = draw(size=(2, 3)), draw(size=2)
+    p = function(q, rest, lam)
+    errors = rest - q @ p
+    slope = -2 * q.T @ errors + 2 * len(q) * lam * p
+    size = f"|p|² = {p @ p:.2f}, largest error {np.abs(errors).max():.2f}"
+    if np.abs(slope).max() < 1e-10:
+        print(f"right: the gradient is zero; {size}")
+    else:
+        print(f"not yet: the gradient at your p is {slope.round(2)}, and should be 0; {size}")
+
+
+check_best_vector(best_vector)
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# Zero means $(q^\top q + n \lambda I)\, p = q^\top \mathrm{rest}$, where $I$ is the unit matrix: $D$ equations for $D$ numbers. The vector is
+# shorter, and misses both ratings by a little. It has not learned them by heart. (To solve for all users, then for all movies, and so on, is
+# *alternating least squares*: another way to train this model.)
+#
+# </details>
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "answer"]
+def best_vector_answer(q, rest, lam):
+    n, D = q.shape
+    return np.linalg.solve(q.T @ q + n * lam * np.eye(D), q.T @ rest)
+
+
+check_best_vector(best_vector_answer)
+
+# %% [markdown]
 # ## 7. A known answer
 #
 # When **no** place is empty, the best factorization is known: the singular value decomposition, cut off
@@ -363,7 +528,8 @@ def check_best(function):
     u, s, vt = np.linalg.svd(A, full_matrices=False)
     wanted = np.sqrt(np.mean((A - (u[:, :2] * s[:2]) @ vt[:2]) ** 2))
     said = function(s, 2, A.size)
-    print("right" if abs(said - wanted) < 1e-12 else f"not yet: {said:.4f}; it is {wanted:.4f}")
+    text = f"{said:.4f}; the first two terms leave an error of {wanted:.4f}"
+    print("right" if abs(said - wanted) < 1e-12 else f"not yet: {text}")
 
 
 check_best(best_rmse)
@@ -431,6 +597,52 @@ _ = ax.set(xlabel="first direction", ylabel="second direction", title="Movies by
 ax.margins(0.2)
 
 # %% [markdown]
+# Do not read too much into *one* number of a vector, though.
+#
+# ### Your turn
+#
+# Take any matrix $M$ of shape $(D, D)$ that has an inverse, and let all users have new vectors: $P' = P M$. Which $Q'$ gives the
+# **same ratings**, $P' Q'^\top = P Q^\top$? The blank changes the movies as the users, which is right for a rotation only.
+
+
+# %%
+def other_factors(P, Q, M):
+    return P @ M, Q @ M  # your turn: the second of them
+
+
+def check_other_factors(function):
+    draw = np.random.default_rng(1).normal
+    P, Q, M = draw(size=(5, 3)), draw(size=(4, 3)), draw(size=(3, 3))
+    P_new, Q_new = function(P, Q, M)
+    before, after = P @ Q.T, P_new @ Q_new.T
+    if not np.allclose(P_new, P @ M):
+        print("not yet: the users' vectors must be P M")
+    elif not np.allclose(before, after):
+        print(f"not yet: user 0 and movie 0 had {before[0, 0]:.3f}, and now have {after[0, 0]:.3f}")
+    else:
+        print("right: other vectors, the same ratings")
+
+
+check_other_factors(other_factors)
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# What the users gain, the movies must give back: $Q' = Q (M^{-1})^\top$, for $P M (Q (M^{-1})^\top)^\top = P M M^{-1} Q^\top$. So training may
+# end at any of these. The penalty prefers the short vectors, but a rotation changes no length, and stays free. "Factor 3 is action"
+# can be true of one run, and false of the next. What remains is how the vectors lie to each other.
+#
+# </details>
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "answer"]
+def other_factors_answer(P, Q, M):
+    return P @ M, Q @ np.linalg.inv(M).T
+
+
+check_other_factors(other_factors_answer)
+
+# %% [markdown]
 # ## 9. The museum of this chapter
 #
 # Three mistakes. Two are in the gradient: the own vector stands where the other should be, and the two vectors are pushed
@@ -484,7 +696,7 @@ ax.legend(fontsize="small")
 ax.grid(alpha=0.3)
 
 # %% [markdown]
-# `wrong_1` takes the own vector, and gets worse and worse. `wrong_3` has lost the sign of the error. `wrong_2` writes $p_u$
+# `wrong_1` takes the own vector, and gets worse and worse. `wrong_3` has lost the sign of the error: it gets a little better, and then worse. `wrong_2` writes $p_u$
 # first, and lies on the curve of the right one: it is a small change of the rule, and only a check that knows the rule can tell.
 # The gradient checker names the first:
 
