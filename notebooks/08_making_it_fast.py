@@ -19,11 +19,11 @@
 # The formulas are right. Now: why does one way to compute them take a hundred times as long as another? The answer is
 # almost never the arithmetic. It is the memory, the loops, and the calls.
 #
-# You need notebooks 01 and 05. Reading time: 45 minutes. Times differ from machine to machine, and from run to run. So
+# You need notebooks 01 and 05. Reading time: 50 minutes. Times differ from machine to machine, and from run to run. So
 # we compare **ratios**, measured side by side.
 #
 # **What you will have at the end**: a way to measure that does not fool you; four scatter-adds and their speeds; a step of a
-# DLRM, taken apart; and the roofline of your own machine.
+# DLRM, taken apart; the roofline of your own machine; and what its threads give.
 
 # %%
 # In Colab, or where minidlrm is not installed: pip install it first.
@@ -35,7 +35,11 @@ if importlib.util.find_spec("minidlrm") is None:
 
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", "minidlrm"], check=True)
 
+import os
+import subprocess
+import sys
 import time
+from itertools import pairwise
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -166,7 +170,22 @@ ax.invert_yaxis()
 #
 # This is fast, and wrong: `sums[group] += terms`. NumPy first reads all `sums[group]`, adds, then writes all back: fancy-index assignment is
 # **buffered**. Of several terms for one row, the last write wins. No threads are involved. Write a fast one that is right,
-# with `np.bincount(group, weights=...)`, one column at a time.
+# with `np.bincount(group, weights=...)`, one column at a time. It is the backward pass of a look-up, so the gradient checker can
+# judge it.
+
+
+# %%
+def gather_with(scatter):
+    """Return the pair (forward, backward) of a look-up, for the checker."""
+
+    def look_up(table, ids):
+        return table[ids], (ids, table.shape)
+
+    def backward(dy, cache):
+        ids, shape = cache
+        return md.SparseGrad(*scatter(ids, dy), shape)
+
+    return look_up, backward
 
 
 # %%
@@ -177,18 +196,9 @@ def by_bincount(ids, terms):
     return rows, sums
 
 
-def check_sums(function):
-    rows, sums = function(ids, terms)
-    wrong = np.abs(sums - right[1]).max(axis=1) > 1e-2
-    if not wrong.any():
-        print("right: all", len(rows), "rows")
-        return
-    uses = np.unique(ids, return_counts=True)[1]
-    print(f"not yet: {wrong.sum()} of {len(rows)} rows are wrong; the first is used", end=" ")
-    print(f"{uses[wrong][0]} times. Rows that are used once and wrong: {(uses[wrong] == 1).sum()}")
-
-
-check_sums(by_bincount)
+source = np.random.default_rng(1)
+small_table, some_ids = source.normal(size=(9, 2)), source.integers(0, 9, 12)
+report = md.gradcheck(gather_with(by_bincount), small_table, some_ids)
 
 # %% [markdown]
 # <details><summary>Answer</summary>
@@ -205,7 +215,10 @@ def by_bincount_answer(ids, terms):
     return rows, np.stack(columns, axis=1).astype(terms.dtype)
 
 
-check_sums(by_bincount_answer)
+report = md.gradcheck(gather_with(by_bincount_answer), small_table, some_ids, verbose=False)
+print("the answer passes:", report.passed)
+rows, sums = by_bincount_answer(ids, terms)
+print("all", len(rows), "rows of before, the same:", np.allclose(sums, right[1], atol=1e-2))
 
 # %% [markdown]
 # ## 3. Never walk over the table
@@ -264,9 +277,13 @@ def lazy_momentum(w, v, rows, g, lr=0.1, mu=0.9):
 def check_lazy(function):
     w, v = np.ones((6, 2)), np.ones((6, 2))
     function(w, v, np.array([1, 4]), np.full((2, 2), 0.5))
-    still = np.delete(w, [1, 4], axis=0) == 1
-    moved = np.allclose(v[[1, 4]], 1.4) and np.allclose(w[[1, 4]], 0.86)
-    print("right" if still.all() and moved else "not yet: rows 0, 2, 3, 5 must stay as they are")
+    moved = [row for row in (0, 2, 3, 5) if np.any(w[row] != 1) or np.any(v[row] != 1)]
+    if moved:
+        print(f"not yet: rows {moved} of w or v have changed; the batch has rows 1 and 4 alone")
+    elif not (np.allclose(v[[1, 4]], 1.4) and np.allclose(w[[1, 4]], 0.86)):
+        print(f"not yet: row 1 has v = {v[1, 0]:.2f} and w = {w[1, 0]:.2f}; right: 1.40 and 0.86")
+    else:
+        print("right")
 
 
 check_lazy(lazy_momentum)
@@ -343,8 +360,69 @@ ax.legend()
 ax.invert_yaxis()
 
 # %% [markdown]
-# Backward takes about twice as long as forward: each matrix product of the forward pass becomes two, one for $dW$ and one
+# Backward does about twice the arithmetic of forward: each matrix product of the forward pass becomes two, one for $dW$ and one
 # for $dx$. The MLPs take most of the time *at this size*. With larger tables or small batches it moves to the embeddings.
+#
+# ### Your turn
+#
+# Could we have known? Count the **multiplications** of each part, forward, for $B$ samples, $F$ vectors of size $D$, and the widths of both MLPs.
+# Think of three things: a layer from $n$ to $m$ numbers has a matrix of $n m$ weights, and each multiplies once a sample; there are
+# $P = F (F - 1) / 2$ pairs, and one inner product a pair; a look-up with one id a bag copies. The blank counts the *outputs* of each part.
+
+
+# %%
+def check_work(function):
+    """Compare with the sizes of the model above."""
+    bottom, top = (13, 512, 256, 64, 16), (16 + 351, 512, 256, 1)  # 351 pairs
+    right = dict(zip(parts, (0, 155_136, 5_616, 319_232), strict=True))  # a sample
+    counted = function(2048, 27, 16, bottom, top)
+    total = max(1, sum(counted.values()))
+    for name, count in counted.items():
+        said = f"{count / 2048:,.0f} a sample, {100 * count / total:.1f}% of all"
+        if count == 2048 * right[name]:
+            print(f"{name:12} right: {said}")
+        else:
+            print(f"{name:12} not yet: {said}; it is {right[name]:,} a sample")
+
+
+# %%
+def work_of(B, F, D, bottom, top):
+    P = F * (F - 1) // 2  # pairs
+    return {
+        "embeddings": B * (F - 1) * D,  # your turn: these are outputs, not multiplications
+        "bottom MLP": B * sum(bottom[1:]),
+        "interaction": B * P,
+        "top MLP": B * sum(top[1:]),
+    }
+
+
+check_work(work_of)
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# A look-up multiplies nothing. A pair is an inner product of $D$ numbers: $P D$. An MLP has $\sum n m$ over its layers. (The interaction of the
+# library makes all $F^2$ products $\langle z_i, z_j \rangle$ in one call and keeps half of them: more arithmetic, but in one large call.)
+#
+# </details>
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "answer"]
+def work_of_answer(B, F, D, bottom, top):
+    P = F * (F - 1) // 2
+    return {
+        "embeddings": 0,
+        "bottom MLP": B * sum(n * m for n, m in pairwise(bottom)),
+        "interaction": B * P * D,
+        "top MLP": B * sum(n * m for n, m in pairwise(top)),
+    }
+
+
+check_work(work_of_answer)
+
+# %% [markdown]
+# Compare these shares with the picture. They do not agree: the embeddings multiply nothing in the forward pass, and take time all the same. Arithmetic is
+# not the whole story. The rest of it is memory.
 #
 # ## 5. Arithmetic or memory? The roofline
 #
@@ -426,8 +504,19 @@ ax.grid(alpha=0.3, which="both")
 # %% [markdown]
 # Left of the bend, memory is the limit; right of it, arithmetic. A look-up stands far to the left: a faster processor would not help it, and a
 # random row costs more than the next one in a row. A product of large matrices stands to the right. A small batch moves to the
-# left: the matrix $W$ is read for few samples.
+# left: the matrix $W$ is read for few samples. A mark above the slanting line is no mistake: its numbers came from a cache, which is faster than memory.
 #
+# ### Half the bytes
+#
+# float32 has half the bytes of float64: twice as many numbers a second come from memory, and twice as many fit in a register.
+# Gradient checks need float64; training does not.
+
+# %% tags=["timing"]
+double = square.astype(np.float64)
+single, twice = seconds(lambda: square @ square, lambda: double @ double)
+print(f"a matrix product in float64 takes {twice / single:.1f} times as long as in float32")
+
+# %% [markdown]
 # ## 6. Large calls
 #
 # One call on a large array beats many calls on small ones: every call from Python has a fixed price. So the library keeps all
@@ -456,7 +545,8 @@ ax.set(xlabel="batch size, B", ylabel="time a sample (µs)", title="The price of
 ax.grid(alpha=0.3)
 
 # %% [markdown]
-# At the far right it may rise again: the arrays of the batch no longer fit in the caches.
+# To the right it may rise again: the arrays of the batch no longer fit in the caches, or the products become large enough for
+# threads, and these find no free core (section 7).
 #
 # ### Your turn
 #
@@ -499,25 +589,107 @@ def price_of_a_call_answer(B1, time1, B2, time2):
 check_price_of_a_call(price_of_a_call_answer)
 
 # %% [markdown]
-# ### Threads
+# ## 7. Threads
 #
-# Matrix products run on all cores by themselves: NumPy hands them to a BLAS library, which has threads. The library's own
-# kernels use one core. Why not all? Numba would bring *its* threads. Then two teams work in turns, and the idle team
+# Matrix products run on all cores by themselves: NumPy hands them to a BLAS library (basic linear algebra subprograms), which has threads.
+# It reads how many from the environment, once, when NumPy is imported. So we start Python anew for each number of threads, and time the
+# product of two matrices of shape $(n, n)$.
+
+# %%
+PROGRAM = """
+import sys, time
+import numpy as np
+for n in map(int, sys.argv[1:]):
+    x, W, laps = np.ones((n, n), np.float32), np.ones((n, n), np.float32), []
+    for _ in range(6):
+        start = time.perf_counter()
+        x @ W.T
+        laps.append(time.perf_counter() - start)
+    print(np.median(laps[1:]))
+"""
+NAMES = ["OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"]
+
+
+def product_times(threads, sizes):
+    """Time products in a new process, in which BLAS has this many threads."""
+    environment = os.environ | dict.fromkeys(NAMES, str(threads))
+    command = [sys.executable, "-c", PROGRAM, *map(str, sizes)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    return np.array(done.stdout.split(), float)
+
+
+# %% tags=["timing"]
+cores, widths = os.cpu_count() or 1, [16, 32, 64, 128, 256, 512, 1024]
+one_thread, all_cores = product_times(1, widths), product_times(cores, widths)
+fig, ax = plt.subplots(figsize=(6.4, 3.4), layout="constrained")
+ax.loglog(widths, 1e3 * one_thread, "o-", color="0.2", label="1 thread")
+ax.loglog(widths, 1e3 * all_cores, "s--", color="0.55", label=f"all cores: {cores}")
+ax.set(xlabel="n: width of both matrices", ylabel="time of a product (ms)")
+ax.set_xticks(widths, widths, minor=False)
+ax.minorticks_off()
+ax.set_title("Threads of BLAS")
+ax.legend()
+ax.grid(alpha=0.3)
+for k in (1, -1):
+    gain = one_thread[k] / all_cores[k]
+    print(f"n = {widths[k]:4}: 1 thread takes {gain:.2f} times as long as {cores}")
+
+# %% [markdown]
+# A thread must be woken and waited for. That costs microseconds, as much as a small product. So threads can pay for large
+# products alone, and there at most by the number of cores. They pay if the cores are *free*. While other programs use them,
+# each thread waits for its turn, and all threads for the last one: then the dashed line may lie far **above** the other.
+#
+# The library's own kernels use one core. Why not all? Numba would bring *its* threads. Then two teams work in turns, and the idle team
 # spins while it waits: on some machines a step takes 3 to 30 times as long. One team is enough, since look-ups wait for
 # memory, not for arithmetic.
 #
-# ### Half the bytes
+# ### Your turn
 #
-# float32 has half the bytes of float64: twice as many numbers a second come from memory, and twice as many fit in a register.
-# Gradient checks need float64; training does not.
+# How much can threads give? With one thread a step takes the time 1. The share $p$ of it is matrix products, and they run
+# $m$ times as fast with $m$ threads. The rest stays as it is. How many times faster is the step with $m$ threads, and how many times
+# at most, with as many threads as you like? The blank makes everything $m$ times as fast.
 
-# %% tags=["timing"]
-double = square.astype(np.float64)
-single, twice = seconds(lambda: square @ square, lambda: double @ double)
-print(f"a matrix product in float64 takes {twice / single:.1f} times as long as in float32")
+
+# %%
+def times_faster_with(m, p):
+    with_m = m  # your turn
+    at_most = np.inf  # your turn
+    return with_m, at_most
+
+
+def check_threads(function):
+    with_m, at_most = function(4, 0.9)
+    if abs(with_m - 1 / 0.325) < 1e-9 and abs(at_most - 10) < 1e-9:
+        print("right: with p = 0.9, 4 threads make a step 3.08 times as fast; none more than 10")
+        return
+    print(f"not yet: with p = 0.9, 4 threads give {with_m:.2f} times, at most {at_most:.2f} times")
+    took = 1 / with_m
+    print(f"  that is a step of {took:.3f}; the part without threads alone takes 0.1,", end=" ")
+    print("and the products take 0.9 / 4 = 0.225")
+
+
+check_threads(times_faster_with)
 
 # %% [markdown]
-# ## 7. The museum of this chapter
+# <details><summary>Answer</summary>
+#
+# The step takes $(1 - p) + p / m$, and never less than $1 - p$. So it is $1 / (1 - p + p / m)$ times faster, and at most
+# $1 / (1 - p)$ times. This is Amdahl's law: what you do not make faster is soon all that is left.
+#
+# </details>
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "answer"]
+def times_faster_with_answer(m, p):
+    with_m = 1 / (1 - p + p / m)
+    at_most = 1 / (1 - p)
+    return with_m, at_most
+
+
+check_threads(times_faster_with_answer)
+
+# %% [markdown]
+# ## 8. The museum of this chapter
 #
 # Fast, and wrong. Say of each what goes wrong before you run the next cell.
 
