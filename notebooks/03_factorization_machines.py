@@ -20,7 +20,7 @@
 # city, the hour. A **factorization machine** (Rendle 2010) multiplies every pair of them, and does so without
 # paying for every pair.
 #
-# You need notebooks 00 to 02. Reading time: 40 minutes.
+# You need notebooks 00 to 02. Reading time: 45 minutes.
 #
 # **What you will have at the end**: the identity that makes it cheap, derived and seen; its gradient, derived
 # and checked; a signal that a linear model cannot learn and an FM can.
@@ -49,13 +49,61 @@ rng = np.random.default_rng(0)
 # this city" cannot be said: only "this ad works" and "this city clicks". What is missing is a weight for the
 # **pair**.
 #
-# A weight for each pair of ids would be a table of $N^2$ numbers, most of which no data ever touch. The idea of
-# matrix factorization helps: let the weight of a pair be the product of two embeddings.
+# ### Your turn
 #
-# $$ \hat y = b + \sum_{f=1}^{F} w_f + \sum_{i < j} \langle z_i, z_j \rangle $$
+# See what is missing. Let $Y$ be a table of scores, with a row for each ad and a column for each city. The linear model that
+# comes nearest to it says, at each place: the mean of the row, plus the mean of the column, less the mean of the whole table.
+# Return what it leaves unsaid, at each place. The blank takes off the mean of the table only.
+
+
+# %%
+def unsaid(Y):
+    return Y - Y.mean()  # your turn: ads and cities have weights, too
+
+
+def check_unsaid(function):
+    added = np.array([[1.0], [3.0]]) + np.array([0.0, 2.0, 4.0])  # an ad's weight, a city's weight
+    pairs = np.array([[1.0, 0.0, -1.0], [-1.0, 0.0, 1.0]])
+    for name, table, wanted in (
+        ("sums", added, 0 * added),
+        ("sums and pairs", added + pairs, pairs),
+    ):
+        said = function(table)
+        if not np.allclose(said, wanted):
+            print(f"not yet: of a table of {name}, {table.tolist()},")
+            print(f"   {wanted.tolist()} is left; you have {np.round(said, 2).tolist()}")
+            return
+    print("right: of a table of sums nothing is left; of another one, a number for each pair")
+
+
+check_unsaid(unsaid)
+
+# %% [markdown]
+# <details><summary>Answer</summary>
 #
-# Here $F$ is the number of fields (user, ad, city, ...), $z_f$ the embedding of field $f$'s id, of size $D$, and
-# $w_f$ the weight of this id. An ad and a city that never met in the data still have a product.
+# Take off the row's mean and the column's, and put back the mean of the table, which was taken off twice. In the second table of
+# the check $[[1, 0, -1], [-1, 0, 1]]$ is left. It is a product of a number for each ad, $1$ and $-1$, with a number for each city, $1$, $0$
+# and $-1$. This is the idea that comes next.
+#
+# </details>
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "answer"]
+def unsaid_answer(Y):
+    return Y - Y.mean(axis=1, keepdims=True) - Y.mean(axis=0) + Y.mean()
+
+
+check_unsaid(unsaid_answer)
+
+# %% [markdown]
+# A weight for each pair of ids would be a table of $N^2$ numbers for $N$ ids, most of which no data ever touch. The idea of
+# matrix factorization helps: let the weight of a pair be the product of two embeddings. The model's output is
+#
+# $$ y = b + \sum_{f=1}^{F} w_f + \sum_{i < j} \langle z_i, z_j \rangle . $$
+#
+# Here $F$ is the number of fields (user, ad, city, ...), $z_f$ the embedding of field $f$'s id, of size $D$,
+# $w_f$ the weight of this id, and $b$ the bias. The larger $y$ is, the likelier the click; notebook 04 makes a probability of it. An ad and
+# a city that never met in the data still have a product.
 
 # %%
 F, D = 5, 3
@@ -133,8 +181,9 @@ def sum_of_pairs(x):
 
 
 def check_pairs(function):
-    x = np.arange(1.0, 6.0)  # 1·2 + 1·3 + ... + 4·5 = 85
-    print("right" if function(x) == 85 else f"not yet: {function(x):g} for 1 ... 5; it is 85")
+    x = np.arange(1.0, 6.0)
+    said = function(x)
+    print("right" if said == 85 else f"not yet: {said:g} for 1 ... 5; 1·2 + 1·3 + ... + 4·5 is 85")
 
 
 check_pairs(sum_of_pairs)
@@ -239,8 +288,8 @@ print("largest difference:", np.abs(fm.forward(rows) - mf.forward(rows)).max())
 #
 # ### Your turn
 #
-# Its gradient. For sample $b$, $z_{bj} = x_{bj} V_j$, so $V_j$ is used once a sample, and $dV_j = \sum_b x_{bj}\, dz_{bj}$. The blank takes the mean over the
-# samples.
+# Its gradient. In sample $k$, $z_{kj} = x_{kj} V_j$. So $V_j$ is used once in each sample, and $dV_j = \sum_k x_{kj}\, dz_{kj}$. The blank takes
+# the mean over the samples.
 
 
 # %%

@@ -51,14 +51,14 @@ rng = np.random.default_rng(0)
 # A layer with $n$ inputs and $m$ outputs has a matrix $W$ of shape $(m, n)$ and a bias $b$ of shape $(m,)$. For a
 # batch $x$ of shape $(B, n)$:
 #
-# $$ y = x W^\top + b, \qquad y_{bo} = \sum_i x_{bi} W_{oi} + b_o . $$
+# $$ y = x W^\top + b, \qquad y_{ko} = \sum_i x_{ki} W_{oi} + b_o , $$
 #
-# Let $dy = \partial L / \partial y$. Look at where each number goes.
+# for sample $k$, input $i$ and output $o$. Let $dy = \partial L / \partial y$, where $L$ is the loss. Look at where each number goes.
 #
-# - $W_{oi}$ meets $x_{bi}$ in **every** sample $b$, so the samples add up: $dW_{oi} = \sum_b dy_{bo}\, x_{bi}$, that is
+# - $W_{oi}$ meets $x_{ki}$ in **every** sample $k$, so the samples add up: $dW_{oi} = \sum_k dy_{ko}\, x_{ki}$, that is
 #   $dW = dy^\top x$.
-# - $b_o$ is added in every sample: $db_o = \sum_b dy_{bo}$.
-# - $x_{bi}$ goes to every output $o$: $dx_{bi} = \sum_o dy_{bo} W_{oi}$, that is $dx = dy\, W$.
+# - $b_o$ is added in every sample: $db_o = \sum_k dy_{ko}$.
+# - $x_{ki}$ goes to every output $o$: $dx_{ki} = \sum_o dy_{ko} W_{oi}$, that is $dx = dy\, W$.
 #
 # ### Your turn
 #
@@ -156,9 +156,9 @@ print("the answer passes:", report.passed)
 # %% [markdown]
 # ## 3. The loss takes the logit
 #
-# A click has a probability. The network's output is a **logit** $x$, any number, and the probability is
-# $\sigma(x) = 1 / (1 + e^{-x})$. The loss of a label $y \in \{0, 1\}$ is the negative log of the probability of what
-# happened:
+# A click has a probability. The network's output is a **logit**, any number. For the loss it is the input, so we call it $x$ here.
+# The probability is $\sigma(x) = 1 / (1 + e^{-x})$. Let the label $y$ be 1 for a click, and 0 for none. The loss $\ell$ of one sample is the
+# negative log of the probability of what happened (the loss $L$ of a batch is the mean of its $\ell$):
 #
 # $$ \ell = -\left[ y \log \sigma(x) + (1 - y) \log (1 - \sigma(x)) \right] . $$
 #
@@ -216,10 +216,11 @@ def check_safe_loss(function):
     with np.errstate(over="ignore"):
         said = function(x, y)
     wanted = [md.BCEWithLogits().forward(x[k : k + 1], y[k : k + 1]) for k in range(4)]
-    right = np.allclose(said, wanted)
-    print(
-        "right: as the library" if right else f"not yet: {said.round(3)}, not {np.round(wanted, 3)}"
-    )
+    if np.allclose(said, wanted):
+        print("right: as the library")
+    else:
+        print(f"not yet: at the logits {x} with the labels {y} you say {said.round(3)};")
+        print(f"   it should be {np.round(wanted, 3)}. Which exp is too large?")
 
 
 check_safe_loss(safe_loss)
@@ -247,7 +248,8 @@ check_safe_loss(safe_loss_answer)
 #
 # ### Your turn
 #
-# Put the pieces together. The blank walks past the ReLU.
+# Put the pieces together. `linear_answer`, of section 1, returns the gradients of a linear layer. The blank walks past the ReLU.
+# In its report $W_2$ and $b_2$ are right, and what lies further back is not.
 
 
 # %%
@@ -266,8 +268,7 @@ def check_two_layers(function):
 
     draw = np.random.default_rng(1).normal
     arrays = [draw(size=shape) for shape in ((4, 3), (4,), (2, 4), (2,))]
-    report = md.gradcheck((forward, lambda dy, c: function(dy, *c)), *arrays, verbose=False)
-    print("right" if report.passed else "not yet: dW1 and db1 are wrong; what does ReLU do to da?")
+    md.gradcheck((forward, lambda dy, cache: function(dy, *cache)), *arrays)
 
 
 check_two_layers(two_layers_backward)
@@ -331,7 +332,7 @@ print("backward:", np.abs(mlp.layers[0].weight.grad - dW1).max())
 #
 # Let $p_u$ and $q_i$ be the embeddings of user $u$ and movie $i$, as in notebook 02.
 #
-# - **GMF** (generalized matrix factorization): $\hat y = w^\top (p_u \odot q_i) + b$. The product, entry by entry ($\odot$), with a weight for
+# - **GMF** (generalized matrix factorization): $\mathrm{logit} = w^\top (p_u \odot q_i) + b$. The product, entry by entry ($\odot$), with a weight for
 #   each factor.
 # - **MLP**: the two vectors side by side, through a network.
 # - **NeuMF**: both, with embeddings of their own, put together by a last linear layer.
@@ -405,9 +406,10 @@ def check_hits(function):
     scores[:, 0] += 1.5
     higher = np.sort(scores[:, 1:])[:, -10] > scores[:, 0]  # the tenth best other is higher
     wanted, said = 1 - higher.mean(), function(scores)
-    print(
-        "right" if abs(said - wanted) < 1e-12 else f"not yet: {said:.3f}, it should be {wanted:.3f}"
+    text = (
+        f"you say {said:.3f}, it should be {wanted:.3f}: the hidden movie may have up to 9 above it"
     )
+    print("right" if abs(said - wanted) < 1e-12 else f"not yet: {text}")
 
 
 check_hits(hit_rate)
@@ -501,7 +503,7 @@ ax.grid(alpha=0.3)
 #
 # ## What to remember
 #
-# 1. Linear: $dW = dy^\top x$, $db = \sum_b dy$, $dx = dy\, W$.
+# 1. Linear: $dW = dy^\top x$, $db = \sum_k dy_k$, over the samples, $dx = dy\, W$.
 # 2. ReLU lets the gradient through where $x > 0$.
 # 3. Log loss on logits: $d\ell / dx = \sigma(x) - y$, stable at any size.
 # 4. NCF puts an MLP in the place of the product, or beside it.
