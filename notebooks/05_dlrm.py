@@ -54,7 +54,8 @@ rng = np.random.default_rng(0)
 # 3. Now there are $F = T + 1$ vectors of one size. The *interaction* takes the dot product of every pair.
 # 4. The dense vector and all products go through the *top MLP*. It ends with one number, the logit.
 #
-# This is the figure of the paper, drawn from the library's class:
+# This is the figure of the paper, drawn from the library's class. The box `dot` says "4, 3, False": $F$, $D$, and that no
+# vector is multiplied by itself.
 
 # %%
 model = md.DLRM(
@@ -65,11 +66,12 @@ model = md.DLRM(
     top_mlp=(6,),
     dtype=np.float64,
 )
-fig, ax = plt.subplots(figsize=(6.6, 6.2), layout="constrained")
+fig, ax = plt.subplots(figsize=(4.6, 8), layout="constrained")
 _ = md.diagram(model, ax=ax)
 
 # %% [markdown]
-# Four rows of data for it: four dense features, and an id for each of three tables.
+# Four samples for it: four dense features, and an id for each of three tables. The number of samples in a batch is the
+# **batch size** $B$.
 
 # %%
 dense = rng.normal(size=(4, 4))
@@ -77,6 +79,77 @@ ids = np.array([[2, 0, 5], [2, 4, 1], [6, 4, 5], [0, 1, 5]])
 label = np.array([1.0, 0.0, 0.0, 1.0])
 batch = md.data.Batch(dense, ids, label)
 B, F, D = 4, 4, 3
+
+# %% [markdown]
+# ### Your turn
+#
+# Before you write a network, know the shape of every array in it. Here is a check that asks the library, with other sizes.
+
+
+# %%
+def check_shapes(function):
+    sizes = {"B": 5, "num_dense": 3, "T": 6, "D": 2}
+    other = md.DLRM(3, [4, 9, 5, 2, 8, 7], 2, bottom_mlp=(6,), top_mlp=(8,))
+    rows = md.data.Batch(np.ones((5, 3)), np.zeros((5, 6), dtype=int), np.ones(5))
+    ops = {op.name: op for op in md.trace(other, rows).operations if op.phase == "forward"}
+    right = {
+        "x": (ops["bottom.layers.1"].outputs["y"], "the bottom MLP ends with size D"),
+        "z": (ops["dot"].inputs["z"], "the dense vector is one of the vectors, too"),
+        "pairs": (ops["dot"].outputs["y"], "each vector with each other one, once"),
+        "top input": (ops["top.layers.0"].inputs["x"], "two arrows end there"),
+        "logit": (other.forward(rows), "one number for each sample"),
+    }
+    said = function(**sizes)
+    for name, (array, hint) in right.items():
+        if said[name] != array.shape:
+            print(f"not yet: {name} has the shape {array.shape}, and you say {said[name]}")
+            print(f"(with {sizes}). Hint: {hint}.")
+            return
+    print("right: the shapes are the library's")
+
+
+# %% [markdown]
+# Predict them: put a shape in the place of each `None`. $z$ is the array of all vectors that interact.
+
+
+# %%
+def shapes(B, num_dense, T, D):
+    return {
+        "dense": (B, num_dense),  # this one is given
+        "x": None,  # your turn: out of the bottom MLP
+        "z": None,  # into the interaction
+        "pairs": None,  # out of the interaction
+        "top input": None,  # into the top MLP
+        "logit": None,  # out of the model
+    }
+
+
+check_shapes(shapes)
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# There are $F = T + 1$ vectors. The first has $F - 1$ partners, the next $F - 2$ new ones, and so on: $F (F - 1) / 2$ pairs. The top MLP
+# gets the $D$ numbers of $x$ and all pairs.
+#
+# </details>
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "answer"]
+def shapes_answer(B, num_dense, T, D):
+    F = T + 1
+    P = F * (F - 1) // 2
+    return {
+        "dense": (B, num_dense),
+        "x": (B, D),
+        "z": (B, F, D),
+        "pairs": (B, P),
+        "top input": (B, D + P),
+        "logit": (B,),
+    }
+
+
+check_shapes(shapes_answer)
 
 # %% [markdown]
 # ## 2. The interaction
@@ -111,7 +184,7 @@ for ax, values, title in (
     (axes[0], products, "z zᵀ of one sample"),
     (axes[1], np.where(np.tri(F, k=-1) > 0, products, np.nan), "what DLRM takes"),
 ):
-    ax.imshow(values, cmap="PuOr", vmin=-1.5 * limit, vmax=1.5 * limit)
+    ax.imshow(values, cmap="PuOr", vmin=-2.5 * limit, vmax=2.5 * limit)
     ax.set(title=title, xlabel="vector j", ylabel="vector i", xticks=range(F), yticks=range(F))
     for (row, column), value in np.ndenumerate(values):
         if not np.isnan(value):
@@ -120,7 +193,7 @@ for ax, values, title in (
 # %% [markdown]
 # ### Its gradient
 #
-# Write $dy$ back into a matrix $G$ of shape $(F, F)$: zero above the diagonal. Vector $z_k$ stands in a product as the first
+# Write $dy$ back into a matrix $G$ of shape $(F, F)$: zero on the diagonal and above it. Vector $z_k$ stands in a product as the first
 # factor ($y_{kj} = \langle z_k, z_j \rangle$, row $k$ of $G$) and as the second ($y_{ik} = \langle z_i, z_k \rangle$, column $k$). Both count:
 #
 # $$ dz_k = \sum_j G_{kj}\, z_j + \sum_i G_{ik}\, z_i, \qquad dz = (G + G^\top)\, z . $$
@@ -161,7 +234,8 @@ print("the answer passes:", report.passed)
 # ## 3. Forward, by hand
 #
 # We take the library's weights, so that we can compare. A linear layer is `x @ W.T + b`; ReLU follows every layer
-# of the bottom MLP (the last one too), and every layer of the top MLP but its last: that one gives the logit.
+# of the bottom MLP (the last one too), and every layer of the top MLP but its last: that one gives the logit. The layers are numbered
+# 1 to 4; $h_1$ and $h_3$ are what the first layer of each MLP gives, after its ReLU.
 
 # %%
 weights = {name: value.copy() for name, value in model.state_dict().items()}
@@ -189,10 +263,76 @@ print("ours:       ", logit.round(6))
 print("the library:", model.forward(batch).round(6))
 
 # %% [markdown]
+# ### Your turn
+#
+# The arrays above hold all samples at once. The same for one sample $b$, in loops: what goes into the top MLP, as $D + P$
+# numbers. The check looks for the first number that is off.
+
+
+# %%
+def check_top_input(function):
+    for b in range(B):
+        said, wanted = function(b), top_in[b]
+        if said.shape != wanted.shape:
+            print(f"not yet: the shape is {said.shape}, and it should be {wanted.shape}")
+            return
+        wrong = np.flatnonzero(np.abs(said - wanted) > 1e-12)
+        if len(wrong):
+            k = wrong[0]
+            name = f"x[{k}]" if k < D else f"the product of z_{i[k - D]} and z_{j[k - D]}"
+            print(f"not yet: in sample {b}, place {k} is {name}:", end=" ")
+            print(f"{wanted[k]:.4f}, and you have {said[k]:.4f}")
+            return
+    print("right: the numbers of all samples, in their places")
+
+
+# %% [markdown]
+# Two lines are wrong here. Both run, and give numbers of the right shape. Find them.
+
+
+# %%
+def top_input_of(b):
+    vectors = [x[b]]
+    for t in range(3):
+        vectors.append(table[ids[b, t]])
+    numbers = list(x[b])
+    for first in range(F):
+        for second in range(first + 1, F):
+            numbers.append(vectors[first] @ vectors[second])
+    return np.array(numbers)  # your turn: two lines above are wrong
+
+
+check_top_input(top_input_of)
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# All tables stand in one array, so the row is `ids[b, t] + starts[t]`. And the strict lower triangle, row by row, needs `second in
+# range(first)`: (1, 0), (2, 0), (2, 1), ... The blank goes through the upper triangle: the same products, in another order. A top MLP
+# that is trained anew does not mind. Weights from elsewhere do.
+#
+# </details>
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "answer"]
+def top_input_answer(b):
+    vectors = [x[b]]
+    for t in range(3):
+        vectors.append(table[ids[b, t] + starts[t]])
+    numbers = list(x[b])
+    for first in range(F):
+        for second in range(first):
+            numbers.append(vectors[first] @ vectors[second])
+    return np.array(numbers)
+
+
+check_top_input(top_input_answer)
+
+# %% [markdown]
 # ## 4. Backward, by hand
 #
 # Walk the figure from the top to the bottom. Write `dh3` for the gradient by the *input* of the ReLU that gives `h3`, and so on:
-# the gradient that arrives, times $[h_3 > 0]$. One place needs care: **the dense vector $x$ has two arrows**. It goes
+# the gradient that arrives, times $[h_3 > 0]$ (1 where this is true, 0 elsewhere). One place needs care: **the dense vector $x$ has two arrows**. It goes
 # straight to the top MLP, and it is vector 0 of the interaction. Its gradient is the sum of both.
 #
 # ### Your turn
@@ -271,39 +411,6 @@ for name, parameter in model.named_parameters():
     print(f"{name:24} largest difference {np.abs(grad - by_hand[name]).max():.1e}")
 
 # %% [markdown]
-# ### Your turn
-#
-# Count the weights and biases of an MLP from its sizes: a layer from $n$ to $m$ numbers has a matrix of $m \times n$ and $m$ biases. The blank forgets the biases.
-
-
-# %%
-def mlp_parameters(sizes):
-    return sum(n * m for n, m in pairwise(sizes))  # your turn
-
-
-def check_parameters(function):
-    said, wanted = function([4, 5, 3]), model.bottom.num_parameters()
-    print("right" if said == wanted else f"not yet: {said}; the bottom MLP has {wanted}")
-
-
-check_parameters(mlp_parameters)
-
-# %% [markdown]
-# <details><summary>Answer</summary>
-#
-# `sum(n * m + m for n, m in pairwise(sizes))`
-#
-# </details>
-
-
-# %% jupyter={"source_hidden": true} tags=["hide-input", "answer"]
-def mlp_parameters_answer(sizes):
-    return sum(n * m + m for n, m in pairwise(sizes))
-
-
-check_parameters(mlp_parameters_answer)
-
-# %% [markdown]
 # ## 5. Every number of this batch
 #
 # Step through it: forward, loss, backward. Press *Next*, or use the arrow keys. The equation shows the numbers of
@@ -322,6 +429,58 @@ steps
 print(steps.perturb("embeddings.weight", (2, 0), eps=0.01))
 
 # %% [markdown]
+# The second table shows what a gradient is for: it **predicts** the change of the loss. A number that grows by a small $\epsilon$ moves
+# the loss by $\epsilon$ times its gradient.
+#
+# ### Your turn
+#
+# Predict. Number `d` of the embedding of id `v` in table `t` grows by `eps`. Which samples look this row up? By how much does the loss
+# move? You have `ids` $(B, T)$, and `dz` $(B, F, D)$ of section 4: the gradient of each vector of each sample. The library then makes
+# the change, and looks.
+
+
+# %%
+def what_moves(t, v, d, eps):
+    samples = []  # your turn: the samples whose id in table t is v
+    change = 0.0  # and what their gradients say of the loss
+    return samples, change
+
+
+def check_what_moves(function):
+    for t, v in ((0, 2), (1, 4), (2, 5)):
+        samples, change = function(t, v, d=0, eps=1e-4)
+        made = steps.perturb("embeddings.weight", (starts[t] + v, 0), eps=1e-4)
+        uses, wanted = made.moved[0][2], 1e-4 * made.slopes[0][1]
+        print(f"table {t}, id {v}: ", end="")
+        if len(samples) != uses:
+            print(f"not yet: {uses} samples look it up, and you name {len(samples)}")
+        elif abs(change - wanted) > 1e-3 * abs(wanted):
+            print(f"not yet: the loss moves by {wanted:.3e}, and you say {change:.3e}")
+        else:
+            print(f"right: samples {list(map(int, samples))}, and the loss moves by {wanted:.3e}")
+
+
+check_what_moves(what_moves)
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# Table $t$ is vector $t + 1$ of the interaction: vector 0 is the dense one. Each sample that uses the row adds its own part, as the
+# scatter-add of section 4 does.
+#
+# </details>
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "answer"]
+def what_moves_answer(t, v, d, eps):
+    samples = np.flatnonzero(ids[:, t] == v)
+    change = eps * dz[samples, t + 1, d].sum()
+    return samples, change
+
+
+check_what_moves(what_moves_answer)
+
+# %% [markdown]
 # ## 6. What the authors printed
 #
 # The README of the reference implementation prints a whole run: three steps of a tiny DLRM, with all inputs,
@@ -338,31 +497,158 @@ for step, (printed, replayed) in enumerate(
     print(f"step {step}: printed {printed:.6f}, ours {replayed:.6f}")
 
 # %% [markdown]
-# ## 7. How large is a real one?
+# ### Your turn
 #
-# The configuration for the Criteo Kaggle data: 13 dense features, 26 tables with 33.8 million rows, $D = 16$.
+# One thing in that run is not as in section 4: its loss. It is not the log loss, but the mean squared error of the probability
+# $p_b$ of each sample $b$. With the sigmoid $\sigma$:
+#
+# $$ L = \frac{1}{B} \sum_b (p_b - \text{label}_b)^2, \qquad p_b = \sigma(\text{logit}_b) . $$
+#
+# Derive the gradient of the logits on paper, then write it. `dy` is the gradient that arrives at $L$, one number. The blank has the
+# gradient of the log loss. (Of the sigmoid you need $\sigma' = \sigma\,(1 - \sigma)$.)
+
 
 # %%
-kaggle = {"bottom": [13, 512, 256, 64, 16], "top": [16 + 27 * 26 // 2, 512, 256, 1]}
-mlps = {name: sum(n * m + m for n, m in pairwise(sizes)) for name, sizes in kaggle.items()}
-parameters = {"embeddings": 33_762_577 * 16, "top MLP": mlps["top"], "bottom MLP": mlps["bottom"]}
-flops = {"embeddings": 0, "interaction": 27 * 26 * 16}
-flops |= {f"{name} MLP": 2 * sum(n * m for n, m in pairwise(s)) for name, s in kaggle.items()}
+def mistake(title, text, hint, formula):
+    def wrong(target, dy, logit):
+        return {"logit": formula(dy, 1 / (1 + np.exp(-logit)))}
 
+    return md.checking.Fingerprint(title, wrong, text, title, hint)
+
+
+mistakes = [  # two formulas that the checker shall know by name
+    mistake(
+        "this is the gradient of the log loss",
+        "(p - label) / B",
+        "The square has another slope, and the sigmoid's slope does not cancel.",
+        lambda dy, p: dy * (p - label) / B,
+    ),
+    mistake(
+        "this is the gradient of p",
+        "2 (p - label) / B",
+        "One step is left: from p to the logit.",
+        lambda dy, p: dy * 2 * (p - label) / B,
+    ),
+]
+
+
+# %%
+def squared(logit):
+    p = 1 / (1 + np.exp(-logit))  # (B,)
+    return np.mean((p - label) ** 2), p
+
+
+def squared_backward(dy, p):
+    return dy * (p - label) / B  # your turn: first the gradient of p, then that of the logit
+
+
+report = md.gradcheck((squared, squared_backward), logit, fingerprints=mistakes)
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# $dp_b = 2\,(p_b - \text{label}_b) / B$, and the logit's gradient is $dp_b\; p_b (1 - p_b)$. Look at the last factor: for a sample that
+# is surely wrong, $p$ near 0 with label 1, it is nearly 0. Such a sample teaches nothing. The log loss does not have it.
+#
+# </details>
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "answer"]
+def squared_answer(dy, p):
+    dp = dy * 2 * (p - label) / B
+    return dp * p * (1 - p)
+
+
+report = md.gradcheck((squared, squared_answer), logit, verbose=False)
+print("the answer passes:", report.passed)
+sigmoid, mse = md.Sigmoid(), md.MSE()
+mse.forward(sigmoid.forward(logit), label)
+ours, theirs = squared_answer(1.0, squared(logit)[1]), sigmoid.backward(mse.backward())
+print(f"largest difference from the library's two classes: {np.abs(ours - theirs).max():.1e}")
+
+# %% [markdown]
+# ## 7. How large is a real one?
+#
+# Two counts: the **parameters** (memory), and the **FLOPs** of the forward pass for one sample (arithmetic: additions and
+# multiplications; a multiply-add is two). A layer from $n$ to $m$ numbers has a matrix of $m \times n$ and $m$ biases. It takes $m n$
+# multiply-adds; we leave out the biases there. To look up a row takes none.
+#
+# ### Your turn
+#
+# Count. `rows` are the rows of all tables together; `bottom` and `top` are the sizes of the MLPs, as in `[4, 5, 3]`. `pairwise` gives
+# (4, 5), (5, 3).
+
+
+# %%
+def size_of(rows, F, D, bottom, top):
+    parameters = {"embeddings": 0}  # your turn: every 0
+    flops = {"embeddings": 0, "interaction": 0}  # the first stays 0
+    for name, sizes in (("top MLP", top), ("bottom MLP", bottom)):
+        parameters[name] = sum(0 for n, m in pairwise(sizes))
+        flops[name] = sum(0 for n, m in pairwise(sizes))
+    return parameters, flops
+
+
+def check_size(function):
+    parameters, flops = function(18, F, D, [4, 5, 3], [9, 6, 1])
+    forward = [op for op in steps.operations if op.phase == "forward"]
+    names = {"embeddings": "embeddings", "top MLP": "top", "bottom MLP": "bottom"}
+    for name, part in (names | {"interaction": "dot"}).items():
+        flop = sum(op.flops for op in forward if op.name.split(".")[0] == part) // B
+        rows = [("FLOPs", flops[name], flop)]
+        if name in parameters:
+            rows.append(("parameters", parameters[name], getattr(model, part).num_parameters()))
+        for what, said, wanted in rows:
+            print(f"{name:11} {what:10} ", end="")
+            print("right" if said == wanted else f"not yet: {said}, and it should be {wanted}")
+
+
+check_size(size_of)
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# `rows * D` numbers in the tables; `m * n + m` in a layer, which takes `2 * m * n` FLOPs; and $P$ pairs of $D$ multiply-adds.
+#
+# </details>
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "answer"]
+def size_of_answer(rows, F, D, bottom, top):
+    parameters = {"embeddings": rows * D}
+    flops = {"embeddings": 0, "interaction": F * (F - 1) * D}
+    for name, sizes in (("top MLP", top), ("bottom MLP", bottom)):
+        parameters[name] = sum(m * n + m for n, m in pairwise(sizes))
+        flops[name] = sum(2 * m * n for n, m in pairwise(sizes))
+    return parameters, flops
+
+
+check_size(size_of_answer)
+
+# %% [markdown]
+# Now the configuration for the Criteo Kaggle data: 13 dense features, 26 tables with 33.8 million rows, $D = 16$.
+
+# %%
+bottom, top = [13, 512, 256, 64, 16], [16 + 27 * 26 // 2, 512, 256, 1]
+parameters, flops = size_of_answer(33_762_577, 27, 16, bottom, top)
 fig, axes = plt.subplots(1, 2, figsize=(8.4, 3), layout="constrained")
-axes[0].barh(list(parameters), list(parameters.values()), color="#0072b2")
-axes[0].set(xscale="log", xlabel="parameters", title="Nearly all are embeddings")
-axes[1].barh(list(flops), [n / 1000 for n in flops.values()], color="#d55e00")
+for ax, counts, unit, color in (
+    (axes[0], parameters, 1e6, "#0072b2"),
+    (axes[1], flops, 1e3, "#d55e00"),
+):
+    bars = ax.barh(list(counts), [n / unit for n in counts.values()], color=color)
+    ax.bar_label(bars, fmt="%.1f", padding=3)
+    ax.margins(x=0.25)
+axes[0].set(xlabel="million parameters", title="Nearly all are embeddings")
 _ = axes[1].set(xlabel="thousand FLOPs of a sample, forward", title="Nearly all are in the MLPs")
 
 # %% [markdown]
-# (FLOPs: additions and multiplications. A multiply-add is two.) This is what makes DLRM hard to run: **memory** lies in the tables, **arithmetic** in the MLPs, and the two want
-# different machines.
+# This is what makes DLRM hard to run: **memory** lies in the tables, **arithmetic** in the MLPs, and the two want different machines.
 #
 # ## 8. It learns
 #
 # Synthetic clicks with a known truth. The dotted line is the **Bayes limit**: the log loss of who knows the true probability of
-# every click. No model can expect to be better.
+# every click. No model can expect to be better. (`md.evaluate`, in the last line, prints measures that notebook 06 explains.)
 
 # %%
 clicks = md.data.synthetic_clicks(200_000, seed=0)
@@ -380,6 +666,62 @@ history = md.fit(
 fig, ax = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
 _ = history.plot(ax=ax, bayes_log_loss=clicks.bayes_log_loss)
 md.evaluate(network, clicks.test)
+
+# %% [markdown]
+# ### Your turn
+#
+# `md.fit` is a loop, and a loop step is five lines. Write them: clear the gradients, forward and loss, keep the loss, backward, step. What you need:
+# `network.zero_grad()`, `loss.forward(logit, label)`, `loss.backward()`, `network.backward(dlogit)`, and
+# `optimizer.step(network.parameters())`. The blank only looks at the data.
+
+
+# %%
+def train(network, batches, optimizer):
+    loss, losses = md.BCEWithLogits(), []
+    for batch in batches:
+        losses.append(loss.forward(network.forward(batch), batch.label))  # your turn: more lines
+    return losses
+
+
+def check_train(function):
+    first, second = (md.DLRM(13, clicks.table_sizes, 4, (8,), (8,), seed=0) for _ in range(2))
+    rows, options = clicks.train[:2048], {"batch_size": 512, "eval_every": 1, "progress": False}
+    wanted = md.fit(first, rows, optimizer=md.SGD(1.0), **options).column("train_loss")
+    said = function(second, list(md.data.minibatches(rows, 512, seed=(0, 0))), md.SGD(1.0))
+    hints = ["forward, then the loss.", "step 1 has not moved the weights as it should."]
+    hints += ["are the gradients of the steps before still there?"] * 2
+    for k, hint in enumerate(hints):
+        if len(said) <= k or abs(said[k] - wanted[k]) > 1e-6:
+            print("not yet: the losses are ", np.round(said, 5))
+            print("and those of md.fit are ", np.round(wanted, 5))
+            print(f"They differ from step {k + 1} on. Hint: {hint}")
+            return
+    print("right: the losses of md.fit, step by step")
+
+
+check_train(train)
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# `backward` *adds* to the gradients, so that a parameter with two uses gets both. Who does not clear them steps along the sum of all
+# batches so far.
+#
+# </details>
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "answer"]
+def train_answer(network, batches, optimizer):
+    loss, losses = md.BCEWithLogits(), []
+    for batch in batches:
+        network.zero_grad()
+        losses.append(loss.forward(network.forward(batch), batch.label))
+        network.backward(loss.backward())
+        optimizer.step(network.parameters())
+    return losses
+
+
+check_train(train_answer)
 
 # %% [markdown]
 # ## 9. The museum of this chapter
@@ -410,7 +752,7 @@ def curve_of(kind):
     for part in (small, small.dot):  # the model or its interaction becomes the wrong one
         if issubclass(kind, type(part)):
             part.__class__ = kind
-    options = {"optimizer": md.SGD(lr=0.3), "batch_size": 256, "eval_every": 30, "progress": False}
+    options = {"optimizer": md.SGD(lr=0.3), "batch_size": 512, "eval_every": 15, "progress": False}
     history = md.fit(small, clicks.train[:30_000], clicks.valid[:5_000], epochs=2, **options)
     return history.column("epoch"), history.column("valid_log_loss")
 
@@ -425,7 +767,7 @@ ax.legend()
 ax.grid(alpha=0.3)
 
 # %% [markdown]
-# The curves of all four fall. Two of the wrong ones lie beside the right one: who does not have the right curve for comparison sees
+# The curves of all four fall, with the same bump after the first epoch. Two of the wrong ones lie beside the right one: who does not have the right curve for comparison sees
 # nothing. The third is behind, but a learning rate that is too small looks the same.
 #
 # ## What to remember
