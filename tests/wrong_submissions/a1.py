@@ -49,45 +49,45 @@ A1 = {
             "return np.array([f(x + 6e-6 * np.eye(x.size)[k].reshape(x.shape)) - f(x) "
             "for k in range(x.size)]).reshape(x.shape) / 6e-6",
             1,
-            "should be",
+            "to one side of x",
         ),
         (
             "g = np.zeros_like(x)\n    for k in np.ndindex(x.shape):\n        x[k] += 6e-6\n"
             "        a = f(x)\n        x[k] -= 6e-6\n        g[k] = (a - f(x)) / 6e-6\n    return g",
             1,
-            "should be",
+            "to one side of x",
         ),
         (
             "g = np.zeros_like(x)\n    for k in range(len(x)):\n        e = np.zeros_like(x)\n"
             "        e[k] = 1e-5\n        g[k] = (f(x + e) - f(x - e)) / 2e-5\n    return g",
             2,
-            "should be",
+            "moved together",
         ),
-        ("return 0 * x", 0, "should be"),
+        ("return 0 * x", 0, "every value is 0"),
         ("return (f(x + 1e-5) - f(x - 1e-5)) / 2e-5", 0, "shape"),
         (
             "g = np.zeros_like(x)\n    for k in np.ndindex(x.shape):\n        e = np.zeros_like(x)\n"
             "        e[k] = 1e-5\n        g[k] = (f(x + e) - f(x - e)) / 1e-5\n    return g",
             0,
-            "should be",
+            "2 times",
         ),
         (
             "g = np.zeros_like(x)\n    for k in np.ndindex(x.shape):\n        e = np.zeros_like(x)\n"
             "        e[k] = 1e-14\n        g[k] = (f(x + e) - f(x - e)) / 2e-14\n    return g",
             0,
-            "should be",
+            "step that is too small",
         ),
         (
             "g = np.zeros_like(x)\n    for k in np.ndindex(x.shape):\n        e = np.zeros_like(x)\n"
             "        e[k] = 1e-5\n        g[k] = (f(x - e) - f(x + e)) / 2e-5\n    return g",
             0,
-            "should be",
+            "sign is wrong",
         ),
         (
             "g = np.zeros_like(x)\n    for k in np.ndindex(x.shape):\n        e = np.zeros_like(x)\n"
             "        e[k] = 0.1\n        g[k] = (f(x + e) - f(x - e)) / 0.2\n    return g",
             1,
-            "should be",
+            "or too large",
         ),
         ("return f(x)", 0, "shape"),
     ],

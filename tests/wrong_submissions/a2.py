@@ -6,55 +6,55 @@ A2 = {
             "return np.array([(alpha[a:b, None] * W[values[a:b]]).mean(axis=0) if b > a else 0 * W[0] "
             "for a, b in zip(offsets[:-1], offsets[1:])])",
             0,
-            "should be",
+            "mean of its ids",
         ),
         (
             "return np.array([W[values[a:b]].sum(axis=0) for a, b in zip(offsets[:-1], offsets[1:])])",
             0,
-            "should be",
+            "alpha are left out",
         ),
         (
             "return np.add.reduceat(alpha[:, None] * W[values], offsets[:-1], axis=0)",
             1,
-            "IndexError",
+            "first id of the next bag",
         ),
         (
             "return np.array([(alpha[a:b, None] * W[values[a:b]]).sum(axis=0) "
             "for a, b in zip(offsets[:-1], offsets[1:]) if b > a])",
             1,
-            "shape",
+            "empty bags have no row",
         ),
         (
             "return np.array([sum(W[v] * alpha[i] for i, v in dict(zip(range(a, b), set(values[a:b]))).items()) "
             "+ 0 * W[0] for a, b in zip(offsets[:-1], offsets[1:])])",
             1,
-            "should be",
+            "taken as a set",
         ),
         (
             "y = np.zeros((len(offsets) - 1, W.shape[1]))\n"
             "    y[np.repeat(np.arange(len(y)), np.diff(offsets))] += alpha[:, None] * W[values]\n"
             "    return y",
             0,
-            "should be",
+            "only the last one counts",
         ),
-        ("return alpha[:, None] * W[values]", 0, "shape"),
+        ("return alpha[:, None] * W[values]", 0, "no bag is summed"),
         (
             "return np.array([(alpha[a:b - 1, None] * W[values[a:b - 1]]).sum(axis=0) "
             "for a, b in zip(offsets[:-1], offsets[1:])])",
             0,
-            "should be",
+            "last id of each bag",
         ),
         (
             "return np.array([(alpha[a:b, None] * W[values[a:b]]).sum(axis=0) "
             "for a, b in zip(offsets[:-1], offsets[1:])]).T",
             0,
-            "shape",
+            "transposed",
         ),
         (
             "return -np.array([(alpha[a:b, None] * W[values[a:b]]).sum(axis=0) "
             "for a, b in zip(offsets[:-1], offsets[1:])])",
             0,
-            "should be",
+            "sign is wrong",
         ),
     ],
     ("A2.3", "bag_backward"): [
@@ -129,62 +129,62 @@ A2 = {
             "for i in range(len(rows)):\n        for d in range(table.shape[1]):\n"
             "            table[rows[i], d] = terms[i, d]",
             0,
-            "should be",
+            "row is overwritten",
         ),
         (
             "for i in range(len(rows)):\n        for d in range(table.shape[1]):\n"
             "            table[rows[i], d] -= terms[i, d]",
             0,
-            "should be",
+            "terms are subtracted",
         ),
         (
             "for i in range(1, len(rows)):\n        for d in range(table.shape[1]):\n"
             "            table[rows[i], d] += terms[i, d]",
             0,
-            "should be",
+            "first term is left out",
         ),
         (
             "for i in range(len(rows)):\n        for d in range(table.shape[1] - 1):\n"
             "            table[rows[i], d] += terms[i, d]",
             0,
-            "should be",
+            "last column",
         ),
         (
             "for i in range(len(rows)):\n        for d in range(table.shape[1]):\n"
             "            table[i % len(table), d] += terms[i, d]",
             0,
-            "should be",
+            "goes to row i",
         ),
         (
             "for i in range(len(rows)):\n        for d in range(1, table.shape[1]):\n"
             "            table[rows[i], d] += terms[i, d]",
             0,
-            "should be",
+            "first column",
         ),
         (
             "for i in range(len(rows) - 1):\n        for d in range(table.shape[1]):\n"
             "            table[rows[i], d] += terms[i, d]",
             0,
-            "should be",
+            "last term is forgotten",
         ),
         (
             "for i in range(len(rows)):\n        for d in range(table.shape[1]):\n"
             "            table[rows[i], d] += terms[0, d]",
             1,
-            "should be",
+            "first term is added",
         ),
         (
             "for i in range(len(rows)):\n        for d in range(table.shape[1]):\n"
             "            table[rows[i], d] += 2 * terms[i, d]",
             0,
-            "should be",
+            "added twice",
         ),
-        ("pass", 0, "should be"),
+        ("pass", 0, "nothing is added"),
         (
             "for i in range(len(rows)):\n        if i == 0 or rows[i] != rows[i - 1]:\n"
             "            for d in range(table.shape[1]):\n                table[rows[i], d] += terms[i, d]",
             0,
-            "should be",
+            "repeat next to the first",
         ),
     ],
 }

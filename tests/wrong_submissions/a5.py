@@ -61,19 +61,27 @@ A5 = {
         (
             _changed(FORWARD, "np.maximum(dense @ W1.T + b1, 0)", "dense @ W1.T + b1"),
             0,
-            "should be",
+            "bottom has no ReLU",
         ),
-        (_changed(FORWARD, "ids + starts]], axis=1)", "ids]], axis=1)"), 0, "should be"),
+        (_changed(FORWARD, "ids + starts]], axis=1)", "ids]], axis=1)"), 0, "without starts"),
         (
             _changed(FORWARD, "tril_indices(z.shape[1], -", "triu_indices(z.shape[1], "),
             0,
-            "should be",
+            "upper triangle",
         ),
-        (_changed(FORWARD, "x1, (z @ z.transpose", "0 * x1, (z @ z.transpose"), 0, "should be"),
-        (_changed(FORWARD, "np.maximum(u @ W2.T + b2, 0", "(u @ W2.T + b2"), 0, "should be"),
-        (_changed(FORWARD, "T + b3)[:, 0]", "T + b3)"), 0, "shape"),
+        (
+            _changed(FORWARD, "x1, (z @ z.transpose", "0 * x1, (z @ z.transpose"),
+            0,
+            "does not go to the top",
+        ),
+        (
+            _changed(FORWARD, "np.maximum(u @ W2.T + b2, 0", "(u @ W2.T + b2"),
+            0,
+            "hidden layer has no ReLU",
+        ),
+        (_changed(FORWARD, "T + b3)[:, 0]", "T + b3)"), 0, "are a column"),
         (_changed(FORWARD, "shape[1], -1)", "shape[1])"), 0, "ValueError"),
-        (_changed(FORWARD, "T + b3)[:, 0]", "T)[:, 0]"), 0, "should be"),
+        (_changed(FORWARD, "T + b3)[:, 0]", "T)[:, 0]"), 0, "last bias"),
         (
             _changed(
                 FORWARD,
@@ -81,12 +89,12 @@ A5 = {
                 "1 / (1 + np.exp(-(np.maximum(u @ W2.T + b2, 0) @ W3.T + b3)[:, 0]))",
             ),
             0,
-            "should be",
+            "probabilities",
         ),
         (
             _changed(FORWARD, "x1[:, None], table[ids + starts", "table[ids + starts], x1[:, None"),
             0,
-            "should be",
+            "behind the rows",
         ),
     ],
     ("A5.3", "dlrm_backward"): [

@@ -2,16 +2,16 @@
 
 A6 = {
     ("A6.2", "cross_forward"): [
-        ("return x0 * (x @ W.T + b)", 0, "should be"),
-        ("return x0 * (x @ W.T) + x", 0, "should be"),
-        ("return x0 * (x @ W + b) + x", 0, "should be"),
-        ("return x * (x @ W.T + b) + x", 0, "should be"),
-        ("return x0 * (x0 @ W.T + b) + x", 0, "should be"),
-        ("return x0 * (x @ W.T + b) + x0", 0, "should be"),
-        ("return (x @ W.T + b) + x", 0, "should be"),
-        ("return x0 * (x @ W.T) + b + x", 0, "should be"),
-        ("return x0 @ (x @ W.T + b).T + x[:, :1]", 0, "shape"),
-        ("return x0 * np.maximum(x @ W.T + b, 0) + x", 0, "should be"),
+        ("return x0 * (x @ W.T + b)", 0, "straight path"),
+        ("return x0 * (x @ W.T) + x", 0, "bias is left out"),
+        ("return x0 * (x @ W + b) + x", 0, "W is transposed"),
+        ("return x * (x @ W.T + b) + x", 0, "factor is x"),
+        ("return x0 * (x0 @ W.T + b) + x", 0, "W multiplies x0"),
+        ("return x0 * (x @ W.T + b) + x0", 0, "x0 is added at the end"),
+        ("return (x @ W.T + b) + x", 0, "factor x0 is left out"),
+        ("return x0 * (x @ W.T) + b + x", 0, "stands outside"),
+        ("return x0 @ (x @ W.T + b).T + x[:, :1]", 0, "as a matrix"),
+        ("return x0 * np.maximum(x @ W.T + b, 0) + x", 0, "ReLU that does not"),
     ],
     ("A6.3", "cross_backward"): [
         (

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from minidlrm.checking import Fingerprint
+from minidlrm.grading.checks.known import compare
 from minidlrm.grading.judge import Wrong, catches, gradient, personal, same
 
 task = pytest.mark.task
@@ -134,18 +135,23 @@ def test_log_loss_of_large_logits(student):
     same("dz", student.call("log_loss_backward", 1.0, z, t), [0, 0, 0.25, -0.125])
 
 
+NEAR = "differences to one side of x, or with a step that is too small or too large"
+
+
 @task("A1.5", points=1, title="differences of a vector function")
 def test_numeric_gradient(student, rng):
     x, a = rng.normal(size=7), rng.normal(size=7)
     got = student.call("numeric_gradient", lambda x: float(a @ np.sin(x)), x)
-    same("the gradient", got, a * np.cos(x), 1e-7)
+    compare("the gradient", got, a * np.cos(x), rtol=1e-7, near=NEAR)
 
 
 @task("A1.5", points=1, title="arrays of two dimensions, large and small entries")
 def test_numeric_gradient_of_a_matrix(student, rng):
     x = rng.normal(size=(3, 4)) * np.array([1e-3, 1, 30, 1e3])
     got = student.call("numeric_gradient", lambda x: float(np.sum(x * x)), x)
-    same("the gradient", got, 2 * x, 1e-6)
+    whole_rows = np.broadcast_to(2 * x.sum(axis=1, keepdims=True), x.shape)
+    wrong = [("the entries of a row are moved together, not one by one", whole_rows)]
+    compare("the gradient", got, 2 * x, wrong, near=NEAR)
 
 
 @task("A1.5", points=1, title="x stays as it was between calls of f")
@@ -156,7 +162,7 @@ def test_numeric_gradient_moves_one_entry_at_a_time(student, rng):
         seen.append(np.count_nonzero(moved != x))
         return float(np.sum(moved**3))
 
-    same("the gradient", student.call("numeric_gradient", f, x), 3 * x * x, 1e-6)
+    compare("the gradient", student.call("numeric_gradient", f, x), 3 * x * x, near=NEAR)
     if max(seen) > 1:
         raise Wrong(f"f was called with {max(seen)} entries moved at once; move one at a time")
 

@@ -1,9 +1,12 @@
 """A2: embeddings."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
 from minidlrm.checking import Fingerprint
+from minidlrm.grading.checks.known import compare
 from minidlrm.grading.judge import catches, gradient, personal, same
 
 task = pytest.mark.task
@@ -25,6 +28,54 @@ def scatter_add(table, rows, terms):
     return table
 
 
+def bag_mistakes(W, values, offsets, alpha):
+    """Return what known mistakes make of the weighted sums of bags."""
+    lengths, bag, terms = np.diff(offsets), bag_of(offsets), alpha[:, None] * W[values]
+    right = bag_forward(W, values, offsets, alpha)
+    one_id = np.zeros_like(right)
+    one_id[bag] = terms
+    short, as_set, next_id = np.zeros_like(right), np.zeros_like(right), right.copy()
+    for b, (start, stop) in enumerate(pairwise(offsets)):
+        short[b] = terms[start : stop - 1].sum(axis=0)
+        ids = np.unique(values[start:stop])
+        as_set[b] = alpha[start : start + len(ids)] @ W[ids]
+        if start == stop < len(terms):
+            next_id[b] = terms[start]
+    return [
+        ("each bag gets the mean of its ids, not the sum", right / np.maximum(lengths, 1)[:, None]),
+        ("the weights alpha are left out", bag_forward(W, values, offsets, np.ones_like(alpha))),
+        ("of the ids of a bag only the last one counts", one_id),
+        ("the last id of each bag is left out", short),
+        ("the ids of a bag are taken as a set: their order and their repeats are lost", as_set),
+        ("an empty bag gets the first id of the next bag", next_id),
+        ("empty bags have no row in y", right[lengths > 0]),
+        ("each id has a row of its own, and no bag is summed", terms),
+    ]
+
+
+def scatter_mistakes(table, rows, terms):
+    """Return what known mistakes make of a scatter-add: those planted below, and some more."""
+
+    def kept(rows, terms):
+        return scatter_add(table, rows, terms)
+
+    columns = np.arange(table.shape[1])
+    first_term = np.broadcast_to(terms[:1], terms.shape)
+    return [
+        ("nothing is added", table),
+        ("the first term is left out", kept(rows[1:], terms[1:])),
+        ("the first column is left out", kept(rows, terms * (columns > 0))),
+        ("the last column is left out", kept(rows, terms * (columns < columns[-1]))),
+        (
+            "term i goes to row i, not to row rows[i]",
+            kept(np.arange(len(rows)) % len(table), terms),
+        ),
+        ("the first term is added for every one", kept(rows, first_term)),
+        ("each term is added twice", kept(rows, 2 * terms)),
+        *((story, wrong(table, rows, terms)) for story, wrong in _planted()),
+    ]
+
+
 def _without_weights(target, dy, W, values, offsets, alpha):
     dW = np.zeros_like(W)
     np.add.at(dW, values, dy[bag_of(offsets)])
@@ -35,8 +86,17 @@ def _weights_again(target, dy, W, values, offsets, alpha):
     return {"alpha": alpha * np.sum(dy[bag_of(offsets)] * W[values], axis=1)}
 
 
+def _last_use(target, dy, W, values, offsets, alpha):
+    dW = np.zeros_like(W)
+    dW[values] = alpha[:, None] * dy[bag_of(offsets)]
+    return {"W": dW}
+
+
 FINGERPRINTS = [
-    Fingerprint("weight_missing", _without_weights, "dW has the bags' gradients without alpha")
+    Fingerprint("weight_missing", _without_weights, "dW has the bags' gradients without alpha"),
+    Fingerprint(
+        "duplicates", _last_use, "of a row that is looked up more than once, the last use counts"
+    ),
 ]
 WEIGHTS = [
     Fingerprint(
@@ -60,25 +120,28 @@ def bags(rng):
     return rng.normal(size=(8, 3)), values, offsets, rng.normal(size=len(values))
 
 
+def _compare_bags(student, *bags):
+    compare("y", student.call("bag_forward", *bags), bag_forward(*bags), bag_mistakes(*bags))
+
+
 @task("A2.2", points=1, title="bags of different lengths")
 def test_forward(student, rng):
     W, values = rng.normal(size=(7, 4)), rng.permutation(7)[:6]
+    values[1:4] = np.sort(values[1:4])[::-1]  # an order that a set does not keep
     offsets, alpha = np.array([0, 1, 4, 6]), rng.normal(size=6)
-    expected = bag_forward(W, values, offsets, alpha)
-    same("y", student.call("bag_forward", W, values, offsets, alpha), expected)
+    _compare_bags(student, W, values, offsets, alpha)
 
 
 @task("A2.2", points=1, title="an empty bag gives zeros, also the first and the last")
 def test_forward_of_empty_bags(student, rng):
     W, values, alpha = rng.normal(size=(5, 3)), np.array([1, 4, 2]), rng.normal(size=3)
     offsets = np.array([0, 0, 2, 2, 3, 3])
-    expected = bag_forward(W, values, offsets, alpha)
-    same("y", student.call("bag_forward", W, values, offsets, alpha), expected)
+    _compare_bags(student, W, values, offsets, alpha)
 
 
 @task("A2.2", points=1, title="ids that repeat count each time")
 def test_forward_of_repeats(student, bags):
-    same("y", student.call("bag_forward", *bags), bag_forward(*bags))
+    _compare_bags(student, *bags)
 
 
 @task("A2.3", points=1, title="dW where every id is used once")
@@ -107,9 +170,10 @@ def test_backward_of_weights(student, bags):
 @task("A2.4", points=2, title="the loop adds every term, repeats too")
 def test_scatter(student, rng):
     table, rows = rng.normal(size=(6, 3)), rng.integers(0, 6, 20)
-    terms = rng.normal(size=(20, 3))
-    answer = student.call("scatter_add", table, rows, terms)
-    same("the table", answer, scatter_add(table, rows, terms))
+    rows[7] = rows[6]  # a repeat next to the first, whatever the seed
+    arrays = table, rows, rng.normal(size=(20, 3))
+    answer = student.call("scatter_add", *arrays)
+    compare("the table", answer, scatter_add(*arrays), scatter_mistakes(*arrays))
 
 
 @task("A2.4", points=1, title="no terms, and rows of size 1")

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from minidlrm.checking import Fingerprint
+from minidlrm.grading.checks.known import compare
 from minidlrm.grading.judge import Wrong, catches, gradient, personal, same
 
 task = pytest.mark.task
@@ -134,10 +135,24 @@ def test_rating_dq(student, rng):
     _rating(student, rng, 0.3, only=["q"])
 
 
+def fm_mistakes(z):
+    """Return what known mistakes make of the sum over all pairs."""
+    s, squares = z.sum(axis=1), np.sum(z * z, axis=(1, 2))
+    of_sum, other = np.sum(s * s, axis=1), z.sum(axis=2)
+    return [
+        ("the products of a vector with itself are not taken off", of_sum / 2),
+        ("the products of a vector with itself are added, not taken off", (of_sum + squares) / 2),
+        ("the sum runs over the wrong axis", (np.sum(other * other, axis=1) - squares) / 2),
+        ("only pairs of neighbours are counted", np.sum(z[:, :-1] * z[:, 1:], axis=(1, 2))),
+        ("the sum over the entries of a vector is missing", (s * s - np.sum(z * z, axis=1)) / 2),
+        ("all samples are added up", fm_forward(z).sum()),
+    ]
+
+
 @task("A3.3", points=2, title="the sum over all pairs")
 def test_fm_forward(student, rng):
     z = rng.normal(size=(3, 5, 4))
-    same("y", student.call("fm_forward", z), fm_forward(z))
+    compare("y", student.call("fm_forward", z), fm_forward(z), fm_mistakes(z))
 
 
 @task("A3.3", points=1, title="2,000 fields: in O(F D)")
@@ -155,6 +170,38 @@ def test_fm_backward(student, rng):
     gradient(student, "fm_backward", fm_forward, rng.normal(size=(3, 5, 4)), fingerprints=FM)
 
 
+def sgd_mistakes(P, Q, users, items, ratings, mu, eta, lam):
+    """Return what known mistakes make of an epoch: the name, and P and Q."""
+
+    def new_vectors():
+        A, B = P.copy(), Q.copy()
+        for u, i, r in zip(users, items, ratings, strict=True):
+            e = r - mu - A[u] @ B[i]
+            A[u] += eta * (e * B[i] - lam * A[u])
+            B[i] += eta * (e * A[u] - lam * B[i])
+        return A, B
+
+    def at_once():
+        A, B = P.copy(), Q.copy()
+        e = (ratings - mu - np.sum(P[users] * Q[items], axis=1))[:, None]
+        np.add.at(A, users, eta * (e * Q[items] - lam * P[users]))
+        np.add.at(B, items, eta * (e * P[users] - lam * Q[items]))
+        return A, B
+
+    def changed(order=1, mu=mu, eta=eta, lam=lam):
+        return sgd_epoch(P, Q, users[::order], items[::order], ratings[::order], mu, eta, lam)
+
+    return [
+        ("the second vector's step uses the first one's new value", new_vectors()),
+        ("all ratings use the tables as they were before the first step", at_once()),
+        ("the ratings are taken in reverse", changed(order=-1)),
+        ("the step goes uphill", changed(eta=-eta)),
+        ("the penalty is left out", changed(lam=0.0)),
+        ("mu is left out of the error", changed(mu=0.0)),
+        ("the step has a factor 2 that eta contains already", changed(eta=2 * eta)),
+    ]
+
+
 @pytest.fixture
 def ratings(rng):
     """Some ratings, with users and items that repeat."""
@@ -167,19 +214,22 @@ def ratings(rng):
 def test_sgd_of_one_rating(student, rng):
     P, Q = rng.normal(size=(2, 3)), rng.normal(size=(3, 3))
     one = P, Q, np.array([1]), np.array([2]), np.array([4.5]), 3.0, 0.1, 0.05
-    _compare(student.call("sgd_epoch", *one), sgd_epoch(*one))
+    _compare(student, *one)
 
 
 @task("A3.5", points=2, title="a whole pass, in the order given")
 def test_sgd_epoch(student, ratings):
-    _compare(student.call("sgd_epoch", *ratings), sgd_epoch(*ratings))
+    _compare(student, *ratings)
 
 
-def _compare(answer, expected):
+def _compare(student, *inputs):
+    answer = student.call("sgd_epoch", *inputs)
     if not isinstance(answer, list) or len(answer) != 2:
         raise Wrong("sgd_epoch must return two arrays, P and Q", "not two arrays")
-    for name, got, right in zip("PQ", answer, expected, strict=True):
-        same(name, got, right)
+    wrong = sgd_mistakes(*inputs)
+    for k, right in enumerate(sgd_epoch(*inputs)):
+        mistakes = [(story, tables[k]) for story, tables in wrong]
+        compare("PQ"[k], answer[k], right, [(f"{'PQ'[k]} does not move", inputs[k]), *mistakes])
 
 
 @task("A3.6", points=1, title="your own number")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from minidlrm.checking import Fingerprint
+from minidlrm.grading.checks.known import compare
 from minidlrm.grading.judge import catches, gradient, personal, same
 
 task = pytest.mark.task
@@ -123,16 +124,45 @@ def _network(rng, sizes):
     return rng.normal(size=(4, sizes[0])), weights, [rng.normal(size=m) for m in sizes[1:]]
 
 
+def relu(x):
+    return np.maximum(x, 0)
+
+
+def mlp_mistakes(x, weights, biases):
+    """Return what known mistakes make of the MLP's output."""
+
+    def with_hidden(activation, x=x, sign=1):
+        for W, b in zip(weights[:-1], biases[:-1], strict=True):
+            x = activation(x @ W.T + sign * b)
+        return x @ weights[-1].T + sign * biases[-1]
+
+    return [
+        ("there is a ReLU after the last layer", relu(with_hidden(relu))),
+        ("the ReLUs are left out", with_hidden(lambda x: x)),
+        ("the biases are left out", with_hidden(relu, sign=0)),
+        ("neither biases nor ReLUs are there", with_hidden(lambda x: x, sign=0)),
+        ("the biases are taken off, not added", with_hidden(relu, sign=-1)),
+        ("a ReLU is applied to the input", with_hidden(relu, relu(x))),
+        ("the absolute value stands where the ReLU belongs", with_hidden(np.abs)),
+        ("the ReLU keeps what is below 0, not what is above", with_hidden(lambda x: x - relu(x))),
+        ("tanh stands where the ReLU belongs", with_hidden(np.tanh)),
+        ("only the first layer is applied", x @ weights[0].T + biases[0]),
+    ]
+
+
+def _compare_mlp(student, *network):
+    answer = student.call("mlp_forward", *network)
+    compare("y", answer, mlp_forward(*network), mlp_mistakes(*network))
+
+
 @task("A4.2", points=1, title="one layer: no ReLU after the last")
 def test_one_layer(student, rng):
-    network = _network(rng, [3, 5])
-    same("y", student.call("mlp_forward", *network), mlp_forward(*network))
+    _compare_mlp(student, *_network(rng, [3, 5]))
 
 
 @task("A4.2", points=1, title="three layers")
 def test_three_layers(student, rng):
-    network = _network(rng, [3, 6, 5, 2])
-    same("y", student.call("mlp_forward", *network), mlp_forward(*network))
+    _compare_mlp(student, *_network(rng, [3, 6, 5, 2]))
 
 
 @pytest.fixture
@@ -164,10 +194,28 @@ def test_dx(student, two):
     gradient(student, "mlp_backward", two_layers, *two, only=["x"], fingerprints=HIDDEN)
 
 
+def dot_mistakes(z):
+    """Return what known mistakes make of the products."""
+    right, products = dot_forward(z), z @ z.transpose(0, 2, 1)
+    i, j = np.tril_indices(z.shape[1], -1)
+    a, b = np.triu_indices(z.shape[1], 1)
+    c, d = np.tril_indices(z.shape[1])
+    return [
+        ("the pairs are in the order of the upper triangle", products[:, a, b]),
+        ("a vector's product with itself is there too", products[:, c, d]),
+        ("the whole matrix is returned, not each pair once", products),
+        ("the products of all pairs are added up", right.sum(axis=1)),
+        ("products below 0 are cut off", np.maximum(right, 0)),
+        ("the product is a mean over the entries, not a sum", right / z.shape[2]),
+        ("the pairs are in reverse order", right[:, ::-1]),
+        ("the sum over the entries is missing", z[:, i] * z[:, j]),
+    ]
+
+
 @task("A4.4", points=2, title="all products, in order")
 def test_dot_forward(student, rng):
     z = rng.normal(size=(3, 5, 4))
-    same("y", student.call("dot_forward", z), dot_forward(z))
+    compare("y", student.call("dot_forward", z), dot_forward(z), dot_mistakes(z))
 
 
 @task("A4.5", points=3, title="the gradient of the interaction")

@@ -6,6 +6,7 @@ import pytest
 from minidlrm import metrics
 from minidlrm.checking import Fingerprint
 from minidlrm.data import synthetic_clicks
+from minidlrm.grading.checks.known import compare
 from minidlrm.grading.judge import Wrong, catches, gradient, numbers, personal, same
 
 task = pytest.mark.task
@@ -33,9 +34,41 @@ def model(rng):
     return rng.normal(size=(B, n)), ids, starts, *(rng.normal(size=shape) for shape in shapes)
 
 
+WRONG_LOGITS = {
+    "bottom": "the bottom has no ReLU",
+    "hidden": "the top's hidden layer has no ReLU",
+    "starts": "rows are read by ids alone, without starts",
+    "order": "the pairs are in the order of the upper triangle",
+    "direct": "the dense vector does not go to the top as it is",
+    "bias": "the last bias is left out",
+    "last": "the dense vector stands behind the rows, not before them",
+    "column": "the logits are a column, not one number a sample",
+    "sigmoid": "probabilities are returned, not logits",
+}
+
+
+def logits_with(mistake, dense, ids, starts, table, W1, b1, W2, b2, W3, b3):
+    """Return the logits with one mistake: a key of `WRONG_LOGITS`."""
+    x1 = dense @ W1.T + b1
+    if mistake != "bottom":
+        x1 = np.maximum(x1, 0)
+    parts = [x1[:, None], table[ids if mistake == "starts" else ids + starts]]
+    z = np.concatenate(parts[::-1] if mistake == "last" else parts, axis=1)
+    i, j = np.triu_indices(z.shape[1], 1) if mistake == "order" else np.tril_indices(z.shape[1], -1)
+    dots = (z @ z.transpose(0, 2, 1))[:, i, j]
+    a = np.concatenate([x1 * (mistake != "direct"), dots], axis=1) @ W2.T + b2
+    if mistake != "hidden":
+        a = np.maximum(a, 0)
+    y = a @ W3.T + b3 * (mistake != "bias")
+    if mistake == "column":
+        return y
+    return 1 / (1 + np.exp(-y[:, 0])) if mistake == "sigmoid" else y[:, 0]
+
+
 @task("A5.2", points=3, title="the logits")
 def test_forward(student, model):
-    same("the logits", student.call("dlrm_forward", *model), dlrm_forward(*model))
+    wrong = [(story, logits_with(key, *model)) for key, story in WRONG_LOGITS.items()]
+    compare("the logits", student.call("dlrm_forward", *model), dlrm_forward(*model), wrong)
 
 
 def backward_with(mistake, dlogits, dense, ids, starts, table, W1, b1, W2, b2, W3, b3):

@@ -2,9 +2,11 @@
 
 from itertools import combinations
 
+import numpy as np
 import pytest
 
 from minidlrm.checking import Fingerprint
+from minidlrm.grading.checks.known import compare
 from minidlrm.grading.judge import catches, gradient, personal, same
 
 task = pytest.mark.task
@@ -131,9 +133,27 @@ def layer(rng):
     return tuple(rng.normal(size=shape) for shape in ((5, 3), (5, 3), (3, 3), (3,)))
 
 
+def forward_mistakes(x0, x, W, b):
+    """Return what known mistakes make of the cross layer's output."""
+    g = x @ W.T + b
+    return [
+        ("the straight path + x is left out", x0 * g),
+        ("the bias is left out", x0 * (g - b) + x),
+        ("W is transposed", x0 * (x @ W + b) + x),
+        ("the factor is x, where x0 belongs", x * g + x),
+        ("W multiplies x0, where x belongs", x0 * (x0 @ W.T + b) + x),
+        ("x0 is added at the end, where x belongs", x0 * g + x0),
+        ("the factor x0 is left out", g + x),
+        ("the bias stands outside the product", x0 * (g - b) + b + x),
+        ("there is a ReLU that does not belong", x0 * np.maximum(g, 0) + x),
+        ("x0 is multiplied as a matrix, not entry by entry", x0 @ g.T + x[:, :1]),
+    ]
+
+
 @task("A6.2", points=2, title="the cross layer, forward")
 def test_forward(student, layer):
-    same("y", student.call("cross_forward", *layer), cross_forward(*layer))
+    answer = student.call("cross_forward", *layer)
+    compare("y", answer, cross_forward(*layer), forward_mistakes(*layer))
 
 
 @task("A6.3", points=1, title="dx0")

@@ -1,0 +1,70 @@
+"""Name the mistake behind a wrong value: a known wrong formula, or simple arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from minidlrm.grading.judge import Wrong, same
+
+Mistakes = Sequence[tuple[str, Any]]
+
+
+def compare(
+    name: str, value: Any, right: Any, wrong: Mistakes = (), rtol: float = 1e-6, near: str = ""
+) -> None:
+    """Compare as `same`; a value that a known mistake gives is called by the mistake's name.
+
+    Parameters
+    ----------
+    name : str
+        Of what was computed.
+    value, right : array_like
+        What came back, and what should have.
+    wrong : sequence of (str, array_like)
+        Known mistakes, and what each of them gives.
+    rtol : float
+        Relative to the largest entry.
+    near : str
+        What a value within a tenth of the right one means; "" where it means nothing.
+    """
+    try:
+        same(name, value, right, rtol)
+    except Wrong as error:
+        mistake = _mistake(value, np.asarray(right), wrong, near)
+        if not mistake:
+            raise
+        raise Wrong(f"{error}\nThis looks like a known mistake: {mistake}.", mistake) from None
+
+
+def _mistake(value: Any, right: np.ndarray, wrong: Mistakes, near: str) -> str:
+    try:
+        got = np.asarray(value, np.float64)
+    except (TypeError, ValueError):
+        return ""
+    if near and _equal(got, right, 0.1):
+        return near
+    for mistake, other in (*wrong, *_simple(got, right)):
+        if _equal(got, np.asarray(other), 1e-6):
+            return mistake
+    return ""
+
+
+def _simple(got: np.ndarray, right: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield the mistakes that need no knowledge of the task."""
+    yield "every value is 0", np.zeros(right.shape)
+    yield "the sign is wrong", -right
+    if right.ndim > 1:
+        yield "the array is transposed", right.T
+    if got.shape == right.shape and right.any():
+        factor = float(np.sum(got * right) / np.sum(right * right))
+        if abs(factor - 1) > 1e-3:
+            yield f"the values are {factor:.4g} times the right ones", factor * right
+
+
+def _equal(got: np.ndarray, other: np.ndarray, rtol: float) -> bool:
+    if got.shape != other.shape or not got.size or not np.isfinite(got).all():
+        return False
+    return bool(np.abs(got - other).max() <= rtol * np.abs(other).max())
