@@ -263,7 +263,7 @@ ax.grid(alpha=0.3)
 # %% [markdown]
 # ### Your turn
 #
-# Momentum keeps a velocity $v$ of the table's shape: $v \leftarrow \mu v + g$, $w \leftarrow w - \eta v$, where $g$ is the gradient, $\mu$ the momentum and $\eta$ the learning rate.
+# Momentum keeps a velocity $v$ of the table's shape: $v \leftarrow \mu v + g$, $w \leftarrow w - \eta v$, where $w$ is the table, $g$ its gradient, $\mu$ the momentum and $\eta$ the learning rate.
 # The blank walks over the whole table. Write the *lazy* form: only the rows of the batch decay and move.
 
 
