@@ -86,6 +86,62 @@ ax.grid(alpha=0.3)
 # One product costs a dozen hidden units and hundreds of passes. An explicit product costs one multiplication. And
 # a sample with 26 fields has 325 pairs.
 #
+# ### Your turn
+#
+# The highest order: one number $x_i$ a field, and the product of all of them. For $B$ samples, $x$ has the shape $(B, F)$:
+#
+# $$ y = x_1 x_2 \cdots x_F . $$
+#
+# Write $dx$ from $dy = \partial L / \partial y$, where $L$ is the loss. Seen from $x_i$, all the *other* numbers are a constant factor. The blank gives $x_i$ the product
+# of all, its own number included. (Do not divide $y$ by $x_i$: some numbers are 0, as they are after a ReLU.)
+
+
+# %%
+def product_of_all(x):
+    return x.prod(axis=1), x  # (B,)
+
+
+def product_of_all_backward(dy, x):
+    dx = np.zeros_like(x)  # (B, F)
+    for i in range(x.shape[1]):
+        dx[:, i] = dy * x.prod(axis=1)  # your turn: leave x_i out
+    return dx
+
+
+numbers = np.random.default_rng(2).normal(size=(6, 4))
+numbers[0, 1] = numbers[1, 2] = 0
+own_number = md.checking.Fingerprint(
+    "own_number",
+    lambda target, dy, x: {"x": (dy * x.prod(axis=1))[:, None] + 0 * x},
+    "x_i gets dy times the product of all numbers",
+    title="a number's own value stands in its gradient",
+    hint="d(x_1 x_2)/dx_1 is x_2: without x_1.",
+)
+pair = (product_of_all, product_of_all_backward)
+report = md.gradcheck(pair, numbers, fingerprints=[own_number])
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# `np.delete(x, i, axis=1)` leaves column `i` out: `dx[:, i] = dy * np.delete(x, i, axis=1).prod(axis=1)`.
+#
+# The gradient of a product of order $F$ is a product of order $F - 1$. Where two of its numbers are near 0, all its gradients are near 0, too.
+#
+# </details>
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "answer"]
+def product_of_all_answer(dy, x):
+    dx = np.zeros_like(x)
+    for i in range(x.shape[1]):
+        dx[:, i] = dy * np.delete(x, i, axis=1).prod(axis=1)
+    return dx
+
+
+report = md.gradcheck((product_of_all, product_of_all_answer), numbers, verbose=False)
+print("the answer passes:", report.passed)
+
+# %% [markdown]
 # ## 2. The chain begins: MF, then FM
 #
 # All models of the chain share one frame. `fields` gives $z$, shape $(B, F, D)$ for $B$ samples. `logits_of` turns $z$ into one number a
@@ -116,7 +172,7 @@ class Frame(md.Module):
 # ### Your turn
 #
 # The product alone: $y = \langle z_0, z_1 \rangle$, for $z$ of shape $(B, 2, D)$. Each vector gets the *other* one. The blank gives
-# back its own.
+# back its own. (`own` tells the checker this wrong formula, so that it knows the mistake by name.)
 
 
 # %%
@@ -128,7 +184,13 @@ def product_backward(dy, z):
     return dy[:, None, None] * z  # your turn
 
 
-report = md.gradcheck((product, product_backward), np.random.default_rng(1).normal(size=(4, 2, 3)))
+def own_vector(target, dy, z):
+    return {"z": dy[:, None, None] * z}
+
+
+own = md.checking.Fingerprint("operand", own_vector, "each vector gets dy times itself")
+some_z = np.random.default_rng(1).normal(size=(4, 2, 3))
+report = md.gradcheck((product, product_backward), some_z, fingerprints=[own])
 
 # %% [markdown]
 # <details><summary>Answer</summary>
@@ -143,7 +205,6 @@ def product_answer(dy, z):
     return dy[:, None, None] * z[:, ::-1]
 
 
-some_z = np.random.default_rng(1).normal(size=(4, 2, 3))
 report = md.gradcheck((product, product_answer), some_z, verbose=False)
 print("the answer passes:", report.passed)
 
@@ -296,6 +357,70 @@ print("largest difference:", np.abs(wide.forward(every_pair) - by_hand).max())
 #
 # Guo et al. (2017) put the FM where the wide part was. It has all pairs, and nobody chooses. FM and MLP **share** the
 # vectors $z$. So $z$ has two arrows, and its gradient is the sum of both. (The MLP has a bias; a second $b$ is not needed.)
+#
+# ### Your turn
+#
+# A small DeepFM: no linear term, and one hidden layer of four units. Write $\bar z$ for $z_1, \dots, z_F$ one after the other, $F D$ numbers:
+#
+# $$ h = \mathrm{ReLU}(W \bar z), \qquad y = \sum_{i < j} \langle z_i, z_j \rangle + \langle u, h \rangle . $$
+#
+# $W$ has the shape $(4, F D)$, and $u$ has four numbers. The blank has the FM's arrow. Write the MLP's: first $du$, then $dW$, then
+# what $z$ gets. (`forgotten` tells the checker what $dz$ is with one arrow alone.)
+
+
+# %%
+def deepfm(z, W, u):
+    s = z.sum(axis=1)  # (B, D)
+    fm = (s**2 - (z**2).sum(axis=1)).sum(axis=1) / 2  # (B,)
+    h = np.maximum(z.reshape(len(z), -1) @ W.T, 0)  # (B, 4)
+    return fm + h @ u, (z, W, u, s, h)
+
+
+def fm_alone(target, dy, z, W, u):
+    return {"z": dy[:, None, None] * (z.sum(axis=1, keepdims=True) - z)}
+
+
+forgotten = md.checking.Fingerprint("second_path", fm_alone, "dz is that of the FM alone")
+shapes = ((5, 3, 2), (4, 6), (4,))  # of z, W and u: B = 5, F = 3, D = 2
+deep_arrays = [np.random.default_rng(4).normal(size=shape) for shape in shapes]
+
+
+# %%
+def deepfm_backward(dy, cache):
+    z, W, u, s, h = cache
+    dz = dy[:, None, None] * (s[:, None] - z)  # the FM's arrow
+    du = np.zeros_like(u)  # your turn: du, dW, and the second arrow into z
+    dW = np.zeros_like(W)
+    return dz, dW, du
+
+
+report = md.gradcheck((deepfm, deepfm_backward), *deep_arrays, fingerprints=[forgotten])
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# Backwards through the MLP. $u$ meets $h$: $du = \sum dy\, h$ over the batch. In front of the ReLU arrives $da = dy\, u$, where $h > 0$, and 0 elsewhere. Then $dW = \sum da\, \bar z^\top$,
+# and $W^\top da$ goes to $z$: it is **added** to the FM's.
+#
+# </details>
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "answer"]
+def deepfm_answer(dy, cache):
+    z, W, u, s, h = cache
+    dz = dy[:, None, None] * (s[:, None] - z)
+    du = h.T @ dy  # (4,)
+    da = dy[:, None] * u * (h > 0)  # (B, 4)
+    dW = da.T @ z.reshape(len(z), -1)  # (4, F D)
+    dz = dz + (da @ W).reshape(z.shape)  # (B, F, D)
+    return dz, dW, du
+
+
+report = md.gradcheck((deepfm, deepfm_answer), *deep_arrays, verbose=False)
+print("the answer passes:", report.passed)
+
+# %% [markdown]
+# The model of the chain does the same, with the library's parts:
 
 
 # %%
@@ -404,8 +529,8 @@ for num_layers, style in ((1, "-"), (2, "--"), (3, ":")):
     network = md.CrossNetwork(4, num_layers, "matrix", dtype=np.float64)
     size = np.abs(network.forward(t[:, None] * x)).max(axis=1)
     slope = np.polyfit(np.log(t), np.log(size), 1)[0]
-    ax.loglog(t, size, style, label=f"L = {num_layers}: slope {slope:.2f}")
-ax.set(xlabel="t: x0 is multiplied by t", ylabel="largest output", title="Order = layers L + 1")
+    ax.loglog(t, size, style, label=f"layers: {num_layers}, slope {slope:.2f}")
+ax.set(xlabel="t: x0 is multiplied by t", ylabel="largest output", title="Order = layers + 1")
 ax.legend()
 ax.grid(alpha=0.3)
 
@@ -440,7 +565,7 @@ bench(DCN(2, table_sizes, 3), md.DCN(2, table_sizes, 3, num_cross_layers=2, mlp=
 # ## 6. xDeepFM: order grows, and vectors stay whole
 #
 # A cross layer mixes single numbers of different vectors: it is bit-wise. The **compressed interaction network** (CIN) of
-# Lian et al. (2018) keeps whole vectors. Its layer takes vectors $x_1, \dots, x_M$ and the embeddings $z_1, \dots, z_F$. It multiplies every pair
+# Lian et al. (2018) keeps whole vectors. Its layer takes $M$ vectors $x_1, \dots, x_M$ and the embeddings $z_1, \dots, z_F$. It multiplies every pair
 # entry by entry, and gives $H$ weighted sums of these products:
 #
 # $$ y_h = \sum_{i=1}^{M} \sum_{j=1}^{F} W_{hij}\, (x_i \odot z_j) + b_h, \qquad h = 1, \dots, H . $$
@@ -586,7 +711,56 @@ show_step(FM, DLRM)
 bench(DLRM(2, table_sizes, 3), md.DLRM(2, table_sizes, 3, bottom_mlp=(8,), top_mlp=(8,)))
 
 # %% [markdown]
-# The chain at a glance ($L$ cross or CIN layers):
+# ### Your turn
+#
+# A DLRM can be an FM: the top MLP only has to add the pairs up. Let the top be one linear layer, $y = W x + b$, of
+# shape $(1, D + P)$, where $P = F (F - 1) / 2$ is the number of pairs. It reads the vector $z_0$, then the products $\langle z_i, z_j \rangle$ with $i > j$, in the order of
+# `np.tril_indices(F, -1)`. Choose $W$ so that $y$ is the FM of the **tables** alone, $z_1, \dots, z_{F-1}$: the bottom MLP's vector $z_0$ takes no part. The blank
+# adds up everything.
+
+
+# %%
+def top_of_an_fm(F, D):
+    P = F * (F - 1) // 2
+    W = np.ones((1, D + P))  # your turn: which of these numbers must be 0?
+    return W
+
+
+def check_top(function, F=4, D=3):
+    z = np.random.default_rng(5).normal(size=(6, F, D))
+    W, pairs = function(F, D), md.DotInteraction(F, D).forward(z)  # (6, P)
+    y = (np.concatenate([z[:, 0], pairs], axis=1) @ W.T)[:, 0]
+    wanted = md.FMInteraction(F - 1, D).forward(z[:, 1:])
+    if np.allclose(y, wanted):
+        print("right: a DLRM that is an FM")
+        return
+    print(f"not yet: the first sample gives y = {y[0]:.3f}, the FM {wanted[0]:.3f};")
+    i, j = np.tril_indices(F, -1)
+    print(f"  {np.count_nonzero(W[0, :D])} of {D} weights read z0 itself, and", end=" ")
+    print(f"{np.count_nonzero(W[0, D:][j == 0])} of {F - 1} a pair of z0: make them 0;")
+    print(f"  {np.sum(W[0, D:][j > 0] != 1)} of {np.sum(j > 0)} other pairs have no weight 1")
+
+
+check_top(top_of_an_fm)
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# The first $D$ numbers are 0, and so are those of the pairs with $j = 0$. All others are 1. So what an FM can do, a DLRM can do, too: FM fixes these weights, DLRM learns them.
+#
+# </details>
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "answer"]
+def top_of_an_fm_answer(F, D):
+    j = np.tril_indices(F, -1)[1]  # (P,)
+    return np.concatenate([np.zeros(D), j > 0])[None]  # (1, D + P)
+
+
+check_top(top_of_an_fm_answer)
+
+# %% [markdown]
+# The chain at a glance ($n$ cross or CIN layers):
 #
 # | model | explicit products | unit | what changed |
 # | --- | --- | --- | --- |
@@ -594,8 +768,8 @@ bench(DLRM(2, table_sizes, 3), md.DLRM(2, table_sizes, 3, bottom_mlp=(8,), top_m
 # | FM | order 2, all pairs | vector | any number of fields |
 # | Wide & Deep | chosen pairs | ids | memory, and an MLP |
 # | DeepFM | order 2, all pairs | vector | FM in place of the chosen pairs |
-# | DCN | up to order $L + 1$ | bit | cross layers in place of the FM |
-# | xDeepFM | up to order $L + 1$ | vector | CIN in place of the FM |
+# | DCN | up to order $n + 1$ | bit | cross layers in place of the FM |
+# | xDeepFM | up to order $n + 1$ | vector | CIN in place of the FM |
 # | DLRM | order 2, all pairs | vector | pairs kept apart, and read by the MLP |
 #
 # Two of them as figures, drawn from the library's classes:
