@@ -477,7 +477,7 @@ print("the answer passes:", report.passed)
 #
 # `minidlrm.checking.bugs` holds some sixty wrong backward passes that look right. Some of them even train.
 # Here are three wrong ways to derive the interaction of DLRM, the products of all pairs of vectors,
-# $y_{ij} = \langle z_i, z_j \rangle$ for $i > j$. (Notebook 05 derives it. `_as_matrix` writes `dy` into a square matrix $G$, at the places
+# $y_{ij} = \langle z_i, z_j \rangle = \sum_d z_{id} z_{jd}$ for places $i$ and $j$ with $i > j$. (Notebook 05 derives it. `_as_matrix` writes `dy` into a square matrix $G$, at the places
 # given; the right answer is $(G + G^\top) z$, with $G$ filled below the diagonal.) **Find the mistake of each before you run
 # the cell below it.**
 

@@ -51,9 +51,9 @@ rng = np.random.default_rng(0)
 # $e_i$: all zeros, with a 1 at place $i$. Let $W$ be a matrix of shape $(N, D)$: one row of $D$ numbers for
 # each category. Then
 #
-# $$ w^\top = e_i^\top W $$
+# $$ e_i^\top W = W_i , $$
 #
-# is row $i$ of $W$. The product multiplies $N D$ numbers, and all but $D$ of them by zero. So nobody
+# row $i$ of $W$. The product multiplies $N D$ numbers, and all but $D$ of them by zero. So nobody
 # computes it: we **look the row up**.
 
 # %%

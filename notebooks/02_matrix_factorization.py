@@ -199,7 +199,7 @@ check_bias(bias_answer)
 # Each user $u$ has a vector $p_u$ of $D$ numbers, each movie $i$ a vector $q_i$. Think of a factor as a taste
 # (action, say): $q_{id}$ says how much of it the movie has, $p_{ud}$ how much the user likes it.
 #
-# $$ \hat r_{ui} = \mu + b_u + b_i + \langle p_u, q_i \rangle $$
+# $$ \hat r_{ui} = \mu + b_u + b_i + \langle p_u, q_i \rangle , \qquad \langle p_u, q_i \rangle = \sum_d p_{ud}\, q_{id} . $$
 #
 # For one rating let $e = r_{ui} - \hat r_{ui}$ be the error, and $\lambda$ a small number that we choose. We minimize
 #

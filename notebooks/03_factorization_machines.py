@@ -101,9 +101,9 @@ check_unsaid(unsaid_answer)
 #
 # $$ y = b + \sum_{f=1}^{F} w_f + \sum_{i < j} \langle z_i, z_j \rangle . $$
 #
-# Here $F$ is the number of fields (user, ad, city, ...), $z_f$ the embedding of field $f$'s id, of size $D$,
-# $w_f$ the weight of this id, and $b$ the bias. The larger $y$ is, the likelier the click; notebook 04 makes a probability of it. An ad and
-# a city that never met in the data still have a product.
+# Here $F$ is the number of fields (user, ad, city, ...), $z_f$ the embedding of field $f$'s id, of size $D$, $w_f$ the weight of this
+# id, and $b$ the bias. $\langle z_i, z_j \rangle = \sum_d z_{id} z_{jd}$ is the product of notebook 02. The larger $y$ is, the likelier the
+# click; notebook 04 makes a probability of it. An ad and a city that never met in the data still have a product.
 
 # %%
 F, D = 5, 3
@@ -120,7 +120,8 @@ print(pairs_one_by_one(z))
 # %% [markdown]
 # ## 2. The identity
 #
-# $F = 39$ fields make 741 pairs. But look at the square of the sum of all vectors:
+# $F = 39$ fields make 741 pairs. But look at the square of the sum of all vectors. (The square of a vector $v$ is
+# $\|v\|^2 = \langle v, v \rangle$, one number.)
 #
 # $$ \Big\| \sum_i z_i \Big\|^2 = \sum_i \sum_j \langle z_i, z_j \rangle
 #    = \sum_i \|z_i\|^2 + 2 \sum_{i<j} \langle z_i, z_j \rangle . $$
