@@ -771,7 +771,8 @@ def check_predicted(function):
     for lr in (0.1, 0.01, 0.001):
         said, true = function(gradients, lr), loss_after(lr) - steps.loss
         print(f"lr = {lr:<6g} predicted {said:+.6f}   measured {true:+.6f}")
-    print("right" if abs(said / true - 1) < 0.01 else "not yet: the last two must agree to 1%")
+    text = "the last two must agree to 1%. A number with the gradient g moves by -lr g"
+    print("right" if abs(said / true - 1) < 0.01 else f"not yet: {text}")
 
 
 check_predicted(predicted)
