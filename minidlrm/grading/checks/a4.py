@@ -121,7 +121,9 @@ DOT = [
 
 def _network(rng, sizes):
     weights = [rng.normal(size=(m, n)) for n, m in pairwise(sizes)]
-    return rng.normal(size=(4, sizes[0])), weights, [rng.normal(size=m) for m in sizes[1:]]
+    x, biases = rng.normal(size=(4, sizes[0])), [rng.normal(size=m) for m in sizes[1:]]
+    biases[-1] -= np.median(mlp_forward(x, weights, biases), axis=0)  # outputs of both signs
+    return x, weights, biases
 
 
 def relu(x):
