@@ -256,6 +256,52 @@ def test_ids_are_made_to_collide(sparse):
         np.testing.assert_array_equal(SEEN[0][1], SEEN[0][0])  # a repeat across samples
 
 
+def _rating(P, Q, bias, users, items):
+    """Return the predicted ratings; the ids come last, and all of them differ."""
+    return (P[users] * Q[items]).sum(axis=1) + bias[items], (P, Q, bias, users, items)
+
+
+def _rating_backward(dy, kept, add=np.add.at):
+    P, Q, bias, users, items = kept
+    dP, dQ, dbias = np.zeros_like(P), np.zeros_like(Q), np.zeros_like(bias)
+    np.add.at(dP, users, dy[:, None] * Q[items])
+    add(dQ, items, dy[:, None] * P[users])
+    add(dbias, items, dy)
+    return dP, dQ, dbias
+
+
+def _buffered(grad, ids, terms):
+    grad[ids] += terms
+
+
+@pytest.mark.parametrize("also_wrong", [False, True])
+def test_ids_of_a_pair_collide_wherever_they_stand(rng, also_wrong):
+    arrays = rng.normal(size=(5, 3)), rng.normal(size=(6, 3)), rng.normal(size=6)
+    ids = np.array([4, 1, 0, 3]), np.array([5, 2, 4, 1])
+    md.gradcheck((_rating, _rating_backward), *arrays, *ids, verbose=False).raise_if_failed()
+
+    def backward(dy, kept):
+        dP, dQ, dbias = _rating_backward(dy, kept, _buffered)
+        return (dP**2, dQ, dbias) if also_wrong else (dP, dQ, dbias)
+
+    report = md.gradcheck((_rating, backward), *arrays, *ids, verbose=False)
+    wrong = [check.name for check in report.arrays if not check.passed]
+    assert wrong == ["P"] * also_wrong + ["Q", "bias"]
+    assert "duplicates" in [cause.key for cause in report.diagnosis]
+
+
+def test_offsets_and_labels_of_a_pair_stay(rng):
+    seen = []
+
+    def forward(x, ids, offsets, label):
+        seen.append((ids, offsets, label))
+        return x
+
+    inputs = np.arange(4), np.array([0, 1, 3]), np.array([1, 0, 0])
+    md.gradcheck((forward, lambda dy: dy), rng.normal(size=3), *inputs, verbose=False)
+    assert [a.tolist() for a in seen[0]] == [[0, 0, 2, 3], [0, 1, 3], [1, 0, 0]]
+
+
 @pytest.mark.parametrize("kind", [md.FactorizationMachine, md.MatrixFactorization])
 def test_bags_of_a_model_collide_within_their_own_table(kind):
     sizes = {"table_sizes": [40, 6], "embedding_dim": 2}

@@ -135,6 +135,11 @@ def test_an_output_that_is_not_finite(value):
     assert f"the output is {value}" in fault
 
 
+def test_a_gradient_that_is_not_finite_is_no_leftover():
+    (fault,) = faults(lambda x: 2 * x, lambda dy: dy * np.where(dy == dy[1, 2], np.nan, 2), X)
+    assert fault == "the gradient of x is nan at (1, 2)"
+
+
 def test_a_gradient_that_is_not_finite():
     report = md.gradcheck((np.sin, lambda dy: dy * np.nan), X, verbose=False)
     assert not report.passed

@@ -10,7 +10,7 @@ import numpy as np
 from minidlrm.checking.catalogue import make_cause
 from minidlrm.checking.evidence import TOL, Evidence, Whole, close
 from minidlrm.checking.report import Cause
-from minidlrm.checking.subject import Subject
+from minidlrm.checking.subject import Subject, may_be_offsets
 from minidlrm.data.batch import Jagged
 from minidlrm.module import Module
 
@@ -152,44 +152,48 @@ def _one_part(evidence: Evidence, w: Whole) -> Iterator[Cause]:
 
 def _lost_uses(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     """Wrong rows against rows looked up twice, or twice within one bag."""
-    uses = _uses(evidence.subject)
-    if uses is None or w.numeric.ndim != 2 or evidence.subject.arrays[w.name].ndim != 2:
+    if evidence.subject.arrays[w.name].ndim not in (1, 2) or not w.numeric.size:
         return
     rows = np.arange(len(w.numeric)) if w.rows is None else w.rows
     size = np.max(np.abs(w.numeric), initial=0)
-    off = np.abs(w.analytic - w.numeric).max(axis=1) > TOL * size
+    off = np.abs(w.analytic - w.numeric).reshape(len(rows), -1).max(axis=1) > TOL * size
     wrong = set(rows[off].tolist())
-    twice = {row for row, bags in uses.items() if len(bags) > 1}
-    inside = {row for row, bags in uses.items() if len(bags) > len(set(bags))}
-    if not wrong or not wrong <= twice:
+    for uses in _uses(evidence.subject):
+        twice = {row for row, bags in uses.items() if len(bags) > 1}
+        inside = {row for row, bags in uses.items() if len(bags) > len(set(bags))}
+        if not wrong or not wrong <= twice:
+            continue
+        # without a row that is used once, or a table's form, nothing else tells them apart
+        plain = w.numeric.ndim == 2 and len(twice) < len(uses)
+        if not plain and not _is_one_use(evidence, w, np.flatnonzero(off)):
+            continue
+        first = min(wrong)
+        text = f"{len(wrong)} rows are wrong, and each of them is looked up more than once "
+        if len(wrong) == 1:
+            text = "One row is wrong, and it is looked up more than once "
+        if wrong <= inside and twice - inside:
+            text += f"within one bag (row {first}); rows that are repeated across bags are right."
+            yield make_cause("bag_repeat", w.name, text, 0.95)
+        else:
+            text += f"(row {first}: {len(uses[first])} times); rows that are used once are right."
+            yield make_cause("duplicates", w.name, text, 0.94)
         return
-    if len(twice) == len(uses) and not _is_one_use(evidence, w, np.flatnonzero(off)):
-        return  # no row is used once, so that nothing can be told apart
-    first = min(wrong)
-    text = f"{len(wrong)} rows are wrong, and each of them is looked up more than once "
-    if len(wrong) == 1:
-        text = "One row is wrong, and it is looked up more than once "
-    if wrong <= inside and twice - inside:
-        text += f"within one bag (row {first}); rows that are repeated across bags are right."
-        yield make_cause("bag_repeat", w.name, text, 0.95)
-    else:
-        text += f"(row {first}: {len(uses[first])} times); rows that are used once are right."
-        yield make_cause("duplicates", w.name, text, 0.94)
 
 
 def _is_one_use(evidence: Evidence, w: Whole, rows: np.ndarray) -> bool:
     """Whether each of these rows has the gradient of one sample that uses it, alone."""
     if evidence.r.ndim == 0:
         return False
-    samples = len(evidence.r)
+    samples, n = len(evidence.r), len(w.numeric)
     per_sample = evidence.r.reshape(samples, -1)
-    outputs = w.jacobian.reshape(samples, per_sample.shape[1], *w.numeric.shape)
+    outputs = w.jacobian.reshape(samples, per_sample.shape[1], n, -1)
     parts = np.einsum("bo,bond->bnd", per_sample, outputs)  # (B, rows, D)
-    return all(any(close(w.analytic[k], part) for part in parts[:, k]) for k in rows)
+    ours = w.analytic.reshape(n, -1)
+    return all(any(close(ours[k], part) for part in parts[:, k]) for k in rows)
 
 
-def _uses(subject: Subject) -> dict[int, list[int]] | None:
-    """Return the bags in which each row is looked up; None when no input holds ids."""
+def _uses(subject: Subject) -> Iterator[dict[int, list[int]]]:
+    """Yield the bags in which each row is looked up, for each input that holds ids."""
     starts = (
         next((m.starts for _, m in subject.target.named_modules() if hasattr(m, "starts")), None)
         if isinstance(subject.target, Module)
@@ -202,8 +206,7 @@ def _uses(subject: Subject) -> dict[int, list[int]] | None:
             uses: dict[int, list[int]] = {}
             for row, bag in zip(*(part.tolist() for part in found), strict=True):
                 uses.setdefault(row, []).append(bag)
-            return uses
-    return None
+            yield uses
 
 
 def _row_and_bag(value: Any, starts: Any, rest: list[Any]) -> tuple[np.ndarray, np.ndarray] | None:
@@ -220,7 +223,7 @@ def _row_and_bag(value: Any, starts: Any, rest: list[Any]) -> tuple[np.ndarray, 
         return (value + np.asarray(starts)[:-1]).ravel(), np.arange(value.size)
     if value.ndim == 2:
         return value.ravel(), np.repeat(np.arange(len(value)), value.shape[1])
-    offsets = next((v for v in rest if isinstance(v, np.ndarray) and v.dtype.kind in "iu"), None)
+    offsets = next((v for v in rest if may_be_offsets(v, len(value))), None)
     if offsets is None:
         return value, np.arange(len(value))
     return value, np.searchsorted(offsets, np.arange(len(value)), side="right")

@@ -171,6 +171,10 @@ CATALOGUE: dict[str, tuple[str, str]] = {
         "the function is random",
         "Give it its random numbers as an input, or a generator with a fixed seed.",
     ),
+    "nan": (
+        "the gradient is not finite",
+        "Look for a division by 0, a log of 0, an exp that overflows, or np.empty.",
+    ),
     "not_finite": ("the output is not finite", "Check smaller inputs first."),
     "empty": ("the output is empty", "Give at least one sample."),
     "no_floats": (

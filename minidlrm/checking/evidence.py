@@ -49,7 +49,6 @@ class Evidence:
     def __post_init__(self) -> None:
         self.failed = [check.name for check in self.checks if not check.passed]
         self._whole: dict[str, Whole | None] = {}
-        self._jacobians: dict[str, np.ndarray] = {}
 
     def whole(self, name: str) -> Whole | None:
         """Return the array's two gradients, every entry; None when it is too large."""
@@ -76,21 +75,29 @@ class Evidence:
 
     def analytic_jacobian(self, w: Whole) -> np.ndarray | None:
         """Return backward(e_k) for each output k (outputs, entries); None when there are many."""
-        if not 1 < self.r.size <= _MAX_OUTPUTS or w.name != self.failed[0]:
+        if not 1 < self.r.size <= _MAX_OUTPUTS:
             return None
-        if w.name not in self._jacobians:
-            rows = []
-            for k in range(self.r.size):
-                unit = np.zeros(self.r.size)
-                unit[k] = 1.0
-                grads, _ = self.subject.gradients(unit.reshape(self.r.shape))
-                grad = grads.get(w.name)
-                part = None if grad is None else _part(grad, w.rows, w.value)
-                if part is None or part.shape != w.analytic.shape:
-                    return None
-                rows.append(part.ravel())
-            self._jacobians[w.name] = np.array(rows)
-        return self._jacobians[w.name]
+        rows = []
+        for grads in self._of_each_output:
+            grad = grads.get(w.name)
+            part = None if grad is None else _part(grad, w.rows, w.value)
+            if part is None or part.shape != w.analytic.shape:
+                return None
+            rows.append(part.ravel())
+        return np.array(rows)
+
+    @cached_property
+    def _of_each_output(self) -> list[dict[str, Any]]:
+        """The gradients of all arrays when dy is 1 for one output, and 0 for all others."""
+        found = []
+        for k in range(self.r.size):
+            unit = np.zeros(self.r.size)
+            unit[k] = 1.0
+            grads, _ = self.subject.gradients(unit.reshape(self.r.shape))
+            found.append(
+                {n: g.copy() if isinstance(g, np.ndarray) else g for n, g in grads.items()}
+            )
+        return found
 
     def _rows(self, name: str) -> np.ndarray | None:
         """Choose the rows of a large table to look at: those that matter here."""

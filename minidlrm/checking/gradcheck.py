@@ -22,7 +22,7 @@ from minidlrm.checking.entries import choose, entry
 from minidlrm.checking.evidence import Evidence
 from minidlrm.checking.numeric import METHODS, Differences, Slope
 from minidlrm.checking.report import ArrayCheck, Cause, GradCheckReport
-from minidlrm.checking.subject import FunctionPair, Subject, collide
+from minidlrm.checking.subject import FunctionPair, Subject, collide_all
 from minidlrm.module import Module
 
 # With the caller's own seed, r could be the caller's x: then r^T x is symmetric, and a
@@ -158,7 +158,7 @@ class _Run:
                 f"the target is a {type(target).__name__}: give a Module, or a pair "
                 "(forward, backward) of functions"
             )
-        inputs = tuple(collide(value, target, k == 0) for k, value in enumerate(inputs))
+        inputs = collide_all(inputs, target)
         given = Subject(target, inputs)
         self.subject = given.astype(np.float64)
         self.analytic = self.subject

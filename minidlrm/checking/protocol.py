@@ -119,6 +119,10 @@ def _in_form(name: str, array: np.ndarray, grad: Any) -> tuple[Any, Fault | None
     except (TypeError, ValueError):
         text = f"the gradient of {name} is no array of numbers: {type(grad).__name__}"
         return np.zeros(array.shape), Fault("shape", name, text)
+    if not np.isfinite(values).all():
+        place = tuple(map(int, np.argwhere(~np.isfinite(values))[0]))
+        text = f"the gradient of {name} is {values[place]} at {place}"
+        return np.zeros(array.shape), Fault("nan", name, text)
     if grad.shape != array.shape:
         values, fault = _in_shape(name, array, values)
         if fault:

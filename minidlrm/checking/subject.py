@@ -200,6 +200,40 @@ def collide(value: Any, target: Any, first: bool = True) -> Any:
     return ids
 
 
+def collide_all(inputs: tuple[Any, ...], target: Any) -> tuple[Any, ...]:
+    """Let the ids of all inputs collide.
+
+    Of a pair of functions any argument may hold ids: where all of them differ, the first stands
+    twice. What may be offsets stays; labels, which repeat, stay as well.
+    """
+    if not isinstance(target, FunctionPair):
+        return tuple(collide(value, target, k == 0) for k, value in enumerate(inputs))
+    changed: list[Any] = []
+    lengths: list[int] = []
+    for k, value in enumerate(inputs):
+        is_list = isinstance(value, np.ndarray) and value.dtype.kind in "iu" and value.ndim == 1
+        if not is_list or k == 0:
+            changed.append(collide(value, target, k == 0))
+        elif len(np.unique(value)) < max(3, len(value)) or any(
+            may_be_offsets(value, n) for n in lengths
+        ):
+            changed.append(value)
+        else:
+            changed.append(np.concatenate([value[:1], value[:1], value[2:]]))
+        if is_list:
+            lengths.append(len(value))
+    return tuple(changed)
+
+
+def may_be_offsets(value: Any, num_ids: int) -> bool:
+    """Whether an array may say where each bag begins in a list of `num_ids` ids."""
+    if not (isinstance(value, np.ndarray) and value.dtype.kind in "iu" and value.ndim == 1):
+        return False
+    return bool(
+        len(value) and value[0] == 0 and value[-1] <= num_ids and (np.diff(value) >= 0).all()
+    )
+
+
 def _collide_bags(bags: Jagged, sizes: Sequence[int]) -> Jagged:
     num_tables = max(1, len(sizes))
     ids, offsets = bags.values.copy(), bags.offsets.copy()
