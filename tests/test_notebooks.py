@@ -149,3 +149,54 @@ def test_symbols_in_shape_comments_are_the_glossarys_or_are_introduced(path):
             for symbol in re.findall(r"[A-Za-z]\w*", shape):
                 introduced = re.search(rf"(?<![A-Za-z]){symbol}(?![A-Za-z])", prose)
                 assert symbol in known or introduced or len(symbol) > 3, (symbol, cell.source)
+
+
+SIGNS = set(
+    re.findall(
+        r"\S+",
+        r"""\Big \big \Pr \approx \bmod \cdot \cdots \dots \exp \frac \geq \in \infty \langle
+        \leftarrow \left \leq \log \max \min \ne \odot \partial \quad \qquad \rangle \right
+        \sqrt \sum \tanh \textstyle \tfrac \times \to \top""",
+    )
+)
+SUBSCRIPT = r"_(?:\{(?:[^{}]|\{[^}]*\})*\}|\\[A-Za-z]+|\w)"
+
+
+def formulas_of(text):
+    found = re.findall(r"\$\$(.+?)\$\$|(?<![\\$`])\$([^$\n]+?)\$", text, re.S)
+    plain = (re.sub(SUBSCRIPT, " ", display or inline) for display, inline in found)
+    return [re.sub(r"\\(?:bar|hat)\b", " ", formula) for formula in plain]
+
+
+def symbols_of(formula):
+    """Return the letters of a formula: a, dy, \\sigma; not those in words and subscripts."""
+    formula = re.sub(r"\\(?:text|mathrm|operatorname|begin|end)\{[^}]*\}", " ", formula)
+    found = set()
+    for word in re.findall(r"d?\\[A-Za-z]+|[A-Za-z]+", formula):
+        if re.fullmatch(r"d\\?[A-Za-z]+", word) and (len(word) == 2 or "\\" in word):
+            found |= {word[1:]} - SIGNS  # dy comes with y
+        elif word.startswith("\\"):
+            found |= {word} - SIGNS
+        else:
+            found |= set(word)
+    return found
+
+
+def introduced_in(text):
+    """Return the symbols that stand alone in math or code, or are told what they equal."""
+    alone = r"\s*d?(\\?[A-Za-z]+)\s*(?:\^\S+)?\s*(?:\([^)]*\))?\s*"
+    ends = r"(?:$|,|=|\\(?:in|approx|leq|geq|to|times)\b)"
+    found = {m[1] for f in formulas_of(text) if (m := re.match(alone + ends, f))}
+    return found | set(re.findall(r"`([A-Za-z]+)`", text))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_symbols_in_formulas_are_the_glossarys_or_are_introduced_first(path):
+    """Introduced: a cell says what it is, or what it equals, not later than it is used."""
+    first_column = "".join(row.split("|")[1] for row in GLOSSARY.splitlines() if row[:1] == "|")
+    seen = set(re.findall(r"[A-Za-z]\w*", first_column)) | {r"\sigma", "e", "d", "O"}
+    for cell in jupytext.read(path).cells:
+        if cell.cell_type == "markdown":
+            seen |= introduced_in(cell.source)
+            for formula in formulas_of(cell.source):
+                assert symbols_of(formula) <= seen, (formula, symbols_of(formula) - seen)

@@ -87,6 +87,25 @@ class Restless(Learners):
                 p.value += 1
 
 
+class DenseMomentum(md.Momentum):
+    """It walks over the whole table: a row that was looked up once rolls on."""
+
+    def step(self, parameters):
+        for p in parameters:
+            if p.grad is not None:
+                dense = p.grad.to_dense() if hasattr(p.grad, "to_dense") else p.grad
+                v = self.state.setdefault(p.name, np.zeros_like(p.value))
+                v *= self.momentum
+                v += dense
+                p.value -= self.lr * v
+
+
+def test_a_velocity_of_the_whole_table_is_named():
+    report = optimcheck(DenseMomentum(0.1), verbose=False)
+    assert report.diagnosis[0].key == "other_rows"
+    assert "was not in the batch of step" in report.diagnosis[0].evidence
+
+
 def test_broken_rules_are_told():
     report = optimcheck(Clipping(0.1), like=md.SGD(0.1), verbose=False)
     assert "the gradient of table is changed in place" in report.faults

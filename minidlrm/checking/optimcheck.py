@@ -212,7 +212,7 @@ def _cause(key: str, evidence: str, score: float) -> Cause:
 
 
 def _diagnose(optimizer, like, theirs, right, seed, steps) -> list[Cause]:
-    causes = [*_by_first_step(like, theirs, right), *_by_rows(theirs)]
+    causes = [*_by_first_step(like, theirs, right), *_by_rows(theirs, seed, steps)]
     causes += _by_simpler_rule(like, theirs, seed, steps)
     return causes + list(_by_formula(optimizer, like, theirs, seed, steps))
 
@@ -234,10 +234,17 @@ def _by_first_step(like, theirs, right) -> Iterator[Cause]:
         yield _cause("factor", f"{ours}{c:.6g} times the right one.", 0.6)
 
 
-def _by_rows(theirs) -> Iterator[Cause]:
-    if not np.array_equal(theirs["table"][0, -1], theirs["table"][-1, -1]):
-        text = f"row {_TABLE[0] - 1} of the table was in no batch, and has changed."
-        yield _cause("other_rows", text, 0.97)
+def _by_rows(theirs, seed, steps) -> Iterator[Cause]:
+    """Look for a row that moves in a step whose batch has it not."""
+    table = theirs["table"]
+    for step, grads in enumerate(_gradients(seed, steps)):
+        moved = (table[step + 1] != table[step]).any(axis=1)
+        moved[grads["table"].rows] = False
+        if moved.any():
+            row = int(np.flatnonzero(moved)[-1])
+            text = f"row {row} of the table was not in the batch of step {step + 1}, and has "
+            yield _cause("other_rows", text + "changed in it.", 0.97)
+            return
 
 
 def _by_simpler_rule(like, theirs, seed, steps) -> Iterator[Cause]:
