@@ -78,6 +78,22 @@ def test_the_badge_opens_the_notebook_in_colab(path):
     assert found[2] == want
 
 
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_each_section_has_a_blank(path):
+    """But the museum, where the reader hunts, a reading list, and what to remember."""
+    blanks, section = {}, ""
+    for cell in jupytext.read(path).cells:
+        for title in re.findall(r"^## (\d.*)", cell.source, re.MULTILINE):
+            if cell.cell_type == "markdown":
+                section = title
+                blanks[section] = 0
+        if cell.cell_type == "code" and section and "answer" not in cell.metadata.get("tags", []):
+            blanks[section] += "your turn" in cell.source
+    without = [title for title, number in blanks.items() if not number]
+    hunts = ("museum", "Reading list", "박물관")
+    assert [title for title in without if not any(word in title for word in hunts)] == []
+
+
 def names_of(tree):
     """Return every md.NAME..., and every name imported from minidlrm, as dotted paths."""
     found = set()
