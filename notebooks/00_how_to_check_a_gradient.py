@@ -421,7 +421,7 @@ ax.grid(alpha=0.3)
 # %% [markdown]
 # In a table of 2,000 rows such a test misses the bug about six times in seven. So for a layer or a model `gradcheck` never
 # leaves it to chance: it changes the ids that you give, so that they repeat inside a bag and across bags, and it uses
-# the first and the last id. (It cannot know which integers of a pair of functions are ids. There, give some that repeat.)
+# the first and the last id. (In a pair of functions, it lets each list of distinct ids repeat one of them.)
 
 # %%
 from minidlrm.checking.bugs.embedding import LastWriteWins
