@@ -73,7 +73,7 @@ def diagnose(evidence: Evidence, fingerprints: Sequence[Fingerprint] = ()) -> tu
     Returns
     -------
     tuple of Cause
-        The likeliest first; never empty.
+        The likeliest first; never empty. Other arrays that show the same cause come last.
     """
     causes = [*from_faults(evidence.faults), *_from_fingerprints(evidence, fingerprints)]
     for name in evidence.failed:
@@ -83,11 +83,15 @@ def diagnose(evidence: Evidence, fingerprints: Sequence[Fingerprint] = ()) -> tu
     causes += _from_inside(evidence)
     if not causes:
         causes = [make_cause("random", evidence.failed[0] if evidence.failed else "", "", 0.1)]
-    best: dict[str, Cause] = {}
+    causes.sort(key=lambda cause: -cause.score)
+    best: dict[str, Cause] = {}  # of each cause the array that shows it best comes first
+    others: dict[tuple[str, str], Cause] = {}
     for cause in causes:
-        if cause.key not in best or cause.score > best[cause.key].score:
+        if cause.key not in best:
             best[cause.key] = cause
-    return tuple(sorted(best.values(), key=lambda cause: -cause.score))
+        elif cause.array != best[cause.key].array:
+            others.setdefault((cause.key, cause.array), cause)
+    return (*best.values(), *others.values())
 
 
 _FAULT_SCORES = {"leftover": 0.7, "not_linear": 0.75, "missing": 0.97, "shape": 0.8}

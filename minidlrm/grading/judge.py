@@ -140,6 +140,7 @@ def gradient(
     lines += list(general[:2])
     if causes:
         cause = causes[0]
+        lines = [line for line in lines if line.lower() not in cause.evidence.lower()]
         lines.insert(0, f"{name}: {cause.title}" + (f" ({cause.array})." if cause.array else "."))
         lines += [cause.evidence, f"Hint: {cause.hint}"]
     raise Wrong("\n".join(filter(None, lines)), causes[0].title if causes else "wrong gradient")

@@ -134,7 +134,9 @@ def grade(
 
 def _key(assignment: str, path: Path, seed: int) -> str:
     digest = hashlib.sha256(os.fsencode(f"{assignment}:{seed}:{path.name}"))
-    digest.update(checks_of(assignment).read_bytes())
+    here = Path(__file__).parent
+    for part in [*sorted(here.glob("checks/*.py")), here / "judge.py"]:
+        digest.update(part.read_bytes())  # what graded it
     files = sorted(path.rglob("*")) if path.is_dir() else [path]
     for file in files:
         digest.update(os.fsencode(file.name))

@@ -230,7 +230,7 @@ def main():
     large = {"minidlrm gradcheck": seconds_of(lambda: md.gradcheck(*case, verbose=False))}
     for name, check in PEERS.items():
         large[name] = seconds_of(lambda check=check: check(Functions(*case)))
-    print("| checker | caught | cause named first | false alarms | all right ones, ms | a DLRM, s |")
+    print("| checker | caught | cause named first | false alarms | the corpus, ms | a DLRM, s |")
     print("| --- | --- | --- | --- | --- | --- |")
     for name in seconds:
         ms = f"{1e3 * sum(float(np.median(times)) for times in seconds[name].values()):,.0f}"
