@@ -191,8 +191,6 @@ class _Run:
         )
         weights = r.astype(np.float64)
         differences = Differences(self.subject, weights, method, self.rng, grads, output)
-        # rounding of the analytic side: 1 - tanh(x)^2 of a large x has no digit left
-        self.rounding = 4 * self.eps * float(np.abs(r).max()) * differences.largest
         checks = tuple(self._check(name, grad, differences) for name, grad in grads.items())
         right = {check.name for check in checks if check.passed}  # of no use, so no gradient
         self.faults = [f for f in self.faults if f.key != "missing" or f.array not in right]
@@ -240,6 +238,8 @@ class _Run:
         how = "complex" if differences.is_analytic(name) else differences.method
         method = "richardson" if how == "auto" else how
         analytic = np.array([entry(grad, index) for index in checked])
+        # rounding of the analytic side: 1 - tanh(x)^2 of a large x has no digit left
+        self.rounding = 4 * self.eps * differences.size_inside
         check = self._compared(name, value, checked, analytic, slopes, len(kinks), method)
         return replace(check, num_checked=choice.size) if choice.all_agree else check
 

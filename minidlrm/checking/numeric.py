@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -83,9 +84,6 @@ class Differences:
         self.base = self._project(self.output)
         kind = self.output.dtype if self.output.dtype.kind == "f" else np.dtype(np.float64)
         self.eps = float(np.finfo(kind).eps)
-        # what rounding is relative to: the outputs, and what may cancel on the way to them
-        self.largest = max(float(np.abs(a).max(initial=1)) for a in subject.arrays.values())
-        self.size = float(np.abs(r * self.output).sum() + np.abs(r).max() * self.largest)
         self.complex = self._complex_copy() if method in ("auto", "complex") else None
         self._rng = rng
         self._all_analytic: bool | None = None
@@ -97,6 +95,17 @@ class Differences:
                 f"method 'complex': {subject.target!r} does not carry complex numbers; "
                 "take 'auto', 'central' or 'richardson'"
             )
+
+    @cached_property
+    def size_inside(self) -> float:
+        """What may cancel on the way to the outputs: the largest r times the largest number."""
+        largest = max(float(np.abs(a).max(initial=1)) for a in self.subject.arrays.values())
+        return float(np.abs(self.r).max()) * largest
+
+    @cached_property
+    def size(self) -> float:
+        """What rounding is relative to."""
+        return float(np.abs(self.r * self.output).sum()) + self.size_inside
 
     def _project(self, y: np.ndarray) -> float:
         return float(np.vdot(self.r, y))

@@ -156,7 +156,7 @@ class Subject:
 
 
 def _is_same(a: np.ndarray, b: np.ndarray) -> bool:
-    return np.array_equal(a, b) or np.array_equal(a, b, equal_nan=True)
+    return bool((a == b).all()) or np.array_equal(a, b, equal_nan=True)
 
 
 def _cast(value: Any, dtype: Any) -> Any:
