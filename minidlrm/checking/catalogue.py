@@ -71,7 +71,7 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     ),
     "weight_missing": (
         "the weight of each id is missing",
-        "y = sum of alpha_i W_i, so the row of id i gets alpha_i dy.",
+        "y = sum of alpha_i W_i: differentiate by W_i, and see what stays in front of dy.",
     ),
     "table_shift": (
         "the rows belong to another table",
@@ -83,7 +83,7 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     ),
     "triangle": (
         "one of the two vectors of each pair gets no gradient",
-        "y_ij = <z_i, z_j> depends on both: dz = (G + G^T) z.",
+        "y_ij = <z_i, z_j> depends on both: each of them gets dy_ij times the other.",
     ),
     "diagonal": (
         "the pair of a vector with itself is counted wrong",
@@ -91,7 +91,7 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     ),
     "self_term": (
         "a vector's product with itself is not taken out",
-        "The sum of the pairs is 1/2 [(sum z)^2 - sum z^2]: its gradient is dy (sum z - z_i).",
+        "The sum of the pairs is 1/2 [(sum z)^2 - sum z^2]: the second term has a gradient, too.",
     ),
     "second_path": (
         "a vector is used twice, and one of its paths is left out",
@@ -103,11 +103,11 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     ),
     "sigmoid_twice": (
         "the derivative of the sigmoid is applied once more",
-        "BCE with logits has it in already: dL/dx = (sigmoid(x) - y) / B.",
+        "BCE with logits has it in already: on paper it cancels in dL/dp dp/dx.",
     ),
     "softplus_sign": (
         "the softplus has the wrong sign",
-        "-log sigmoid(x) = log(1 + e^-x), and its slope is sigmoid(x) - 1, never positive.",
+        "-log sigmoid(x) = log(1 + e^-x): its slope is never positive.",
     ),
     "pos_weight": (
         "the weight of the clicks is missing",
@@ -119,7 +119,7 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     ),
     "regularization": (
         "the regularization term is missing",
-        "The derivative of lambda |w|^2 is 2 lambda w: add it to the gradient.",
+        "A penalty such as lambda |w|^2 is a part of the loss: it has a gradient, too.",
     ),
     "stale": (
         "backward uses what an earlier forward kept",
