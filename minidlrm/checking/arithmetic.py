@@ -43,7 +43,7 @@ def _scale(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     if abs(1 / size - batch) <= TOL / size and batch > 1:
         yield make_cause("batch_twice", w.name, f"{ours}, {sign}and {inverse}.", 0.92)
         return
-    alone = len(evidence.failed) < len(evidence.checks) and w.name in (evidence.subject.parameters)
+    alone = len(evidence.failed) < len(evidence.checks) and w.name in evidence.subject.parameters
     if abs(c - 2) <= TOL:
         yield make_cause("added_twice", w.name, f"{ours}.", 0.91 if alone else 0.6)
     note = f", and that is {length}" if length else ""

@@ -189,8 +189,10 @@ class GradCheckReport:
     def _causes(self) -> list[tuple[str, str]]:
         """Return the likeliest causes as (title, text)."""
         found = []
-        each = {cause.key: cause for cause in reversed(self.diagnosis)}
-        for k, cause in enumerate([c for c in self.diagnosis if c is each[c.key]][:3]):
+        first: dict[str, Cause] = {}
+        for cause in self.diagnosis:
+            first.setdefault(cause.key, cause)
+        for k, cause in enumerate(list(first.values())[:3]):
             rank = "likeliest cause" if k == 0 else "or"
             where = f" ({cause.array})" if cause.array else ""
             found.append((f"{rank}{where}: {cause.title}", f"{cause.evidence} {cause.hint}"))

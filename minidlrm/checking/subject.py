@@ -131,14 +131,14 @@ class Subject:
         """Run forward."""
         return np.asarray(self.target.forward(*self.inputs))
 
-    def gradients(self, dy: np.ndarray) -> tuple[dict[str, Any], Any]:
+    def gradients(self, dy: np.ndarray, inputs: Any = None) -> tuple[dict[str, Any], Any]:
         """Run forward and backward from zero; return the gradient of each array, and y."""
         self.zero_grad()
-        return self.more_gradients(dy)
+        return self.more_gradients(dy, inputs)
 
-    def more_gradients(self, dy: np.ndarray) -> tuple[dict[str, Any], Any]:
-        """Run forward and backward, adding to what the parameters have; return both as well."""
-        y = self.target.forward(*self.inputs)
+    def more_gradients(self, dy: np.ndarray, inputs: Any = None) -> tuple[dict[str, Any], Any]:
+        """Run both, on other inputs if given, adding to what the parameters have."""
+        y = self.target.forward(*(self.inputs if inputs is None else inputs))
         return self.collect(self.target.backward(dy if dy.ndim else float(dy))), y
 
     def zero_grad(self) -> None:
@@ -211,8 +211,7 @@ def collide_all(inputs: tuple[Any, ...], target: Any) -> tuple[Any, ...]:
     changed: list[Any] = []
     lengths: list[int] = []
     for k, value in enumerate(inputs):
-        is_list = isinstance(value, np.ndarray) and value.dtype.kind in "iu" and value.ndim == 1
-        if not is_list or k == 0:
+        if not _is_list_of_ids(value) or k == 0:
             changed.append(collide(value, target, k == 0))
         elif len(np.unique(value)) < max(3, len(value)) or any(
             may_be_offsets(value, n) for n in lengths
@@ -220,18 +219,20 @@ def collide_all(inputs: tuple[Any, ...], target: Any) -> tuple[Any, ...]:
             changed.append(value)
         else:
             changed.append(np.concatenate([value[:1], value[:1], value[2:]]))
-        if is_list:
+        if _is_list_of_ids(value):
             lengths.append(len(value))
     return tuple(changed)
 
 
 def may_be_offsets(value: Any, num_ids: int) -> bool:
     """Whether an array may say where each bag begins in a list of `num_ids` ids."""
-    if not (isinstance(value, np.ndarray) and value.dtype.kind in "iu" and value.ndim == 1):
+    if not _is_list_of_ids(value) or len(value) == 0:
         return False
-    return bool(
-        len(value) and value[0] == 0 and value[-1] <= num_ids and (np.diff(value) >= 0).all()
-    )
+    return bool(value[0] == 0 and value[-1] <= num_ids and (np.diff(value) >= 0).all())
+
+
+def _is_list_of_ids(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.dtype.kind in "iu" and value.ndim == 1
 
 
 def _collide_bags(bags: Jagged, sizes: Sequence[int]) -> Jagged:
