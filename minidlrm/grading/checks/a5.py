@@ -13,14 +13,8 @@ task = pytest.mark.task
 STEPS, BATCH, SECONDS = 600, 256, 60.0
 
 
-def dlrm_forward(dense, ids, starts, table, W1, b1, W2, b2, W3, b3):
-    x1 = dense @ W1.T + b1
-    x1 = x1 * (x1.real > 0)
-    z = np.concatenate([x1[:, None], table[ids + starts]], axis=1)
-    i, j = np.tril_indices(z.shape[1], -1)
-    u = np.concatenate([x1, (z @ z.transpose(0, 2, 1))[:, i, j]], axis=1)
-    a = u @ W2.T + b2
-    return (a * (a.real > 0) @ W3.T + b3)[:, 0]
+def dlrm_forward(*model):
+    return logits_with("", *model)
 
 
 @pytest.fixture
@@ -48,17 +42,17 @@ WRONG_LOGITS = {
 
 
 def logits_with(mistake, dense, ids, starts, table, W1, b1, W2, b2, W3, b3):
-    """Return the logits with one mistake: a key of `WRONG_LOGITS`."""
+    """Return the logits with one mistake: a key of `WRONG_LOGITS`; or "", with none."""
     x1 = dense @ W1.T + b1
     if mistake != "bottom":
-        x1 = np.maximum(x1, 0)
+        x1 = x1 * (x1.real > 0)
     parts = [x1[:, None], table[ids if mistake == "starts" else ids + starts]]
     z = np.concatenate(parts[::-1] if mistake == "last" else parts, axis=1)
     i, j = np.triu_indices(z.shape[1], 1) if mistake == "order" else np.tril_indices(z.shape[1], -1)
     dots = (z @ z.transpose(0, 2, 1))[:, i, j]
     a = np.concatenate([x1 * (mistake != "direct"), dots], axis=1) @ W2.T + b2
     if mistake != "hidden":
-        a = np.maximum(a, 0)
+        a = a * (a.real > 0)
     y = a @ W3.T + b3 * (mistake != "bias")
     if mistake == "column":
         return y
