@@ -19,6 +19,7 @@ from minidlrm.grading.sandbox import StudentError, Submission
 
 sys.path.insert(0, os.path.dirname(__file__))
 from wrong_submissions import ALL
+from wrong_submissions.source import solution, with_body
 
 ASSIGNMENTS = sorted(release.TITLES)
 # Every tenth wrong answer; "half" or "all" of them, and a class of forty, where this is set.
@@ -31,18 +32,6 @@ BUILDS_ON = {  # tasks whose own functions call this one
     "cross_forward": {"A6.4"},
     "cross_backward": {"A6.4"},
 }
-
-
-def solution(assignment):
-    return release.source_of(assignment).read_text(encoding="utf-8")
-
-
-def with_body(text, function, body):
-    """Replace the solution inside a function."""
-    pattern = rf"(def {function}\(.*?# BEGIN SOLUTION [^\n]*\n)(.*?)(    # END SOLUTION)"
-    new = re.sub(pattern, lambda m: f"{m[1]}    {body}\n{m[3]}", text, count=1, flags=re.S)
-    assert new != text
-    return new
 
 
 @pytest.mark.parametrize("assignment", ASSIGNMENTS)

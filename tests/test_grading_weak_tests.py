@@ -8,7 +8,8 @@ import pytest
 pytest.importorskip("jupytext")
 
 sys.path.insert(0, os.path.dirname(__file__))
-from test_grading import EVERY, solution, with_body
+from test_grading import EVERY
+from wrong_submissions.source import solution, with_body
 
 from minidlrm.grading import runner
 

@@ -16,8 +16,8 @@ import pytest
 pytest.importorskip("jupytext")
 
 sys.path.insert(0, os.path.dirname(__file__))
-from test_grading import solution, with_body
 from wrong_submissions import ALL
+from wrong_submissions.source import solution, with_body
 
 from minidlrm.grading.judge import Wrong
 from minidlrm.grading.sandbox import StudentError

@@ -148,14 +148,13 @@ def test_files_and_commands_that_are_mentioned_exist(path):
     assert commands <= set(typer.main.get_command(cli.app).commands), commands
 
 
-GLOSSARY = (FOLDER.parent / "docs" / "glossary.md").read_text(encoding="utf-8")
+ROWS = (FOLDER.parent / "docs" / "glossary.md").read_text(encoding="utf-8").splitlines()
+GLOSSARY = set(re.findall(r"[A-Za-z]\w*", "".join(r.split("|")[1] for r in ROWS if r[:1] == "|")))
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_symbols_in_shape_comments_are_the_glossarys_or_are_introduced(path):
     """A comment such as ``# (B, F, D)`` uses symbols that the reader has met."""
-    first_column = "".join(row.split("|")[1] for row in GLOSSARY.splitlines() if row[:1] == "|")
-    known = set(re.findall(r"[A-Za-z]\w*", first_column))
     cells = jupytext.read(path).cells
     prose = " ".join(cell.source for cell in cells if cell.cell_type == "markdown")
     for cell in cells:
@@ -164,7 +163,7 @@ def test_symbols_in_shape_comments_are_the_glossarys_or_are_introduced(path):
         ):
             for symbol in re.findall(r"[A-Za-z]\w*", shape):
                 introduced = re.search(rf"(?<![A-Za-z]){symbol}(?![A-Za-z])", prose)
-                assert symbol in known or introduced or len(symbol) > 3, (symbol, cell.source)
+                assert symbol in GLOSSARY or introduced or len(symbol) > 3, (symbol, cell.source)
 
 
 SIGNS = set(
@@ -209,8 +208,7 @@ def introduced_in(text):
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_symbols_in_formulas_are_the_glossarys_or_are_introduced_first(path):
     """Introduced: a cell says what it is, or what it equals, not later than it is used."""
-    first_column = "".join(row.split("|")[1] for row in GLOSSARY.splitlines() if row[:1] == "|")
-    seen = set(re.findall(r"[A-Za-z]\w*", first_column)) | {r"\sigma", "e", "d", "O"}
+    seen = GLOSSARY | {r"\sigma", "e", "d", "O"}
     for cell in jupytext.read(path).cells:
         if cell.cell_type == "markdown":
             seen |= introduced_in(cell.source)

@@ -1,53 +1,11 @@
 """Wrong answers to A5: build and train a DLRM. Most are the right answer with one change."""
 
-FORWARD = """\
-x1 = np.maximum(dense @ W1.T + b1, 0)
-    z = np.concatenate([x1[:, None], table[ids + starts]], axis=1)
-    i, j = np.tril_indices(z.shape[1], -1)
-    u = np.concatenate([x1, (z @ z.transpose(0, 2, 1))[:, i, j]], axis=1)
-    return (np.maximum(u @ W2.T + b2, 0) @ W3.T + b3)[:, 0]"""
-BACKWARD = """\
-D = table.shape[1]
-    x1 = np.maximum(dense @ W1.T + b1, 0)
-    rows = ids + starts
-    z = np.concatenate([x1[:, None], table[rows]], axis=1)
-    i, j = np.tril_indices(z.shape[1], -1)
-    u = np.concatenate([x1, (z @ z.transpose(0, 2, 1))[:, i, j]], axis=1)
-    a = np.maximum(u @ W2.T + b2, 0)
-    da = dlogits[:, None] * W3 * (a > 0)
-    du = da @ W2
-    G = np.zeros((len(z), z.shape[1], z.shape[1]))
-    G[:, i, j] = du[:, D:]
-    dz = (G + G.transpose(0, 2, 1)) @ z
-    dx1 = (du[:, :D] + dz[:, 0]) * (x1 > 0)
-    dtable = np.zeros_like(table)
-    np.add.at(dtable, rows, dz[:, 1:])
-    dW1, db1 = dx1.T @ dense, dx1.sum(axis=0)
-    dW2, db2 = da.T @ u, da.sum(axis=0)
-    return dtable, dW1, db1, dW2, db2, dlogits[None] @ a, dlogits.sum(keepdims=True)"""
-TRAINING = """\
-rng, D, h = np.random.default_rng(0), 8, 32
-    starts = np.cumsum([0, *table_sizes[:-1]])
-    width = D + (len(table_sizes) + 1) * len(table_sizes) // 2
+from .source import body_of, solution
 
-    def layer(n, m):
-        return rng.normal(0, np.sqrt(2 / n), (m, n))
-
-    params = [rng.normal(0, 0.3, (sum(table_sizes), D))]
-    params += [layer(num_dense, D), np.zeros(D), layer(width, h), np.zeros(h)]
-    params += [layer(h, 1), np.zeros(1)]
-    first, second = [0 * p for p in params], [0 * p for p in params]
-    for step in range(1, 601):
-        dense, ids, label = next_batch()
-        logits = dlrm_forward(dense, ids, starts, *params)
-        dlogits = (1 / (1 + np.exp(-logits)) - label) / len(label)
-        grads = dlrm_backward(dlogits, dense, ids, starts, *params)
-        for p, g, m, v in zip(params, grads, first, second, strict=True):
-            m += 0.1 * (g - m)
-            v += 0.001 * (g * g - v)
-            rate = 0.01 * np.sqrt(1 - 0.999**step) / (1 - 0.9**step)
-            p -= rate * m / (np.sqrt(v) + 1e-8)
-    return dlrm_forward(test_dense, test_ids, starts, *params)"""
+FORWARD, BACKWARD, TRAINING = (
+    body_of(solution("A5"), function)
+    for function in ("dlrm_forward", "dlrm_backward", "train_and_predict")
+)
 
 
 def _changed(answer, right, wrong):
