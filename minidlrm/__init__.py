@@ -8,7 +8,8 @@ from minidlrm import kernels  # isort: skip
 from minidlrm import checking, data, interop, layers, metrics, models, plots, training
 from minidlrm.checking import gradcheck
 from minidlrm.checkpoint import load, save
-from minidlrm.diagram import diagram
+from minidlrm.data import Batch, Dataset, Jagged
+from minidlrm.figure import diagram
 from minidlrm.layers import (
     CIN,
     MLP,
@@ -64,8 +65,10 @@ __all__ = [
     "Adagrad",
     "Adam",
     "BCEWithLogits",
+    "Batch",
     "BiInteraction",
     "CrossNetwork",
+    "Dataset",
     "DeepFM",
     "DotInteraction",
     "ElementwiseProduct",
@@ -74,6 +77,7 @@ __all__ = [
     "FMInteraction",
     "FactorizationMachine",
     "History",
+    "Jagged",
     "Linear",
     "LogisticRegression",
     "MLPModel",

@@ -439,3 +439,13 @@ def warmup_decay(
         return lr
     left = max(0.0, 1 - (step - decay_start_step) / num_decay_steps)
     return max(end_lr, lr * left**2)
+
+
+OPTIMIZERS: dict[str, type[Optimizer]] = {  # by the name of the command line
+    "sgd": SGD,
+    "momentum": Momentum,
+    "adagrad": Adagrad,
+    "rowwise-adagrad": RowwiseAdagrad,
+    "adam": Adam,
+    "ftrl": FTRL,
+}

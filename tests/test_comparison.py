@@ -33,7 +33,7 @@ def test_every_model_has_a_line(clicks, tmp_path):
 
 def test_a_finished_cell_is_not_run_again(clicks, tmp_path, monkeypatch):
     first = compare(clicks, BUDGET, tmp_path, CONTENDERS[:2], progress=False)
-    monkeypatch.setattr(comparison, "_run", None)
+    monkeypatch.setattr(comparison.run, "_run", None)
     second = compare(clicks, BUDGET, tmp_path, CONTENDERS[:2], progress=False)
     for a, b in zip(first, second, strict=True):
         np.testing.assert_array_equal(a.losses, b.losses)
@@ -48,14 +48,14 @@ def test_other_data_are_other_cells(clicks, tmp_path):
 
 
 def test_ctrl_c_gives_what_is_done(clicks, tmp_path, monkeypatch):
-    run = comparison._run
+    run = comparison.run._run
 
     def interrupt(dataset, budget, contender, lr, seed):
         if contender.name == "MLP":
             raise KeyboardInterrupt
         return run(dataset, budget, contender, lr, seed)
 
-    monkeypatch.setattr(comparison, "_run", interrupt)
+    monkeypatch.setattr(comparison.run, "_run", interrupt)
     rows = compare(clicks, BUDGET, tmp_path, progress=False)
     assert [row.contender.name for row in rows] == ["LR", "FM"]
 
@@ -101,7 +101,7 @@ def test_each_order_is_learned_by_those_that_can():
         entropy = -(rate * np.log(rate) + (1 - rate) * np.log(1 - rate))
         for contender in CONTENDERS[:2]:
             budget = Budget(4, (8,), epochs=4, batch_size=256)
-            meta, _ = comparison._run(data, budget, contender, 0.01, 0)
+            meta, _ = comparison.run._run(data, budget, contender, 0.01, 0)
             shares[contender.name, order] = comparison.explained(
                 meta["score"], entropy, data.bayes_log_loss
             )

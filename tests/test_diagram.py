@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
 import minidlrm as md
-from minidlrm.diagram import DENSE, OUTPUT, SPARSE, SUM, graph
+from minidlrm.figure.draw import DENSE, OUTPUT, SPARSE, SUM, graph
 
 SIZES = [50, 6, 9]
 MODELS = {

@@ -29,7 +29,7 @@ from minidlrm.module import Module
 
 PACKAGES = [
     "minidlrm",
-    *(f"minidlrm.{name}" for name in ("checking", "checkpoint", "data", "diagram", "interop")),
+    *(f"minidlrm.{name}" for name in ("checking", "checkpoint", "data", "figure", "interop")),
     *(f"minidlrm.{name}" for name in ("kernels", "layers", "losses", "metrics", "models")),
     *(f"minidlrm.{name}" for name in ("module", "optim", "plots", "tracing", "training")),
 ]

@@ -6,7 +6,7 @@ import pytest
 import minidlrm as md
 from minidlrm.checking import optimcheck
 from minidlrm.checking.bugs import OPTIMIZERS
-from minidlrm.checking.optimcheck import CATALOGUE
+from minidlrm.checking.optimizers import CATALOGUE
 
 
 @pytest.mark.parametrize("bug", OPTIMIZERS, ids=lambda bug: bug.name)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import minidlrm as md
-from minidlrm.worked import readable, worked
+from minidlrm.tracing.worked import readable, worked
 
 
 @pytest.fixture(scope="module")
@@ -62,9 +62,9 @@ def test_other_layers_show_their_first_numbers():
 
 
 def test_no_latex_is_left_in_any_equation():
-    from minidlrm.checking import targets
+    from minidlrm.checking import cases
 
-    for _, target, _ in targets.everything(0):
+    for _, target, _ in cases.everything(0):
         for _, module in target.named_modules():
             text = readable(module.equation)
             assert "\\" not in text, module.equation

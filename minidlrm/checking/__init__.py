@@ -5,8 +5,8 @@
 
 from minidlrm.checking.catalogue import CATALOGUE
 from minidlrm.checking.diagnosis import Fingerprint
-from minidlrm.checking.gradcheck import assert_gradients, gradcheck
-from minidlrm.checking.optimcheck import OptimCheckReport, optimcheck
+from minidlrm.checking.gradients import assert_gradients, gradcheck
+from minidlrm.checking.optimizers import OptimCheckReport, optimcheck
 from minidlrm.checking.report import ArrayCheck, Cause, GradCheckReport
 
 __all__ = [

@@ -160,7 +160,7 @@ def _from_inside(evidence: Evidence) -> Iterator[Cause]:
 
 def _wrong_inside(subject: Subject) -> tuple[list[str], str]:
     """Return the names of the direct children that fail by themselves, and what is said."""
-    from minidlrm.checking.gradcheck import gradcheck
+    from minidlrm.checking.gradients import gradcheck
 
     target = subject.target
     children = list(target.named_children())

@@ -211,6 +211,8 @@ class Dataset:
         Names of the dense features, then of the tables.
     description : str
         One line: where the rows come from.
+    task : "clicks" or "ratings"
+        What the labels are: 0 and 1 (the loss takes logits), or numbers of any size.
     bayes_log_loss, bayes_auc : float, optional
         What the true click probabilities score on `test`. No model can expect to do
         better. Known for synthetic data only.
@@ -231,6 +233,7 @@ class Dataset:
     table_sizes: list[int]
     feature_names: list[str]
     description: str
+    task: str = "clicks"
     bayes_log_loss: float | None = None
     bayes_auc: float | None = None
     vocabulary: Any = field(default=None, repr=False)

@@ -140,6 +140,7 @@ def movielens_ratings(
         ["user", "item"],
         f"MovieLens: {count:,} ratings of {ratings.path.parent.name}, {split} split"
         + (f", seed {seed}" if split == "random" else ""),
+        task="ratings",
         vocabulary=ratings.ids,
     )
 

@@ -4,11 +4,11 @@ import pytest
 
 import minidlrm as md
 from minidlrm import layers, models
-from minidlrm.checking import targets
+from minidlrm.checking import cases
 
 
 def test_every_layer_and_model_is_in_the_list():
-    seen = {type(target) for _, target, _ in targets.everything(0)}
+    seen = {type(target) for _, target, _ in cases.everything(0)}
     for name in models.__all__:
         assert getattr(models, name) in seen
     for name in layers.__all__:
@@ -17,7 +17,7 @@ def test_every_layer_and_model_is_in_the_list():
 
 
 def test_all_pass():
-    for name, target, inputs in targets.everything(1):
+    for name, target, inputs in cases.everything(1):
         report = md.gradcheck(target, *inputs, max_checks=10, seed=1, verbose=False)
         assert report.passed, f"{name}\n{report}"
         assert report.arrays
@@ -25,4 +25,4 @@ def test_all_pass():
 
 def test_an_unknown_model_is_named():
     with pytest.raises(ValueError, match="model 'bert' is not known: dlrm, lr"):
-        list(targets.model("bert", 0))
+        list(cases.model("bert", 0))

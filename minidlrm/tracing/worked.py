@@ -44,7 +44,7 @@ def readable(equation: str) -> str:
 
     Examples
     --------
-    >>> from minidlrm.worked import readable
+    >>> from minidlrm.tracing.worked import readable
     >>> readable(r"y_{ij} = \langle z_i, z_j \rangle")
     'y<sub>ij</sub> = ⟨ z<sub>i</sub>, z<sub>j</sub> ⟩'
     """
@@ -77,7 +77,7 @@ def worked(op: Any, sample: int = 0) -> str:
     Examples
     --------
     >>> import numpy as np, minidlrm as md
-    >>> from minidlrm.worked import worked
+    >>> from minidlrm.tracing.worked import worked
     >>> clicks = md.data.synthetic_clicks(rows=1000, seed=0)
     >>> steps = md.trace(md.DLRM(13, clicks.table_sizes, 2, (2,), (2,)), clicks.train[:2])
     >>> worked(steps.operations[3]).split(" = ")[:2]

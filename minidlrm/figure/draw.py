@@ -40,7 +40,7 @@ class Node:
 
     Examples
     --------
-    >>> from minidlrm.diagram import Node
+    >>> from minidlrm.figure import Node
     >>> Node("bottom", "network", ["MLP", "13-64-16"]).kind
     'network'
     """
@@ -68,7 +68,7 @@ def graph(model: Module, batch: Batch | None = None) -> tuple[dict[str, Node], l
     Examples
     --------
     >>> import minidlrm as md
-    >>> from minidlrm.diagram import graph
+    >>> from minidlrm.figure import graph
     >>> nodes, arrows = graph(md.DLRM(3, [5, 6], 4, (8,), (8,)))
     >>> [pair for pair in arrows if pair[0] == "bottom"]
     [('bottom', 'dot'), ('bottom', 'top')]

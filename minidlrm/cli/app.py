@@ -27,14 +27,8 @@ from minidlrm import tutorials
 from minidlrm.checkpoint import replacing
 from minidlrm.data.batch import Batch, Dataset
 from minidlrm.grading.commands import app as grade_app
+from minidlrm.optim import OPTIMIZERS
 
-_OPTIMIZERS = {
-    "sgd": md.SGD,
-    "momentum": md.Momentum,
-    "adagrad": md.Adagrad,
-    "rowwise-adagrad": md.RowwiseAdagrad,
-    "adam": md.Adam,
-}
 _MAX_REPORTED_ROWS = 100_000  # of the training rows, for the closing table
 
 app = typer.Typer(
@@ -126,7 +120,7 @@ def train(
     top_mlp: TopOption = "128,64",
     interaction: InteractionOption = "dot",
     self_interaction: SelfOption = False,
-    optimizer: Annotated[str, typer.Option(help=f"{', '.join(_OPTIMIZERS)}.")] = "adam",
+    optimizer: Annotated[str, typer.Option(help=f"{', '.join(OPTIMIZERS)}.")] = "adam",
     lr: Annotated[float, typer.Option(help="Learning rate.")] = 0.002,
     decay: Annotated[
         bool, typer.Option(help="Let the rate fall to 0 in the second half of the steps.")
@@ -155,8 +149,8 @@ def train(
         sizes = _sizes("--top-mlp", top_mlp)
         _train_ncf(console, model, _movielens(model, kind, path), embedding_dim, sizes, seed)
         return
-    if optimizer not in _OPTIMIZERS:
-        raise ValueError(f"optimizer {optimizer!r} is not known: {', '.join(_OPTIMIZERS)}")
+    if optimizer not in OPTIMIZERS:
+        raise ValueError(f"optimizer {optimizer!r} is not known: {', '.join(OPTIMIZERS)}")
     _positive("--epochs", epochs)
     _positive("--batch-size", batch_size)
     md.SGD(lr)  # refuses a bad rate before the data are read
@@ -179,7 +173,7 @@ def train(
         clicks.train,
         clicks.valid,
         loss=md.MSE() if ratings else md.BCEWithLogits(),
-        optimizer=_OPTIMIZERS[optimizer](lr=schedule if decay else lr),
+        optimizer=OPTIMIZERS[optimizer](lr=schedule if decay else lr),
         epochs=epochs,
         batch_size=batch_size,
         seed=seed,
@@ -222,19 +216,19 @@ def gradcheck(
     seed: SeedOption = 0,
 ) -> None:
     """Check every gradient of a model, of your own layer, or of all; explain what is wrong."""
-    from minidlrm.checking import targets
+    from minidlrm.checking import cases
 
     if max_checks is not None:
         _positive("--max-checks", max_checks)
     options: dict[str, Any] = {"max_checks": max_checks, "seed": seed, "verbose": False}
     if everything:
-        _gradcheck_all(Console(), list(targets.everything(seed)), {**options, "method": method})
+        _gradcheck_all(Console(), list(cases.everything(seed)), {**options, "method": method})
         return
     path, colon, name = target.rpartition(":")
     if colon and path.endswith(".py"):
-        checked, inputs = targets.from_file(path, name, seed)
+        checked, inputs = cases.from_file(path, name, seed)
     else:
-        _, checked, inputs = next(targets.model(target, seed))
+        _, checked, inputs = next(cases.model(target, seed))
     report = md.gradcheck(checked, *inputs, method=method, **options)
     print(report)
     if not report.passed:

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from minidlrm.diagram import diagram
-from minidlrm.worked import readable, worked
+from minidlrm.figure import diagram
+from minidlrm.tracing.worked import readable, worked
 
 _ROWS, _COLUMNS = 8, 8  # of an array that is shown
 _WORDS = {"forward": "forward", "backward": "backward: gradients go the other way"}

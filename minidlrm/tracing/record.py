@@ -135,7 +135,7 @@ class Trace:
         str
             HTML. It loads nothing from anywhere.
         """
-        from minidlrm.stepper import page, write
+        from minidlrm.tracing.page import page, write
 
         text = page(self, sample)
         if path is not None:
@@ -155,7 +155,7 @@ class Trace:
         ImportError
             Without ipywidgets.
         """
-        from minidlrm.stepper import widget
+        from minidlrm.tracing.page import widget
 
         return widget(self, sample)
 
@@ -190,7 +190,7 @@ class Trace:
         >>> steps.perturb("top.layers.0.bias", 3, 0.1).gradient.shape
         ()
         """
-        from minidlrm.what_if import what_if
+        from minidlrm.tracing.what_if import what_if
 
         return what_if(self, param, index, eps)
 
