@@ -24,6 +24,8 @@ from minidlrm.files import replacing
 from minidlrm.module import Module, Parameter
 from minidlrm.optim import Optimizer, OptimizerGroup, State
 
+__all__ = ["load", "load_with_schema", "save"]
+
 Arrays = dict[str, np.ndarray]
 AnyOptimizer = Optimizer | OptimizerGroup
 
@@ -142,13 +144,24 @@ def load_with_schema(path: str | os.PathLike) -> tuple[Any, Any]:
         When the file cannot be read.
     ValueError
         When the file is damaged, or was saved without a schema.
+
+    Examples
+    --------
+    >>> import tempfile, os, minidlrm as md
+    >>> from minidlrm.checkpoint import load_with_schema
+    >>> path = os.path.join(tempfile.mkdtemp(), "dlrm.safetensors")
+    >>> md.save(md.DLRM(2, [5, 5], 4, (8,), (8,)), path)
+    >>> load_with_schema(path)                     # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    ValueError: ...dlrm.safetensors holds no schema: it was saved without schema=
     """
     header, arrays = read(path)
     if "schema" not in header:
         raise ValueError(f"{path} holds no schema: it was saved without schema=")
     own = {k.removeprefix(_SCHEMA): v for k, v in arrays.items() if k.startswith(_SCHEMA)}
     try:
-        schema = data.Schema.from_state(json.loads(header["schema"]), own)  # type: ignore[attr-defined]
+        schema = data.Schema.from_state(json.loads(header["schema"]), own)
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"{path}: its schema cannot be read: {error}") from error
     return unpack(path, header, arrays, None, None), schema

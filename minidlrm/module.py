@@ -17,6 +17,8 @@ import numpy as np
 from minidlrm import kernels
 from minidlrm.arrays import floats, integers, native
 
+__all__ = ["Module", "Parameter", "SparseGrad"]
+
 
 @dataclass(frozen=True, eq=False)
 class SparseGrad:
