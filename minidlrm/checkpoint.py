@@ -30,6 +30,7 @@ Arrays = dict[str, np.ndarray]
 AnyOptimizer = Optimizer | OptimizerGroup
 
 _FORMAT, _FORMAT_1 = "minidlrm 2", "minidlrm 1"
+_MODELS: dict[str, Any] = {entry.cls.__name__: entry.cls for entry in models.MODELS.values()}
 _STATE, _SCHEMA = "optimizer.", "schema."  # prefixes of arrays that are not weights
 _OTHERS = (_STATE, _SCHEMA, "training.", "best.")
 _START = b'{"__metadata__":{"file":"'  # of the header; the digest follows
@@ -176,7 +177,7 @@ def pack(model: Module, optimizer: AnyOptimizer | None = None) -> tuple[dict[str
     TypeError and ValueError as `save`.
     """
     kind = type(model).__name__
-    if _classes().get(kind) is not type(model):
+    if _MODELS.get(kind) is not type(model):
         raise TypeError(f"{kind} cannot be saved: only the models of minidlrm.models can")
     for parameter in model.parameters():
         parameter.check()
@@ -271,7 +272,7 @@ def _model_for(path: str | os.PathLike, header: dict[str, str], weights: Arrays)
     dtypes = {array.dtype for array in weights.values()}
     try:
         (dtype,) = dtypes
-        return _classes()[header["model"]](**json.loads(header["config"]), dtype=dtype)
+        return _MODELS[header["model"]](**json.loads(header["config"]), dtype=dtype)
     except (TypeError, ValueError, MemoryError, OverflowError) as error:
         raise ValueError(f"{path}: no {header['model']} can be made of it: {error}") from error
 
@@ -356,15 +357,6 @@ def _as_format_2(state: State, parameter: Parameter) -> State:
     return {k: v.reshape(shape) if v.shape == flat else v for k, v in state.items()}
 
 
-def _classes() -> dict[str, Any]:
-    found = {name: getattr(models, name) for name in models.__all__}
-    return {
-        name: cls
-        for name, cls in found.items()
-        if isinstance(cls, type) and issubclass(cls, Module)
-    }
-
-
 # The file
 
 
@@ -447,7 +439,7 @@ def _check_header(path: str | os.PathLike, header: dict[str, str], has_digest: b
     needed = {"format", "model", "config"}
     old = header.get("format") == _FORMAT_1 and header.keys() <= needed | {"optimizer", "num_steps"}
     new = header.get("format") == _FORMAT and has_digest
-    if not (old or new) or not needed <= header.keys() or header["model"] not in _classes():
+    if not (old or new) or not needed <= header.keys() or header["model"] not in _MODELS:
         raise ValueError(f"{path} is no checkpoint of this version of minidlrm")
     try:
         right = isinstance(json.loads(header["config"]), dict)

@@ -10,6 +10,8 @@ from minidlrm.arrays import check_finite, native
 from minidlrm.layers.activation import sigmoid
 from minidlrm.module import Module
 
+__all__ = ["MSE", "BCEWithLogits", "Loss"]
+
 
 class Loss(Module):
     """What both losses share: the reduction, and the checks.
@@ -35,7 +37,7 @@ class Loss(Module):
     task = "ratings"  # what the predictions are: ratings, or the logits of "clicks"
 
     def check_label(self, label: np.ndarray) -> None:
-        """Raise ValueError when a label does not suit this loss; it names the first such label."""
+        """Raise ValueError when a label (B,) does not suit this loss; it names the first one."""
         check_finite("label", label)
 
     def backward(self, dy: Any = 1.0) -> np.ndarray:
@@ -123,7 +125,7 @@ class BCEWithLogits(Loss):
         self.pos_weight = pos_weight
 
     def check_label(self, label: np.ndarray) -> None:
-        """Raise ValueError when a label is outside [0, 1]; rates between 0 and 1 are labels too."""
+        """Raise ValueError when a label (B,) is outside [0, 1]; rates between them are labels."""
         inside = (label.real >= 0) & (label.real <= 1)
         if not inside.all():
             bad = int(inside.argmin())
@@ -149,6 +151,8 @@ class BCEWithLogits(Loss):
         ValueError
             When the shapes differ, B is 0, or a label is outside [0, 1]: the loss would have no
             lower bound.
+        TypeError
+            When either is not an array of numbers.
         """
         logits, label = self._pair(logits, label)
         if np.isrealobj(logits):
@@ -206,7 +210,8 @@ class MSE(Loss):
     def forward(self, prediction: np.ndarray, label: np.ndarray) -> Any:
         """Compute the loss of a prediction and a label of one shape: a number, or all terms.
 
-        ValueError when the shapes differ, there are no terms, or a label is not finite.
+        ValueError when the shapes differ, there are no terms, or a label is not finite; TypeError
+        when either is not an array of numbers.
         """
         prediction, label = self._pair(prediction, label)
         difference = prediction - label.astype(prediction.dtype, casting="same_kind", copy=False)

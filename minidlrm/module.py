@@ -154,7 +154,7 @@ class Parameter:
 
     @property
     def value(self) -> np.ndarray:
-        """The numbers; see the class."""
+        """The numbers, of any shape; see the class."""
         return self._value
 
     @value.setter

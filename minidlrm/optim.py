@@ -3,6 +3,7 @@
 An embedding's gradient holds only the rows of the batch, and only these rows (and their
 state) are read and written, whatever the table's size. What this means is said in each
 class. The state is kept inside the optimizer, one dict a parameter, made at first use.
+`OPTIMIZERS` lists the classes by the name of the command line.
 """
 
 from __future__ import annotations
@@ -14,6 +15,19 @@ import numpy as np
 
 from minidlrm import kernels
 from minidlrm.module import Parameter, SparseGrad
+
+__all__ = [
+    "FTRL",
+    "OPTIMIZERS",
+    "SGD",
+    "Adagrad",
+    "Adam",
+    "Momentum",
+    "Optimizer",
+    "OptimizerGroup",
+    "RowwiseAdagrad",
+    "warmup_decay",
+]
 
 _FIRST_ROW = np.zeros(1, np.int64)  # a dense parameter is updated as a table of one row
 
@@ -80,8 +94,8 @@ class Optimizer:
     def step(self, parameters: Iterable[Parameter]) -> None:
         """Update each of the parameters that has a gradient, once.
 
-        ValueError, before anything is changed, when a gradient or a state does not fit its
-        parameter, or when the optimizer has only met other parameters so far.
+        TypeError and ValueError, before anything is changed, when a gradient or a state does not
+        fit its parameter, or when the optimizer has only met other parameters so far.
         """
         parameters = self.check(parameters)
         self.num_steps += 1
@@ -101,7 +115,10 @@ class Optimizer:
                     own[name] = made.reshape(p.value.shape) if made.size == p.value.size else made
 
     def check(self, parameters: Iterable[Parameter]) -> list[Parameter]:
-        """Return those that have a gradient, each once; ValueError when one cannot be updated."""
+        """Return those of `parameters` that have a gradient, each once; errors as `step`.
+
+        ValueError and TypeError when one cannot be updated.
+        """
         given = list(dict.fromkeys(parameters))
         used = [p for p in given if p.grad is not None]
         for p in used:
@@ -138,7 +155,7 @@ class Optimizer:
         return (dict.fromkeys(self.state_names, shape),)
 
     def arrays(self, state: State, weight: np.ndarray) -> list[np.ndarray]:
-        """Return the arrays called `state_names` of a state, made of zeros when they are new."""
+        """Return the arrays `state_names` of `state`, zeros (N, D) like `weight` when new."""
         for name in self.state_names:
             if name not in state:
                 state[name] = np.zeros_like(weight)
@@ -147,10 +164,10 @@ class Optimizer:
     def update(
         self, weight: np.ndarray, rows: np.ndarray, grad: np.ndarray, state: State, lr: float
     ) -> None:
-        """Change `weight` (N, D) at `rows` (n,), given their gradients (n, D).
+        """Change `weight` (N, D) at `rows` (n,) in place, given their gradients `grad` (n, D).
 
         A dense parameter comes as a table of one row. `state` is the parameter's own dict; arrays
-        of the parameter's shape have the shape of `weight` in it.
+        of the parameter's shape have the shape of `weight` in it. `lr` is the rate of this step.
         """
         raise NotImplementedError(f"{type(self).__name__} has no update")
 

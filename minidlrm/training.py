@@ -156,6 +156,8 @@ def fit(
     ValueError
         When there are no rows, a label does not suit the loss, an option is out of range, or a
         run to resume had other options; before anything is changed.
+    TypeError
+        When the rows are neither a Batch nor a Dataset, or what is to be saved cannot be.
     OSError
         When the checkpoint cannot be written or read.
 
@@ -450,6 +452,8 @@ def predict(
 
     Raises
     ------
+    TypeError
+        When `data` is a whole Dataset.
     ValueError
         When there are no rows.
     FloatingPointError
