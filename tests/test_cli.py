@@ -184,6 +184,7 @@ def test_compare_prints_its_tables_and_draws(tmp_path):
     assert set(explained) == {model["model"] for model in models}
 
 
+@pytest.mark.slow
 def test_models_of_ratings_on_real_data(real_data):
     folder = f"movielens:{real_data / 'ml-latest-small'}"
     result = run_alone("train", "--model", "mf", "--data", folder, MINIDLRM_KERNELS="numba")
@@ -193,6 +194,7 @@ def test_models_of_ratings_on_real_data(real_data):
     assert "target 0.875: met" in result.stdout
 
 
+@pytest.mark.slow
 def test_an_fm_on_ratings_is_as_good_as_biased_mf(real_data):
     folder = f"movielens-ratings:{real_data / 'ml-latest-small'}"
     result = run_alone("train", "--model", "fm", "--data", folder, MINIDLRM_KERNELS="numba")
