@@ -1,6 +1,6 @@
 """Print the oldest version of every dependency that pyproject.toml allows, as constraints.
 
-    pip install -c <(python .ci/oldest.py) -e ".[test]"
+pip install -c <(python .ci/oldest.py) -e ".[test]"
 """
 
 import re

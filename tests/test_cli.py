@@ -19,24 +19,20 @@ import minidlrm as md
 from minidlrm.cli import main
 
 
-def run(*arguments, cwd=None, **variables):
+def run(*arguments, cwd=".", **variables):
     """Call the command in this process, as its entry point does: an import costs a second."""
-    out, err, before = io.StringIO(), io.StringIO(), Path.cwd()
+    out, err = io.StringIO(), io.StringIO()
     environment = {"COLUMNS": "100", "NO_COLOR": "1", **variables}
     with (
         unittest.mock.patch.dict(os.environ, environment),
         unittest.mock.patch.object(sys, "argv", ["minidlrm", *map(str, arguments)]),
-        warnings.catch_warnings(),
+        warnings.catch_warnings(action="ignore"),  # pytest makes errors of them
+        contextlib.chdir(cwd),
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
         pytest.raises(SystemExit) as end,
     ):
-        warnings.simplefilter("ignore")  # pytest makes errors of them; a user's process does not
-        os.chdir(cwd or before)
-        try:
-            main()
-        finally:
-            os.chdir(before)
+        main()
     return subprocess.CompletedProcess(arguments, end.value.code, out.getvalue(), err.getvalue())
 
 

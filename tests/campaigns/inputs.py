@@ -225,9 +225,8 @@ class Child:
         counts = json.loads(self._read("counts") or "{}")
         if not counts:
             words = self._read("stderr")[-600:]
-            kind = "hang" if hangs else "crash"
-            what = f"exit code {code}"
-            faults.append(dict(case=self.at, kind=kind, what=what, place="", error=words))
+            fault = {"case": self.at, "kind": "hang" if hangs else "crash", "place": ""}
+            faults.append({**fault, "what": f"exit code {code}", "error": words})
         self.folder.cleanup()
         if not counts and self.at + 1 < self.last:
             counts = {"returned": self.at - self.first}

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import argparse
 import ast
+import contextlib
 import io
+import itertools
 import os
 import random
 import resource
@@ -95,10 +97,10 @@ def _code(tree: ast.AST) -> Iterator[ast.AST]:
     notes = {"annotation", "returns"}
     for name, value in ast.iter_fields(tree):
         for child in value if isinstance(value, list) else [value]:
-            if isinstance(child, ast.AST) and name not in notes:
-                if not isinstance(child, ast.JoinedStr):
-                    yield child
-                    yield from _code(child)
+            words = name in notes or isinstance(child, ast.JoinedStr)
+            if isinstance(child, ast.AST) and not words:
+                yield child
+                yield from _code(child)
 
 
 def _gaps(node: ast.AST) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
@@ -117,7 +119,7 @@ def _gaps(node: ast.AST) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
             yield end(node.target), begin(node.value)
         case ast.Compare():
             parts = [node.left, *node.comparators]
-            yield from ((end(a), begin(b)) for a, b in zip(parts, parts[1:], strict=False))
+            yield from ((end(a), begin(b)) for a, b in itertools.pairwise(parts))
         case ast.BoolOp():
             yield end(node.values[0]), begin(node.values[1])
         case ast.UnaryOp(op=ast.Not()):
@@ -195,16 +197,11 @@ def _child(folder: Path, path: Path) -> int:
 
 def warm() -> None:
     """Import what all tests import, once; the package itself is imported by each child."""
-    import hypothesis.extra.numpy
-    import numpy.testing
-    import pytest
     import scipy.special
     import scipy.stats  # noqa: F401
 
-    try:
+    with contextlib.suppress(ImportError):
         import numba  # noqa: F401
-    except ImportError:
-        pass
     assert not any(name.partition(".")[0] == "minidlrm" for name in sys.modules)
 
 
