@@ -14,19 +14,34 @@ def model():
 X = np.random.default_rng(1).normal(size=(3, 4)).astype(np.float32)
 BAGS = Jagged([1, 1, 0, 2, 2, 5], [0, 2, 3, 3, 4, 4, 6], np.ones(6, np.float32))
 CASES = {  # a layer, and what its forward takes
-    "Linear": (lambda: md.Linear(4, 3), (X,)),
-    "Linear with ReLU": (lambda: md.Linear(4, 3, activation="relu"), (X,)),
-    "Linear without bias": (lambda: md.Linear(4, 3, bias=False, activation="relu"), (X,)),
+    "Linear": (lambda: md.Linear(4, 3, rng=np.random.default_rng(0)), (X,)),
+    "Linear with ReLU": (
+        lambda: md.Linear(4, 3, activation="relu", rng=np.random.default_rng(0)),
+        (X,),
+    ),
+    "Linear without bias": (
+        lambda: md.Linear(4, 3, bias=False, activation="relu", rng=np.random.default_rng(0)),
+        (X,),
+    ),
     "ReLU": (md.ReLU, (X,)),
     "Sigmoid": (md.Sigmoid, (X,)),
-    "MLP": (lambda: md.MLP([4, 5, 2]), (X,)),
-    "EmbeddingBag": (lambda: md.EmbeddingBag(6, 3), (BAGS.values, BAGS.offsets, BAGS.weights)),
+    "MLP": (lambda: md.MLP([4, 5, 2], rng=np.random.default_rng(0)), (X,)),
+    "EmbeddingBag": (
+        lambda: md.EmbeddingBag(6, 3, rng=np.random.default_rng(0)),
+        (BAGS.values, BAGS.offsets, BAGS.weights),
+    ),
     "EmbeddingBag of means": (
-        lambda: md.EmbeddingBag(6, 3, "mean"),
+        lambda: md.EmbeddingBag(6, 3, "mean", rng=np.random.default_rng(0)),
         (BAGS.values, BAGS.offsets),
     ),
-    "collection of ids": (lambda: md.EmbeddingBagCollection([3, 6], 2), (np.array([[0, 5]] * 3),)),
-    "collection of bags": (lambda: md.EmbeddingBagCollection([3, 6], 2), (BAGS,)),
+    "collection of ids": (
+        lambda: md.EmbeddingBagCollection([3, 6], 2, rng=np.random.default_rng(0)),
+        (np.array([[0, 5]] * 3),),
+    ),
+    "collection of bags": (
+        lambda: md.EmbeddingBagCollection([3, 6], 2, rng=np.random.default_rng(0)),
+        (BAGS,),
+    ),
     "DotInteraction": (lambda: md.DotInteraction(2, 2), (X.reshape(3, 2, 2),)),
     "DotInteraction with diagonal": (lambda: md.DotInteraction(2, 2, True), (X.reshape(3, 2, 2),)),
     "DLRM": (model, (Batch(X[:, :2], np.array([[0, 5]] * 3)),)),
@@ -150,11 +165,11 @@ def test_parameters_come_in_the_order_of_definition():
 
 def test_backward_before_forward_raises():
     with pytest.raises(RuntimeError, match=r"Linear.backward\(\) without a forward\(\)"):
-        md.Linear(2, 3).backward(np.ones((1, 3)))
+        md.Linear(2, 3, rng=np.random.default_rng(0)).backward(np.ones((1, 3)))
 
 
 def test_backward_twice_for_one_forward_raises():
-    linear = md.Linear(2, 3)
+    linear = md.Linear(2, 3, rng=np.random.default_rng(0))
     linear.forward(np.ones((1, 2), np.float32))
     linear.backward(np.ones((1, 3)))
     with pytest.raises(RuntimeError, match="backward once for each forward"):
@@ -162,7 +177,11 @@ def test_backward_twice_for_one_forward_raises():
 
 
 def test_gradients_add_up_until_zero_grad():
-    linear, x, dy = md.Linear(2, 3), np.ones((1, 2), np.float32), np.ones((1, 3), np.float32)
+    linear, x, dy = (
+        md.Linear(2, 3, rng=np.random.default_rng(0)),
+        np.ones((1, 2), np.float32),
+        np.ones((1, 3), np.float32),
+    )
     for count in (1, 2):
         linear.forward(x)
         linear.backward(dy)
@@ -210,7 +229,7 @@ def test_astype_copies():
 
 
 def test_astype_forgets_gradients_and_what_forward_kept():
-    linear = md.Linear(2, 3)
+    linear = md.Linear(2, 3, rng=np.random.default_rng(0))
     linear.forward(np.ones((1, 2), np.float32))
     copy = linear.astype(np.float64)
     assert copy.weight.grad is None
@@ -233,7 +252,7 @@ def test_a_module_without_passes_says_so():
 
 @pytest.mark.parametrize("value", ["text", np.complex128(1j)])
 def test_a_state_of_the_wrong_dtype_changes_nothing(value):
-    linear = md.Linear(2, 3)
+    linear = md.Linear(2, 3, rng=np.random.default_rng(0))
     state = {"weight": linear.weight.value + 1, "bias": np.full(3, value)}
     before = copies(list(linear.state_dict().values()))
     with pytest.raises((ValueError, TypeError), match="bias"):
@@ -245,7 +264,10 @@ def test_modules_in_lists_are_walked_in_order_and_counted():
     class Pair(md.Module):
         def __init__(self):
             self.scale = md.Parameter(np.ones(2), "scale")
-            self.parts = (md.Linear(2, 3), md.Linear(3, 1, bias=False))
+            self.parts = (
+                md.Linear(2, 3, rng=np.random.default_rng(0)),
+                md.Linear(3, 1, bias=False, rng=np.random.default_rng(0)),
+            )
             self.last = md.ReLU()
 
     names = ["scale", "parts.0.weight", "parts.0.bias", "parts.1.weight"]

@@ -81,6 +81,28 @@ class Jagged:
         weights = None if self.weights is None else self.weights[index]
         return Jagged(self.values[index], offsets, weights)
 
+    def check(self, num_tables: int) -> int:
+        """Return B, when these are the bags of `num_tables` tables; ValueError when not."""
+        offsets, num_bags = self.offsets, len(self.offsets) - 1
+        if num_bags == 0 or num_bags % num_tables:
+            raise ValueError(
+                f"offsets has {len(offsets)} entries: expected T * B + 1, with T = {num_tables}"
+            )
+        if offsets[0] != 0 or offsets[-1] != len(self.values):
+            raise ValueError(
+                f"offsets run from {offsets[0]} to {offsets[-1]}: they must begin at 0 and end at "
+                f"len(values) = {len(self.values)} (one offset more than there are bags)"
+            )
+        if (offsets[1:] < offsets[:-1]).any():
+            k = int((offsets[1:] < offsets[:-1]).argmax())
+            raise ValueError(
+                f"offsets[{k + 1}] = {offsets[k + 1]} is below offsets[{k}] = {offsets[k]}"
+            )
+        if self.weights is not None and not np.isfinite(self.weights).all():
+            k = int((~np.isfinite(self.weights)).argmax())
+            raise ValueError(f"weights[{k}] is {self.weights[k]}: it must be finite")
+        return num_bags // num_tables
+
 
 @dataclass(frozen=True, eq=False)
 class Batch:
