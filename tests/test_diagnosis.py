@@ -184,6 +184,9 @@ def test_rows_of_a_large_table_are_compared_alone():
     from minidlrm.checking.bugs.embedding import LastWriteWins
 
     report = md.gradcheck(
-        LastWriteWins([100_000], 16), np.arange(8)[:, None], verbose=False, max_checks=400
+        LastWriteWins([100_000], 16, rng=np.random.default_rng(0)),
+        np.arange(8)[:, None],
+        verbose=False,
+        max_checks=400,
     )
     assert report.diagnosis[0].key == "duplicates"

@@ -351,7 +351,13 @@ BAD = [
     (IDS, OFFSETS.astype(float), None, TypeError, "offsets has dtype float64"),
     (IDS, OFFSETS, np.array([1, 1, 1, 1, 1, np.inf]), ValueError, r"weights\[5\] is inf"),
     (IDS, OFFSETS, np.ones(6, int), TypeError, "weights has dtype int64"),
-    (np.array([2**63], np.uint64), np.array([0, 1]), None, ValueError, "9223372036854775808: it must fit"),
+    (
+        np.array([2**63], np.uint64),
+        np.array([0, 1]),
+        None,
+        ValueError,
+        "9223372036854775808: it must fit",
+    ),
 ]
 
 

@@ -420,7 +420,7 @@ def test_two_optimizers_for_the_two_parts(rng):
         (lambda: md.WideDeep(0, [3, 4], crosses=[(0, 2)]), r"cross \(0, 2\) names no two"),
         (lambda: md.WideDeep(0, [3, 4], crosses=[(1, 1)]), r"cross \(1, 1\) names no two"),
         (lambda: md.WideDeep(0, [3, 4], cross_buckets=0), "cross_buckets is 0"),
-        (lambda: md.XDeepFM(0, [3, 4], cin_layers=(0,)), "has 0 maps"),
+        (lambda: md.XDeepFM(0, [3, 4], cin_layers=(0,)), r"cin_layers\[0\] is 0"),
         (lambda: md.XDeepFM(0, [3, 4], cin_layers=()), "cin_layers is empty"),
         (lambda: md.DCN(0, [3, 4], structure="both"), "structure is 'both'"),
     ],

@@ -100,7 +100,7 @@ def batch(rng):
 def test_large_tables_of_a_dlrm_are_composed(operation, rng, tmp_path):
     options = {"qr_threshold": 20, "qr_collisions": 4, "qr_operation": operation}
     model = md.DLRM(4, [30, 5, 40], 4, (6,), (5,), **options)
-    assert [type(table).__name__ for table in model.composed] == ["QREmbeddingBag"] * 2
+    assert [type(table).__name__ for table in model.embeddings.composed] == ["QREmbeddingBag"] * 2
     md.gradcheck(model, batch(rng), verbose=False).raise_if_failed()
     md.save(model, tmp_path / "m.safetensors")
     again = md.load(tmp_path / "m.safetensors")

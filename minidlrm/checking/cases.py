@@ -146,11 +146,22 @@ def _layers(rng: np.random.Generator) -> Iterator[Target]:
     for operation in ("mult", "add", "concat"):
         qr = layers.QREmbeddingBag(10, 4, 3, operation, **last)
         yield f"QREmbeddingBag, {operation}", qr, (ids, offsets, rng.normal(size=5))
+    composed = layers.ComposedTables(_SIZES, _DIM, threshold=8, rng=rng)
+    yield "ComposedTables, ids", composed, (_one_hot(rng, _SIZES, 0).sparse,)
+    yield "ComposedTables, weighted", composed, (_bags(rng, True),)
     for diagonal in (False, True):
         yield f"DotInteraction, diagonal={diagonal}", layers.DotInteraction(4, 3, diagonal), (z,)
+    yield "Flatten", layers.Flatten(4, 3), (z,)
+    yield "CrossInteraction", layers.CrossInteraction(4, 3, 2, rng=rng), (z,)
     yield "FMInteraction", layers.FMInteraction(4, 3), (z,)
     yield "BiInteraction", layers.BiInteraction(4, 3), (z,)
     yield "ElementwiseProduct", layers.ElementwiseProduct(), (x, rng.normal(size=x.shape))
+    both = x, rng.normal(size=x.shape)
+    yield "VectorCross", layers.VectorCross(6, rng=rng), both
+    for rank in (None, 2):
+        yield f"MatrixCross, rank={rank}", layers.MatrixCross(6, rank, rng=rng), both
+    inputs = rng.normal(size=(_ROWS, 2)), rng.normal(size=(_ROWS, 3))
+    yield "CINLayer", layers.CINLayer(2, 3, 4, rng=rng), inputs
     for form, rank in (("vector", None), ("matrix", None), ("matrix", 2)):
         net = layers.CrossNetwork(6, 3, form, rank, rng=rng)
         yield f"CrossNetwork, {form}, rank={rank}", net, (x,)

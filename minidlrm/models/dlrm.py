@@ -195,9 +195,12 @@ class DLRM(Model):
         return mixed
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
-        """Yield the parts by the names that checkpoints have: also the parts of these two parts."""
+        """Yield the parts that compute, by the names that checkpoints have.
+
+        Composed tables and cross layers come one by one; `Flatten` computes nothing.
+        """
         for name, part in super().named_children():
-            if isinstance(part, (ComposedTables, CrossInteraction)):
+            if isinstance(part, (ComposedTables, CrossInteraction, Flatten)):
                 yield from part.named_children()
             else:
                 yield name, part
