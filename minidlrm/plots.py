@@ -39,7 +39,7 @@ def learning_curve(history: Any, ax: Any = None, bayes_log_loss: float | None = 
     """
     if not history.records:
         raise ValueError("the history is empty: there is nothing to draw")
-    ax = ax or _new_axes()
+    ax = ax or new_axes()
     epochs = history.column("epoch")
     ax.plot(epochs, history.column("train_loss"), "o-", color="#0072b2", ms=4, label="training")
     ratings = "valid_rmse" in history.records[0]
@@ -88,7 +88,7 @@ def quality_against_cost(
     >>> md.plots.quality_against_cost([record], ax=Figure().subplots()).get_xscale()
     'log'
     """
-    ax = ax or _new_axes()
+    ax = ax or new_axes()
     for k, record in enumerate(records):
         x, y = max(1, record["flops"]), record["score"]
         style = {"fmt": "o" if record["noise"] else "s", "color": _color(k), "capsize": 3}
@@ -135,7 +135,7 @@ def learning_curves(
     >>> ax.get_legend_handles_labels()[1]
     ['DLRM']
     """
-    ax = ax or _new_axes()
+    ax = ax or new_axes()
     for k, row in enumerate(rows):
         epochs, losses = zip(*row.curve, strict=True)
         ls = ("-", "--", "-.")[k % 3]
@@ -175,7 +175,7 @@ def cost_against_fields(contenders: Any, embedding_dim: int, mlp: Any, ax: Any =
     >>> ax.get_xlabel()
     'categorical fields'
     """
-    ax = ax or _new_axes()
+    ax = ax or new_axes()
     fields = (2, 5, 10, 20, 40, 80)
     for k, contender in enumerate(contenders):
         flops = [
@@ -224,7 +224,7 @@ def order_heat_map(shares: Any, models: Any, orders: Any, ax: Any = None) -> Any
     >>> [label.get_text() for label in ax.get_yticklabels()]
     ['LR']
     """
-    ax = ax or _new_axes()
+    ax = ax or new_axes()
     image = ax.imshow(shares, cmap="cividis", vmin=0, vmax=1, aspect="auto")
     for i, row in enumerate(shares):
         for j, value in enumerate(row):
@@ -243,7 +243,8 @@ def order_heat_map(shares: Any, models: Any, orders: Any, ax: Any = None) -> Any
     return ax
 
 
-def _new_axes() -> Any:
+def new_axes() -> Axes:
+    """Return new Axes of the usual size."""
     import matplotlib.pyplot as plt
 
     return plt.subplots(figsize=(6.4, 4.4), layout="constrained")[1]
