@@ -1,4 +1,4 @@
-"""Rows of cells as text, HTML and Markdown: one way for every table that is not drawn by rich.
+"""Rows of cells as text, HTML, Markdown, and tables of the terminal: one way for all.
 
 `rows` is a list of rows of strings; the first holds the titles.
 """
@@ -7,6 +7,10 @@ from __future__ import annotations
 
 import html
 from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 Rows = Sequence[Sequence[str]]
 
@@ -59,3 +63,28 @@ def as_markdown(rows: Rows) -> str:
     head, *body = ([cell.replace("|", "\\|") for cell in row] for row in rows)
     lines = [head, ["---"] * len(head), *body]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def as_rich(title: str, rows: Rows, left: int = 1, bold: Collection[int] = ()) -> Table:
+    """Return the rows as a table for the terminal.
+
+    The first `left` columns, and those without a title, are aligned to the left, the others to
+    the right. `bold` holds the numbers of rows below the titles.
+
+    Examples
+    --------
+    >>> from minidlrm.printing import as_rich
+    >>> as_rich("results", [("", "test"), ("auc", "0.75")]).row_count
+    1
+    """
+    from rich.box import SIMPLE
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title, box=SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
+    head, *body = rows
+    for k, name in enumerate(head):
+        table.add_column(name, justify="left" if k < left or not name else "right", overflow="fold")
+    for k, row in enumerate(body):
+        table.add_row(*map(Text, row), style="bold" if k in bold else None)
+    return table

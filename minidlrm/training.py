@@ -159,8 +159,8 @@ def fit(
     steps = _Steps(model, loss or BCEWithLogits(), optimizer or Adagrad(lr=0.02), max_grad_norm)
     steps_per_epoch = -(-len(train) // batch_size)
     total = steps_per_epoch * (epochs - start_epoch)
-    kind = "ratings" if isinstance(loss, MSE) else "clicks"
-    watch = _Watch(model, valid, patience, callback, kind)
+    task = "ratings" if isinstance(loss, MSE) else "clicks"
+    watch = _Watch(model, valid, patience, callback, task)
     with _progress_bar(total, progress) as bar:
         for epoch in range(start_epoch, epochs):
             for k, batch in enumerate(minibatches(train, batch_size, seed=(seed, epoch)), 1):
@@ -220,8 +220,8 @@ def _bad_number(what: str, model: Module, array_of) -> FloatingPointError:
 class _Watch:
     """Evaluations: the records, the best weights, and when to give up."""
 
-    def __init__(self, model, valid, patience, callback, kind):
-        self.kind = kind
+    def __init__(self, model, valid, patience, callback, task):
+        self.task = task
         self.model, self.valid, self.patience = model, valid, patience
         self.callback = callback
         self.history = History()
@@ -239,7 +239,7 @@ class _Watch:
             "grad_norm": float(np.mean(norms)),
         }
         if self.valid is not None and len(self.valid):
-            for name, value in evaluate(self.model, self.valid, kind=self.kind).items():
+            for name, value in evaluate(self.model, self.valid, task=self.task).items():
                 record[f"valid_{name}"] = value
         self.history.records.append(record)
         if self.patience is not None:
@@ -362,7 +362,7 @@ def predict(model: Module, data: Batch, batch_size: int = 8192) -> np.ndarray:
 
 
 def evaluate(
-    model: Module, data: Batch, batch_size: int = 8192, kind: str = "clicks"
+    model: Module, data: Batch, batch_size: int = 8192, task: str = "clicks"
 ) -> dict[str, float]:
     """Compute the metrics of a click model, or of a rating model, on labelled rows.
 
@@ -374,7 +374,7 @@ def evaluate(
         Rows with labels 0 and 1; or ratings.
     batch_size : int
         Rows at a time.
-    kind : "clicks" or "ratings"
+    task : "clicks" or "ratings"
         What the labels are.
 
     Returns
@@ -399,14 +399,14 @@ def evaluate(
     >>> list(md.evaluate(model, clicks.test))
     ['log_loss', 'auc', 'normalized_entropy', 'accuracy', 'calibration']
     """
-    if kind not in ("clicks", "ratings"):
-        raise ValueError(f"kind is {kind!r}: it must be 'clicks' or 'ratings'")
+    if task not in ("clicks", "ratings"):
+        raise ValueError(f"task is {task!r}: it must be 'clicks' or 'ratings'")
     if data.label is None:
         raise ValueError("the rows have no labels: use predict for the outputs alone")
     label, logit = np.asarray(data.label), predict(model, data, batch_size)
     if not np.isfinite(logit).all():
         raise _bad_number("an output of the model is not finite", model, lambda p: p.value)
-    if kind == "ratings":
+    if task == "ratings":
         return {"rmse": metrics.rmse(label, logit)}
     names = ("log_loss", "auc", "normalized_entropy", "accuracy", "calibration")
     return {name: getattr(metrics, name)(label, logit) for name in names}
@@ -416,3 +416,58 @@ def _progress_bar(total: int, show: bool):
     from tqdm.auto import tqdm
 
     return tqdm(total=total, disable=not show, unit="step", desc="training", leave=True)
+
+
+def loss_of(task: str) -> Loss:
+    """Return the loss that a task is trained with: BCEWithLogits for clicks, MSE for ratings.
+
+    Parameters
+    ----------
+    task : "clicks" or "ratings"
+        The task of a `Dataset`.
+
+    Examples
+    --------
+    >>> import minidlrm as md
+    >>> md.training.loss_of("ratings")
+    MSE(reduction='mean')
+    """
+    return {"clicks": BCEWithLogits, "ratings": MSE}[task]()
+
+
+def begin_at_the_mean(model: Module, train: Batch) -> None:
+    """Add the mean of the labels to a model's outputs, so that it need not learn it first.
+
+    The last bias of the model takes it; or the constant, where a model has one.
+
+    Parameters
+    ----------
+    model : Module
+        A model that has not been trained.
+    train : Batch
+        The training ratings.
+
+    Raises
+    ------
+    ValueError
+        When the model has neither, or the rows have no labels.
+
+    Examples
+    --------
+    >>> import numpy as np, minidlrm as md
+    >>> model = md.LogisticRegression(0, [3, 4])
+    >>> train = md.Batch(np.zeros((2, 0)), [[0, 1], [2, 3]], np.array([3.0, 5.0]))
+    >>> md.training.begin_at_the_mean(model, train)
+    >>> model.linear.bias.value.tolist()
+    [4.0]
+    """
+    if train.label is None:
+        raise ValueError("the training rows have no labels")
+    mean = float(np.asarray(train.label).mean(dtype=np.float64))
+    biases = [p for p in model.parameters() if p.name == "bias" and p.value.size == 1]
+    if "mean" in model.config:
+        model.config["mean"] += mean
+    elif biases:
+        biases[-1].value += biases[-1].value.dtype.type(mean)
+    else:
+        raise ValueError(f"{type(model).__name__} has no bias: it cannot begin at the mean rating")

@@ -78,6 +78,7 @@ def read_libfm(
         [len(values) + 1 for values in known],
         [f"field{k}" for k in range(num_fields)],
         f"libfm: {rows:,} rows of {', '.join(path.name for path in paths)}, {num_fields} fields",
+        task="clicks" if {0.0, 1.0} >= set(np.asarray(splits[0].label).tolist()) else "ratings",
         vocabulary=known,
     )
 

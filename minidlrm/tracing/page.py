@@ -16,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-from minidlrm.checkpoint import replacing
 from minidlrm.figure import diagram
 from minidlrm.tracing.operations import Operation, Step
 from minidlrm.tracing.worked import readable, worked
+from minidlrm.writing import write_text
 
 _ROWS, _COLUMNS = 8, 8  # of an array that is shown
 _WORDS = {"forward": "forward", "backward": "backward: gradients go the other way"}
@@ -88,8 +88,7 @@ def write(path: str | os.PathLike, text: str) -> None:
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>One step of training</title></head><body>{text}</body></html>"
     )
-    with replacing(path) as temporary:
-        temporary.write_text(whole, encoding="utf-8")
+    write_text(path, whole)
 
 
 def box_of(op: Operation) -> str:
@@ -106,11 +105,13 @@ def _file(suffix: str, name: str) -> str:
 def _figure(step: Step, name: str) -> str:
     """Return the model's figure as SVG, its boxes named so that a script can light them."""
     import matplotlib
+    from matplotlib.figure import Figure
 
-    ax = diagram(step.model, step.batch)
+    drawn = diagram(step.model, step.batch).figure
+    assert isinstance(drawn, Figure)  # no part of a larger one
     stream = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):
-        ax.figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
+        drawn.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
     text = stream.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
