@@ -202,5 +202,5 @@ def ranking_scores(model: Module, items: RankingDataset, part: str) -> dict[str,
     part : "valid" or "test"
         The rows to rank.
     """
-    scores = items.scores(predict(model, getattr(items, part)))
+    scores = items.scores(predict(model, getattr(items, part), logits=True))
     return {"hit_rate": metrics.hit_rate(scores), "ndcg": metrics.ndcg(scores)}

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from minidlrm.checkpoint import replacing
+from minidlrm.files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -21,7 +21,6 @@ from minidlrm.cli import options as given
 from minidlrm.models import MODELS
 from minidlrm.module import Module
 from minidlrm.printing import as_rich
-from minidlrm.training import loss_of
 from minidlrm.verify import PUBLISHED_LOSSES, PublishedRun, Replay, agreeing, read_trace, replay
 
 
@@ -68,7 +67,8 @@ def show(
     dataset = given.read(data, model, {"seed": seed}, rows=count)
     network = given.build(model, dataset, seed, options)
     if trace:
-        print(md.trace(network, dataset.train[: rows or 4], loss_of(dataset.task)))
+        loss = md.MSE() if dataset.task == "ratings" else md.BCEWithLogits()
+        print(md.trace(network, dataset.train[: rows or 4], loss))
     else:
         Console().print(summary(network, batch_size or 512))
 

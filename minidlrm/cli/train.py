@@ -20,7 +20,7 @@ from minidlrm.data.movielens import RankingDataset
 from minidlrm.models import MODELS, Model
 from minidlrm.optim import OPTIMIZERS, Optimizer
 from minidlrm.printing import as_rich
-from minidlrm.training import History, begin_at_the_mean, loss_of
+from minidlrm.training import History, begin_at_the_mean
 from minidlrm.writing import names, write_figure, write_json
 
 _MAX_REPORTED_ROWS = 100_000  # of the training rows, for the closing table
@@ -144,9 +144,7 @@ def _fit(network: Model, dataset: Dataset, settings: Settings) -> tuple[History,
     steps = -(-len(dataset.train) // settings.batch_size)
     history = md.fit(
         network,
-        dataset.train,
-        dataset.valid,
-        loss=loss_of(dataset.task),
+        dataset,
         optimizer=settings.make_optimizer(len(dataset.train)),
         epochs=settings.epochs,
         batch_size=settings.batch_size,
@@ -155,7 +153,7 @@ def _fit(network: Model, dataset: Dataset, settings: Settings) -> tuple[History,
         patience=settings.patience,
     )
     splits = _splits(dataset).items()
-    return history, {name: md.evaluate(network, rows, task=dataset.task) for name, rows in splits}
+    return history, {name: md.evaluate(network, rows) for name, rows in splits}
 
 
 def _rank(network: Model, items: RankingDataset, settings: Settings) -> tuple[History, Results]:

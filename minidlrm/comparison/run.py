@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 
 from minidlrm import metrics
-from minidlrm.checkpoint import replacing
 from minidlrm.comparison.result import Budget, Result
 from minidlrm.data.batch import Dataset
+from minidlrm.files import replacing
 from minidlrm.interrupts import is_interrupt
 from minidlrm.models import MODELS, ModelEntry
 from minidlrm.optim import Adam
-from minidlrm.training import begin_at_the_mean, fit, loss_of, predict
+from minidlrm.training import begin_at_the_mean, fit, predict
 
 _FORMAT = 3  # of a cell: files of another format are not read
 
@@ -137,10 +137,8 @@ def run_cell(cell: Cell, dataset: Dataset, budget: Budget) -> tuple[dict[str, An
     steps = -(-len(dataset.train) // budget.batch_size)
     history = fit(
         model,
-        dataset.train,
-        dataset.valid,
+        dataset,
         optimizer=optimizer,
-        loss=loss_of(dataset.task),
         epochs=budget.epochs,
         batch_size=budget.batch_size,
         seed=cell.seed,
@@ -150,7 +148,7 @@ def run_cell(cell: Cell, dataset: Dataset, budget: Budget) -> tuple[dict[str, An
     )
     arrays = [p.value for p in model.parameters()]
     arrays += [array for state in optimizer.state.values() for array in state.values()]
-    output = predict(model, dataset.test).astype(np.float64)
+    output = predict(model, dataset.test, logits=True).astype(np.float64)
     score, auc, losses = _scored(dataset.task, np.asarray(dataset.test.label, np.float64), output)
     valid = {"clicks": "valid_log_loss", "ratings": "valid_rmse"}[dataset.task]
     meta = {
