@@ -186,6 +186,7 @@ def test_compare_prints_its_tables_and_draws(tmp_path):
     assert set(explained) == {model["model"] for model in models}
 
 
+@pytest.mark.slow
 def test_the_recipes_of_ratings_reach_the_published_quality(real_data):
     folder = f"movielens:{real_data / 'ml-latest-small'}"
     result = command("recipe", "fm", "--data", folder, MINIDLRM_KERNELS="numba")
