@@ -15,13 +15,16 @@ _READERS = {
     "movielens_ranking": "movielens",
     "movielens_ratings": "movielens",
     "read_criteo": "criteo",
+    "Schema": "schema",
     "read_libfm": "libfm",
+    "read_table": "frame",
 }
 
 __all__ = [
     "Batch",
     "Dataset",
     "Jagged",
+    "Schema",
     "fetch",
     "minibatches",
     "movielens_clicks",
@@ -29,6 +32,7 @@ __all__ = [
     "movielens_ratings",
     "read_criteo",
     "read_libfm",
+    "read_table",
     "synthetic_clicks",
 ]
 
