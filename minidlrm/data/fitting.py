@@ -183,7 +183,7 @@ class Fitting:
         with ThreadPoolExecutor(_WORKERS) as pool:
             schema = self.plan.schema or self._fit(rows, pool)
             for name in SPLITS:
-                self._write_split(name, rows[name], schema)
+                self._write_split(name, rows[name], schema, pool)
         if self.plan.schema is None:
             plain, arrays = schema.state()
             self.spool.meta["schema"] = plain
@@ -286,7 +286,7 @@ class Fitting:
 
     # Writing
 
-    def _write_split(self, name: str, rows: Rows, schema: Schema) -> None:
+    def _write_split(self, name: str, rows: Rows, schema: Schema, pool: ThreadPoolExecutor) -> None:
         count = len(range(*rows.indices(self.count))) if isinstance(rows, slice) else len(rows)
         dense = self.spool.output(f"{name}.dense", np.float32, (count, len(self.dense)))
         columns = [self.spool.column(f"dense{k}") for k in range(len(self.dense))]
@@ -306,7 +306,7 @@ class Fitting:
                     continue
                 self.spool.output(f"{name}.{key}", np.float32, (count,))[...] = values
         if schema.has_bags:
-            self._write_bags(name, rows, count)
+            self._write_bags(name, rows, count, pool)
         else:
             self._write_ids(name, rows, count)
 
@@ -326,28 +326,36 @@ class Fitting:
             if block and len(block[0]):
                 ids[start : start + len(block[0])] = np.stack(block, axis=1)
 
-    def _write_bags(self, name: str, rows: Rows, count: int) -> None:
+    def _write_bags(self, name: str, rows: Rows, count: int, pool: ThreadPoolExecutor) -> None:
         """Write the ids of all tables one after another, as a Jagged has them."""
-        values, lengths, weights = [], [], []
-        for t, column in enumerate(self.sparse):
+        totals = [self._num_entries(t, rows, count) for t in range(len(self.sparse))]
+        ends = np.cumsum([0, *totals])
+        values = self.spool.output(f"{name}.values", np.int32, (int(ends[-1]),))
+        offsets = self.spool.output(f"{name}.offsets", np.int64, (len(totals) * count + 1,))
+        every = None
+        if any(column.weights for column in self.sparse):
+            every = self.spool.output(f"{name}.weights", np.float32, (int(ends[-1]),))
+            every[...] = 1
+
+        def write(t: int) -> None:
+            column = self.sparse[t]
+            own, bags = slice(ends[t], ends[t + 1]), slice(t * count + 1, (t + 1) * count + 1)
             if column.role == "sparse":
                 codes = np.asarray(self.spool.column(f"codes{t}")[rows])
-                number, weight = np.ones(count, np.int64), None
+                offsets[bags] = np.arange(ends[t] + 1, ends[t + 1] + 1)
             else:
-                codes, number, weight = self._bags(f"codes{t}", rows)
-            values.append(self._mapped(column, codes))
-            lengths.append(number)
-            weights.append(weight)
-        total = sum(map(len, values))
-        self.spool.output(f"{name}.values", np.int32, (total,))[...] = np.concatenate(values)
-        offsets = self.spool.output(f"{name}.offsets", np.int64, (len(self.sparse) * count + 1,))
-        np.cumsum(np.concatenate(lengths), out=offsets[1:])
-        if any(w is not None for w in weights):
-            every = self.spool.output(f"{name}.weights", np.float32, (total,))
-            pairs = zip(values, weights, strict=True)
-            every[...] = np.concatenate(
-                [np.ones(len(v), np.float32) if w is None else w for v, w in pairs]
-            )
+                codes, lengths, weights = self._bags(f"codes{t}", rows)
+                offsets[bags] = ends[t] + np.cumsum(lengths)
+                if every is not None and weights is not None:
+                    every[own] = weights
+            values[own] = self._mapped(column, codes)
+
+        list(pool.map(write, range(len(totals))))
+
+    def _num_entries(self, t: int, rows: Rows, count: int) -> int:
+        if self.sparse[t].role == "sparse":
+            return count
+        return int(self.spool.column(f"codes{t}.n")[rows].sum())
 
 
 def _chunks(rows: Rows, count: int) -> Iterator[tuple[int, Rows]]:

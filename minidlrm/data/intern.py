@@ -20,7 +20,9 @@ except ImportError:
     njit = None
 
 _FNV_BASIS, _FNV_PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
+_LOW, _HIGH = np.uint64(0xFFFFFFFF), np.uint64(0xFFFFFFFF00000000)
 _UNKNOWN = -1
+_GROUP = 64  # texts whose places in memory are asked for at once
 _MAX_TEXTS = 2**31 - 1  # numbers are int32
 
 
@@ -53,7 +55,8 @@ class Interner:
         self._ends = np.zeros(1 << 8, np.int64)  # of each text in _bytes
         self._hashes = np.zeros(1 << 8, np.uint64)  # of each text
         self._bytes = np.zeros(1 << 12, np.uint8)
-        self._slots = np.full(1 << 10, _UNKNOWN, np.int32)  # numbers, at the place of their hash
+        # at the place of its hash: half of the hash above, the number + 1 below; 0 where free
+        self._slots = np.zeros(1 << 10, np.uint64)
         self._dict: dict[bytes, int] = {}
         if text is not None and ends is not None and len(ends):
             self.add(np.asarray(text, np.uint8), np.concatenate([[0], ends]))
@@ -94,7 +97,7 @@ class Interner:
             return self._from_dict(text, offsets, add, codes)
         row = 0
         while row < len(codes):
-            row, self._count = _walk(
+            row, self._count, _ = _walk(
                 text,
                 offsets,
                 row,
@@ -137,53 +140,65 @@ class Interner:
             size = max(2 * len(self._bytes), used + needed)
             self._bytes = np.concatenate([self._bytes, np.zeros(size - used, np.uint8)])
         if _walk is not None and 2 * (self._count + 1) > len(self._slots):
-            self._slots = np.full(4 * len(self._slots), _UNKNOWN, np.int32)
+            self._slots = np.zeros(4 * len(self._slots), np.uint64)
             _place(self._slots, self._hashes, self._count)
 
 
 def _walk_source(text, offsets, row, slots, hashes, stored, ends, count, add, codes):
-    """Number texts from `row` on; stop where something must grow. Return the row, the count."""
+    """Number texts from `row` on; stop where something must grow.
+
+    Return the row, the count, and a number that means nothing: it keeps the reads of the second
+    and third loop alive. They wait for memory side by side, so that the last loop need not wait.
+    """
     mask = len(slots) - 1
-    for k in range(row, len(codes)):
-        start, stop = offsets[k], offsets[k + 1]
-        length = stop - start
-        h = _FNV_BASIS
-        for i in range(start, stop):
-            h = (h ^ np.uint64(text[i])) * _FNV_PRIME
-        h ^= h >> np.uint64(32)
-        slot = np.int64(h) & mask
-        found = False
-        while slots[slot] >= 0:
-            code = slots[slot]
-            if hashes[code] == h:
-                begin = ends[code - 1] if code > 0 else 0
-                if ends[code] - begin == length:
-                    found = True
-                    for i in range(length):
-                        if stored[begin + i] != text[start + i]:
-                            found = False
-                            break
-                    if found:
+    group = np.empty(_GROUP, np.uint64)
+    touched = np.uint64(0)
+    for first in range(row, len(codes), _GROUP):
+        last = min(first + _GROUP, len(codes))
+        for k in range(first, last):
+            h = _FNV_BASIS
+            for i in range(offsets[k], offsets[k + 1]):
+                h = (h ^ np.uint64(text[i])) * _FNV_PRIME
+            group[k - first] = h ^ (h >> np.uint64(32))
+        for k in range(first, last):
+            touched ^= slots[np.int64(group[k - first]) & mask]
+        for k in range(first, last):
+            code = np.int64(slots[np.int64(group[k - first]) & mask] & _LOW) - 1
+            if code > 0:
+                touched ^= np.uint64(stored[min(ends[code - 1], len(stored) - 1)])
+        for k in range(first, last):
+            start, length = offsets[k], offsets[k + 1] - offsets[k]
+            h = group[k - first]
+            tag = h & _HIGH
+            slot = np.int64(h) & mask
+            found = np.int64(_UNKNOWN)
+            while slots[slot] != 0:
+                if slots[slot] & _HIGH == tag:
+                    code = np.int64(slots[slot] & _LOW) - 1
+                    begin = ends[code - 1] if code > 0 else 0
+                    same = ends[code] - begin == length
+                    i = 0
+                    while same and i < length:
+                        same = stored[begin + i] == text[start + i]
+                        i += 1
+                    if same:
+                        found = code
                         break
-            slot = (slot + 1) & mask
-        if found:
-            codes[k] = slots[slot]
-            continue
-        if not add:
-            codes[k] = _UNKNOWN
-            continue
-        begin = ends[count - 1] if count > 0 else 0
-        full = count == len(ends) or 2 * (count + 1) > len(slots)
-        if full or begin + length > len(stored):
-            return k, count
-        for i in range(length):
-            stored[begin + i] = text[start + i]
-        ends[count] = begin + length
-        hashes[count] = h
-        slots[slot] = count
-        codes[k] = count
-        count += 1
-    return len(codes), count
+                slot = (slot + 1) & mask
+            if found < 0 and add:
+                begin = ends[count - 1] if count > 0 else 0
+                full = count == len(ends) or 2 * (count + 1) > len(slots)
+                if full or begin + length > len(stored):
+                    return k, count, touched
+                for i in range(length):
+                    stored[begin + i] = text[start + i]
+                ends[count] = begin + length
+                hashes[count] = h
+                slots[slot] = tag | np.uint64(count + 1)
+                found = np.int64(count)
+                count += 1
+            codes[k] = found
+    return len(codes), count, touched
 
 
 def _place_source(slots, hashes, count):
@@ -191,9 +206,9 @@ def _place_source(slots, hashes, count):
     mask = len(slots) - 1
     for code in range(count):
         slot = np.int64(hashes[code]) & mask
-        while slots[slot] >= 0:
+        while slots[slot] != 0:
             slot = (slot + 1) & mask
-        slots[slot] = code
+        slots[slot] = (hashes[code] & _HIGH) | np.uint64(code + 1)
 
 
 _walk = njit(cache=True, nogil=True)(_walk_source) if njit else None

@@ -89,9 +89,6 @@ class Spool:
         if self.folder is not None:
             for name in names:
                 (self.folder / f"{name}.column").unlink(missing_ok=True)
-            for array in self.outputs.values():
-                if isinstance(array, np.memmap):
-                    array.flush()
 
 
 class Stored:
