@@ -80,7 +80,8 @@ def one_array(column: Any) -> Any:
         if isinstance(column, pa.ChunkedArray):  # older Arrow, and no chunk at all
             column = pa.concat_arrays(column.chunks) if column.chunks else pa.array([])
     if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
+        words = one_array(column.dictionary)  # without views, which Arrow cannot decode
+        column = words.take(column.indices)
     if str(column.type) in ("string_view", "binary_view"):
         column = column.cast(pa.large_string())
     return column

@@ -267,6 +267,8 @@ def _fill(source: Source, plan: Plan, spool: Any, progress: bool) -> None:
         try:
             fitting.read(source, as_text, progress)
         except NotNumbers:
+            if as_text:
+                raise
             spool.clear()
             continue
         break

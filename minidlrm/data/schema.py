@@ -325,7 +325,7 @@ class Schema:
         }
         arrays = {}
         for k, column in enumerate(self.columns):
-            if column.categories is not None:
+            if column.categories is not None and column.table is None:
                 arrays[f"{k}.text"] = column.categories.known.text
                 arrays[f"{k}.ends"] = column.categories.known.ends
         return plain, arrays
@@ -340,10 +340,12 @@ class Schema:
             stored = {**stored, "parts": tuple(stored["parts"])}
             missing, integers = stored.pop("has_missing", None), stored.pop("integers", None)
             categories = None
-            if missing is not None:
+            if missing is not None and stored["table"] is None:
                 known = _checked(arrays.get(f"{k}.text"), arrays.get(f"{k}.ends"), stored["name"])
                 categories = Categories(known, bool(missing), bool(integers))
             columns.append(Column(**stored, categories=categories))
+        own = {column.name: column.categories for column in columns}
+        columns = [replace(c, categories=own[c.table]) if c.table else c for c in columns]
         rest = {key: plain[key] for key in ("label", "task", "sample_weight")}
         return cls(tuple(columns), **rest, ignored=tuple(plain["ignored"]))
 

@@ -145,7 +145,7 @@ def _as_table(rows: Any) -> Any:
             if not rows:
                 raise ValueError("the list of rows is empty")
             names = dict.fromkeys(name for row in rows for name in row)
-            return pa.table({name: [row.get(name) for row in rows] for name in names})
+            return pa.table({name: _plain([row.get(name) for row in rows]) for name in names})
         if isinstance(rows, dict):
             return pa.table({name: _plain(column) for name, column in rows.items()})
         if hasattr(rows, "__arrow_c_stream__"):
@@ -167,7 +167,12 @@ def _plain(column: Any) -> Any:
 
     if isinstance(column, np.ndarray) and column.dtype.kind in "biuf":
         return pa.array(np.ascontiguousarray(column).astype(column.dtype.newbyteorder("=")))
-    return pa.array(list(column)) if not isinstance(column, (pa.Array, pa.ChunkedArray)) else column
+    if isinstance(column, (pa.Array, pa.ChunkedArray)):
+        return column
+    try:
+        return pa.array(list(column))
+    except (pa.ArrowInvalid, pa.ArrowTypeError):  # numbers and texts
+        return pa.array([None if x is None else str(x) for x in column])
 
 
 class TableSource(Source):
@@ -289,7 +294,7 @@ class TextSource(Source):
                     count += len(batch)
                     yield {name: batch.column(name) for name in wanted}
             except (pa.ArrowInvalid, OSError, UnicodeError) as error:
-                if "conversion error" in str(error):
+                if "conversion error to double" in str(error):
                     raise NotNumbers from None
                 raise self._fault(path, error) from None
             self._counts.append(count)
