@@ -12,7 +12,7 @@ from minidlrm.data.synthetic import synthetic_clicks
 _READERS = {
     "fetch": "download",
     "movielens_clicks": "movielens",
-    "movielens_ranking": "movielens",
+    "movielens_ranking": "rankings",
     "movielens_ratings": "movielens",
     "read_criteo": "criteo",
     "Schema": "schema",

@@ -6,7 +6,7 @@ column, the place and the value.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +36,10 @@ class Texts:
 
     def __len__(self) -> int:
         return len(self.missing)
+
+    def word(self, k: int) -> str:
+        """Return one text."""
+        return self.text[self.offsets[k] : self.offsets[k + 1]].tobytes().decode("utf-8", "replace")
 
     def without_point_zero(self) -> Texts:
         """Return whole numbers in one form: "7.0" as "7"."""
@@ -69,6 +73,14 @@ def of_strings(array: Any) -> Texts:
     places = np.frombuffer(offsets, kind)[start : start + count + 1].astype(np.int64)
     text = np.frombuffer(data, np.uint8) if data is not None else np.zeros(0, np.uint8)
     return Texts(text, places, places[1:] == places[:-1])
+
+
+def of_words(words: Iterable[str]) -> Texts:
+    """Return texts of Python as Texts."""
+    data = [word.encode() for word in words]
+    offsets = np.concatenate([[0], np.cumsum([len(word) for word in data], dtype=np.int64)])
+    text = np.frombuffer(b"".join(data), np.uint8)
+    return Texts(text, offsets.astype(np.int64), offsets[1:] == offsets[:-1])
 
 
 def one_array(column: Any) -> Any:
@@ -133,7 +145,7 @@ def _whole(array: Any, name: str, place: Place) -> Any:
             if abs(x[k]) > _EXACT
             else "an id must be a whole number or text"
         )
-        raise ValueError(f"{_at(place, k)}column {name}: {x[k]!r}: {what}")
+        raise ValueError(f"{at(place, k)}column {name}: {x[k]!r}: {what}")
     return pa.array(np.where(given, x, 0).astype(np.int64), mask=~given)
 
 
@@ -161,7 +173,7 @@ def numbers(column: Any, name: str, place: Place = None) -> np.ndarray:
             raise ValueError(f"column {name} has type {kind}: it must hold numbers") from None
     if np.isinf(x).any():
         k = int(np.isinf(x).argmax())
-        raise ValueError(f"{_at(place, k)}column {name}: {x[k]} is not a finite number")
+        raise ValueError(f"{at(place, k)}column {name}: {x[k]} is not a finite number")
     return x
 
 
@@ -184,8 +196,40 @@ def _parsed(array: Any, name: str, place: Place) -> np.ndarray:
             pa.scalar(text).cast(pa.float64())
         except pa.ArrowInvalid:
             raw = array[k].as_py()
-            raise ValueError(f"{_at(place, k)}column {name}: {raw!r} is not a number") from None
+            raise ValueError(f"{at(place, k)}column {name}: {raw!r} is not a number") from None
     raise AssertionError("every text alone is a number, and all together are not")
+
+
+def times(column: Any, name: str, place: Any) -> np.ndarray:
+    """Read moments: numbers, timestamps, or ISO text -> float64 (n,): microseconds
+    since 1970 of times and text, numbers as they are.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_temporal(column.type):
+        column = column.cast(pa.timestamp("us", getattr(column.type, "tz", None)), safe=False)
+        values = pc.cast(column, pa.int64()).cast(pa.float64(), safe=False)
+    elif pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        try:
+            values = numbers(column, name, place)
+        except ValueError as error:
+            try:
+                moments = column.cast(pa.timestamp("us"))
+            except pa.ArrowInvalid:
+                raise ValueError(f"{error}, and not a time such as 2026-11-26 10:30") from None
+            return times(moments, name, place)
+        return _given(values, name, place)
+    else:
+        values = pa.array(numbers(column, name, place))
+    return _given(values.to_numpy(zero_copy_only=False), name, place)
+
+
+def _given(values: np.ndarray, name: str, place: Any) -> np.ndarray:
+    if np.isnan(values).any():
+        row = int(np.isnan(values).argmax())
+        raise ValueError(f"{place(row)}, column {name}: the time is missing")
+    return values.astype(np.float64)
 
 
 def bag_texts(
@@ -208,14 +252,14 @@ def bag_texts(
         if not np.array_equal(counts, lengths):
             k = int((counts != lengths).argmax())
             raise ValueError(
-                f"{_at(place, k)}column {name} has {lengths[k]} entries and {counts[k]} weights: "
+                f"{at(place, k)}column {name} has {lengths[k]} entries and {counts[k]} weights: "
                 "one weight for each entry"
             )
         values = numbers(own, name, place)
         if np.isnan(values).any():
             k = int(np.isnan(values).argmax())
             row = int(np.searchsorted(np.cumsum(lengths), k, side="right"))
-            raise ValueError(f"{_at(place, row)}column {name}: an entry has no weight")
+            raise ValueError(f"{at(place, row)}column {name}: an entry has no weight")
         values = values.astype(np.float32)
     if not words.missing.any():
         return words, lengths, values
@@ -285,5 +329,6 @@ def _gathered(text: np.ndarray, starts: np.ndarray, stops: np.ndarray) -> Texts:
     return Texts(text[index], offsets, lengths == 0)
 
 
-def _at(place: Place, row: int) -> str:
+def at(place: Place, row: int) -> str:
+    """Word the beginning of an error about a row."""
     return f"{place(row)}, " if place is not None else f"row {row + 1}, "

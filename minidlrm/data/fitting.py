@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from minidlrm.data.columns import Texts, numbers, one_array, texts
+from minidlrm.data.columns import Texts, numbers, one_array, texts, times
 from minidlrm.data.intern import Interner
 from minidlrm.data.schema import Categories, Column, Schema
 from minidlrm.data.spool import SPLITS, Spool
@@ -109,13 +109,13 @@ class Fitting:
                 made.append((f"{key}.n", lengths.astype(np.int32)))
                 if weights is not None:
                     made.append((f"{key}.w", weights))
-            made.append((key, self._numbered(column, words)))
+            made.append((key, self._numbered(column, words, place)))
         return made
 
-    def _numbered(self, column: Column, words: Texts) -> np.ndarray:
+    def _numbered(self, column: Column, words: Texts, place: Any) -> np.ndarray:
         if self.plan.schema is not None:
             assert column.categories is not None
-            ids = column.categories.ids(words)
+            ids = column.categories.ids(words, column.name, place)
             return np.where(words.missing, np.int32(-1), ids)
         interner = self.interners[column.table or column.name]
         if not words.missing.any():
@@ -128,7 +128,7 @@ class Fitting:
 
     def _split_key(self, column: Any, split: Any, place: Any) -> np.ndarray:
         if split.how == "time":
-            return _times(column, split.column, place)
+            return times(column, split.column, place)
         words = texts(column, split.column, place)
         codes = self._split_values.add(words.text, words.offsets)
         if split.how == "column":
@@ -314,7 +314,7 @@ class Fitting:
         if self.plan.schema is None:
             return self._remaps[column.name][codes + 1]
         assert column.categories is not None
-        return np.where(codes < 0, np.int32(column.categories.has_missing), codes)
+        return np.where(codes < 0, np.int32(column.categories.missing), codes)
 
     def _write_ids(self, name: str, rows: Rows, count: int) -> None:
         ids = self.spool.output(f"{name}.ids", np.int32, (count, len(self.sparse)))
@@ -380,36 +380,6 @@ def _by_user(users: np.ndarray, fractions: tuple, rng: np.random.Generator) -> n
     return part[users]
 
 
-def _times(column: Any, name: str, place: Any) -> np.ndarray:
-    """Read moments: numbers, timestamps, or ISO text -> float64 that grows with time."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if pa.types.is_temporal(column.type):
-        column = column.cast(pa.timestamp("us", getattr(column.type, "tz", None)), safe=False)
-        values = pc.cast(column, pa.int64()).cast(pa.float64(), safe=False)
-    elif pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-        try:
-            values = numbers(column, name, place)
-        except ValueError as error:
-            try:
-                moments = column.cast(pa.timestamp("us"))
-            except pa.ArrowInvalid:
-                raise ValueError(f"{error}, and not a time such as 2026-11-26 10:30") from None
-            return _times(moments, name, place)
-        return _given(values, name, place)
-    else:
-        values = pa.array(numbers(column, name, place))
-    return _given(values.to_numpy(zero_copy_only=False), name, place)
-
-
-def _given(values: np.ndarray, name: str, place: Any) -> np.ndarray:
-    if np.isnan(values).any():
-        row = int(np.isnan(values).argmax())
-        raise ValueError(f"{place(row)}, column {name}: the time is missing")
-    return values.astype(np.float64)
-
-
 def _categories(interner: Interner, kept: np.ndarray, has_missing: bool) -> Categories:
     """Keep some values, in this order; whole numbers in one form."""
     ends = interner.ends
@@ -423,8 +393,8 @@ def _categories(interner: Interner, kept: np.ndarray, has_missing: bool) -> Cate
         plain = words.without_point_zero()
         known = Interner(plain.text, plain.offsets[1:])
         if len(known) == len(kept):
-            return Categories(known, has_missing, True)
-    return Categories(Interner(words.text, words.offsets[1:]), has_missing, False)
+            return Categories(known, has_missing, integers=True)
+    return Categories(Interner(words.text, words.offsets[1:]), has_missing)
 
 
 def _all_whole(words: Texts) -> bool:

@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 
 from minidlrm.data.batch import Batch, Jagged
-from minidlrm.data.columns import Texts, bag_texts, joined, numbers, texts
+from minidlrm.data.columns import Place, Texts, at, bag_texts, joined, numbers, texts
 from minidlrm.data.intern import Interner
 
 TRANSFORMS = ("standardize", "log", "none")
 _FORMAT = 1
+_FLAGS = ("has_missing", "integers", "has_unseen")  # of Categories, in the order of its arguments
 _UNSEEN = 0  # the id of values that the training rows do not have, or have too rarely
 
 
@@ -39,6 +40,9 @@ class Categories:
         Whether missing values have an id of their own.
     integers : bool
         Whether all known values are whole numbers: then "7", "7.0" and 7 are one value.
+    has_unseen : bool
+        Whether values that are not known have the id 0. Without it they are an error, and a
+        table has no row for them: the readers of ratings have it so.
 
     Examples
     --------
@@ -54,11 +58,17 @@ class Categories:
     known: Interner
     has_missing: bool = False
     integers: bool = False
+    has_unseen: bool = True
 
     @property
     def first(self) -> int:
         """The id of the first known value."""
-        return 1 + self.has_missing
+        return self.has_unseen + self.has_missing
+
+    @property
+    def missing(self) -> int:
+        """The id of a missing value."""
+        return int(self.has_unseen) if self.has_missing else _UNSEEN
 
     @property
     def size(self) -> int:
@@ -70,7 +80,7 @@ class Categories:
         if not 0 <= i < self.size:
             raise IndexError(f"id {i} is out of range [0, {self.size})")
         if i < self.first:
-            return "(missing)" if i == 1 else "(unseen)"
+            return "(missing)" if i == self.first - 1 and self.has_missing else "(unseen)"
         return self.values([i])[0]
 
     def values(self, ids: Iterable[int]) -> list[str]:
@@ -80,14 +90,25 @@ class Categories:
         places = [int(i) - self.first for i in ids]
         return [data[starts[k] : ends[k]].tobytes().decode("utf-8", "replace") for k in places]
 
-    def ids(self, column: Texts) -> np.ndarray:
-        """Return the ids of values -> int32 (n,)."""
+    def ids(self, column: Texts, name: str = "", place: Place = None) -> np.ndarray:
+        """Return the ids of values -> int32 (n,); IndexError where one must be known and is not."""
         if self.integers:
             column = column.without_point_zero()
         codes = self.known.find(column.text, column.offsets)
         ids = np.where(codes >= 0, codes + np.int32(self.first), np.int32(_UNSEEN))
-        ids[column.missing] = 1 if self.has_missing else _UNSEEN
+        ids[column.missing] = self.missing
+        if not self.has_unseen:
+            self._check(codes, column, name, place)
         return ids
+
+    def _check(self, codes: np.ndarray, column: Texts, name: str, place: Place) -> None:
+        wrong = (codes < 0) & ~(column.missing & self.has_missing)
+        if wrong.any():
+            row = int(wrong.argmax())
+            raise IndexError(
+                f"{at(place, row)}column {name}: {column.word(row)!r} is not among the "
+                f"{len(self.known):,} known values"
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,8 +195,7 @@ class Column:
         """Return all but the known values, for a header."""
         plain = {k: v for k, v in vars(self).items() if k != "categories"}
         if self.categories is not None:
-            plain["has_missing"] = self.categories.has_missing
-            plain["integers"] = self.categories.integers
+            plain.update({flag: getattr(self.categories, flag) for flag in _FLAGS})
         return plain
 
 
@@ -298,7 +318,8 @@ class Schema:
             ids = np.empty((count, len(self.sparse)), np.int64)
             for t, column in enumerate(self.sparse):
                 assert column.categories is not None
-                ids[:, t] = column.categories.ids(texts(data[column.name], column.name, place))
+                words = texts(data[column.name], column.name, place)
+                ids[:, t] = column.categories.ids(words, column.name, place)
             return ids
         values, lengths, weights = [], [], []
         for column in self.sparse:
@@ -308,7 +329,7 @@ class Schema:
                 number, weight = np.ones(count, np.int64), None
             else:
                 entries, number, weight = column.entries(data, place)
-            values.append(column.categories.ids(entries).astype(np.int64))
+            values.append(column.categories.ids(entries, column.name).astype(np.int64))
             lengths.append(number)
             weights.append(weight)
         return jagged(values, lengths, weights)
@@ -338,11 +359,11 @@ class Schema:
         columns = []
         for k, stored in enumerate(plain["columns"]):
             stored = {**stored, "parts": tuple(stored["parts"])}
-            missing, integers = stored.pop("has_missing", None), stored.pop("integers", None)
+            flags = [bool(stored.pop(flag)) for flag in _FLAGS if flag in stored]
             categories = None
-            if missing is not None and stored["table"] is None:
+            if flags and stored["table"] is None:
                 known = _checked(arrays.get(f"{k}.text"), arrays.get(f"{k}.ends"), stored["name"])
-                categories = Categories(known, bool(missing), bool(integers))
+                categories = Categories(known, *flags)
             columns.append(Column(**stored, categories=categories))
         own = {column.name: column.categories for column in columns}
         columns = [replace(c, categories=own[c.table]) if c.table else c for c in columns]

@@ -299,14 +299,18 @@ class TextSource(Source):
                 raise self._fault(path, error) from None
             self._counts.append(count)
 
-    def _open(self, path: Path, kinds: dict, wanted: Sequence[str]) -> Any:
+    def stream(self, path: Path) -> Any:
+        """Open a file, unpacked."""
         import pyarrow as pa
+
+        packed = path.suffix.lower() in _PACKED
+        return pa.input_stream(str(path), "detect") if packed else pa.OSFile(str(path))
+
+    def _open(self, path: Path, kinds: dict, wanted: Sequence[str]) -> Any:
         from pyarrow import csv
 
-        plain = path.suffix.lower() not in _PACKED
-        stream = pa.OSFile(str(path)) if plain else pa.input_stream(str(path), "detect")
         return csv.open_csv(
-            stream,
+            self.stream(path),
             read_options=csv.ReadOptions(
                 column_names=None if self._header else self.names,
                 block_size=_BLOCK_BYTES,
