@@ -90,7 +90,7 @@ def test_labels_are_decided_by_the_training_file(tmp_path):
 
 def test_an_index_keeps_to_its_place(tmp_path):
     path = write(tmp_path / "a", ["1 3:1 17:1", "-1 17:1 4:1"] * 7)
-    with pytest.raises(ValueError, match="row 1: index 17 is feature 2 here, and feature 1 else"):
+    with pytest.raises(ValueError, match="line 1: index 17 is feature 2 here, and feature 1 else"):
         read_libfm(path)
 
 

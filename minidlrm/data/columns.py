@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from minidlrm.data.encode import parse_hex
+
 Place = Callable[[int], str] | None  # words a row, such as "clicks.csv: line 17"
 _EXACT = 2**53  # floats above it do not hold every whole number
 
@@ -73,6 +75,25 @@ def of_strings(array: Any) -> Texts:
     places = np.frombuffer(offsets, kind)[start : start + count + 1].astype(np.int64)
     text = np.frombuffer(data, np.uint8) if data is not None else np.zeros(0, np.uint8)
     return Texts(text, places, places[1:] == places[:-1])
+
+
+def hex_words(values: np.ndarray) -> Texts:
+    """Return numbers (n,) as eight hexadecimal digits each."""
+    digits = np.frombuffer(b"0123456789abcdef", np.uint8)
+    shifts = np.arange(28, -4, -4, dtype=np.uint32)  # (8,)
+    text = digits[(values.astype(np.uint32)[:, None] >> shifts) & np.uint32(15)]  # (n, 8)
+    return Texts(text.ravel(), 8 * np.arange(len(values) + 1), np.zeros(len(values), bool))
+
+
+def hex_values(words: Texts, name: str = "", place: Place = None) -> np.ndarray:
+    """Return hexadecimal texts as numbers, 0 where missing; ValueError where one is not such."""
+    values, bad = parse_hex(words.text, words.offsets)
+    if bad.any():
+        row = int(bad.argmax())
+        raise ValueError(
+            f"{at(place, row)}column {name}: {words.word(row)!r} is not 1 to 8 hexadecimal digits"
+        )
+    return values
 
 
 def of_words(words: Iterable[str]) -> Texts:

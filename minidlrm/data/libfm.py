@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import os
+import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -115,6 +117,7 @@ class _File:
     """A file: a label for each row, and for each feature its row, field, index and value."""
 
     path: Path
+    lines: list[int]  # the number of each row's line
     label: np.ndarray
     row: np.ndarray
     field: np.ndarray
@@ -149,8 +152,9 @@ def _fields(files: list[_File], in_order: bool) -> list[int]:
             index, place = pairs[twice[0] + 1]
             k = int(((file.index == index) & (file.field == place)).argmax())
             raise ValueError(
-                f"{file.path}: row {file.row[k] + 1}: index {index} is feature {place + 1} here, "
-                f"and feature {pairs[twice[0], 1] + 1} elsewhere: features must come in one order "
+                f"{file.path}: line {file.lines[file.row[k]]}: index {index} is feature "
+                f"{place + 1} here, and feature {pairs[twice[0], 1] + 1} elsewhere: features "
+                "must come in one order "
                 "(or name their fields, as libFFM's field:index:value does)"
             )
     return list(range(files[0].width))
@@ -178,9 +182,12 @@ def _read(path: Path) -> _File:
     if not path.is_file():
         raise FileNotFoundError(f"no file at {path}")
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        with gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb") as file:
+            text = file.read().decode("utf-8-sig")
     except UnicodeDecodeError:
         raise ValueError(f"{path} is not UTF-8 text") from None
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise ValueError(f"{path} cannot be unpacked: {error}") from None
     lines = [
         (number, line.partition("#")[0].split())
         for number, line in enumerate(text.split("\n"), 1)
@@ -209,7 +216,7 @@ def _read(path: Path) -> _File:
     index = _whole(path, [part[-2] for part in parts], of)
     value = _floats(path, [part[-1] for part in parts], of)
     field = _whole(path, [part[0] for part in parts], of) if triples else place
-    return _File(path, label, row, field, index, value, triples, int(counts[0]))
+    return _File(path, where, label, row, field, index, value, triples, int(counts[0]))
 
 
 def _floats(path: Path, words: list[str], lines: list[int]) -> np.ndarray:

@@ -66,6 +66,8 @@ class RatingIds:
 
     def encode(self, users: Any, items: Any) -> np.ndarray:
         """Turn raw ids, numbers or text, into rows (n, 2); IndexError names one not known."""
+        if np.size(users) != np.size(items):
+            raise ValueError(f"{np.size(users)} users and {np.size(items)} items: give pairs")
         columns = []
         for name, known, given in (("user", self.users, users), ("item", self.items, items)):
             raw = np.atleast_1d(np.asarray(given))

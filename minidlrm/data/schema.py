@@ -15,12 +15,27 @@ from typing import Any
 import numpy as np
 
 from minidlrm.data.batch import Batch, Jagged
-from minidlrm.data.columns import Place, Texts, at, bag_texts, joined, numbers, texts
+from minidlrm.data.columns import (
+    Place,
+    Texts,
+    at,
+    bag_texts,
+    hex_values,
+    hex_words,
+    joined,
+    numbers,
+    texts,
+)
 from minidlrm.data.intern import Interner
 
 TRANSFORMS = ("standardize", "log", "none")
 _FORMAT = 1
-_FLAGS = ("has_missing", "integers", "has_unseen")  # of Categories, in the order of its arguments
+_FLAGS = (
+    "has_missing",
+    "integers",
+    "has_unseen",
+    "hexadecimal",
+)  # of Categories, in the order of its arguments
 _UNSEEN = 0  # the id of values that the training rows do not have, or have too rarely
 
 
@@ -43,6 +58,8 @@ class Categories:
     has_unseen : bool
         Whether values that are not known have the id 0. Without it they are an error, and a
         table has no row for them: the readers of ratings have it so.
+    hexadecimal : bool
+        Whether values are hexadecimal numbers: "FF" and "000000ff" are one, a missing one is 0.
 
     Examples
     --------
@@ -59,6 +76,7 @@ class Categories:
     has_missing: bool = False
     integers: bool = False
     has_unseen: bool = True
+    hexadecimal: bool = False
 
     @property
     def first(self) -> int:
@@ -94,6 +112,8 @@ class Categories:
         """Return the ids of values -> int32 (n,); IndexError where one must be known and is not."""
         if self.integers:
             column = column.without_point_zero()
+        elif self.hexadecimal:
+            column = hex_words(hex_values(column, name, place))
         codes = self.known.find(column.text, column.offsets)
         ids = np.where(codes >= 0, codes + np.int32(self.first), np.int32(_UNSEEN))
         ids[column.missing] = self.missing

@@ -82,6 +82,16 @@ class Spool:
         self.outputs[name] = made
         return made
 
+    def keep(self, name: str, shape: tuple[int, ...]) -> None:
+        """Make a column an array that stays, as it is."""
+        if self.folder is None or name not in self._files:
+            self.outputs[name] = self.column(name).reshape(shape)
+            return
+        self._files.pop(name).close()
+        path = self.folder / f"{name}.bin"
+        os.replace(self.folder / f"{name}.column", path)
+        self.outputs[name] = np.memmap(path, self._dtypes[name], "r", shape=shape)
+
     def close(self) -> None:
         """Write what is pending, and remove the columns."""
         names = list(self._files)
