@@ -12,7 +12,7 @@ import numpy as np
 
 from minidlrm import metrics
 from minidlrm.data.batch import Batch, Dataset
-from minidlrm.data.movielens import RankingDataset
+from minidlrm.data.rankings import RankingDataset
 from minidlrm.losses import MSE
 from minidlrm.models import GMF, FactorizationMachine, MatrixFactorization, NeuMF
 from minidlrm.module import Module

@@ -12,7 +12,7 @@ from minidlrm import comparison
 from minidlrm.cli import options as given
 from minidlrm.comparison import Budget, report
 from minidlrm.data import Dataset
-from minidlrm.data.movielens import RankingDataset
+from minidlrm.data.rankings import RankingDataset
 from minidlrm.printing import as_rich
 from minidlrm.writing import names
 

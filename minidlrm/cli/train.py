@@ -16,7 +16,7 @@ from minidlrm import recipes
 from minidlrm.cli import options as given
 from minidlrm.cli.inspect import summary
 from minidlrm.data import Batch, Dataset
-from minidlrm.data.movielens import RankingDataset
+from minidlrm.data.rankings import RankingDataset
 from minidlrm.models import MODELS, Model
 from minidlrm.optim import OPTIMIZERS, Optimizer
 from minidlrm.printing import as_rich

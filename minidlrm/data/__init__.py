@@ -55,11 +55,11 @@ READERS = {
     "libfm": Reader("libfm.read_libfm", "PATH", "clicks or ratings in libFM's format"),
     "movielens": Reader("movielens.movielens_clicks", "FOLDER", "clicks"),
     "movielens-ratings": Reader("movielens.movielens_ratings", "FOLDER", "ratings"),
-    "movielens-ranking": Reader("movielens.movielens_ranking", "FOLDER", "rankings"),
+    "movielens-ranking": Reader("rankings.movielens_ranking", "FOLDER", "rankings"),
 }
 
 _HOMES = {reader.home.split(".")[1]: reader.home.split(".")[0] for reader in READERS.values()}
-_HOMES["fetch"] = "download"
+_HOMES |= {"Schema": "schema", "fetch": "download", "read_table": "frame"}
 
 __all__ = ["READERS", "Batch", "Dataset", "Jagged", "Reader", "minibatches", *sorted(_HOMES)]
 
