@@ -46,8 +46,41 @@ def _taken(entry: ModelEntry) -> set[str]:
     return {("top_mlp" if name == "mlp" else name) for name in entry.arguments} & options
 
 
+def _readers(option: str) -> list[str]:
+    """Name the sources of rows that take an option."""
+    return [scheme for scheme, reader in READERS.items() if option in reader.arguments]
+
+
+def _told(text: str, option: str) -> str:
+    return f"{text} ({', '.join(_readers(option))})."
+
+
 DataOption = Annotated[str, typer.Option("--data", help=_data_help())]
-RowsOption = Annotated[int | None, typer.Option(help="Rows to make, or to read at most.")]
+RowsOption = Annotated[
+    int | None, typer.Option(help=_told("Rows to make, or to read at most", "rows"))
+]
+MinCountOption = Annotated[
+    int | None,
+    typer.Option(
+        "--min-count",
+        help=_told("Rarer categories share the id 0", "min_count"),
+        show_default="2",
+    ),
+]
+BadLineOption = Annotated[
+    str | None,
+    typer.Option(
+        "--on-bad-line", help=_told("error, or skip and count", "on_bad_line"), show_default="error"
+    ),
+]
+DropUsersOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--drop-users",
+        help=_told("Leave out users with too few or too many ratings", "drop_users"),
+        show_default=False,
+    ),
+]
 DimOption = Annotated[
     int | None,
     typer.Option(
@@ -128,8 +161,7 @@ def read(
     options = {name: value for name, value in given.items() if value is not None}
     for name in options:
         if name not in reader.arguments:
-            takers = [other for other, known in READERS.items() if name in known.arguments]
-            refuse(name, f"--data {scheme}", takers)
+            refuse(name, f"--data {scheme}", [f"--data {taker}" for taker in _readers(name)])
     options |= {name: v for name, v in (shared or {}).items() if name in reader.arguments}
     return reader.function(*([str(Path(path).expanduser())] if path else []), **options)
 

@@ -9,8 +9,9 @@ import typer
 from rich.console import Console
 from tqdm.auto import tqdm
 
-import minidlrm as md
 from minidlrm import recipes
+from minidlrm.cli import options as given
+from minidlrm.data.rankings import RankingDataset
 from minidlrm.printing import as_rich
 from minidlrm.recipes import RECIPES
 
@@ -22,6 +23,7 @@ _FM_MARGIN = 0.005  # an FM on user and item is biased MF
 def recipe(
     name: Annotated[str, typer.Argument(help=f"One of {', '.join(RECIPES)}.")],
     data: Annotated[str, typer.Option("--data", help="movielens:FOLDER.")],
+    drop_users: given.DropUsersOption = None,
     seed: Annotated[int, typer.Option(help="Seed of splits, parameters and shuffles.")] = 0,
 ) -> None:
     """Train a model with the settings of its paper, and compare with the published quality.
@@ -34,17 +36,22 @@ def recipe(
     scheme, _, path = data.partition(":")
     if scheme != "movielens" or not path:
         raise ValueError(f"--data is {data!r}: a recipe takes movielens:FOLDER")
-    run = _ratings if RECIPES[name] == "ratings" else _rankings
-    run(Console(), name, path, seed)
+    if RECIPES[name] == "rankings":
+        _rankings(Console(), name, f"movielens-ranking:{path}", seed, drop_users)
+        return
+    if drop_users:
+        takers = [other for other, gives in RECIPES.items() if gives == "rankings"]
+        given.refuse("drop_users", f"recipe {name}", takers)
+    _ratings(Console(), name, f"movielens-ratings:{path}", seed)
 
 
-def _ratings(console: Console, name: str, path: str, seed: int) -> None:
+def _ratings(console: Console, name: str, data: str, seed: int) -> None:
     """Train MF, and FM beside it, on random splits with 10% test rows."""
     train = {"mf": recipes.train_mf} | ({"fm": recipes.train_fm} if name == "fm" else {})
     rows: list[tuple[str, ...]] = [("split", *train)]
     scores = []
     for split in tqdm(range(seed, seed + _SPLITS), desc="training", unit="split"):
-        ratings = md.data.movielens_ratings(path, seed=split)
+        ratings = given.read(data, shared={"seed": split})
         scores.append([recipes.rating_rmse(f(ratings, split), ratings) for f in train.values()])
         rows.append((str(split), *(f"{value:.4f}" for value in scores[-1])))
     console.print(ratings.description.rpartition(", random")[0] + ", 10% random test rows")
@@ -58,9 +65,10 @@ def _ratings(console: Console, name: str, path: str, seed: int) -> None:
         console.print(f"fm - mf: {means[1] - means[0]:+.4f}; target, at most {_FM_MARGIN}: {near}")
 
 
-def _rankings(console: Console, name: str, path: str, seed: int) -> None:
+def _rankings(console: Console, name: str, data: str, seed: int, drop_users: bool | None) -> None:
     """Train GMF or NeuMF; the epoch that is best on the validation items counts."""
-    items = md.data.movielens_ranking(path, seed=seed)
+    items = given.read(data, shared={"seed": seed}, drop_users=drop_users)
+    assert isinstance(items, RankingDataset)
     console.print(items.description)
     records = list(recipes.train_ncf(recipes.ncf_model(name, items, seed), items, seed))
     rows: list[tuple[str, ...]] = [

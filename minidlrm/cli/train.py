@@ -86,18 +86,9 @@ def train(
             help="Stop after this many evaluations without an improvement, and keep the best."
         ),
     ] = None,
-    min_count: Annotated[
-        int | None,
-        typer.Option(
-            "--min-count", help="Rarer categories share the id 0 (criteo).", show_default="2"
-        ),
-    ] = None,
-    on_bad_line: Annotated[
-        str | None,
-        typer.Option(
-            "--on-bad-line", help="error, or skip and count (criteo).", show_default="error"
-        ),
-    ] = None,
+    min_count: given.MinCountOption = None,
+    on_bad_line: given.BadLineOption = None,
+    drop_users: given.DropUsersOption = None,
     seed: given.SeedOption = 0,
     out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("runs/latest"),
 ) -> None:
@@ -118,7 +109,7 @@ def train(
     if data == "synthetic" and rows is None:
         rows = 1_000_000
     reading = {"rows": rows, "min_count": min_count, "on_bad_line": on_bad_line}
-    dataset = given.read(data, model, {"seed": seed}, **reading)
+    dataset = given.read(data, model, {"seed": seed}, **reading, drop_users=drop_users)
     network = given.build(model, dataset, seed, sizes)
     out.mkdir(parents=True, exist_ok=True)
     console = Console()
