@@ -351,7 +351,7 @@ ERRORS = [
     (["train", "--rows", "100", "--interaction", "sum"], "interaction is 'sum'"),
     (
         ["train", "--rows", "100", "--lr", "1e30", "--optimizer", "sgd", "--epochs", "50"],
-        "Try a smaller lr",
+        "smaller lr",
     ),
     (["train", "--wrong"], "No such option: --wrong"),
     (
