@@ -473,7 +473,9 @@ def predict(
     y = np.concatenate([model.forward(batch) for batch in minibatches(data, batch_size)])
     if not np.isfinite(y).all():
         k = int(np.isfinite(y).argmin())
-        raise bad_number(f"the output of row {k} is {y[k]}", model, advice="Train it anew, with a smaller lr")
+        raise bad_number(
+            f"the output of row {k} is {y[k]}", model, advice="Train it anew, with a smaller lr"
+        )
     return y if logits or model.task == "ratings" else sigmoid(y)
 
 
