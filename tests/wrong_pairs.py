@@ -357,7 +357,7 @@ def tied_weights(rng):
         return h @ w.T, (x, w, h)
 
     def backward(dy, c):
-        x, w, h = c
+        _x, w, h = c
         dh = (dy @ w) * (1 - h * h)
         return dh @ w.T, dy.T @ h
 
@@ -404,7 +404,7 @@ def hidden_mask(rng):
         return h, (x, w, h)
 
     def backward(dy, c):
-        x, w, h = c
+        x, w, _h = c
         d = dy * (x > 0)
         return d @ w.T, x.T @ d
 
@@ -524,7 +524,7 @@ def softmax_columns(rng):
     ), rng.normal(size=(5, 4))
 
 
-@wrong("softmax: the sum over dy y is forgotten: y dy", "statistic part_missing second_path")
+@wrong("softmax: the sum over dy y is forgotten: y dy", "statistic part_missing second_path term")
 def softmax_no_sum(rng):
     def forward(x):
         y = softmax(x)
@@ -770,7 +770,7 @@ def cross_layer(rng):
         return x * s[:, None] + x, (x, w, s)
 
     def backward(dy, c):
-        x, w, s = c
+        x, w, _s = c
         along = (dy * x).sum(axis=1)
         return dy + along[:, None] * w, x.T @ along
 

@@ -22,7 +22,6 @@ from minidlrm.checking.subject import Subject, rows_of
 from minidlrm.checking.whereabouts import nothing_fits
 from minidlrm.module import Module, SparseGrad
 
-
 _TOGETHER = 0.03  # for a cause that explains every wrong array
 
 
@@ -101,8 +100,10 @@ def _of_array(evidence: Evidence, name: str) -> list[Cause]:
     whole = None if evidence.broken(name) else evidence.whole(name)
     if whole is None:
         return []
-    found = []
     with np.errstate(all="ignore"):
+        found = [cause for test in arithmetic.PLAIN for cause in _asked(test, evidence, whole)]
+        if found and whole.numeric.size > 1:
+            return found  # one factor explains every entry: nothing simpler can
         for test in TESTS:
             found += _asked(test, evidence, whole)
     return found

@@ -46,10 +46,22 @@ def _guesses(evidence: Evidence, w: Whole) -> Iterator[Guess]:
             yield "operand_left", {name: 0 * ones}, f"{name} was 0 everywhere", 0.93
             yield "sign", {name: -value}, f"{name} had the other sign", 0.93
             yield "operand", {name: value * value}, f"{name} was squared", 0.92
+            yield from _moved(name, value)
     yield from _updated(evidence, w)
     x = w.here
     yield "sign", {w.name: -x}, f"{w.name} had the other sign", 0.93
     yield "slope_place", {w.name: 0 * x}, f"{w.name} was 0 everywhere", 0.92
+
+
+def _moved(name: str, value: np.ndarray) -> Iterator[Guess]:
+    for axis in range(value.ndim):
+        if value.shape[axis] > 1:
+            text = f"{name} was reversed along axis {axis}"
+            yield "shifted", {name: np.flip(value, axis).copy()}, text, 0.945
+        if value.shape[axis] > 2:
+            for step in (1, -1):
+                text = f"{name} was shifted by {step} along axis {axis}"
+                yield "shifted", {name: np.roll(value, step, axis)}, text, 0.94
 
 
 def _at_the_output(evidence: Evidence, w: Whole) -> Iterator[Guess]:

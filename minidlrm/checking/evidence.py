@@ -226,6 +226,12 @@ class Evidence:
             found[float(self.batch_size)] = f"B = {self.batch_size}, the batch size"
         return found
 
+    def is_usual(self, c: float) -> bool:
+        """Whether a factor is 1, 2, a length, or one over it, with any sign."""
+        usual = (1.0, *self.lengths)
+        sizes = (abs(c), 1 / max(abs(c), 1e-300))
+        return any(abs(size - v) <= TOL * v for size in sizes for v in usual)
+
     @cached_property
     def batch_size(self) -> int:
         """The rows of the output; for a loss, of its first input."""

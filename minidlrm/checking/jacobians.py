@@ -183,10 +183,48 @@ def statistic(evidence: Evidence, w: Whole) -> Iterator[Cause]:
         return
     along = f"along axis {min(theirs)}" if len(theirs) < w.numeric.ndim else "over the whole array"
     constant = not (np.abs(mine) * ~np.eye(n, dtype=bool) > evidence.tol * np.abs(mine).max()).any()
-    text = f"What is wrong goes through {_name(rest, values)} taken {along}: "
+    if rank == 1:
+        formula = _rank_one(evidence, rest, theirs)
+        if formula:
+            yield make_cause("term", w.name, f"Right minus yours is, {along}, {formula}.", 0.915)
+            return
+    name = _name(rest, values)
+    text = f"What is wrong goes through {name or 'a number'} taken {along}: "
     text += f"it depends on every entry of {w.name} there, "
     text += "and is treated as a constant." if constant else "and its path is missing, or scaled."
-    yield make_cause("statistic", w.name, text, 0.91)
+    yield make_cause("statistic", w.name, text, 0.91 if name else 0.78)
+
+
+def _rank_one(evidence: Evidence, rest: np.ndarray, axes: set[int]) -> str:
+    """Write u v^T of each group as a known form times the sum of dy times another."""
+    u, v = [], []
+    for block in rest:
+        left, sizes, right = np.linalg.svd(block)
+        k = int(np.argmax(np.abs(right[0])))
+        u.append(left[:, 0] * sizes[0] * right[0][k])
+        v.append(right[0] / right[0][k])
+    found = []
+    for vectors in (np.array(u), np.array(v)):
+        names = (_form_of(vectors, _blocks(t, evidence, axes), n) for n, t in _same(evidence))
+        found.append(next((name for name in names if name), ""))
+    if not all(found) or not any("1 - " in name for name in found):
+        return ""
+    return f"({found[1]}) times the sum of dy ({found[0]})"
+
+
+def _same(evidence: Evidence) -> Iterator[tuple[str, np.ndarray]]:
+    for name, value in evidence.known.items():
+        if value.shape == evidence.r.shape:
+            yield name, value
+
+
+def _form_of(vectors: np.ndarray, t: np.ndarray, name: str) -> str:
+    """Name a form of t that each group's vector is a multiple of."""
+    for form, value in (("¤", t), ("1 - ¤", 1 - t), ("¤ (1 - ¤)", t * (1 - t)), ("¤^2", t * t)):
+        c = (vectors * value).sum(axis=1) / np.maximum((value * value).sum(axis=1), 1e-300)
+        if np.abs(vectors - c[:, None] * value).max() <= 1e-6 * np.abs(vectors).max():
+            return form.replace("¤", name)
+    return ""
 
 
 def _blocks(a: np.ndarray, evidence: Evidence, axes: set[int]) -> np.ndarray:
@@ -217,7 +255,7 @@ def _name(rest: np.ndarray, values: np.ndarray) -> str:
         "a norm or a sum of squares": values,
     }
     found = [name for name, rows in names.items() if _spans(rest, rows)]
-    return " and ".join(found[:2]) or "a number"
+    return " and ".join(found[:2])
 
 
 def _spans(rest: np.ndarray, rows: np.ndarray) -> bool:

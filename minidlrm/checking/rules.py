@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import permutations
+from itertools import pairwise, permutations
 from typing import Any
 
 import numpy as np
@@ -20,13 +20,13 @@ _SCORES = {"leftover": 0.7, "not_linear": 0.97, "missing": 0.97, "shape": 0.96}
 def from_faults(faults: Sequence[Fault]) -> tuple[Cause, ...]:
     """Return a cause for each rule that was broken.
 
-    A backward that gives another result the second time shows as one that depends on an earlier
-    forward, too: only the first says something.
+    A backward that gives another result the second time, or changes an array, shows as one that
+    depends on an earlier forward, too: only the first says something.
     """
     keys = {fault.key for fault in faults}
     causes = []
     for fault in faults:
-        if fault.key == "stale" and "leftover" in keys:
+        if fault.key == "stale" and keys & {"leftover", "modified"}:
             continue
         text = fault.text[0].upper() + fault.text[1:] + "."
         key = "transpose" if fault.key == "transposed_shape" else fault.key
@@ -79,7 +79,7 @@ def _fits(evidence: Evidence, name: str, grad: np.ndarray) -> bool:
 def _drawn(evidence: Evidence) -> Iterator[Cause]:
     """Backward that draws random numbers: it never gives the same, and does not grow either."""
     seen = [_all(evidence, evidence.r) for _ in range(4)]
-    steps = [b - a for a, b in zip(seen, seen[1:], strict=False)]
+    steps = [b - a for a, b in pairwise(seen)]
     if all(step.any() for step in steps) and not np.allclose(steps[1], steps[2], atol=1e-9):
         text = "On the same input and the same dy backward gives a different result each time: it "
         yield make_cause("noise", "", text + "draws its own random numbers.", 0.985)
@@ -132,7 +132,9 @@ def _limited(evidence: Evidence, name: str, one: np.ndarray) -> Iterator[Cause]:
         norm = np.sqrt((large**2).sum())
         at_limit = int((np.abs(large) >= most * (1 - 1e-9)).sum())
         text = f"With a dy 1,000,000 times as large the gradient of {name} does not grow: "
-        text += f"{at_limit} entries are at {most:.4g}" if at_limit > 1 else f"its norm is {norm:.4g}"
+        text += (
+            f"{at_limit} entries are at {most:.4g}" if at_limit > 1 else f"its norm is {norm:.4g}"
+        )
         yield make_cause("not_linear", name, text + ". It is clipped.", 0.976)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import combinations
 from math import comb
@@ -26,7 +26,7 @@ class Slopes:
     y: np.ndarray | None
 
 
-def _slopes(evidence: Evidence, w: Whole) -> Slopes | None:
+def slopes_of(evidence: Evidence, w: Whole) -> Slopes | None:
     """Of a function that treats each entry by itself, or of a loss; None of any other."""
     both = evidence.jacobians(w)
     if both is None or w.numeric.size < 2:
@@ -46,19 +46,19 @@ def _slopes(evidence: Evidence, w: Whole) -> Slopes | None:
 
 def slope_forgotten(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     """Test a = c dy, where the slope of the function is not the same everywhere."""
-    s = _slopes(evidence, w)
+    s = slopes_of(evidence, w)
     if s is None or s.y is None or not s.ours.any():
         return
     c = float(s.ours[0])
     if evidence.same(s.ours, np.full_like(s.ours, c)) and not evidence.same(s.ours, s.theirs):
         what = "dy itself" if abs(c - 1) <= evidence.tol else f"{c:.4g} times dy"
         text = f"The gradient of {w.name} is {what}, whatever {w.name} is."
-        yield make_cause("slope_forgotten", w.name, text, 0.95)
+        yield make_cause("slope_forgotten", w.name, text, 0.965)
 
 
 def slope_of_another_place(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     """Find a polynomial p with theirs = p(y) and ours = p(x): the formula wants the output."""
-    s = _slopes(evidence, w)
+    s = slopes_of(evidence, w)
     if s is None or s.y is None or len(s.x) < 8:
         return
     for degree in (1, 2, 3):
@@ -74,7 +74,7 @@ def slope_of_another_place(evidence: Evidence, w: Whole) -> Iterator[Cause]:
 
 def inverted(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     """Test a + n = c dy: the other branch, or 1 - slope."""
-    s = _slopes(evidence, w)
+    s = slopes_of(evidence, w)
     if s is None or len(s.ours) < _FEW:
         return
     total = s.ours + s.theirs
@@ -105,7 +105,7 @@ def _distinct(a: np.ndarray) -> list[float]:
 
 def branch(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     """Right on one side of a limit of x (or of another input), and wrong on the other."""
-    s = _slopes(evidence, w)
+    s = slopes_of(evidence, w)
     if s is None or len(s.ours) < 6:
         return
     off = np.abs(s.ours - s.theirs) > evidence.tol * np.abs(s.theirs).max(initial=0)
@@ -190,7 +190,7 @@ def _named_row_factor(evidence, w, axis, live, c) -> Cause:
         counts = np.bincount(ids.ravel().clip(0), minlength=int(rows.max()) + 1)[rows]
         if axis == 0 and _is_power_of(c, counts):
             text = f"Each row is right up to 1 over how often it occurs in {name}: {shown}."
-            return make_cause("count", w.name, text, 0.955)
+            return make_cause("count", w.name, text, 0.975)
     if ((c == 1) | (np.abs(c - 1) < 1e-6)).any() and (np.abs(c) < 1e-6).any():
         if set(np.round(c, 6)) <= {0.0, 1.0}:
             gone = rows[np.abs(c) < 1e-6][:4].tolist()
@@ -230,7 +230,7 @@ def _numbers_of(name, value, axis, length) -> Iterator[tuple[str, np.ndarray]]:
         yield f"(the largest of {name})", value.max(axis=others)
 
 
-_FORMS = {
+_FORMS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "t": lambda t: t,
     "1 - t": lambda t: 1 - t,
     "1 + t": lambda t: 1 + t,
@@ -284,12 +284,16 @@ def local_factor(evidence: Evidence, w: Whole) -> Iterator[Cause]:
 
 def _slope_as_factor(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     """Ours is a power of the right slope."""
-    s = _slopes(evidence, w)
+    s = slopes_of(evidence, w)
     if s is None or s.y is None or not (s.theirs > 0).all() or not (s.ours > 0).all():
         return
     if len(s.ours) < _FEW or _is_constant(s.theirs):
         return
-    for power, text in ((2, "the square of the slope"), (-1, "1 over the slope"), (0.5, "its root")):
+    for power, text in (
+        (2, "the square of the slope"),
+        (-1, "1 over the slope"),
+        (0.5, "its root"),
+    ):
         if evidence.same(s.ours, s.theirs**power):
             text = f"At each entry your factor is {text}."
             yield make_cause("local_factor", w.name, text, 0.94)
@@ -408,7 +412,7 @@ def _bisected(f, low: float, high: float) -> float:
 
 def product_rule(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     """Test a = c y / x, and n - a = c y / x: of a product with x one factor is taken as constant."""
-    s = _slopes(evidence, w)
+    s = slopes_of(evidence, w)
     if s is None or s.y is None or len(s.x) < _FEW or (s.x == 0).any():
         return
     quotient = s.y / s.x

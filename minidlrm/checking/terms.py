@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
 from minidlrm.checking.catalogue import make_cause
 from minidlrm.checking.evidence import Evidence, Whole
 from minidlrm.checking.report import Cause
+from minidlrm.checking.slopes import slopes_of
 
 _MOST = 4000  # formulas that are tried
 
@@ -26,9 +28,10 @@ def regularized(evidence: Evidence, w: Whole) -> Iterator[Cause]:
         return
     full = _penalty(evidence, w)
     times = f" times {w.name} itself" + (", times dy." if loss else ".")
-    if full and abs(missing / full - 1) > 1e-4:
+    factor = 1 - missing / full if full else 0.0  # of the penalty's part in ours
+    if abs(factor) > 1e-4 and evidence.is_usual(factor):
         text = f"Right minus yours is {missing:.6g}{times} The penalty's own part is "
-        text += f"{full:.6g}{times} So that is there, with a wrong factor: {1 - missing / full:.4g}"
+        text += f"{full:.6g}{times} So that is there, with a wrong factor: {factor:.4g}"
         yield make_cause("term", w.name, text + " of the right one.", 0.95)
     elif missing > 0:
         text = f"What is missing from the gradient of {w.name} is {missing:.6g}{times}"
@@ -88,9 +91,12 @@ def along_a_row(evidence: Evidence, w: Whole) -> Iterator[Cause]:
         if not evidence.same(rows[live], c[:, None] * t):
             continue
         text = f"Right minus yours is, in each row, a number times {name}: "
-        text += ", ".join(f"{v:.4g}" for v in c[:4]) + ". It is what a path through a norm or a "
-        text += "sum of squares of the row gives: that number is treated as a constant."
-        yield make_cause("statistic", w.name, text, 0.9)
+        text += ", ".join(f"{v:.4g}" for v in c[:4]) + "."
+        if name not in (w.name, "y"):
+            yield make_cause("term", w.name, text, 0.88)
+            return
+        text += " It is what a path through a norm or a sum of squares of the row gives: that "
+        yield make_cause("statistic", w.name, text + "number is treated as a constant.", 0.9)
         return
 
 
@@ -126,7 +132,9 @@ def term(evidence: Evidence, w: Whole) -> Iterator[Cause]:
         c = float((rest * k).sum() / (k * k).sum())
         if c and evidence.same(rest, c * k) and not evidence.same(w.numeric, w.analytic):
             what = "" if abs(c - 1) < 1e-6 else "minus " if abs(c + 1) < 1e-6 else f"{c:.4g} times "
-            text = f"Right minus yours is {what}{name}: that term is missing, or has a wrong factor."
+            text = (
+                f"Right minus yours is {what}{name}: that term is missing, or has a wrong factor."
+            )
             yield make_cause("term", w.name, text, 0.91)
             return
     yield from _label_terms(evidence, w, rest)
@@ -235,15 +243,12 @@ def formula(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     """Find simple formulas for both gradients, and see in what they differ."""
     if evidence.r.ndim == 0 or w.rows is not None or w.numeric.size < 2:
         return
-    ours: list[Formula] = []
-    theirs: list[Formula] = []
-    for k, each in enumerate(_formulas(evidence, w)):
-        if k > _MOST:
-            break
-        if evidence.same(each.value, w.analytic):
-            ours.append(each)
-        if evidence.same(each.value, w.numeric):
-            theirs.append(each)
+    s = slopes_of(evidence, w)
+    if s is not None and s.y is not None:
+        return  # the slopes of single entries say more
+    formulas = list(islice(_formulas(evidence, w), _MOST))
+    ours = [each for each in formulas if evidence.same(each.value, w.analytic)]
+    theirs = [each for each in formulas if evidence.same(each.value, w.numeric)]
     pairs = [(_distance(a, n), k, a, n) for k, a in enumerate(ours) for n in theirs]
     if pairs:
         steps, _, a, n = min(pairs, key=lambda pair: pair[:2])
@@ -251,6 +256,29 @@ def formula(evidence: Evidence, w: Whole) -> Iterator[Cause]:
         if key:
             text = f"Yours is {a}; right is {n}."
             yield make_cause(key, w.name, text, 0.96 - 0.01 * steps)
+    else:
+        yield from _two_formulas(evidence, w, formulas)
+
+
+def _two_formulas(evidence: Evidence, w: Whole, formulas: list[Formula]) -> Iterator[Cause]:
+    """The right gradient is a sum of two, and ours has one of them, or one of them twice."""
+    a, n = w.analytic, w.numeric
+    for each in formulas:
+        if evidence.same(each.value, n - a):
+            text = (
+                f"What is missing from the gradient of {w.name} is {each}: {w.name} is used twice."
+            )
+            yield make_cause("second_path", w.name, text, 0.94)
+            return
+    for one in formulas:
+        if not evidence.same(2 * one.value, a):
+            continue
+        for other in formulas:
+            if evidence.same(one.value + other.value, n) and one.value is not other.value:
+                key = "transpose" if _edit(one, other) == "transpose" else "second_path"
+                text = f"Right is {one} + {other}; yours is 2 {one}."
+                yield make_cause(key, w.name, text, 0.94)
+                return
 
 
 def _distance(a: Formula, n: Formula) -> int:
@@ -303,6 +331,8 @@ def _upstreams(evidence: Evidence) -> Iterator[tuple[str, np.ndarray]]:
             yield f"dy outer {name}", np.outer(r, k)
         if k.shape == r.shape[1:] or k.shape == r.shape:
             yield f"dy * {name}", r * k
+        if r.ndim == 1 and k.ndim == 2 and len(k) == len(r):
+            yield f"dy[:, None] * {name}", r[:, None] * k
 
 
 def _with_slopes(flow: np.ndarray, known) -> Iterator[tuple[str, np.ndarray]]:
