@@ -24,7 +24,7 @@ def _scale(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     """Test a = c n, with one c for the whole array."""
     a, n = w.analytic.ravel(), w.numeric.ravel()
     c = float(a @ n) / max(float(n @ n), 1e-300)
-    if n.size < 2 and not evidence.is_usual(c):
+    if np.count_nonzero(n) < 2 and not evidence.is_usual(c):
         return  # two numbers always have a ratio
     if not evidence.same(a, c * n) or abs(c - 1) <= evidence.tol:
         return
@@ -65,7 +65,7 @@ def _transposed(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     n = w.numeric
     square = n.ndim == 2 and n.shape[0] == n.shape[1] > 1
     if square and evidence.same(w.analytic, n.T) and not evidence.same(n, n.T):
-        yield make_cause("transpose", w.name, "It equals the transpose of the right one.", 0.95)
+        yield make_cause("transpose", w.name, "It equals the transpose of the right one.", 0.97)
 
 
 def _swapped(evidence: Evidence, w: Whole) -> Iterator[Cause]:
@@ -75,7 +75,8 @@ def _swapped(evidence: Evidence, w: Whole) -> Iterator[Cause]:
             whole = evidence.whole(other)
             if whole is not None and evidence.same(w.analytic, whole.numeric):
                 text = f"The gradient of {w.name} is the right one of {other}."
-                yield make_cause("operand", w.name, text, 0.95)
+                key = "order" if w.name in evidence.subject.parameters else "operand"
+                yield make_cause(key, w.name, text, 0.95)
 
 
 def _samples(evidence: Evidence, w: Whole) -> Iterator[Cause]:
@@ -155,20 +156,20 @@ def _shifted(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     for axis in range(n.ndim):
         if evidence.same(a, np.flip(n, axis)):
             text = f"The right numbers, in the reverse order along axis {axis}."
-            yield make_cause("shifted", w.name, text, 0.95)
+            yield make_cause("shifted", w.name, text, 0.965)
             return
         for step in range(1, n.shape[axis]):
             if evidence.same(a, np.roll(n, step, axis)):
                 step = min(step, step - n.shape[axis], key=abs)
                 text = f"The right numbers, shifted by {step} along axis {axis}."
-                yield make_cause("shifted", w.name, text, 0.95)
+                yield make_cause("shifted", w.name, text, 0.965)
                 return
     different = len(np.unique(np.round(n[n != 0] / np.abs(n).max(), 6)))
     if different > 3 and evidence.same(np.sort(a, axis=None), np.sort(n, axis=None)):
         moved = np.argwhere(np.abs(a - n) > evidence.tol * np.abs(n).max())
         place = tuple(map(int, moved[0]))
         text = f"The right numbers, {len(moved)} of them at wrong places; the first is at {place}."
-        yield make_cause("shifted", w.name, text, 0.94)
+        yield make_cause("shifted", w.name, text, 0.965)
 
 
 def _sum_over_axis(evidence: Evidence, w: Whole) -> Iterator[Cause]:
@@ -188,7 +189,7 @@ def _sum_over_axis(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     ours = [axis for axis, total in sums.items() if evidence.same(w.analytic.ravel(), total)]
     if right and ours and right != ours:
         text = f"It keeps axis {ours[0]} of dy and adds up over the others; {w.name} belongs to "
-        yield make_cause("axis", w.name, text + f"axis {right[0]}.", 0.955)
+        yield make_cause("axis", w.name, text + f"axis {right[0]}.", 0.975)
 
 
 def _one_part(evidence: Evidence, w: Whole) -> Iterator[Cause]:
@@ -217,8 +218,8 @@ def _lost_uses(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     for uses in _uses(evidence.subject):
         twice = {row for row, bags in uses.items() if len(bags) > 1}
         inside = {row for row, bags in uses.items() if len(bags) > len(set(bags))}
-        if not wrong or not wrong <= twice:
-            continue
+        if not wrong or wrong not in (twice, inside):
+            continue  # rows that are used more than once are right, or others wrong
         # without a row that is used once, or a table's form, nothing else tells them apart
         plain = w.numeric.ndim == 2 and len(twice) < len(uses) and _is_table(evidence, w, uses)
         if not plain and not _is_one_use(evidence, w, np.flatnonzero(off)):

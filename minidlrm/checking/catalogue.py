@@ -21,7 +21,7 @@ CATALOGUE: dict[str, tuple[str, str]] = {
         "Write the shapes under the formula: each sum runs over the axis that both sides share.",
     ),
     "operand": (
-        "it is the gradient of the wrong operand",
+        "a wrong operand is used",
         "The derivative by one factor of a product is the other factor.",
     ),
     "not_summed": (
@@ -110,8 +110,9 @@ CATALOGUE: dict[str, tuple[str, str]] = {
         "A mean, a variance, a norm or a sum depends on every entry: each gets a part through it.",
     ),
     "order": (
-        "the gradients are returned in the wrong order",
-        "backward returns one gradient for each input, in the order of forward's arguments.",
+        "the gradients go to the wrong arrays",
+        "backward walks the layers from the last to the first, and returns one gradient for each "
+        "input, in the order of forward's arguments.",
     ),
     "branch": (
         "the slope of one branch is wrong",
@@ -168,6 +169,10 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     "operand_left": (
         "one of the factors is left out",
         "The derivative by one factor of a product holds all the others.",
+    ),
+    "function_left": (
+        "a function of an array is left out, or is there once too often",
+        "See whether the formula wants the array itself, or a function of it.",
     ),
     "epsilon": (
         "the epsilon is at another place than in forward",

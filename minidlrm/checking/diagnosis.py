@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from minidlrm.checking import arithmetic, elsewhere, jacobians, rules, slopes, terms
+from minidlrm.checking import arithmetic, elsewhere, formulas, jacobians, rules, slopes, terms
 from minidlrm.checking.catalogue import CATALOGUE, make_cause
 from minidlrm.checking.evidence import Evidence
 from minidlrm.checking.report import Cause
@@ -91,6 +91,7 @@ TESTS = (
     *jacobians.TESTS,
     *slopes.TESTS,
     *terms.TESTS,
+    *formulas.TESTS,
     *elsewhere.TESTS,
 )
 

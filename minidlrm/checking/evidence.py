@@ -220,6 +220,9 @@ class Evidence:
         for name, array in self.subject.arrays.items():
             for axis, n in enumerate(array.shape):
                 found.setdefault(float(n), f"the length of axis {axis} of {name}")
+        for name, array in self.subject.arrays.items():
+            found.setdefault(float(array.size), f"the number of entries of {name}")
+        found.setdefault(float(y.size), "the number of outputs")
         if y.ndim > 1:
             found[float(y.shape[1])] = f"the number of outputs of a sample, {y.shape[1]}"
         if self.batch_size > 1:

@@ -27,21 +27,25 @@ class Slopes:
 
 
 def slopes_of(evidence: Evidence, w: Whole) -> Slopes | None:
-    """Of a function that treats each entry by itself, or of a loss; None of any other."""
+    """Of a function in which each entry reaches one output, as in a loss; None of any other."""
     both = evidence.jacobians(w)
     if both is None or w.numeric.size < 2:
         return None
     ours, theirs = both
     if len(theirs) == 1:
         return Slopes(ours[0], theirs[0], w.here.ravel(), None)
-    if w.numeric.shape != evidence.r.shape:
-        return None
-    own = np.eye(len(theirs), dtype=bool)
-    for jac in both:
-        if (np.abs(jac[~own]) > evidence.tol * np.abs(jac).max(initial=0)).any():
+    sizes = np.maximum(*(np.abs(jac) / max(np.abs(jac).max(), 1e-300) for jac in both))
+    its, entries = sizes.argmax(axis=0), np.arange(w.numeric.size)  # the output of each entry
+    reached = sizes.max(axis=0) > evidence.tol
+    sizes[its, entries] = 0
+    if (sizes > evidence.tol).any():
+        return None  # an entry reaches two outputs
+    y = None
+    if w.numeric.shape == evidence.r.shape:
+        if (its != entries)[reached].any():
             return None
-    y = np.asarray(evidence.known["y"]).ravel()
-    return Slopes(np.diag(ours), np.diag(theirs), w.here.ravel(), y)
+        its, y = entries, np.asarray(evidence.known["y"]).ravel()
+    return Slopes(ours[its, entries], theirs[its, entries], w.here.ravel(), y)
 
 
 def slope_forgotten(evidence: Evidence, w: Whole) -> Iterator[Cause]:
@@ -87,7 +91,7 @@ def inverted(evidence: Evidence, w: Whole) -> Iterator[Cause]:
         text += "round: the branches are exchanged."
     else:
         text = f"Your slope is {c:.4g} less the right one, at every entry."
-    yield make_cause("mask_inverted", w.name, text, 0.95)
+    yield make_cause("mask_inverted", w.name, text, 0.955)
 
 
 def _is_constant(a: np.ndarray) -> bool:
@@ -186,26 +190,30 @@ def _named_row_factor(evidence, w, axis, live, c) -> Cause:
     shown = ", ".join(f"{value:.4g}" for value in c[:4]) + (", ..." if len(c) > 4 else "")
     text = f"Along axis {axis} of {w.name} each index is right up to a factor of its own: {shown}."
     rows = live if w.rows is None or axis else w.rows[live]
-    for name, ids in evidence.integers.items():
-        counts = np.bincount(ids.ravel().clip(0), minlength=int(rows.max()) + 1)[rows]
-        if axis == 0 and _is_power_of(c, counts):
-            text = f"Each row is right up to 1 over how often it occurs in {name}: {shown}."
-            return make_cause("count", w.name, text, 0.975)
-    if ((c == 1) | (np.abs(c - 1) < 1e-6)).any() and (np.abs(c) < 1e-6).any():
-        if set(np.round(c, 6)) <= {0.0, 1.0}:
-            gone = rows[np.abs(c) < 1e-6][:4].tolist()
-            text = f"Along axis {axis} of {w.name} index {gone} is 0; all others are right."
-            return make_cause("part_missing", w.name, text, 0.9)
+    ids = _counted_by(evidence, rows, c) if axis == 0 else ""
+    if ids:
+        text = f"The factor of each row is how often it occurs in {ids}, or 1 over that: {shown}."
+        return make_cause("count", w.name, text, 0.975)
+    if set(np.round(c, 6).tolist()) == {0.0, 1.0}:
+        gone = rows[np.abs(c) < 1e-6][:4].tolist()
+        text = f"Along axis {axis} of {w.name} index {gone} is 0; all others are right."
+        return make_cause("part_missing", w.name, text, 0.9)
     name = _name_factor(evidence, w, axis, live, c)
     if name:
-        return make_cause("row_factor", w.name, text + f" It is {name}.", 0.93)
+        return make_cause("row_factor", w.name, text + f" It is {name}.", 0.945)
     return make_cause("row_factor", w.name, text, 0.88)
 
 
-def _is_power_of(c: np.ndarray, counts: np.ndarray) -> bool:
-    if (counts <= 0).any() or len(np.unique(counts)) < 2:
-        return False
-    return bool(np.allclose(c * counts, 1) or np.allclose(c, counts))
+def _counted_by(evidence: Evidence, rows: np.ndarray, c: np.ndarray) -> str:
+    """Name the ids whose counts are the factors of the rows; "" if there are none."""
+    for name, ids in evidence.integers.items():
+        if ids.min(initial=0) < 0:
+            continue
+        counts = np.bincount(ids.ravel(), minlength=int(rows.max()) + 1)[rows]
+        used_twice = (counts > 0).all() and len(np.unique(counts)) > 1
+        if used_twice and (np.allclose(c * counts, 1) or np.allclose(c, counts)):
+            return name
+    return ""
 
 
 def _name_factor(evidence: Evidence, w: Whole, axis: int, live: np.ndarray, c: np.ndarray) -> str:
@@ -268,8 +276,8 @@ def local_factor(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     """Ours is the right one times a formula of an array: a factor is missing, or too much."""
     for k, shape, where in _ratios(evidence, w):
         live = np.isfinite(k)
-        if live.sum() < _FEW or _is_constant(k[live]):
-            continue
+        if live.sum() < _FEW or _is_constant(np.abs(k[live])):
+            continue  # a sign that changes from branch to branch is no factor
         for name, t in _candidates(evidence, w, shape):
             form = _is_multiple(k[live], t.ravel()[live], evidence.tol)
             if form:
@@ -277,7 +285,7 @@ def local_factor(evidence: Evidence, w: Whole) -> Iterator[Cause]:
                     "¤", name
                 )
                 text += " So a factor is missing, or is there once too often."
-                yield make_cause("local_factor", w.name, text, 0.92)
+                yield make_cause("local_factor", w.name, text, 0.935)
                 return
     yield from _slope_as_factor(evidence, w)
 
@@ -411,7 +419,7 @@ def _bisected(f, low: float, high: float) -> float:
 
 
 def product_rule(evidence: Evidence, w: Whole) -> Iterator[Cause]:
-    """Test a = c y / x, and n - a = c y / x: of a product with x one factor is taken as constant."""
+    """Test a = c y / x, and n - a = c y / x: one factor of a product is taken as constant."""
     s = slopes_of(evidence, w)
     if s is None or s.y is None or len(s.x) < _FEW or (s.x == 0).any():
         return

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
 
 from minidlrm.checking.catalogue import make_cause
 from minidlrm.checking.evidence import Evidence, Whole
 from minidlrm.checking.report import Cause
-from minidlrm.checking.slopes import slopes_of
-
-_MOST = 4000  # formulas that are tried
 
 
 def regularized(evidence: Evidence, w: Whole) -> Iterator[Cause]:
@@ -208,6 +203,13 @@ def _found_label_terms(evidence, w, name, ids, k, hot, taken) -> Iterator[Cause]
         text += "not in the row's own: [:, labels] takes these columns of all rows."
         yield make_cause("fancy_index", w.name, text, 0.95)
         return
+    basis = np.stack([hot.ravel(), np.ones(hot.size)], axis=1)
+    (c, d), *_ = np.linalg.lstsq(basis, k.ravel(), rcond=None)
+    if evidence.same(k.ravel(), basis @ (c, d)):
+        text = f"Right minus yours is {c:.4g} at the column of each row's own {name}, and {d:.4g} "
+        text += "everywhere: the labels are weighted (smoothed) in forward, and not in backward."
+        yield make_cause("term", w.name, text, 0.93)
+        return
     spread = [np.broadcast_to(ids[:, None], k.shape)]
     if len(ids) == k.shape[1]:
         spread.append(np.broadcast_to(ids[None, :], k.shape))
@@ -221,174 +223,6 @@ def _found_label_terms(evidence, w, name, ids, k, hot, taken) -> Iterator[Cause]
             return
 
 
-# The formula that was computed
-
-
-@dataclass(frozen=True)
-class Formula:
-    """A product that a gradient may be: an upstream, a slope, an operand, and how they join."""
-
-    upstream: str
-    slope: str
-    operand: str
-    join: str
-    value: np.ndarray
-
-    def __str__(self) -> str:
-        flow = f"({self.upstream}) {self.slope}" if self.slope else self.upstream
-        return self.join.replace("D", f"[{flow}]").replace("K", self.operand)
-
-
-def formula(evidence: Evidence, w: Whole) -> Iterator[Cause]:
-    """Find simple formulas for both gradients, and see in what they differ."""
-    if evidence.r.ndim == 0 or w.rows is not None or w.numeric.size < 2:
-        return
-    s = slopes_of(evidence, w)
-    if s is not None and s.y is not None:
-        return  # the slopes of single entries say more
-    formulas = list(islice(_formulas(evidence, w), _MOST))
-    ours = [each for each in formulas if evidence.same(each.value, w.analytic)]
-    theirs = [each for each in formulas if evidence.same(each.value, w.numeric)]
-    pairs = [(_distance(a, n), k, a, n) for k, a in enumerate(ours) for n in theirs]
-    if pairs:
-        steps, _, a, n = min(pairs, key=lambda pair: pair[:2])
-        key = _edit(a, n)
-        if key:
-            text = f"Yours is {a}; right is {n}."
-            yield make_cause(key, w.name, text, 0.96 - 0.01 * steps)
-    else:
-        yield from _two_formulas(evidence, w, formulas)
-
-
-def _two_formulas(evidence: Evidence, w: Whole, formulas: list[Formula]) -> Iterator[Cause]:
-    """The right gradient is a sum of two, and ours has one of them, or one of them twice."""
-    a, n = w.analytic, w.numeric
-    for each in formulas:
-        if evidence.same(each.value, n - a):
-            text = (
-                f"What is missing from the gradient of {w.name} is {each}: {w.name} is used twice."
-            )
-            yield make_cause("second_path", w.name, text, 0.94)
-            return
-    for one in formulas:
-        if not evidence.same(2 * one.value, a):
-            continue
-        for other in formulas:
-            if evidence.same(one.value + other.value, n) and one.value is not other.value:
-                key = "transpose" if _edit(one, other) == "transpose" else "second_path"
-                text = f"Right is {one} + {other}; yours is 2 {one}."
-                yield make_cause(key, w.name, text, 0.94)
-                return
-
-
-def _distance(a: Formula, n: Formula) -> int:
-    parts = ("upstream", "slope", "operand", "join")
-    return sum(getattr(a, part) != getattr(n, part) for part in parts)
-
-
-def _edit(a: Formula, n: Formula) -> str:
-    """Name the first difference between two formulas."""
-    if a.upstream != n.upstream:
-        bare = a.upstream.replace(".T", "") == n.upstream.replace(".T", "")
-        return "transpose" if bare else "operand"
-    if a.slope != n.slope:
-        if n.slope and a.slope:
-            return "slope_place"
-        return "slope_forgotten" if n.slope else ""
-    if a.join != n.join:
-        if "sum" in a.join or "sum" in n.join:
-            return "axis"
-        return "transpose" if a.operand == n.operand else "operand"
-    return "operand"
-
-
-def _formulas(evidence: Evidence, w: Whole) -> Iterator[Formula]:
-    shape, known = w.numeric.shape, evidence.known
-    for upstream, flow in _upstreams(evidence):
-        for slope, d in _with_slopes(flow, known):
-            if d.shape == shape:
-                yield Formula(upstream, slope, "", "D", d)
-            for axis in range(d.ndim):
-                if d.sum(axis=axis).shape == shape:
-                    yield Formula(upstream, slope, "", f"D.sum({axis})", d.sum(axis=axis))
-            for operand, k in known.items():
-                for join, value in _joins(d, k):
-                    if value.shape == shape:
-                        yield Formula(upstream, slope, operand, join, value)
-
-
-def _upstreams(evidence: Evidence) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield dy, and what arrives behind one matrix."""
-    r = evidence.r
-    yield "dy", r
-    for name, k in evidence.known.items():
-        if k.ndim == r.ndim == 2 and k.shape != r.shape:
-            if k.shape[1] == r.shape[1]:
-                yield f"dy @ {name}.T", r @ k.T
-            if k.shape[0] == r.shape[1]:
-                yield f"dy @ {name}", r @ k
-        if k.ndim == 1 and r.ndim == 1 and k.shape != r.shape:
-            yield f"dy outer {name}", np.outer(r, k)
-        if k.shape == r.shape[1:] or k.shape == r.shape:
-            yield f"dy * {name}", r * k
-        if r.ndim == 1 and k.ndim == 2 and len(k) == len(r):
-            yield f"dy[:, None] * {name}", r[:, None] * k
-
-
-def _with_slopes(flow: np.ndarray, known) -> Iterator[tuple[str, np.ndarray]]:
-    yield "", flow
-    for name, h in known.items():
-        if h.shape == flow.shape:
-            yield f"(1 - {name}^2)", flow * (1 - h * h)
-            yield f"{name} (1 - {name})", flow * h * (1 - h)
-            if (h > 0).any() and (h <= 0).any():
-                yield f"({name} > 0)", flow * (h > 0)
-
-
-def _joins(d: np.ndarray, k: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield the products and sums in which a gradient joins what arrives and an operand."""
-    if d.shape == k.shape or d.shape[1:] == k.shape:
-        yield "D * K", d * k
-        for axis in range(d.ndim):
-            yield f"(D * K).sum({axis})", (d * k).sum(axis=axis)
-    if d.ndim == 1 and k.ndim == 2 and len(d) == len(k):
-        yield "D[:, None] * K", d[:, None] * k
-        yield "K.T @ D", k.T @ d
-    if d.ndim == k.ndim == 2:
-        if len(d) == len(k):
-            yield "K.T @ D", k.T @ d
-            yield "D.T @ K", d.T @ k
-        if d.shape[1] == k.shape[1]:
-            yield "D @ K.T", d @ k.T
-        if d.shape[1] == k.shape[0]:
-            yield "D @ K", d @ k
-        if k.shape[1] == d.shape[0]:
-            yield "K @ D", k @ d
-    if d.ndim == k.ndim == 3 and len(d) == len(k):
-        for turned, other in (("K^T", k.transpose(0, 2, 1)), ("K", k)):
-            if d.shape[2] == other.shape[1]:
-                yield f"D @ {turned}", d @ other
-            if other.shape[2] == d.shape[1]:
-                yield f"{turned} @ D", other @ d
-
-
-def recovered_matrix(evidence: Evidence, w: Whole) -> Iterator[Cause]:
-    """Where n = M K with a known K, and ours is M^T K: the matrix between is transposed."""
-    n, a = w.numeric, w.analytic
-    if n.ndim != 2 or w.rows is not None:
-        return
-    for name, k in {**evidence.known, "dy": evidence.r}.items():
-        if k.shape != n.shape or k.shape[0] != k.shape[1] or len(k) < 3:
-            continue
-        if np.linalg.cond(k) > 1e6:
-            continue
-        theirs, ours = np.linalg.solve(k.T, n.T).T, np.linalg.solve(k.T, a.T).T
-        if evidence.same(ours, theirs.T) and not evidence.same(ours, theirs):
-            text = f"The right gradient of {w.name} is M @ {name} with a matrix M; yours is "
-            yield make_cause("transpose", w.name, text + f"M.T @ {name}.", 0.95)
-            return
-
-
 TESTS = (
     regularized,
     with_itself,
@@ -396,6 +230,4 @@ TESTS = (
     along_a_row,
     constant_of_a_row,
     term,
-    formula,
-    recovered_matrix,
 )
