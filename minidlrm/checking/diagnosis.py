@@ -159,7 +159,7 @@ def _from_fingerprints(evidence: Evidence, more: Sequence[Fingerprint]) -> Itera
             share = len(explained) / len(evidence.failed)
             text = f"The gradient equals the wrong formula: {fingerprint.evidence}."
             where = explained[0] if len(explained) == 1 else ""
-            yield Cause(fingerprint.key, title, where, text, hint, 0.9 + 0.06 * share)
+            yield Cause(fingerprint.key, title, where, text, hint, 0.93 + 0.06 * share)
 
 
 def _equals(evidence: Evidence, name: str, wrong: np.ndarray) -> bool:
