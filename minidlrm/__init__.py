@@ -19,7 +19,7 @@ from minidlrm import (
     training,
 )
 from minidlrm.checking import gradcheck
-from minidlrm.checkpoint import load, save
+from minidlrm.checkpoint import load, load_with_schema, save
 from minidlrm.data import Batch, Dataset, Jagged
 from minidlrm.figure import diagram
 from minidlrm.layers import *
@@ -48,6 +48,7 @@ __all__ = [
     "kernels",
     "layers",
     "load",
+    "load_with_schema",
     "losses",
     "metrics",
     "models",
