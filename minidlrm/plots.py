@@ -339,7 +339,8 @@ def gradient_errors(check: _Check, axes: Sequence[Axes] | None = None) -> Sequen
     --------
     >>> import numpy as np, minidlrm as md
     >>> from matplotlib.figure import Figure
-    >>> report = md.gradcheck(md.Linear(3, 2), np.ones((4, 3)), verbose=False)
+    >>> layer = md.Linear(3, 2, rng=np.random.default_rng(0))
+    >>> report = md.gradcheck(layer, np.ones((4, 3)), verbose=False)
     >>> axes = md.plots.gradient_errors(report.arrays[0], axes=Figure().subplots(1, 2))
     >>> len(axes)
     2

@@ -34,10 +34,10 @@ ARROWS = {
     "DLRM": {
         (SPARSE, "embeddings"),
         (DENSE, "bottom"),
-        ("embeddings", "dot"),
-        ("bottom", "dot"),
+        ("embeddings", "interaction"),
+        ("bottom", "interaction"),
         ("bottom", "top"),
-        ("dot", "top"),
+        ("interaction", "top"),
         ("top", OUTPUT),
     },
     "DLRM, cat": {

@@ -179,7 +179,7 @@ words = st.one_of(
             "7",
             "7.0",
         ]
-    ),  # fmt: skip
+    ),
     st.integers(-(2**63), 2**64 - 1).map(str),
 )
 

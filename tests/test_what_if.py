@@ -25,7 +25,7 @@ def test_the_slope_goes_to_the_gradient(steps):
 def test_only_what_comes_after_moves(steps):
     what = steps.perturb("top.layers.1.bias", 0, 1)
     moved = {name: change for name, change, _ in what.moved}
-    assert moved["bottom.layers.0"] == moved["dot"] == moved["top.layers.0"] == 0
+    assert moved["bottom.layers.0"] == moved["interaction"] == moved["top.layers.0"] == 0
     assert moved["top.layers.1"] == pytest.approx(1)
     assert moved["loss"] > 0
 

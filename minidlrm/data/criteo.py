@@ -24,7 +24,6 @@ from minidlrm.data.criteo_text import (
     NUM_DENSE,
     NUM_TABLES,
     SPARSE,
-    NotText,
     Reader,
     read_layout,
 )
@@ -206,15 +205,7 @@ def _schema(vocabulary: Vocabulary) -> Schema:
 
 def _parse(path: Path, layout, options, spool: Spool, progress: bool) -> tuple[int, int]:
     """Spool labels, dense features and raw categories; return the rows, and those skipped."""
-    try:
-        return _parse_as("utf-8", path, layout, options, spool, progress)
-    except NotText:
-        spool.clear()
-        return _parse_as("latin-1", path, layout, options, spool, progress)
-
-
-def _parse_as(encoding, path: Path, layout, options, spool: Spool, progress) -> tuple[int, int]:
-    reader = Reader(path, layout, options["on_bad_line"], encoding)
+    reader = Reader(path, layout, options["on_bad_line"])
     limit, count = options["rows"], 0
     with _bar(path.stat().st_size, "reading", "B", progress) as bar:
         for label, dense, raw in reader.blocks():

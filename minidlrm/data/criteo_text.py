@@ -6,6 +6,7 @@ text, or it is skipped and counted.
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import zlib
 from collections.abc import Iterator
@@ -32,6 +33,7 @@ class Layout:
     names: list[str]
     header: bool
     label: str | None  # the name of its column
+    has_mark: bool = False  # a byte order mark of UTF-8 comes first
 
     @property
     def has_label(self) -> bool:
@@ -47,9 +49,11 @@ def read_layout(path: Path) -> Layout:
         raise FileNotFoundError(f"no file at {path}")
     try:
         with gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb") as file:
-            first = file.readline(1 << 16).decode("utf-8-sig", "replace").rstrip("\r\n")
+            line = file.readline(1 << 16)
     except (EOFError, OSError, zlib.error) as error:
         raise ValueError(f"{path} cannot be unpacked: {error}") from None
+    first = line.decode("utf-8-sig", "replace").rstrip("\r\n")
+    has_mark = line.startswith(codecs.BOM_UTF8)
     if not first:
         raise ValueError(f"{path} is empty, or its first line is")
     delimiter = "\t" if "\t" in first else ","
@@ -66,25 +70,20 @@ def read_layout(path: Path) -> Layout:
                 f"{path}: which column is the label? There are {', '.join(others)} beside the "
                 f"features; call it {_LABELS[0]!r}, or leave them out where there is none"
             )
-        return Layout(delimiter, fields, True, found[0] if found else None)
+        return Layout(delimiter, fields, True, found[0] if found else None, has_mark)
     if len(fields) not in (NUM_DENSE + NUM_TABLES, 1 + NUM_DENSE + NUM_TABLES):
         raise ValueError(
             f"{path}: line 1 has {len(fields)} fields: expected 40 (label, 13 integers, 26 "
             "categories), 39 without the label, or a header with I1 ... I13 and C1 ... C26"
         )
     label = ["label"] if len(fields) == 1 + NUM_DENSE + NUM_TABLES else []
-    return Layout(delimiter, label + features, False, "label" if label else None)
-
-
-class NotText(Exception):
-    """The file is not UTF-8: read it as Latin-1, in which every byte is a letter, to find where."""
+    return Layout(delimiter, label + features, False, "label" if label else None, has_mark)
 
 
 class Reader:
     """Blocks of parsed rows, with the line number of every row that is malformed."""
 
-    def __init__(self, path: Path, layout: Layout, on_bad_line: str, encoding: str = "utf-8"):
-        self.encoding = encoding
+    def __init__(self, path: Path, layout: Layout, on_bad_line: str):
         self.path, self.layout, self.on_bad_line = path, layout, on_bad_line
         self.position = 0  # bytes of the file that have been read
         self.num_bad = 0  # rows with a malformed field
@@ -93,6 +92,7 @@ class Reader:
         self.fault = ""  # the line of the wrong width that stopped it
 
     def blocks(self) -> Iterator[tuple[np.ndarray | None, np.ndarray, list[np.ndarray]]]:
+        """Yield labels or None, dense features (n, 13), and 26 columns of categories (n,)."""
         import pyarrow as pa
 
         with pa.OSFile(str(self.path)) as file:
@@ -102,9 +102,6 @@ class Reader:
                     self.position = file.tell()
                     yield self._convert(table)
             except (pa.ArrowInvalid, OSError) as error:
-                unclear = not self.fault and ("Expected" in str(error) or "UTF8" in str(error))
-                if unclear and self.encoding == "utf-8":
-                    raise NotText from None
                 raise ValueError(
                     f"{self.path}{self.fault or f' cannot be read: {error}'}"
                 ) from None
@@ -114,6 +111,8 @@ class Reader:
         from pyarrow import csv
 
         text = pa.CompressedInputStream(file, "gzip") if self.path.suffix == ".gz" else file
+        if self.layout.has_mark:
+            text.read(len(codecs.BOM_UTF8))
         names = self.layout.names
         wanted = [name for name in names if name in {self.layout.label, *DENSE, *SPARSE}]
         return csv.open_csv(
@@ -122,7 +121,7 @@ class Reader:
                 column_names=names,
                 skip_rows=int(self.layout.header),
                 block_size=_BLOCK_BYTES,
-                encoding=self.encoding,
+                encoding="latin-1",  # every byte is a letter: a malformed one has its line
                 use_threads=False,  # or else the reader does not know line numbers
             ),
             parse_options=csv.ParseOptions(

@@ -177,8 +177,8 @@ def _enough(
         name, what = ratings.ids.users[user], f"has rated {counts[user]} of {num_items} items"
         need = "leave-one-out needs 3" if short[user] else f"{num_negatives} unrated are drawn"
         raise ValueError(
-            f"{ratings.path}: user {name} {what}: {need}. drop_users=True leaves out "
-            f"such users ({int(wrong.sum()):,} of {int((counts > 0).sum()):,})"
+            f"{ratings.path}: user {name} {what}: {need}. Give a smaller num_negatives, or "
+            f"drop_users=True, which leaves out such users ({int(wrong.sum()):,} of {int((counts > 0).sum()):,})"
         )
     rows = rows[~wrong[rows[:, 0]]]
     if len(rows) == 0:

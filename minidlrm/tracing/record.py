@@ -169,7 +169,7 @@ def trace(model: Module, batch: Batch, loss: Loss | None = None) -> Trace:
     >>> model = md.DLRM(13, clicks.table_sizes, 8, (16,), (16,))
     >>> steps = md.trace(model, clicks.train[:4])
     >>> [op.name for op in steps.operations if op.phase == "forward"][:4]
-    ['embeddings', 'bottom.layers.0', 'bottom.layers.1', 'dot']
+    ['embeddings', 'bottom.layers.0', 'bottom.layers.1', 'interaction']
     >>> list(steps.operations[1].inputs), list(steps.operations[-2].outputs)
     (['x'], ['dx', 'dweight', 'dbias'])
     """
