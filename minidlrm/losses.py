@@ -36,6 +36,10 @@ class Loss(Module):
 
     task = "ratings"  # what the predictions are: ratings, or the logits of "clicks"
 
+    def forward(self, prediction: Any, label: Any, weight: Any = None) -> Any:
+        """Compute the loss of predictions and labels of one shape: a number, or all terms."""
+        raise NotImplementedError
+
     def check_label(self, label: np.ndarray) -> None:
         """Raise ValueError when a label (B,) does not suit this loss; it names the first one."""
         check_finite("label", label)
@@ -144,7 +148,7 @@ class BCEWithLogits(Loss):
             bad = int(inside.argmin())
             raise ValueError(f"label[{bad}] is {label.flat[bad]}: it must lie in [0, 1]")
 
-    def forward(self, logits: np.ndarray, label: np.ndarray, weight: Any = None) -> Any:
+    def forward(self, logits: Any, label: Any, weight: Any = None) -> Any:
         """Compute the loss of logits (B,) and labels (B,): a number, or (B,) for "none".
 
         Parameters
@@ -225,7 +229,7 @@ class MSE(Loss):
 
     equation = r"\ell = (x - y)^2"
 
-    def forward(self, prediction: np.ndarray, label: np.ndarray, weight: Any = None) -> Any:
+    def forward(self, prediction: Any, label: Any, weight: Any = None) -> Any:
         """Compute the loss of a prediction and a label of one shape: a number, or all terms.
 
         `weight`, of the same shape, multiplies each term; see `BCEWithLogits`.

@@ -109,8 +109,8 @@ def fit(
     model : Module
         Trained in place.
     train : Batch or Dataset
-        The rows to learn from, shuffled anew in each epoch. Of a Dataset, the validation rows and
-        the task are taken too.
+        The rows to learn from, shuffled anew in each epoch. Of a Dataset, the validation rows, the
+        task, and the schema for the checkpoint are taken too.
     valid : Batch, optional
         Rows for the evaluations.
     optimizer : Optimizer or OptimizerGroup, optional
@@ -171,6 +171,7 @@ def fit(
     >>> last < first
     True
     """
+    schema = train.schema if isinstance(train, Dataset) else None
     train, valid, task = _rows(model, train, valid)
     loss = loss or (MSE() if task == "ratings" else BCEWithLogits())
     _check_options(epochs, batch_size, eval_every, patience, max_grad_norm)
@@ -181,7 +182,7 @@ def fit(
     _check_labels(loss, train, valid, patience)
     steps = _Steps(model, loss, optimizer or Adagrad(lr=0.02), max_grad_norm)
     watch = _Watch(steps, valid, patience, callback)
-    run = Run(steps, watch, checkpoint)
+    run = Run(steps, watch, checkpoint, schema)
     if checkpoint is not None:
         options = {"batch_size": batch_size, "seed": seed, "eval_every": eval_every}
         run.describe(train, valid, epochs, options | {"max_grad_norm": max_grad_norm})

@@ -13,10 +13,13 @@ from rich.console import Console
 
 import minidlrm as md
 from minidlrm import recipes
+from minidlrm.cli import columns
 from minidlrm.cli import options as given
+from minidlrm.cli.advice import seconds_an_epoch, warnings_after, warnings_before
 from minidlrm.cli.inspect import summary
 from minidlrm.data import Batch, Dataset
 from minidlrm.data.rankings import RankingDataset
+from minidlrm.growing import grow as grow_model
 from minidlrm.models import MODELS, Model
 from minidlrm.optim import OPTIMIZERS, Optimizer
 from minidlrm.printing import as_rich
@@ -89,6 +92,41 @@ def train(
     min_count: given.MinCountOption = None,
     on_bad_line: given.BadLineOption = None,
     drop_users: given.DropUsersOption = None,
+    label: columns.LabelOption = None,
+    dense: columns.DenseOption = None,
+    sparse: columns.SparseOption = None,
+    bags: columns.BagsOption = None,
+    transform: columns.TransformOption = None,
+    sample_weight: columns.SampleWeightOption = None,
+    task: columns.TaskOption = None,
+    split: columns.SplitOption = None,
+    time: columns.TimeOption = None,
+    user: columns.UserOption = None,
+    split_column: columns.SplitColumnOption = None,
+    delimiter: columns.DelimiterOption = None,
+    encoding: columns.EncodingOption = None,
+    checkpoint_every: Annotated[
+        int | None,
+        typer.Option(
+            "--checkpoint-every",
+            help="Steps between checkpoints (default: an epoch). Ctrl-C writes one, too.",
+            show_default=False,
+        ),
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on from the checkpoint in --out, with the same options."),
+    ] = False,
+    grow: Annotated[
+        bool,
+        typer.Option(
+            "--grow",
+            help="With --resume: go on with another table (table:FILE) in which new ids occur.",
+        ),
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show columns, model, memory and time, and stop.")
+    ] = False,
     seed: given.SeedOption = 0,
     out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("runs/latest"),
 ) -> None:
@@ -105,32 +143,120 @@ def train(
         interaction=interaction,
         self_interaction=self_interaction,
     )
+    keeping = Keeping(out / f"{model}.safetensors", checkpoint_every, resume)
     settings = Settings(optimizer, lr, decay, epochs, batch_size, patience, seed)
+    roles = columns.parsed(
+        label=label,
+        dense=dense,
+        sparse=sparse,
+        bags=bags,
+        transform=transform,
+        sample_weight=sample_weight,
+        task=task,
+        split=split,
+        time=time,
+        user=user,
+        split_column=split_column,
+        delimiter=delimiter,
+        encoding=encoding,
+    )
     if data == "synthetic" and rows is None:
         rows = 1_000_000
-    reading = {"rows": rows, "min_count": min_count, "on_bad_line": on_bad_line}
-    dataset = given.read(data, model, {"seed": seed}, **reading, drop_users=drop_users)
-    network = given.build(model, dataset, seed, sizes)
-    out.mkdir(parents=True, exist_ok=True)
-    console = Console()
-    console.print(dataset.description)
-    console.print(summary(network, batch_size))
-    if isinstance(dataset, RankingDataset):
-        history, results = _rank(network, dataset, settings)
+    reading = {"rows": rows, "min_count": min_count, "on_bad_line": on_bad_line, **roles}
+    if grow:
+        if not resume:
+            raise ValueError("--grow needs --resume: it goes on from the checkpoint in --out")
+        network, dataset = _grown(
+            keeping.path, data, {"seed": seed, "drop_users": drop_users}, reading
+        )
+        keeping = Keeping(keeping.path, checkpoint_every, False)
     else:
-        history, results = _fit(network, dataset, settings)
+        dataset = given.read(data, model, {"seed": seed}, **reading, drop_users=drop_users)
+        network = given.build(model, dataset, seed, sizes)
+    console = Console()
+    _describe(console, dataset, network, settings)
+    if dry_run:
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    if isinstance(dataset, RankingDataset):
+        if checkpoint_every is not None or resume:
+            option = "resume" if resume else "checkpoint_every"
+            given.refuse(option, "rankings", ["clicks", "ratings"])
+        history, results = _rank(network, dataset, settings)
+        md.save(network, keeping.path, schema=dataset.schema)
+    else:
+        history, results = _fit(network, dataset, settings, keeping, begin=not grow)
     console.print(_epochs(history))
     console.print(_results(results, dataset))
+    _warn(console, warnings_after(results, dataset))
     files = _write(out, model, network, history, results, dataset)
     console.print(f"wrote {names(out, *files)}")
+
+
+@dataclass(frozen=True)
+class Keeping:
+    """Where the checkpoint is, and when it is written."""
+
+    path: Path
+    every: int | None
+    resume: bool
+
+    def __post_init__(self):
+        if self.every is not None:
+            given.positive("--checkpoint-every", self.every)
+
+
+def _grown(path: Path, data: str, shared: dict[str, Any], reading: dict[str, Any]) -> tuple:
+    """Return the saved model with rows for new ids, and the new table in its terms."""
+    scheme, _, file = data.partition(":")
+    if scheme != "table":
+        raise ValueError(f"--grow needs --data table:FILE, not {data}")
+    if shared["drop_users"]:
+        given.refuse("drop_users", "--data table", ["--data movielens-ranking"])
+    model, schema = md.load_with_schema(path)
+    splits = ("split", "time", "user", "split_column")
+    text = {k: reading.pop(k) for k in ("delimiter", "encoding") if k in reading}
+    how = {k: reading.pop(k) for k in splits if k in reading} or {"split": "random"}
+    least = reading.pop("min_count") or 1
+    for option, value in reading.items():
+        if value is not None:
+            raise ValueError(
+                f"--{option.replace('_', '-')} has no meaning with --grow: the schema says it"
+            )
+    source = md.data.open_source(file, **text)
+    schema = schema.grown(source, least)
+    dataset = md.data.read_table(file, schema=schema, seed=shared["seed"], **how, **text)
+    return grow_model(model, schema.table_sizes, shared["seed"]), dataset
+
+
+def _describe(console: Console, dataset: Dataset, network: Model, settings: Settings) -> None:
+    """Print what is to be trained, on what, and how long it will take."""
+    console.print(dataset.description)
+    if dataset.schema is not None:
+        console.print(repr(dataset.schema), markup=False, highlight=False)
+    console.print(summary(network, settings.batch_size))
+    size = sum(p.value.nbytes for p in network.parameters())
+    line = f"memory of the weights: {size / 2**20:,.1f} MiB"
+    if not isinstance(dataset, RankingDataset):
+        seconds = seconds_an_epoch(network, dataset, settings.batch_size)
+        line += f"; an epoch takes about {seconds:,.0f} s" if seconds >= 1 else ""
+    console.print(line)
+    _warn(console, warnings_before(dataset))
+
+
+def _warn(console: Console, lines: list[str]) -> None:
+    for line in lines:
+        console.print(f"warning: {line}", style="yellow", markup=False, soft_wrap=True)
 
 
 Results = dict[str, dict[str, float]]  # for each split, its metrics
 
 
-def _fit(network: Model, dataset: Dataset, settings: Settings) -> tuple[History, Results]:
+def _fit(
+    network: Model, dataset: Dataset, settings: Settings, keeping: Keeping, begin: bool
+) -> tuple[History, Results]:
     """Train on clicks or ratings."""
-    if dataset.task == "ratings":
+    if dataset.task == "ratings" and begin:
         begin_at_the_mean(network, dataset.train)
     steps = -(-len(dataset.train) // settings.batch_size)
     history = md.fit(
@@ -142,6 +268,9 @@ def _fit(network: Model, dataset: Dataset, settings: Settings) -> tuple[History,
         seed=settings.seed,
         eval_every=-(-steps // _EVALUATIONS),
         patience=settings.patience,
+        checkpoint=keeping.path,
+        checkpoint_every=keeping.every,
+        resume=keeping.resume,
     )
     splits = _splits(dataset).items()
     return history, {name: md.evaluate(network, rows) for name, rows in splits}
@@ -239,5 +368,4 @@ def _write(
         "history": history.records,
     }
     write_json(out / files[1], content)
-    md.save(network, out / files[2])
     return files

@@ -20,7 +20,7 @@ def read_described(
     cache_dir: str | os.PathLike | None = None,
     progress: bool = True,
 ) -> Dataset:
-    """Read a table that a TOML file describes: its key `rows`, and the arguments of `read_table`.
+    r"""Read a table that a TOML file describes: `source`, and the arguments of `read_table`.
 
     Parameters
     ----------
@@ -38,16 +38,16 @@ def read_described(
     FileNotFoundError
         When there is no such file.
     ValueError
-        When it is not TOML, has no `rows`, or has a key that `read_table` does not take; and as
+        When it is not TOML, has no `source`, or has a key that `read_table` does not take; and as
         `read_table`.
 
     Examples
     --------
     >>> import pathlib, tempfile, minidlrm as md
     >>> folder = pathlib.Path(tempfile.mkdtemp())
-    >>> _ = (folder / "clicks.csv").write_text("click,city,tags\\n" + "1,Ulm,a|b\\n0,Rom,b\\n" * 10)
+    >>> _ = (folder / "clicks.csv").write_text("click,city,tags\n" + "1,Ulm,a|b\n0,Rom,b\n" * 10)
     >>> _ = (folder / "clicks.toml").write_text('''
-    ... rows = "clicks.csv"
+    ... source = "clicks.csv"
     ... label = "click"
     ... sparse = ["city"]
     ... split = "order"
@@ -69,13 +69,13 @@ def read_described(
     wrong = [key for key in described if key not in known]
     if wrong:
         raise ValueError(f"{path}: {wrong[0]!r} is not known; there are {', '.join(known)}")
-    if "rows" not in described:
-        raise ValueError(f"{path} has no 'rows': name the file, or the files, with the table")
-    rows = _beside(path, described.pop("rows"))
-    return read_table(rows, **described, cache_dir=cache_dir, progress=progress)
+    if "source" not in described:
+        raise ValueError(f"{path} has no 'source': name the file, or the files, with the table")
+    source = _beside(path, described.pop("source"))
+    return read_table(source, **described, cache_dir=cache_dir, progress=progress)
 
 
-def _beside(path: Path, rows: Any) -> Any:
-    if isinstance(rows, list):
-        return [_beside(path, item) for item in rows]
-    return str(path.parent / Path(rows).expanduser())
+def _beside(path: Path, source: Any) -> Any:
+    if isinstance(source, list):
+        return [_beside(path, item) for item in source]
+    return str(path.parent / Path(source).expanduser())
