@@ -62,7 +62,8 @@ def grow(model: Model, table_sizes: Sequence[int], seed: int = 0) -> Model:
         if not isinstance(old, EmbeddingBagCollection):
             continue
         assert isinstance(other, EmbeddingBagCollection)
-        if old.num_tables != len(own) and other.weight.value.shape != old.weight.value.shape:
+        rows = [len(old.table(t)) for t in range(old.num_tables)]
+        if rows != own and other.weight.value.shape != old.weight.value.shape:
             raise ValueError(f"{type(model).__name__} cannot grow: {name} depends on the sizes")
         for t in range(old.num_tables):
             other.table(t)[: len(old.table(t))] = old.table(t)

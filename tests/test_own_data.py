@@ -274,8 +274,11 @@ def test_a_toml_file_says_the_same(tmp_path):
     np.testing.assert_array_equal(first.train.sparse.values, second.train.sparse.values)
     result = run("train", "--data", f"toml:{tmp_path / 'clicks.toml'}", "--dry-run")
     assert result.returncode == 0, result.stderr
-    for text, match in [("label = 3\nsource", "is not TOML"), ("source = 'x'\nlable = 'y'", "'lable'"),
-                        ("label = 'y'", "has no 'source'")]:  # fmt: skip
+    for text, match in [
+        ("label = 3\nsource", "is not TOML"),
+        ("source = 'x'\nlable = 'y'", "'lable'"),
+        ("label = 'y'", "has no 'source'"),
+    ]:
         (tmp_path / "bad.toml").write_text(text)
         with pytest.raises(ValueError, match=match):
             md.data.read_described(tmp_path / "bad.toml")

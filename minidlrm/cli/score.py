@@ -98,6 +98,7 @@ class _Writer:
 
     def __init__(self, path: Path, suffix: str):
         self.path, self.suffix = path, suffix
+        self.writer: Any = None
         self.file: Any = None
 
     def __enter__(self) -> _Writer:
@@ -105,22 +106,28 @@ class _Writer:
 
     def write(self, name: str | None, kept: Any, output: np.ndarray) -> None:
         import pyarrow as pa
-        from pyarrow import csv, parquet
 
         columns = {"prediction": pa.array(output)}
         if name is not None:
             columns = {name: kept, **columns}
         table = pa.table(columns)
-        if self.file is None:
-            if self.suffix == ".parquet":
-                self.file = parquet.ParquetWriter(self.path, table.schema)
-            else:
-                tab = csv.WriteOptions(
-                    delimiter="\t" if self.suffix == ".tsv" else ",", quoting_style="needed"
-                )
-                self.file = csv.CSVWriter(self.path, table.schema, write_options=tab)
-        self.file.write_table(table)
+        self.writer = self.writer or self._open(table.schema)
+        self.writer.write_table(table)
+
+    def _open(self, schema: Any) -> Any:
+        from pyarrow import csv, parquet
+
+        if self.suffix == ".parquet":
+            return parquet.ParquetWriter(self.path, schema)
+        delimiter = "\t" if self.suffix == ".tsv" else ","
+        self.file = open(self.path, "wb")  # noqa: SIM115
+        self.file.write((delimiter.join(schema.names) + "\n").encode())
+        options = csv.WriteOptions(
+            include_header=False, delimiter=delimiter, quoting_style="needed"
+        )
+        return csv.CSVWriter(self.file, schema, write_options=options)
 
     def __exit__(self, *_: object) -> None:
-        if self.file is not None:
-            self.file.close()
+        for opened in (self.writer, self.file):
+            if opened is not None:
+                opened.close()
