@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -98,36 +99,36 @@ class _Writer:
 
     def __init__(self, path: Path, suffix: str):
         self.path, self.suffix = path, suffix
-        self.writer: Any = None
         self.file: Any = None
 
     def __enter__(self) -> _Writer:
         return self
 
     def write(self, name: str | None, kept: Any, output: np.ndarray) -> None:
-        import pyarrow as pa
-
-        columns = {"prediction": pa.array(output)}
-        if name is not None:
-            columns = {name: kept, **columns}
-        table = pa.table(columns)
-        self.writer = self.writer or self._open(table.schema)
-        self.writer.write_table(table)
-
-    def _open(self, schema: Any) -> Any:
-        from pyarrow import csv, parquet
-
+        columns = {"prediction": output} if name is None else {name: kept, "prediction": output}
         if self.suffix == ".parquet":
-            return parquet.ParquetWriter(self.path, schema)
+            self._write_parquet(columns)
+            return
+        if self.file is None:
+            self.file = open(self.path, "w", encoding="utf-8", newline="")  # noqa: SIM115
+            self._csv().writerow(columns)
+        values = [[f"{x:.9g}" for x in output.tolist()]]
+        if name is not None:
+            values.insert(0, kept.to_pylist())
+        self._csv().writerows(zip(*values, strict=True))
+
+    def _csv(self) -> Any:
         delimiter = "\t" if self.suffix == ".tsv" else ","
-        self.file = open(self.path, "wb")  # noqa: SIM115
-        self.file.write((delimiter.join(schema.names) + "\n").encode())
-        options = csv.WriteOptions(
-            include_header=False, delimiter=delimiter, quoting_style="needed"
-        )
-        return csv.CSVWriter(self.file, schema, write_options=options)
+        return csv.writer(self.file, delimiter=delimiter, lineterminator="\n")
+
+    def _write_parquet(self, columns: dict[str, Any]) -> None:
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        table = pa.table(columns)
+        self.file = self.file or parquet.ParquetWriter(self.path, table.schema)
+        self.file.write_table(table)
 
     def __exit__(self, *_: object) -> None:
-        for opened in (self.writer, self.file):
-            if opened is not None:
-                opened.close()
+        if self.file is not None:
+            self.file.close()
