@@ -21,6 +21,7 @@ from minidlrm.checking.report import Cause
 from minidlrm.checking.subject import Subject, rows_of
 from minidlrm.checking.whereabouts import nothing_fits
 from minidlrm.module import Module, SparseGrad
+from minidlrm.watching import Call, watched
 
 _TOGETHER = 0.03  # for a cause that explains every wrong array
 
@@ -196,24 +197,10 @@ def _wrong_inside(subject: Subject) -> tuple[list[str], str]:
 
     target = subject.target
     children = list(target.named_children())
-    seen: dict[str, tuple[Any, ...]] = {}
-
-    def watch(name: str, child: Module) -> None:
-        call = child.forward
-
-        def recorded(*inputs):
-            seen[name] = inputs
-            return call(*inputs)
-
-        child.forward = recorded  # type: ignore[method-assign]
-
-    for name, child in children:
-        watch(name, child)
-    try:
+    calls: list[Call] = []
+    with watched(children, calls.append):
         subject.output()
-    finally:
-        for _, child in children:
-            vars(child).pop("forward", None)
+    seen = {call.name: call.inputs for call in calls}
     wrong, first = [], ""
     for name, child in children:
         if name not in seen:
