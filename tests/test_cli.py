@@ -312,7 +312,7 @@ def test_show_adds_up():
 def test_show_traces_a_step():
     result = run("show", "dlrm", "--trace", "--rows", 3)
     assert result.returncode == 0, result.stderr
-    for text in ("embeddings", "bottom.layers.0", "dot", "3×26×16", "loss"):
+    for text in ("embeddings", "bottom.layers.0", "DotInteraction", "3×26×16", "loss"):
         assert text in result.stdout
 
 
