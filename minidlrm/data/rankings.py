@@ -178,8 +178,7 @@ def _enough(
         need = "leave-one-out needs 3" if short[user] else f"{num_negatives} unrated are drawn"
         raise ValueError(
             f"{ratings.path}: user {name} {what}: {need}. Give a smaller num_negatives, or "
-            f"drop_users=True (--drop-users), which leaves out such users "
-            f"({int(wrong.sum()):,} of {int((counts > 0).sum()):,})"
+            f"drop_users=True, which leaves out such users ({int(wrong.sum()):,})"
         )
     rows = rows[~wrong[rows[:, 0]]]
     if len(rows) == 0:
