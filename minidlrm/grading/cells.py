@@ -14,7 +14,7 @@ from minidlrm.grading.release import source_of
 from minidlrm.grading.runner import checks_of, criteria
 from minidlrm.grading.sandbox import NotWritten, StudentError
 
-# what an import says on stderr would cost the points of the cell
+# a warning of an import on stderr would cost the points of the cell
 _CHECK = """import contextlib
 import io
 

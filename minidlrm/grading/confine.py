@@ -1,6 +1,6 @@
-"""Take away from a process what a submission does not need: on Linux, and as far as it lets us.
+"""Take away from a process what a submission does not need, as far as Linux allows it.
 
-Four layers, each of use without the others: a file system that holds Python and an empty home
+Four layers, each useful without the others: a file system that holds Python and an empty home
 and nothing else; a user of its own, or no capabilities; limits of memory, time and file size; and
 a filter of system calls, so that it can start, signal and look into no process, nor open a socket.
 """
@@ -52,7 +52,7 @@ _MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}  # column, a
 
 
 def confine(limits: dict[str, Any]) -> list[str]:
-    """Give up what the code does not need; return what the system let be taken away."""
+    """Give up what the code does not need; return what could be given up."""
     held: list[str] = []
     try:
         import resource

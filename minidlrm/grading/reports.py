@@ -1,4 +1,4 @@
-"""What is read after grading: a page for each student, and one for the class."""
+"""The pages that are read after grading: one for each student, and one for the class."""
 
 from __future__ import annotations
 
