@@ -77,7 +77,7 @@ def confine(limits: dict[str, Any]) -> list[str]:
             os.setuid(limits["uid"])
         for option, value in ((38, 1), (1, 9), (4, 0)):  # no new rights; die with the grader;
             libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0)  # none of its own looks in
-    for kind, size in (
+    for limit, size in (
         ("RLIMIT_AS", limits["memory"]),
         ("RLIMIT_FSIZE", limits["file"]),
         ("RLIMIT_CPU", limits["cpu"]),
@@ -85,9 +85,9 @@ def confine(limits: dict[str, Any]) -> list[str]:
         ("RLIMIT_NPROC", 0),  # neither processes nor threads
         ("RLIMIT_CORE", 0),
     ):
-        if hasattr(resource, kind) and sys.platform != "darwin":
-            resource.setrlimit(getattr(resource, kind), (size, size))
-            held.append(kind)
+        if hasattr(resource, limit) and sys.platform != "darwin":
+            resource.setrlimit(getattr(resource, limit), (size, size))
+            held.append(limit)
     if libc is not None:
         nobody = struct.pack("Ii", 0x20080522, 0), bytes(24)  # no capability, in any set
         libc.capset(*nobody)

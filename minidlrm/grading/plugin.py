@@ -134,8 +134,8 @@ def _mistake(excinfo: Any) -> str:
     if isinstance(error, NotWritten):
         return "not written"
     if isinstance(error, StudentError):
-        kind = str(error).partition(":")[0]
-        return f"stopped: {kind}" if kind.isidentifier() else "gave no value"
+        name = str(error).partition(":")[0]
+        return f"stopped: {name}" if name.isidentifier() else "gave no value"
     return getattr(error, "mistake", "stopped with an error")
 
 

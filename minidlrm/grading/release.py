@@ -80,9 +80,9 @@ def strip(text: str) -> str:
         if begin and inside:
             raise ValueError(f"line {number}: a solution begins inside another")
         if begin:
-            inside, (indent, what) = True, begin.groups()
-            quoted = what.replace("\\", "\\\\").replace('"', '\\"')
-            left = f"# *{what}*" if markdown else f'{indent}raise NotImplementedError("{quoted}")'
+            inside, (indent, task) = True, begin.groups()
+            quoted = task.replace("\\", "\\\\").replace('"', '\\"')
+            left = f"# *{task}*" if markdown else f'{indent}raise NotImplementedError("{quoted}")'
             lines.append(left)
         elif _END.match(line):
             if not inside:

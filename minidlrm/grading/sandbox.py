@@ -176,11 +176,11 @@ class Submission:
         if not isinstance(answer, dict):
             raise StudentError("the process gave an answer that cannot be read")
         if "error" in answer:
-            kind = NotWritten if answer["error"] == "NotImplementedError" else StudentError
-            text = answer.get("message" if kind is NotWritten else "words", "")
+            error = NotWritten if answer["error"] == "NotImplementedError" else StudentError
+            text = answer.get("message" if error is NotWritten else "words", "")
             if answer["error"] == "AttributeError" and "there is no" in str(answer.get("message")):
                 text = f"{answer['message']}{self._why_missing()}"
-            raise kind(plain(text))
+            raise error(plain(text))
         return answer.get("value")
 
     def _why_missing(self) -> str:
