@@ -304,10 +304,9 @@ def one_step(p, q, e, eta=0.1, lam=0.02):
 
 
 def check_step(function):
-    p, q = function(np.array([1.0, 2.0]), np.array([0.5, -1.0]), e=2.0)
-    ok = np.allclose(p, [1.098, 1.796]) and np.allclose(q, [0.699, -0.598])
-    text = f"p is {p}, and should be [1.098 1.796]; q is {q}, and should be [0.699 -0.598]"
-    print("right" if ok else f"not yet: {text}")
+    said = function(np.array([1.0, 2.0]), np.array([0.5, -1.0]), e=2.0)
+    wrong = md.checking.difference(said, ([1.098, 1.796], [0.699, -0.598]), "p, q")
+    print(f"not yet: from p = [1 2], q = [0.5 -1], e = 2, {wrong}" if wrong else "right")
 
 
 check_step(one_step)
@@ -619,7 +618,7 @@ def check_other_factors(function):
     P, Q, M = draw(size=(5, 3)), draw(size=(4, 3)), draw(size=(3, 3))
     P_new, Q_new = function(P, Q, M)
     wrong = md.checking.difference((P_new, Q_new), (P @ M, Q_new), "P', Q'")
-    wrong = wrong or md.checking.difference(P_new @ np.transpose(Q_new), P @ Q.T, "P' Q'^T")
+    wrong = wrong or md.checking.difference(P_new @ np.transpose(Q_new), P @ Q.T, "(P' Q'ᵀ)")
     print(f"not yet: {wrong}" if wrong else "right: other vectors, the same ratings")
 
 

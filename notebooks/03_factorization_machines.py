@@ -68,7 +68,7 @@ def check_unsaid(function):
         ("sums", added, 0 * added),
         ("sums and pairs", added + pairs, pairs),
     ):
-        wrong = md.checking.difference(function(table), wanted, "the rest")
+        wrong = md.checking.difference(function(table), wanted, "rest")
         if wrong:
             print(f"not yet: of the table of {name} {table.tolist()}, {wrong}")
             return

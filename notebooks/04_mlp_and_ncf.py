@@ -220,7 +220,7 @@ def check_safe_loss(function):
     with np.errstate(over="ignore"):
         said = function(x, y)
     wanted = [md.BCEWithLogits().forward(x[k : k + 1], y[k : k + 1]) for k in range(4)]
-    wrong = md.checking.difference(said, wanted, "the loss")
+    wrong = md.checking.difference(said, wanted, "loss")
     if wrong:
         print(f"not yet: at the logits {x} with the labels {y}, {wrong}")
     else:
