@@ -430,7 +430,7 @@ ax.grid(alpha=0.3)
 # %%
 from minidlrm.checking.bugs.embedding import LastWriteWins
 
-table = LastWriteWins([2000], embedding_dim=3)
+table = LastWriteWins([2000], embedding_dim=3, rng=rng)
 distinct = np.array([[11], [500], [42], [7], [1234], [99], [3], [640]])
 report = md.gradcheck(table, distinct)
 
@@ -506,7 +506,7 @@ clicks = md.data.synthetic_clicks(20_000, seed=0)
 
 def curve_of(layer):
     model = md.DLRM(13, clicks.table_sizes, 8, (16,), (32,), seed=0)
-    model.dot.__class__ = layer  # the same layer, with this backward pass
+    model.interaction.__class__ = layer  # the same layer, with this backward pass
     history = md.fit(
         model,
         clicks.train,

@@ -132,8 +132,8 @@ check_one_hots(one_hots_answer)
 # without weights; $1/n$ for the mean of a bag of $n$ ids). $\mathrm{bag}(b)$ is the set of places of sample $b$. In the
 # language of section 1 this is a **multi-hot** vector times $W$: at place $r$ it holds the sum of the weights of id $r$.
 #
-# How are bags of different lengths stored? All ids go into one list, and **offsets** say where each bag begins. Here $B$
-# bags have $B + 1$ offsets; the last is the number of all ids, `nnz`. Bag $b$ is `values[offsets[b] : offsets[b + 1]]`,
+# How are bags of different lengths stored? All ids go into one list, and **offsets** say where each bag begins. With $B$
+# bags we write $B + 1$ offsets; the last is the number of all ids, `nnz`. Bag $b$ is `values[offsets[b] : offsets[b + 1]]`,
 # and it may be empty.
 
 # %%
@@ -153,10 +153,12 @@ print("the empty bag gives", y[1])
 print("bag 2:", y[2], "=", 2 * W[2] + W[1])
 
 # %% [markdown]
-# The library's layer gives the same numbers:
+# The library's layer gives the same numbers. It has PyTorch's arguments: by default the mode is "mean", and there are only $B$
+# offsets.
 
 # %%
-layer = md.EmbeddingBag(N, D, dtype=np.float64)
+options = {"mode": "sum", "include_last_offset": True, "dtype": np.float64}
+layer = md.EmbeddingBag(N, D, **options, rng=np.random.default_rng(0))
 layer.load_state_dict({"weight": W})
 print("largest difference:", np.abs(layer.forward(values, offsets) - y).max())
 
@@ -426,7 +428,7 @@ ax.grid(alpha=0.3)
 # %%
 sizes = [4, 3, 2]
 starts = np.concatenate([[0], np.cumsum(sizes)])
-tables = md.EmbeddingBagCollection(sizes, embedding_dim=5, dtype=np.float64)
+tables = md.EmbeddingBagCollection(sizes, 5, dtype=np.float64, rng=np.random.default_rng(0))
 ids = np.array([[3, 0, 1], [0, 2, 1]])  # (B, T)
 
 by_hand = tables.weight.value[ids + starts[:-1]]  # (B, T, D)

@@ -238,7 +238,7 @@ history = md.fit(
     eval_every=40,
     progress=False,
 )
-label, logit = np.asarray(data.test.label), md.predict(model, data.test)
+label, logit = np.asarray(data.test.label), md.predict(model, data.test, logits=True)
 rate = 1 / (1 + np.exp(-logit))
 
 # %% [markdown]
@@ -469,7 +469,7 @@ def adagrad_step(w, h, g, eta=0.1, eps=1e-10):
 
 def check_adagrad(function):
     class Yours(md.Adagrad):
-        def _update(self, weight, rows, grad, state, lr):
+        def update(self, weight, rows, grad, state, lr):
             h = state.setdefault("square_sum", np.zeros_like(weight))
             weight[rows], h[rows] = function(weight[rows], h[rows], grad, lr, self.eps)
 
