@@ -197,7 +197,9 @@ def test_predict_scores_a_file(trained, tmp_path, suffix):
         found = parquet.read_table(out).to_pydict()
         np.testing.assert_array_equal(found["prediction"], expected)
     else:
-        lines = [line.split("\t" if suffix == "tsv" else ",") for line in out.read_text().splitlines()]
+        lines = [
+            line.split("\t" if suffix == "tsv" else ",") for line in out.read_text().splitlines()
+        ]
         assert lines[0] == ["row", "prediction"]
         assert [line[0] for line in lines[1:]] == [str(k) for k in range(40)]
         np.testing.assert_allclose([float(line[1]) for line in lines[1:]], expected, rtol=1e-6)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,6 +11,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from rich.console import Console
+from rich.table import Table
 
 import minidlrm as md
 from minidlrm import recipes
@@ -28,6 +30,7 @@ from minidlrm.writing import names, write_figure, write_json
 
 _MAX_REPORTED_ROWS = 100_000  # of the training rows, for the closing table
 _EVALUATIONS = 8  # an epoch
+_TRAINING = "training.safetensors"  # the checkpoint of a run that can be resumed
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,8 @@ class Settings:
     batch_size: int
     patience: int | None
     seed: int
+    checkpoint_every: int | None = None
+    resume: bool = False
 
     def __post_init__(self):
         if self.optimizer not in OPTIMIZERS:
@@ -49,8 +54,12 @@ class Settings:
             given.refuse("decay", "optimizer ftrl", [o for o in OPTIMIZERS if o != "ftrl"])
         given.positive("--epochs", self.epochs)
         given.positive("--batch-size", self.batch_size)
-        if self.patience is not None:
-            given.positive("--patience", self.patience)
+        for option, value in (
+            ("--patience", self.patience),
+            ("--checkpoint-every", self.checkpoint_every),
+        ):
+            if value is not None:
+                given.positive(option, value)
         OPTIMIZERS[self.optimizer](lr=self.lr)  # refuses a bad rate before the data are read
 
     def make_optimizer(self, rows: int) -> Optimizer:
@@ -89,6 +98,17 @@ def train(
             help="Stop after this many evaluations without an improvement, and keep the best."
         ),
     ] = None,
+    checkpoint_every: Annotated[
+        int | None,
+        typer.Option(
+            "--checkpoint-every",
+            help=f"Steps between checkpoints: {_TRAINING} in --out (clicks and ratings).",
+        ),
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help=f"Go on from {_TRAINING} in --out (clicks and ratings)."),
+    ] = False,
     min_count: given.MinCountOption = None,
     on_bad_line: given.BadLineOption = None,
     drop_users: given.DropUsersOption = None,
@@ -105,18 +125,6 @@ def train(
     split_column: columns.SplitColumnOption = None,
     delimiter: columns.DelimiterOption = None,
     encoding: columns.EncodingOption = None,
-    checkpoint_every: Annotated[
-        int | None,
-        typer.Option(
-            "--checkpoint-every",
-            help="Steps between checkpoints (default: an epoch). Ctrl-C writes one, too.",
-            show_default=False,
-        ),
-    ] = None,
-    resume: Annotated[
-        bool,
-        typer.Option("--resume", help="Go on from the checkpoint in --out, with the same options."),
-    ] = False,
     grow: Annotated[
         bool,
         typer.Option(
@@ -143,8 +151,9 @@ def train(
         interaction=interaction,
         self_interaction=self_interaction,
     )
-    keeping = Keeping(out / f"{model}.safetensors", checkpoint_every, resume)
-    settings = Settings(optimizer, lr, decay, epochs, batch_size, patience, seed)
+    settings = Settings(
+        optimizer, lr, decay, epochs, batch_size, patience, seed, checkpoint_every, resume
+    )
     roles = columns.parsed(
         label=label,
         dense=dense,
@@ -166,10 +175,9 @@ def train(
     if grow:
         if not resume:
             raise ValueError("--grow needs --resume: it goes on from the checkpoint in --out")
-        network, dataset = _grown(
-            keeping.path, data, {"seed": seed, "drop_users": drop_users}, reading
-        )
-        keeping = Keeping(keeping.path, checkpoint_every, False)
+        shared = {"seed": seed, "drop_users": drop_users}
+        network, dataset = _grown(out / f"{model}.safetensors", data, shared, reading)
+        settings = replace(settings, resume=False)
     else:
         dataset = given.read(data, model, {"seed": seed}, **reading, drop_users=drop_users)
         network = given.build(model, dataset, seed, sizes)
@@ -179,31 +187,14 @@ def train(
         return
     out.mkdir(parents=True, exist_ok=True)
     if isinstance(dataset, RankingDataset):
-        if checkpoint_every is not None or resume:
-            option = "resume" if resume else "checkpoint_every"
-            given.refuse(option, "rankings", ["clicks", "ratings"])
         history, results = _rank(network, dataset, settings)
-        md.save(network, keeping.path, schema=dataset.schema)
     else:
-        history, results = _fit(network, dataset, settings, keeping, begin=not grow)
+        history, results = _fit(network, dataset, settings, out / _TRAINING, begin=not grow)
     console.print(_epochs(history))
     console.print(_results(results, dataset))
     _warn(console, warnings_after(results, dataset))
     files = _write(out, model, network, history, results, dataset)
     console.print(f"wrote {names(out, *files)}")
-
-
-@dataclass(frozen=True)
-class Keeping:
-    """Where the checkpoint is, and when it is written."""
-
-    path: Path
-    every: int | None
-    resume: bool
-
-    def __post_init__(self):
-        if self.every is not None:
-            given.positive("--checkpoint-every", self.every)
 
 
 def _grown(path: Path, data: str, shared: dict[str, Any], reading: dict[str, Any]) -> tuple:
@@ -253,31 +244,40 @@ Results = dict[str, dict[str, float]]  # for each split, its metrics
 
 
 def _fit(
-    network: Model, dataset: Dataset, settings: Settings, keeping: Keeping, begin: bool
+    network: Model, dataset: Dataset, settings: Settings, checkpoint: Path, begin: bool
 ) -> tuple[History, Results]:
-    """Train on clicks or ratings."""
+    """Train on clicks or ratings; write checkpoints where they are asked for."""
+    keeps = settings.resume or settings.checkpoint_every is not None
     if dataset.task == "ratings" and begin:
         begin_at_the_mean(network, dataset.train)
     steps = -(-len(dataset.train) // settings.batch_size)
-    history = md.fit(
-        network,
-        dataset,
-        optimizer=settings.make_optimizer(len(dataset.train)),
-        epochs=settings.epochs,
-        batch_size=settings.batch_size,
-        seed=settings.seed,
-        eval_every=-(-steps // _EVALUATIONS),
-        patience=settings.patience,
-        checkpoint=keeping.path,
-        checkpoint_every=keeping.every,
-        resume=keeping.resume,
-    )
+    try:
+        history = md.fit(
+            network,
+            dataset,
+            optimizer=settings.make_optimizer(len(dataset.train)),
+            epochs=settings.epochs,
+            batch_size=settings.batch_size,
+            seed=settings.seed,
+            eval_every=-(-steps // _EVALUATIONS),
+            patience=settings.patience,
+            checkpoint=checkpoint if keeps else None,
+            checkpoint_every=settings.checkpoint_every,
+            resume=settings.resume,
+        )
+    except KeyboardInterrupt:
+        if keeps:
+            print(f"{checkpoint} is written: --resume goes on from there", file=sys.stderr)
+        raise
     splits = _splits(dataset).items()
     return history, {name: md.evaluate(network, rows) for name, rows in splits}
 
 
 def _rank(network: Model, items: RankingDataset, settings: Settings) -> tuple[History, Results]:
     """Train on rankings, with fresh negatives in each epoch."""
+    if settings.resume or settings.checkpoint_every is not None:
+        option = "resume" if settings.resume else "checkpoint_every"
+        given.refuse(option, "rankings", ["clicks", "ratings"])
     rows = len(items.train) * (1 + recipes.NEGATIVES)
     history, best, since = History(), -1.0, 0
     state: dict[str, np.ndarray] = {}
@@ -310,7 +310,7 @@ def _splits(dataset: Dataset) -> dict[str, Batch]:
     return {name: rows for name, rows in splits.items() if len(rows)}
 
 
-def _epochs(history: History) -> Any:
+def _epochs(history: History) -> Table:
     """Return a line for each epoch: the losses, and the metrics of the validation rows."""
     records = [record for record in history.records if record["epoch"] == int(record["epoch"])]
     records = records or history.records[-1:]
@@ -321,7 +321,7 @@ def _epochs(history: History) -> Any:
     return as_rich("epochs", rows, left=0)
 
 
-def _results(results: Results, dataset: Dataset) -> Any:
+def _results(results: Results, dataset: Dataset) -> Table:
     """Return a line for each metric, a column for each split, and the Bayes limit if known."""
     splits = _splits(dataset)
     head = ["", *(f"{name}\n{len(splits[name]):,} rows" for name in results)]
@@ -368,4 +368,5 @@ def _write(
         "history": history.records,
     }
     write_json(out / files[1], content)
+    md.save(network, out / files[2], schema=dataset.schema)
     return files
