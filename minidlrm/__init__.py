@@ -16,6 +16,7 @@ from minidlrm import (
     models,
     optim,
     plots,
+    recommending,
     scoring,
     training,
 )
@@ -28,6 +29,7 @@ from minidlrm.losses import *
 from minidlrm.models import *
 from minidlrm.module import Module, Parameter, SparseGrad
 from minidlrm.optim import *
+from minidlrm.recommending import fold_in, rank_metrics, recommend
 from minidlrm.tracing import trace
 from minidlrm.training import History, evaluate, fit, predict
 
@@ -44,6 +46,7 @@ __all__ = [
     "diagram",
     "evaluate",
     "fit",
+    "fold_in",
     "gradcheck",
     "interop",
     "kernels",
@@ -56,6 +59,9 @@ __all__ = [
     "optim",
     "plots",
     "predict",
+    "rank_metrics",
+    "recommend",
+    "recommending",
     "save",
     "scoring",
     "trace",
