@@ -310,6 +310,53 @@ def order_heat_map(
     return ax
 
 
+def ranking_study(
+    means: Mapping[str, Sequence[float]],
+    protocols: Sequence[str],
+    metric: str,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw what each ranker reaches under two protocols, and popularity as a line under each.
+
+    Parameters
+    ----------
+    means : dict of str to (float, float)
+        For each ranker the metric under each protocol.
+    protocols : list of str
+        Names of the protocols.
+    metric : str
+        Its name.
+    ax : matplotlib Axes, optional
+        Where to draw.
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Examples
+    --------
+    >>> import minidlrm as md
+    >>> from matplotlib.figure import Figure
+    >>> means = {"DLRM": [0.03, 0.01], "popularity": [0.02, 0.02]}
+    >>> ax = md.plots.ranking_study(means, ["out", "in"], "NDCG@20", ax=Figure().subplots())
+    >>> ax.get_xlabel()
+    'NDCG@20'
+    """
+    ax = ax or new_axes()
+    order = sorted(means, key=lambda title: means[title][0])
+    height = 0.8 / len(protocols)
+    for k, protocol in enumerate(protocols):
+        values = [means[title][k] for title in order]
+        places = [place - k * height for place in range(len(order))]
+        ax.barh(places, values, height, color=_color(k), label=protocol)
+        if "popularity" in means:
+            ax.axvline(means["popularity"][k], color=_color(k), linestyle="--", linewidth=1)
+    ax.set_yticks([place - height / 2 for place in range(len(order))], order)
+    ax.set(xlabel=metric, title="The protocol decides who wins (dashed: popularity)")
+    ax.legend(fontsize="small", loc="lower right")
+    return ax
+
+
 def new_axes() -> Axes:
     """Return new Axes of the usual size.
 

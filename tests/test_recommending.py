@@ -474,3 +474,75 @@ def test_what_cannot_be_ranked_is_refused_by_name(change, error, words):
     given = {"model": np.eye(2, 3), "held_out": [[0, 1]], "train": [[1, 1]], **change}
     with pytest.raises(error, match=words):
         md.rank_metrics(**given)
+
+
+# The command line and the study
+
+
+def a_folder_of_films(tmp_path, rng, users=8, films=40):
+    """MovieLens ratings: each user rates ten films or more, one after another."""
+    lines = ["userId,movieId,rating,timestamp"]
+    for user in range(1, users + 1):
+        for when, film in enumerate(rng.permutation(films)[: int(rng.integers(10, 20))]):
+            lines.append(f"{user},{film + 100},{rng.integers(1, 6)},{1000 * when + user}")
+    (tmp_path / "ratings.csv").write_text("\n".join(lines))
+    films = [f"{film + 100},Film {film} ({1950 + film}),Drama|War" for film in range(films)]
+    (tmp_path / "movies.csv").write_text("\n".join(["movieId,title,genres", *films]))
+    return f"movielens:{tmp_path}"
+
+
+def run(*words):
+    from typer.testing import CliRunner
+
+    from minidlrm.cli.app import app
+
+    result = CliRunner().invoke(app, list(map(str, words)), env={"COLUMNS": "120"})
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.stdout
+
+
+@pytest.mark.parametrize("name", ["dlrm", "mf"])
+def test_a_saved_model_recommends_films_by_name(tmp_path, rng, name):
+    data = a_folder_of_films(tmp_path, rng)
+    run("train", "--data", data, "--model", name, "--epochs", 1, "--out", tmp_path / "m")
+    checkpoint = tmp_path / "m" / f"{name}.safetensors"
+    shown = run("recommend", checkpoint, "--data", data, "--user", 3, "--user", 77, "-k", 4)
+    assert "for user 77, who is new" in shown
+    lines = (tmp_path / "ratings.csv").read_text().splitlines()[1:]
+    rated = {line.split(",")[1] for line in lines if line.startswith("3,")}
+    films = [
+        line.split()[1] for line in shown.split("for user 77")[0].splitlines() if "Film" in line
+    ]
+    assert len(films) == 4
+    assert not rated & set(films)
+    everything = run("recommend", checkpoint, "--data", data, "--user", 3, "-k", 40, "--seen", "in")
+    assert everything.count("Film") == len({line.split(",")[1] for line in lines})
+
+
+def test_the_study_ranks_models_beside_popularity(tmp_path, rng):
+    data = a_folder_of_films(tmp_path, rng)
+    words = ["compare", "--ranking", "--data", data, "--epochs", 1, "--seeds", 2, "-k", 3]
+    words += ["--mlp", 4, "--embedding-dim", 2, "--out", tmp_path / "study"]
+    shown = run(*words)
+    for title in ("MF", "DLRM", "xDeepFM", "popularity", "random", "left out", "seen items ranked"):
+        assert title in shown
+    for name in ("ranking.md", "ranking.json", "ranking.png"):
+        assert (tmp_path / "study" / name).stat().st_size > 500
+    cells = {p: p.stat().st_mtime_ns for p in (tmp_path / "study" / "cells").iterdir()}
+    assert len(cells) == 14
+    assert run(*words) == shown  # finished cells are read
+    assert cells == {p: p.stat().st_mtime_ns for p in (tmp_path / "study" / "cells").iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (["--ranking"], "--ranking takes movielens:FOLDER"),
+        (["--ranking", "--rows", "9"], "no meaning with --ranking"),
+        (["-k", "9"], "no meaning without --ranking"),
+    ],
+)
+def test_options_of_the_study_are_obeyed_or_refused(words, error):
+    with pytest.raises(ValueError, match=error):
+        run("compare", *words)

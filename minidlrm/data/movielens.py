@@ -227,7 +227,7 @@ def movielens_clicks(path: str | os.PathLike, *, threshold: float = 4.0) -> Data
     """
     ratings = read_ratings(path, needs_time=True)
     assert ratings.time is not None
-    years, bags, names = _read_movies(ratings)
+    years, bags, names = read_movies(ratings)
     order = np.argsort(ratings.time, kind="stable")
     rows, time = ratings.rows[order], ratings.time[order]
     hour, weekday = time // 3600 % 24, (time // 86400 + 3) % 7  # 1 January 1970: a Thursday
@@ -385,7 +385,7 @@ def _seconds(column: Any, name: str, place: Any) -> np.ndarray:
     return seconds.astype(np.int64)
 
 
-def _read_movies(ratings: Ratings) -> tuple[np.ndarray, Jagged, list[str]]:
+def read_movies(ratings: Ratings) -> tuple[np.ndarray, Jagged, list[str]]:
     """Return the year of each movie (0 where unknown), its genres, and the genres' names."""
     path = ratings.path.parent / _FORMS.get(ratings.path.name, "movies.csv")
     if not path.is_file():
@@ -404,6 +404,19 @@ def _read_movies(ratings: Ratings) -> tuple[np.ndarray, Jagged, list[str]]:
         values += [number[name] for name in genres.get(movie, [])]
         offsets.append(len(values))
     return years, Jagged(np.array(values, np.int64), np.array(offsets)), vocabulary
+
+
+def movie_names(path: str | os.PathLike) -> dict[str, str]:
+    """Return the title of each movie id, as text, of a MovieLens folder or its ratings file.
+
+    FileNotFoundError when there are no movies beside the ratings.
+    """
+    path = Path(path).expanduser()
+    folder = path if path.is_dir() else path.parent
+    found = [folder / name for name in _FORMS.values() if (folder / name).is_file()]
+    if not found:
+        raise FileNotFoundError(f"{folder} holds none of {', '.join(_FORMS.values())}")
+    return {movie: title for movie, title, _ in _movie_lines(found[0])}
 
 
 def _movie_lines(path: Path):
