@@ -11,6 +11,7 @@ from minidlrm import (
     data,
     interop,
     layers,
+    learned,
     losses,
     metrics,
     models,
@@ -25,6 +26,7 @@ from minidlrm.checkpoint import load, load_with_schema, save
 from minidlrm.data import Batch, Dataset, Jagged
 from minidlrm.figure import diagram
 from minidlrm.layers import *
+from minidlrm.learned import importance, similar
 from minidlrm.losses import *
 from minidlrm.models import *
 from minidlrm.module import Module, Parameter, SparseGrad
@@ -48,9 +50,11 @@ __all__ = [
     "fit",
     "fold_in",
     "gradcheck",
+    "importance",
     "interop",
     "kernels",
     "layers",
+    "learned",
     "load",
     "load_with_schema",
     "losses",
@@ -64,6 +68,7 @@ __all__ = [
     "recommending",
     "save",
     "scoring",
+    "similar",
     "trace",
     "training",
 ]

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _MAX_CELLS = 20_000  # of a picture of an array
+_EFFECTS = 15  # bars of a picture
 _PALETTE = (  # Okabe and Ito's, which colour-blind readers can tell apart, and a few more
     *("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000"),
     *("#7f7f7f", "#b2182b", "#5e3c99", "#8c510a", "#bdbdbd"),
@@ -45,6 +46,17 @@ class _Entry(Protocol):
         mlp: Sequence[int],
         seed: int = 0,
     ) -> Any: ...
+
+
+class _Importance(Protocol):
+    """What is drawn of a `minidlrm.learned.Importance`."""
+
+    @property
+    def columns(self) -> Sequence[Any]: ...
+    @property
+    def pairs(self) -> Sequence[Any]: ...
+    @property
+    def calibration(self) -> Sequence[tuple[float, float, int]]: ...
 
 
 class _Check(Protocol):
@@ -355,6 +367,61 @@ def ranking_study(
     ax.set(xlabel=metric, title="The protocol decides who wins (dashed: popularity)")
     ax.legend(fontsize="small", loc="lower right")
     return ax
+
+
+def importance(report: _Importance, axes: Sequence[Axes] | None = None) -> Sequence[Axes]:
+    """Draw what `minidlrm.importance` found: columns, pairs, and the calibration.
+
+    Parameters
+    ----------
+    report : Importance
+        What it returned.
+    axes : sequence of three matplotlib Axes, optional
+        Where to draw.
+
+    Returns
+    -------
+    sequence of matplotlib Axes
+
+    Raises
+    ------
+    ValueError
+        When there are not three Axes.
+
+    Examples
+    --------
+    >>> import minidlrm as md
+    >>> from matplotlib.figure import Figure
+    >>> clicks = md.data.synthetic_clicks(rows=2000, seed=0, num_dense=1, num_tables=2, order=1)
+    >>> model = md.LogisticRegression.for_data(clicks)
+    >>> report = md.importance(model, clicks.test, clicks.feature_names, repeats=2)
+    >>> axes = md.plots.importance(report, Figure().subplots(1, 3))
+    >>> axes[2].get_xlabel()
+    'predicted'
+    """
+    if axes is None:
+        import matplotlib.pyplot as plt
+
+        axes = plt.subplots(1, 3, figsize=(12.8, 4.4), layout="constrained")[1]
+    if len(axes) != 3:
+        raise ValueError(f"axes holds {len(axes)} Axes: 3 are needed")
+    both = ((report.columns, "without the column's order"), (report.pairs, "without the pair"))
+    for ax, (effects, title) in zip(axes[:2], both, strict=True):
+        shown = list(effects[:_EFFECTS])[::-1]
+        colors = [_color(0) if effect.real else "0.75" for effect in shown]
+        places = range(len(shown))
+        errors = [2 * effect.noise for effect in shown]
+        ax.barh(places, [effect.growth for effect in shown], color=colors, xerr=errors)
+        ax.set_yticks(places, [effect.title for effect in shown])
+        ax.axvline(0, color="black", linewidth=0.8)
+        ax.set(xlabel="growth of the loss (gray: noise)", title=title)
+    predicted, observed, _ = zip(*report.calibration, strict=True)
+    ends = [min(*predicted, *observed), max(*predicted, *observed)]
+    axes[2].plot(ends, ends, color="0.6", linestyle="--", label="right")
+    axes[2].plot(predicted, observed, marker="o", color=_color(0), label="a tenth of the rows")
+    axes[2].set(xlabel="predicted", ylabel="observed", title="calibration")
+    axes[2].legend(fontsize="small")
+    return axes
 
 
 def new_axes() -> Axes:

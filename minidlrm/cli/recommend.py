@@ -99,15 +99,10 @@ def _names(data: str, schema: Schema, catalogue: Catalogue) -> tuple[list[str], 
 
 def _user_id(name: str, schema: Schema, table: int) -> int:
     """Return the id of a user; that of a new one where the model does not know the name."""
-    column = schema.sparse[table]
-    assert column.categories is not None
-    from minidlrm.data.columns import of_words
-
-    words = of_words([name])
-    known = column.categories.known
-    plain = column.categories.plain(words)
-    code = int(known.find(plain.text, plain.offsets)[0])
-    return NEW_USER if code < 0 else code + column.categories.first
+    categories = schema.sparse[table].categories
+    assert categories is not None
+    place = categories.find(name)
+    return NEW_USER if place < 0 else place
 
 
 def _print(

@@ -237,6 +237,15 @@ class Batch:
             return self.sparse.values[offsets[t * len(self)] : offsets[(t + 1) * len(self)]]
         return self.sparse[:, t]
 
+    def bags_of(self, t: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """Return the ids of table t, how many each row has (B,), and their weights."""
+        if not isinstance(self.sparse, Jagged):
+            return self.sparse[:, t], np.ones(len(self), np.int64), None
+        own = self.sparse.offsets[t * len(self) : (t + 1) * len(self) + 1]
+        weights = self.sparse.weights
+        weights = None if weights is None else weights[own[0] : own[-1]]
+        return self.sparse.values[own[0] : own[-1]], np.diff(own), weights
+
     def tables(self, which: Sequence[int]) -> np.ndarray | Jagged:
         """Return the ids (B, n), or the bags, of n tables: `which` holds their numbers."""
         if isinstance(self.sparse, Jagged):

@@ -166,7 +166,7 @@ class Catalogue:
         if not isinstance(left.sparse, Jagged) or not isinstance(right.sparse, Jagged):
             ids = np.stack([side.ids_of(t) for t, side in enumerate(sides)], axis=1)
             return Batch(dense, ids)
-        columns = [_bags_of(side, t) for t, side in enumerate(sides)]
+        columns = [side.bags_of(t) for t, side in enumerate(sides)]
         values, lengths, weights = zip(*columns, strict=True)
         return Batch(dense, jagged(values, lengths, weights))
 
@@ -281,7 +281,7 @@ def _features(train: Batch, last: np.ndarray, t: int) -> Batch:
     rows = train[np.where(known, last, 0)]
     values, lengths, weights = [], [], []
     for table in range(train.num_tables):
-        ids, length, weight = _bags_of(rows, table)
+        ids, length, weight = rows.bags_of(table)
         keep = np.repeat(known, length)
         values.append(ids[keep])
         lengths.append(np.where(known, length, 0))
@@ -289,14 +289,6 @@ def _features(train: Batch, last: np.ndarray, t: int) -> Batch:
     values[t], lengths[t] = np.arange(size), np.ones(size, np.int64)
     weights[t] = None if weights[t] is None else np.ones(size, np.float32)
     return Batch(dense, jagged(values, lengths, weights))
-
-
-def _bags_of(batch: Batch, t: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """Return the ids of a table of bags, how many each row has, and their weights."""
-    bags: Any = batch.sparse
-    own = bags.offsets[t * len(batch) : (t + 1) * len(batch) + 1]
-    weights = None if bags.weights is None else bags.weights[own[0] : own[-1]]
-    return bags.values[own[0] : own[-1]], np.diff(own), weights
 
 
 def _wanted(data: Dataset) -> Any:
