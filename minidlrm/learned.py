@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from minidlrm import plots
 from minidlrm.arrays import floats
 from minidlrm.data.batch import Batch, Jagged
 from minidlrm.data.schema import Schema, jagged
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _FALSE = 0.01  # chance that a column, or a pair, without effect is called real in one report
 _BINS = 10
+_BARS = 15  # of a picture
 
 
 @dataclass(frozen=True)
@@ -110,10 +112,35 @@ class Importance:
         return lines
 
     def plot(self, axes: Sequence[Axes] | None = None) -> Sequence[Axes]:
-        """Draw the columns, the pairs and the calibration on three Axes; see `plots.importance`."""
-        from minidlrm import plots
+        """Draw the columns, the pairs and the calibration on three axes; new ones by default.
 
-        return plots.importance(self, axes)
+        ValueError when `axes` does not hold three matplotlib Axes.
+        """
+        if axes is None:
+            import matplotlib.pyplot as plt
+
+            axes = plt.subplots(1, 3, figsize=(12.8, 4.4), layout="constrained")[1]
+        if len(axes) != 3:
+            raise ValueError(f"axes holds {len(axes)} Axes: 3 are needed")
+        both = ((self.columns, "columns, shuffled"), (self.pairs, "what two do together, removed"))
+        for ax, (effects, title) in zip(axes[:2], both, strict=True):
+            shown = list(effects[:_BARS])[::-1]
+            colors = [plots.color(0) if effect.real else "0.75" for effect in shown]
+            places = range(len(shown))
+            errors = [2 * effect.noise for effect in shown]
+            ax.barh(places, [effect.growth for effect in shown], color=colors, xerr=errors)
+            ax.set_yticks(places, [effect.title for effect in shown])
+            ax.axvline(0, color="black", linewidth=0.8)
+            ax.set(xlabel="growth of the loss (gray: noise)", title=title)
+        predicted, observed, _ = zip(*self.calibration, strict=True)
+        ends = [min(*predicted, *observed), max(*predicted, *observed)]
+        axes[2].plot(ends, ends, color="0.6", linestyle="--", label="right")
+        axes[2].plot(
+            predicted, observed, marker="o", color=plots.color(0), label="a tenth of the rows"
+        )
+        axes[2].set(xlabel="predicted", ylabel="observed", title="calibration")
+        axes[2].legend(fontsize="small")
+        return axes
 
     def __repr__(self) -> str:
         head = f"{self.num_rows:,} rows, {self.repeats} shuffles, loss {self.loss:.5f}"
@@ -177,7 +204,11 @@ def importance(
 
     Examples
     --------
-    See `Importance`.
+    >>> import minidlrm as md
+    >>> clicks = md.data.synthetic_clicks(rows=2000, seed=0, num_dense=1, num_tables=2, order=1)
+    >>> model = md.LogisticRegression.for_data(clicks)
+    >>> md.importance(model, clicks.test, clicks.feature_names, repeats=2, pairs=False).pairs
+    []
     """
     names = list(names.feature_names if isinstance(names, Schema) else names)
     width = data.dense.shape[1] + data.num_tables

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _MAX_CELLS = 20_000  # of a picture of an array
-_EFFECTS = 15  # bars of a picture
 _PALETTE = (  # Okabe and Ito's, which colour-blind readers can tell apart, and a few more
     *("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000"),
     *("#7f7f7f", "#b2182b", "#5e3c99", "#8c510a", "#bdbdbd"),
@@ -46,17 +45,6 @@ class _Entry(Protocol):
         mlp: Sequence[int],
         seed: int = 0,
     ) -> Any: ...
-
-
-class _Importance(Protocol):
-    """What is drawn of a `minidlrm.learned.Importance`."""
-
-    @property
-    def columns(self) -> Sequence[Any]: ...
-    @property
-    def pairs(self) -> Sequence[Any]: ...
-    @property
-    def calibration(self) -> Sequence[tuple[float, float, int]]: ...
 
 
 class _Check(Protocol):
@@ -164,7 +152,7 @@ def quality_against_cost(
         x, y = max(1, record["flops"]), record["score"]
         shape = "o" if record["noise"] else "s"
         bar = {"yerr": record["score_std"], "capsize": 3}
-        ax.errorbar(x, y, fmt=shape, color=_color(k), label=record["model"], **bar)
+        ax.errorbar(x, y, fmt=shape, color=color(k), label=record["model"], **bar)
     if bayes_log_loss is not None:
         ax.axhline(bayes_log_loss, color="0.3", ls=":", label="Bayes limit")
     ax.set(
@@ -211,7 +199,7 @@ def learning_curves(
     for k, result in enumerate(results):
         epochs, losses = zip(*result.curve, strict=True)
         ls = ("-", "--", "-.")[k % 3]
-        ax.plot(epochs, losses, ls=ls, marker="o", ms=3, color=_color(k), label=result.title)
+        ax.plot(epochs, losses, ls=ls, marker="o", ms=3, color=color(k), label=result.title)
     if bayes_log_loss is not None:
         ax.axhline(bayes_log_loss, color="0.3", ls=":", label="Bayes limit")
     ax.set(xlabel="epoch", ylabel=f"validation {score}", title="Learning curves")
@@ -255,7 +243,7 @@ def cost_against_fields(
         models = [entry.build(0, [2] * n, embedding_dim, mlp) for n in fields]
         flops = [model.flops_per_sample() for model in models]
         ls = ("-", "--", "-.")[k % 3]
-        ax.plot(fields, flops, ls=ls, marker="o", ms=3, color=_color(k), label=entry.title)
+        ax.plot(fields, flops, ls=ls, marker="o", ms=3, color=color(k), label=entry.title)
     ax.set(
         xscale="log",
         yscale="log",
@@ -322,108 +310,6 @@ def order_heat_map(
     return ax
 
 
-def ranking_study(
-    means: Mapping[str, Sequence[float]],
-    protocols: Sequence[str],
-    metric: str,
-    ax: Axes | None = None,
-) -> Axes:
-    """Draw what each ranker reaches under two protocols, and popularity as a line under each.
-
-    Parameters
-    ----------
-    means : dict of str to (float, float)
-        For each ranker the metric under each protocol.
-    protocols : list of str
-        Names of the protocols.
-    metric : str
-        Its name.
-    ax : matplotlib Axes, optional
-        Where to draw.
-
-    Returns
-    -------
-    matplotlib Axes
-
-    Examples
-    --------
-    >>> import minidlrm as md
-    >>> from matplotlib.figure import Figure
-    >>> means = {"DLRM": [0.03, 0.01], "popularity": [0.02, 0.02]}
-    >>> ax = md.plots.ranking_study(means, ["out", "in"], "NDCG@20", ax=Figure().subplots())
-    >>> ax.get_xlabel()
-    'NDCG@20'
-    """
-    ax = ax or new_axes()
-    order = sorted(means, key=lambda title: means[title][0])
-    height = 0.8 / len(protocols)
-    for k, protocol in enumerate(protocols):
-        values = [means[title][k] for title in order]
-        places = [place - k * height for place in range(len(order))]
-        ax.barh(places, values, height, color=_color(k), label=protocol)
-        if "popularity" in means:
-            ax.axvline(means["popularity"][k], color=_color(k), linestyle="--", linewidth=1)
-    ax.set_yticks([place - height / 2 for place in range(len(order))], order)
-    ax.set(xlabel=metric, title="The protocol decides who wins (dashed: popularity)")
-    ax.legend(fontsize="small", loc="lower right")
-    return ax
-
-
-def importance(report: _Importance, axes: Sequence[Axes] | None = None) -> Sequence[Axes]:
-    """Draw what `minidlrm.importance` found: columns, pairs, and the calibration.
-
-    Parameters
-    ----------
-    report : Importance
-        What it returned.
-    axes : sequence of three matplotlib Axes, optional
-        Where to draw.
-
-    Returns
-    -------
-    sequence of matplotlib Axes
-
-    Raises
-    ------
-    ValueError
-        When there are not three Axes.
-
-    Examples
-    --------
-    >>> import minidlrm as md
-    >>> from matplotlib.figure import Figure
-    >>> clicks = md.data.synthetic_clicks(rows=2000, seed=0, num_dense=1, num_tables=2, order=1)
-    >>> model = md.LogisticRegression.for_data(clicks)
-    >>> report = md.importance(model, clicks.test, clicks.feature_names, repeats=2)
-    >>> axes = md.plots.importance(report, Figure().subplots(1, 3))
-    >>> axes[2].get_xlabel()
-    'predicted'
-    """
-    if axes is None:
-        import matplotlib.pyplot as plt
-
-        axes = plt.subplots(1, 3, figsize=(12.8, 4.4), layout="constrained")[1]
-    if len(axes) != 3:
-        raise ValueError(f"axes holds {len(axes)} Axes: 3 are needed")
-    both = ((report.columns, "without the column's order"), (report.pairs, "without the pair"))
-    for ax, (effects, title) in zip(axes[:2], both, strict=True):
-        shown = list(effects[:_EFFECTS])[::-1]
-        colors = [_color(0) if effect.real else "0.75" for effect in shown]
-        places = range(len(shown))
-        errors = [2 * effect.noise for effect in shown]
-        ax.barh(places, [effect.growth for effect in shown], color=colors, xerr=errors)
-        ax.set_yticks(places, [effect.title for effect in shown])
-        ax.axvline(0, color="black", linewidth=0.8)
-        ax.set(xlabel="growth of the loss (gray: noise)", title=title)
-    predicted, observed, _ = zip(*report.calibration, strict=True)
-    ends = [min(*predicted, *observed), max(*predicted, *observed)]
-    axes[2].plot(ends, ends, color="0.6", linestyle="--", label="right")
-    axes[2].plot(predicted, observed, marker="o", color=_color(0), label="a tenth of the rows")
-    axes[2].set(xlabel="predicted", ylabel="observed", title="calibration")
-    axes[2].legend(fontsize="small")
-    return axes
-
-
 def new_axes() -> Axes:
     """Return new Axes of the usual size.
 
@@ -441,7 +327,24 @@ def new_axes() -> Axes:
     return plt.subplots(figsize=(6.4, 4.4), layout="constrained")[1]
 
 
-def _color(k: int) -> str:
+def color(k: int) -> str:
+    """Return colour k of the palette.
+
+    Parameters
+    ----------
+    k : int
+        Any number; the palette begins anew after its last colour.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> from minidlrm import plots
+    >>> plots.color(0)
+    '#0072b2'
+    """
     return _PALETTE[k % len(_PALETTE)]
 
 

@@ -9,7 +9,6 @@ import numpy as np
 import typer
 from rich.console import Console
 
-import minidlrm as md
 from minidlrm.checkpoint import load_with_schema
 from minidlrm.cli import options as given
 from minidlrm.cli.score import CheckpointArgument, DataArgument, source_of
@@ -50,5 +49,5 @@ def inspect(
     console.print("each ± is a standard error, over the rows and the shuffles")
     console.print(as_rich("calibration, a tenth of the rows each", report.calibration_rows(), 0))
     out.parent.mkdir(parents=True, exist_ok=True)
-    write_figure(out, lambda axes: md.plots.importance(report, axes), columns=3)
+    write_figure(out, report.plot, columns=3)
     console.print(f"wrote {out}", soft_wrap=True)

@@ -13,7 +13,7 @@ import minidlrm as md
 from minidlrm.checkpoint import load_with_schema
 from minidlrm.cli.score import CheckpointArgument, source_of
 from minidlrm.data import Dataset
-from minidlrm.data.movielens import movie_names
+from minidlrm.data.movies import movie_names
 from minidlrm.data.schema import Schema, concatenated
 from minidlrm.printing import as_rich
 from minidlrm.recommending import Catalogue

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,7 +21,8 @@ from minidlrm import plots
 from minidlrm.comparison.report import stamp
 from minidlrm.comparison.result import Budget, deviation
 from minidlrm.data.batch import Batch
-from minidlrm.data.movielens import read_movies, read_ratings
+from minidlrm.data.movielens import read_ratings
+from minidlrm.data.movies import read_movies
 from minidlrm.data.rankings import RankingDataset, movielens_ranking
 from minidlrm.files import replacing
 from minidlrm.metrics import paired_interval
@@ -33,6 +34,9 @@ from minidlrm.recommending.catalogue import blocks
 from minidlrm.recommending.ranks import TITLES
 from minidlrm.training import fit
 from minidlrm.writing import write_figure, write_json, write_text
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 STUDIED = ("mf", "fm", "wide-deep", "deepfm", "dcn", "xdeepfm", "dlrm")
 NEGATIVES = 5  # random films for each rated one, new ones in each epoch
@@ -100,8 +104,7 @@ class RankingStudy:
             each.title: [float(np.mean(each.scores[seen]["ndcg"])) for seen in SEEN]
             for each in self.ranked
         }
-        draw = lambda ax: plots.ranking_study(means, list(SEEN.values()), f"NDCG@{self.k}", ax)  # noqa: E731
-        write_figure(folder / "ranking.png", draw)
+        write_figure(folder / "ranking.png", lambda ax: _draw(means, f"NDCG@{self.k}", ax))
         write_text(folder / "ranking.md", self.markdown())
         records = [vars(each) for each in self.ranked]
         content = {"data": self.description, "protocol": self.protocol, "k": self.k}
@@ -141,7 +144,8 @@ class RankingRows:
 def _catalogue(path: str | os.PathLike, items: RankingDataset) -> Catalogue:
     """Give each film its year, and the one of its genres that most films have."""
     num_users, num_items = items.table_sizes
-    years, bags, genres = read_movies(read_ratings(path))
+    file = read_ratings(path).path
+    years, bags, genres = read_movies(file, items.vocabulary.items)
     film = np.repeat(np.arange(num_items), np.diff(bags.offsets))
     common = np.bincount(bags.values, minlength=len(genres))
     order = np.argsort(common[bags.values], kind="stable")  # the last that is written stays
@@ -293,3 +297,19 @@ def _both(
                 seed=seed,
             )
     return found
+
+
+def _draw(means: dict[str, list[float]], metric: str, ax: Axes) -> None:
+    """Draw what each ranker reaches under both protocols, popularity as a line for each."""
+    protocols = list(SEEN.values())
+    order = sorted(means, key=lambda title: means[title][0])
+    height = 0.8 / len(protocols)
+    for k, protocol in enumerate(protocols):
+        values = [means[title][k] for title in order]
+        places = [place - k * height for place in range(len(order))]
+        ax.barh(places, values, height, color=plots.color(k), label=protocol)
+        if "popularity" in means:
+            ax.axvline(means["popularity"][k], color=plots.color(k), linestyle="--", linewidth=1)
+    ax.set_yticks([place - height / 2 for place in range(len(order))], order)
+    ax.set(xlabel=metric, title="The protocol decides who wins (dashed: popularity)")
+    ax.legend(fontsize="small", loc="lower right")
