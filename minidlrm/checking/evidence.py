@@ -237,11 +237,13 @@ class Evidence:
 
     @cached_property
     def batch_size(self) -> int:
-        """The rows of the output; for a loss, of its first input."""
+        """The rows of the output; for a loss, of most of its inputs."""
         y = self.differences.output
         if y.ndim:
             return len(y)
-        return next((len(a) for a in self.subject.arrays.values() if a.ndim), 1)
+        inputs = [v for v in self.subject.inputs if isinstance(v, np.ndarray)]
+        rows = [len(a) for a in (inputs or self.subject.arrays.values()) if a.ndim]
+        return max(rows, key=rows.count, default=1)  # the first, of those that are as frequent
 
 
 @dataclass(frozen=True, eq=False)

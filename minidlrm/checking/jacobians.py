@@ -179,7 +179,7 @@ def statistic(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     rank = _rank(rest, evidence.tol * np.abs(right).max())
     filled = np.mean(np.abs(rest) > evidence.tol * np.abs(rest).max())
     n = rest.shape[1]
-    if not 1 <= rank <= min(2, n - 2) or filled < 0.5:
+    if not 1 <= rank <= min(2, n - 2) or filled < 0.3:
         return
     along = f"along axis {min(theirs)}" if len(theirs) < w.numeric.ndim else "over the whole array"
     constant = not (np.abs(mine) * ~np.eye(n, dtype=bool) > evidence.tol * np.abs(mine).max()).any()
@@ -253,8 +253,10 @@ def _name(rest: np.ndarray, values: np.ndarray) -> str:
         "a mean or sum": np.ones_like(values),
         "a variance": values - values.mean(axis=1, keepdims=True),
         "a norm or a sum of squares": values,
+        "the largest entry": values == values.max(axis=1, keepdims=True),
+        "the smallest entry": values == values.min(axis=1, keepdims=True),
     }
-    found = [name for name, rows in names.items() if _spans(rest, rows)]
+    found = [name for name, rows in names.items() if _spans(rest, rows.astype(float))]
     return " and ".join(found[:2])
 
 

@@ -47,6 +47,17 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
             yield from _not_linear(evidence, name)
     for name in evidence.failed:
         yield from _single(evidence, name)
+    if not keys & {"shape", "missing"}:
+        yield from _not_returned(evidence)
+
+
+def _not_returned(evidence: Evidence) -> Iterator[Cause]:
+    """None stands where a gradient that is not zero belongs."""
+    grads, _ = evidence.subject.gradients(evidence.r.copy())
+    for name in evidence.failed:
+        if grads.get(name) is None:
+            text = f"backward returns no gradient of {name}, and the output depends on it."
+            yield make_cause("missing", name, text, 0.98)
 
 
 def _order(evidence: Evidence) -> Iterator[Cause]:

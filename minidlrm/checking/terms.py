@@ -20,6 +20,7 @@ def regularized(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     loss = evidence.r.ndim == 0
     missing = c / float(evidence.r) if loss else c
     if not evidence.same(rest, c * x):
+        yield from _beside_the_penalty(evidence, w)
         return
     full = _penalty(evidence, w)
     times = f" times {w.name} itself" + (", times dy." if loss else ".")
@@ -31,6 +32,20 @@ def regularized(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     elif missing > 0:
         text = f"What is missing from the gradient of {w.name} is {missing:.6g}{times}"
         yield make_cause("regularization", w.name, text, 0.94)
+
+
+def _beside_the_penalty(evidence: Evidence, w: Whole) -> Iterator[Cause]:
+    """The part of the penalty is right, and the rest has a constant factor."""
+    if evidence.r.ndim or w.value.size < 3:
+        return
+    penalty = _penalty(evidence, w) * float(evidence.r) * w.here
+    rest = w.numeric - penalty
+    if not penalty.any() or not rest.any():
+        return
+    c = float(((w.analytic - penalty) * rest).sum() / (rest * rest).sum())
+    if c and evidence.same(w.analytic - penalty, c * rest):
+        text = f"The part that is a multiple of {w.name} itself (the penalty's) is right, and all "
+        yield make_cause("term", w.name, text + f"the rest is {c:.6g} times the right one.", 0.95)
 
 
 def _penalty(evidence: Evidence, w: Whole) -> float:
@@ -143,6 +158,8 @@ def _terms(evidence: Evidence, w: Whole) -> Iterator[tuple[str, np.ndarray]]:
             if value.shape == shape and name != w.name:
                 yield f"dy times {name}", value * r
         yield "dy", np.full(shape, r)
+        if len(shape) == 2 and shape[0] == shape[1]:
+            yield "dy times the identity", r * np.eye(shape[0])
         return
     upstream = _aligned(r, shape)
     for name, value in bare.items():
