@@ -199,14 +199,13 @@ def _scattered(evidence: Evidence, shape: tuple[int, ...]) -> Iterator[Formula]:
                 _in_rows(rows, r, k[:, j] if k.ndim == 3 else k, shape)
                 for j, rows in enumerate(parts)
             ]
-            if any(part is None for part in each):
-                continue
-            join = "[D * K]" if operand else "[D]"
-            yield Formula("dy", "", operand, f"{join}, {where}", sum(each))
-            if len(each) > 1:
-                yield Formula(
-                    "dy", "first", operand, f"{join}, {where}, the first of each", each[0]
-                )
+            added = [part for part in each if part is not None]
+            if len(added) < len(each):
+                continue  # the shapes do not fit
+            join = f"{'[D * K]' if operand else '[D]'}, {where}"
+            yield Formula("dy", "", operand, join, np.sum(added, axis=0))
+            if len(added) > 1:
+                yield Formula("dy", "first", operand, f"{join}, the first of each", added[0])
 
 
 def _are_rows(ids: np.ndarray, length: int) -> bool:
