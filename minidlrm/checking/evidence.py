@@ -137,12 +137,11 @@ class Evidence:
         """All float arrays that backward may use, by what they are called to the reader."""
         found = {name: np.asarray(a, float) for name, a in self.subject.arrays.items()}
         found["y"] = np.asarray(self.subject.output(), float)
-        target = self.subject.target
-        for k, item in enumerate(_flat(getattr(target, "_cache", getattr(target, "_kept", ())))):
+        for name, item in _kept(self.subject):
             if isinstance(item, np.ndarray) and item.dtype.kind in "fb" and item.ndim:
                 value = item.astype(float)
                 if not any(_is_equal(value, other) for other in found.values()):
-                    found[f"item {k} of the cache"] = value
+                    found[name] = value
         return {name: a for name, a in found.items() if np.isfinite(a).all()}
 
     @cached_property
@@ -282,6 +281,18 @@ def _part(grad: Any, rows: np.ndarray | None, value: np.ndarray) -> np.ndarray:
     if isinstance(grad, SparseGrad) or rows is not None:
         return rows_of(grad, np.arange(len(value)) if rows is None else rows)
     return np.asarray(grad)
+
+
+def _kept(subject: Subject) -> Iterator[tuple[str, Any]]:
+    """Yield what forward has kept for backward: in a cache, or in the object."""
+    target = subject.target
+    calls = getattr(subject, "calls", target)
+    cache = getattr(calls, "_caches", getattr(calls, "_cache", ()))
+    for k, item in enumerate(_flat(cache)):
+        yield f"item {k} of the cache", item
+    for name, value in vars(target).items() if hasattr(target, "__dict__") else ():
+        for k, item in enumerate(_flat(value)):
+            yield f"self.{name}" + (f"[{k}]" if item is not value else ""), item
 
 
 def _flat(cache: Any) -> Iterator[Any]:
