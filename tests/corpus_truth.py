@@ -33,7 +33,7 @@ TRUTH: dict[str, tuple[str, str]] = {
     "leaky_mask_dy": ("not_linear", ""),
     "leaky_swapped": ("mask_inverted", "branch"),
     "elu_wrong": ("branch", ""),
-    "relu6": ("mask_forgotten", "branch extra_term"),
+    "relu6": ("mask_forgotten unreached", "branch extra_term"),
     "relu_wrong_side": ("mask_inverted", "branch"),
     "tanh_input": ("slope_place", ""),
     "tanh_no_square": ("local_factor", ""),

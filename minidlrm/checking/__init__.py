@@ -4,7 +4,7 @@
 """
 
 from minidlrm.checking.catalogue import CATALOGUE
-from minidlrm.checking.diagnosis import Fingerprint
+from minidlrm.checking.fingerprints import Fingerprint
 from minidlrm.checking.gradients import assert_gradients, gradcheck
 from minidlrm.checking.optimizers import OptimCheckReport, optimcheck
 from minidlrm.checking.report import ArrayCheck, Cause, GradCheckReport

@@ -244,7 +244,22 @@ def _is_table(evidence: Evidence, w: Whole, uses: dict[int, list[int]]) -> bool:
     unused = [row for row in range(len(w.numeric)) if row not in uses]
     if w.numeric[unused].any() or max(uses) >= len(w.value):
         return False
-    return bool(unused) or not isinstance(evidence.subject.target, Module)
+    if isinstance(evidence.subject.target, Module):
+        return bool(unused)
+    return _is_looked_up(evidence, w, uses)
+
+
+def _is_looked_up(evidence: Evidence, w: Whole, uses: dict[int, list[int]]) -> bool:
+    """Whether each row reaches the outputs of the samples that look it up, and no others."""
+    samples = len(evidence.r) if evidence.r.ndim else 0
+    if samples <= max(bag for bags in uses.values() for bag in bags):
+        return True  # nothing is known of which output belongs to which id
+    reached = np.abs(w.jacobian.reshape(samples, -1, len(w.numeric), w.numeric[0].size))
+    reached = reached.max(axis=(1, 3)) > 1e-9 * reached.max()  # (samples, rows)
+    return all(
+        set(np.flatnonzero(reached[:, row])) <= set(uses.get(row, ()))
+        for row in range(len(w.numeric))
+    )
 
 
 def _is_one_use(evidence: Evidence, w: Whole, rows: np.ndarray) -> bool:
