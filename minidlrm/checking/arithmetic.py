@@ -224,6 +224,8 @@ def _lost_uses(evidence: Evidence, w: Whole) -> Iterator[Cause]:
         plain = w.numeric.ndim == 2 and len(twice) < len(uses) and _is_table(evidence, w, uses)
         if not plain and not _is_one_use(evidence, w, np.flatnonzero(off)):
             continue
+        if not _are_parts(evidence, w, np.flatnonzero(off)):
+            continue
         first = min(wrong)
         text = f"{len(wrong)} rows are wrong, and each of them is looked up more than once "
         if len(wrong) == 1:
@@ -266,12 +268,32 @@ def _is_one_use(evidence: Evidence, w: Whole, rows: np.ndarray) -> bool:
     """Whether each of these rows has the gradient of one sample that uses it, alone."""
     if evidence.r.ndim == 0:
         return False
+    parts, ours = _parts_of_rows(evidence, w), w.analytic.reshape(len(w.numeric), -1)
+    return all(any(evidence.same(ours[k], part) for part in parts[:, k]) for k in rows)
+
+
+def _are_parts(evidence: Evidence, w: Whole, rows: np.ndarray) -> bool:
+    """Whether each of these rows holds some of its uses, and nothing else."""
+    if evidence.r.ndim == 0:
+        return True
+    parts, ours = _parts_of_rows(evidence, w), w.analytic.reshape(len(w.numeric), -1)
+    for k in rows:
+        its = parts[np.abs(parts[:, k]).max(axis=1) > 0, k]  # (uses, D)
+        if len(its) >= its.shape[1]:
+            continue  # any row is a sum of so many
+        weights = np.linalg.lstsq(its.T, ours[k], rcond=None)[0]
+        off = np.abs(weights @ its - ours[k]).max(initial=0)
+        if off > 1e-4 * np.abs(its).max(initial=0) or (weights > 1 + 1e-4).any():
+            return False
+    return True
+
+
+def _parts_of_rows(evidence: Evidence, w: Whole) -> np.ndarray:
+    """Return what each sample sends to each row (B, rows, D)."""
     samples, n = len(evidence.r), len(w.numeric)
     per_sample = evidence.r.reshape(samples, -1)
     outputs = w.jacobian.reshape(samples, per_sample.shape[1], n, -1)
-    parts = np.einsum("bo,bond->bnd", per_sample, outputs)  # (B, rows, D)
-    ours = w.analytic.reshape(n, -1)
-    return all(any(evidence.same(ours[k], part) for part in parts[:, k]) for k in rows)
+    return np.einsum("bo,bond->bnd", per_sample, outputs)
 
 
 def _uses(subject: Subject) -> Iterator[dict[int, list[int]]]:
