@@ -163,7 +163,7 @@ def tanh2(r):
     )
 
 
-@wrong("max(x, y): ties fine; gradient mask x<y", "mask_inverted")
+@wrong("max(x, y): ties fine; gradient mask x<y", "mask_inverted order")
 def maximum(r):
     def b(dy, c):
         m = c[0] < c[1]
@@ -1565,3 +1565,702 @@ def sqdy(r):
         lambda x: (np.sin(x), x),
         lambda dy, x: np.sign(dy) * np.sqrt(abs(dy)) * np.cos(x),
     ), normal(r, 5, 4)
+
+
+@wrong("dx of W sliced: last feature zero", "part_missing one_part row_factor")
+def linear_1(r):
+    def b(dy, c):
+        g = dy @ c[1].T
+        g[:, -1] = 0
+        return g, c[0].T @ dy, dy.sum(0)
+
+    return lin(b, r)
+
+
+@wrong("dW loop starts at 1", "samples")
+def linear_2(r):
+    def b(dy, c):
+        g = 0
+        for i in range(1, len(dy)):
+            g = g + np.outer(c[0][i], dy[i])
+        return dy @ c[1].T, g, dy.sum(0)
+
+    return lin(b, r)
+
+
+@wrong("db for (1,M) bias: (M,)", "shape")
+def linear_3(r):
+    return (
+        (lambda x, W, b: (x @ W + b, (x, W)), lambda dy, c: (dy @ c[1].T, c[0].T @ dy, dy.sum(0))),
+        normal(r, 6, 4),
+        normal(r, 4, 3),
+        normal(r, 1, 3),
+    )
+
+
+@wrong("dW averaged over features D", "factor")
+def linear_4(r):
+    return lin(lambda dy, c: (dy @ c[1].T, c[0].T @ dy / 4, dy.sum(0)), r)
+
+
+@wrong("dW with x shuffled by one sample", "one_sample operand shifted pairing index_shift")
+def linear_5(r):
+    return lin(lambda dy, c: (dy @ c[1].T, np.roll(c[0], 1, 0).T @ dy, dy.sum(0)), r)
+
+
+@wrong("dy rounded to 2 digits", "not_linear dtype")
+def linear_6(r):
+    return lin(lambda dy, c: ((np.round(dy, 2)) @ c[1].T, c[0].T @ dy, dy.sum(0)), r)
+
+
+@wrong("dx plus dy padded (residual not in forward)", "extra_term term")
+def linear_7(r):
+    return lin(
+        lambda dy, c: (dy @ c[1].T + np.pad(dy, ((0, 0), (0, 1))), c[0].T @ dy, dy.sum(0)), r
+    )
+
+
+@wrong("all three divided by B", "batch_twice")
+def linear_8(r):
+    return lin(lambda dy, c: (dy @ c[1].T / 6, c[0].T @ dy / 6, dy.mean(0)), r)
+
+
+@wrong("dW in float16", "dtype")
+def linear_9(r):
+    return lin(
+        lambda dy, c: (dy @ c[1].T, (c[0].T @ dy).astype(np.float16).astype(float), dy.sum(0)), r
+    )
+
+
+@wrong("relu: mask x >= 1", "branch part_missing")
+def elementwise_1(r):
+    return (lambda x: (np.maximum(x, 0), x), lambda dy, x: dy * (x >= 1)), 2 * normal(r, 6, 4)
+
+
+@wrong(
+    "relu squared: 2 relu(x) missing, mask only",
+    "local_factor branch operand_left function_left operand",
+)
+def elementwise_2(r):
+    return (lambda x: (np.maximum(x, 0) ** 2, x), lambda dy, x: dy * (x > 0)), normal(r, 6, 4)
+
+
+@wrong("sigmoid: (1-s) only", "local_factor")
+def elementwise_3(r):
+    return (lambda x: (sigmoid(x), sigmoid(x)), lambda dy, s: dy * (1 - s)), normal(r, 6, 4)
+
+
+@wrong("sigmoid: s^2(1-s)", "local_factor")
+def elementwise_4(r):
+    return (lambda x: (sigmoid(x), sigmoid(x)), lambda dy, s: dy * s * s * (1 - s)), normal(r, 6, 4)
+
+
+@wrong("log sigmoid: s instead of 1-s", "mask_inverted softplus_sign")
+def elementwise_5(r):
+    return (lambda x: (np.log(sigmoid(x)), x), lambda dy, x: dy * sigmoid(x)), normal(r, 6, 4)
+
+
+@wrong("silu: y + s instead of y + s(1-y)", "term local_factor product_rule operand function_left")
+def elementwise_6(r):
+    return (
+        lambda x: (x * sigmoid(x), x),
+        lambda dy, x: dy * (x * sigmoid(x) + sigmoid(x)),
+    ), normal(r, 6, 4)
+
+
+@wrong("arcsinh: 1/sqrt(1-x^2)", "local_factor epsilon", "random")
+def elementwise_7(r):
+    return (lambda x: (np.arcsinh(x), x), lambda dy, x: dy / np.sqrt(1 - x * x)), 0.6 * r.random(
+        (6, 4)
+    )
+
+
+@wrong("exp(x^2): missing 2x", "local_factor")
+def elementwise_8(r):
+    return (lambda x: (np.exp(x * x), x), lambda dy, x: dy * np.exp(x * x)), normal(r, 6, 4)
+
+
+@wrong("log1p(exp): exp only", "local_factor row_factor")
+def elementwise_9(r):
+    return (lambda x: (np.log1p(np.exp(x)), x), lambda dy, x: dy * np.exp(x)), normal(r, 6, 4)
+
+
+@wrong("cubic: x^3-2x, forgets -2", "term")
+def elementwise_10(r):
+    return (lambda x: (x**3 - 2 * x, x), lambda dy, x: dy * 3 * x * x), normal(r, 6, 4)
+
+
+@wrong("tanh shrink x - tanh x: 1 - y^2", "slope_place local_factor term", "random")
+def elementwise_11(r):
+    return (lambda x: (x - np.tanh(x), x - np.tanh(x)), lambda dy, y: dy * (1 - y * y)), normal(
+        r, 6, 4
+    )
+
+
+@wrong("threshold at 0.5: mask at 0", "branch mask_forgotten")
+def elementwise_12(r):
+    return (lambda x: (np.where(x > 0.5, x, 0), x), lambda dy, x: dy * (x > 0)), normal(r, 6, 4)
+
+
+@wrong(
+    "pow with learnable p: dp = dy x^p (log x missing)",
+    "local_factor operand_left function_left operand",
+)
+def elementwise_13(r):
+    return (
+        (
+            lambda x, p: (x**p, (x, p)),
+            lambda dy, c: (dy * c[1] * c[0] ** (c[1] - 1), dy * c[0] ** c[1]),
+        ),
+        r.random((5, 4)) + 0.5,
+        r.random((5, 4)) + 1,
+    )
+
+
+@wrong("softmax then scale: dg uses x", "operand function_left")
+def softmaxes_1(r):
+    return (
+        (
+            lambda x, g: (softmax(x) * g, (x, g, softmax(x))),
+            lambda dy, c: (
+                c[2] * (dy * c[1] - (dy * c[1] * c[2]).sum(1, keepdims=True)),
+                (dy * c[0]).sum(0),
+            ),
+        ),
+        normal(r, 6, 4),
+        normal(r, 4),
+    )
+
+
+@wrong("softmax backward without upstream scaling by g", "operand_left")
+def softmaxes_2(r):
+    return (
+        (
+            lambda x, g: (softmax(x) * g, (x, g, softmax(x))),
+            lambda dy, c: (c[2] * (dy - (dy * c[2]).sum(1, keepdims=True)), (dy * c[2]).sum(0)),
+        ),
+        normal(r, 6, 4),
+        normal(r, 4),
+    )
+
+
+@wrong("softmax sum over all entries", "axis")
+def softmaxes_3(r):
+    def f(x):
+        y = softmax(x)
+        return y, y
+
+    return (f, lambda dy, y: y * (dy - (dy * y).sum())), normal(r, 5, 4)
+
+
+@wrong("softmax: mean for sum", "term statistic factor")
+def softmaxes_4(r):
+    def f(x):
+        y = softmax(x)
+        return y, y
+
+    return (f, lambda dy, y: y * (dy - (dy * y).mean(1, keepdims=True))), normal(r, 5, 4)
+
+
+@wrong("softmax: plus sign", "sign term statistic")
+def softmaxes_5(r):
+    def f(x):
+        y = softmax(x)
+        return y, y
+
+    return (f, lambda dy, y: y * (dy + (dy * y).sum(1, keepdims=True))), normal(r, 5, 4)
+
+
+@wrong("log-softmax: exp(x) not normalized", "local_factor row_factor statistic term")
+def softmaxes_6(r):
+    def f(x):
+        y = x - np.log(np.exp(x).sum(1, keepdims=True))
+        return y, x
+
+    return (f, lambda dy, x: dy - np.exp(x) * dy.sum(1, keepdims=True)), normal(r, 5, 4)
+
+
+@wrong("log-softmax: sum(dy) missing (uses dy)", "local_factor term statistic part_missing")
+def softmaxes_7(r):
+    def f(x):
+        y = x - np.log(np.exp(x).sum(1, keepdims=True))
+        return y, y
+
+    return (f, lambda dy, y: dy - np.exp(y) * dy), normal(r, 5, 4)
+
+
+@wrong("CE weights per class forgotten", "operand_left row_factor local_factor")
+def loss_1(r):
+    def f(x, w, t):
+        p = softmax(x)
+        return -(w[t] * np.log(p[np.arange(6), t])).sum() / 6, (p, t, w)
+
+    def b(d, c):
+        p, t, _w = c
+        g = p.copy()
+        g[np.arange(6), t] -= 1
+        return d * g / 6, d * (np.bincount(t, -np.log(p[np.arange(6), t]), minlength=5)) / 6
+
+    return (f, b), normal(r, 6, 5), r.random(5) + 0.5, r.integers(0, 5, 6)
+
+
+@wrong("CE ignore_index: ignored rows still get gradient", "mask_forgotten extra_term")
+def loss_2(r):
+    t = np.array([1, -1, 2, 0, -1, 3])
+
+    def f(x, t):
+        p = softmax(x)
+        k = t >= 0
+        return -np.log(p[np.arange(6)[k], t[k]]).sum() / 4, (p, t)
+
+    def b(d, c):
+        p, t = c
+        g = p.copy()
+        k = t >= 0
+        g[np.arange(6)[k], t[k]] -= 1
+        return (d * g / 4,)
+
+    return (f, b), normal(r, 6, 5), t
+
+
+@wrong("NLL of log-probs: gradient for all classes", "extra_term mask_forgotten")
+def loss_3(r):
+    def f(q, t):
+        return -q[np.arange(6), t].mean(), (q, t)
+
+    return (f, lambda d, c: (-d * np.ones_like(c[0]) / 6,)), normal(r, 6, 5), r.integers(0, 5, 6)
+
+
+@wrong("NLL sign", "sign")
+def loss_4(r):
+    def f(q, t):
+        return -q[np.arange(6), t].mean(), (q, t)
+
+    def b(d, c):
+        g = np.zeros_like(c[0])
+        g[np.arange(6), c[1]] = d / 6
+        return (g,)
+
+    return (f, b), normal(r, 6, 5), r.integers(0, 5, 6)
+
+
+@wrong("MSE with mask: divided by all not masked count", "factor")
+def loss_5(r):
+    m = np.array([1, 0, 1, 1, 0, 1, 1])
+    return (
+        (
+            lambda x, t, m: ((m * (x - t) ** 2).sum() / m.sum(), (x, t, m)),
+            lambda d, c: (2 * d * c[2] * (c[0] - c[1]) / 7,),
+        ),
+        normal(r, 7),
+        normal(r, 7),
+        m,
+    )
+
+
+@wrong("RMSE: root's derivative forgotten", "factor row_factor", "random")
+def loss_6(r):
+    return (
+        (
+            lambda x, t: (np.sqrt(((x - t) ** 2).mean()), (x, t)),
+            lambda d, c: (2 * d * (c[0] - c[1]) / 7,),
+        ),
+        normal(r, 7),
+        normal(r, 7),
+    )
+
+
+@wrong("log-cosh: uses sinh", "local_factor function_left operand")
+def loss_7(r):
+    return (lambda x: (np.log(np.cosh(x)).sum(), x), lambda d, x: d * np.sinh(x)), normal(r, 8)
+
+
+@wrong("cosine loss: sign missing", "sign")
+def loss_8(r):
+    return (
+        (lambda u, v: (1 - (u * v).sum(), (u, v)), lambda d, c: (d * c[1], d * c[0])),
+        normal(r, 7),
+        normal(r, 7),
+    )
+
+
+@wrong("Poisson: exp(x) - t, forgets exp -> x - t", "function_left operand term slope_forgotten")
+def loss_9(r):
+    return (
+        (lambda x, t: ((np.exp(x) - t * x).mean(), (x, t)), lambda d, c: (d * (c[0] - c[1]) / 8,)),
+        normal(r, 8),
+        r.integers(0, 4, 8).astype(float),
+    )
+
+
+@wrong(
+    "LN: gamma applied after instead of before",
+    "operand_left operand local_factor",
+    "random statistic",
+)
+def norm_1(r):
+    def f(x, g):
+        m = x.mean(1, keepdims=True)
+        s = x.std(1, keepdims=True)
+        return g * (x - m) / s, ((x - m) / s, s, g)
+
+    def b(dy, c):
+        h, s, g = c
+        return g * (dy - dy.mean(1, keepdims=True) - h * (dy * h).mean(1, keepdims=True)) / s, (
+            dy * h
+        ).sum(0)
+
+    return (f, b), normal(r, 5, 4), normal(r, 4)
+
+
+@wrong("LN: sums instead of means", "statistic term factor")
+def norm_2(r):
+    def f(x):
+        m = x.mean(1, keepdims=True)
+        s = x.std(1, keepdims=True)
+        return (x - m) / s, ((x - m) / s, s)
+
+    def b(dy, c):
+        h, s = c
+        return (dy - dy.sum(1, keepdims=True) - h * (dy * h).sum(1, keepdims=True)) / s
+
+    return (f, b), normal(r, 5, 6)
+
+
+@wrong("LN: std missing", "row_factor")
+def norm_3(r):
+    def f(x):
+        m = x.mean(1, keepdims=True)
+        s = x.std(1, keepdims=True)
+        return (x - m) / s, ((x - m) / s, s)
+
+    def b(dy, c):
+        h, _s = c
+        return dy - dy.mean(1, keepdims=True) - h * (dy * h).mean(1, keepdims=True)
+
+    return (f, b), normal(r, 5, 6)
+
+
+@wrong("BN eval mode in backward (running stats)", "statistic")
+def norm_4(r):
+    def f(x, g):
+        m = x.mean(0)
+        s = np.sqrt(x.var(0) + 1e-5)
+        return g * (x - m) / s, ((x - m) / s, s, g)
+
+    return (f, lambda dy, c: (dy * c[2] / c[1], (dy * c[0]).sum(0))), normal(r, 6, 4), normal(r, 4)
+
+
+@wrong("weight norm: g v/|v|: dv lacks projection", "statistic")
+def norm_5(r):
+    def f(v, x):
+        n = np.sqrt((v * v).sum(1, keepdims=True))
+        return x @ (v / n).T, (v, x, n)
+
+    return (
+        (f, lambda dy, c: (dy.T @ c[1] / c[2], dy @ (c[0] / c[2]))),
+        normal(r, 3, 5),
+        normal(r, 6, 5),
+    )
+
+
+@wrong("emb: mask for id 0 in dW but not in forward", "part_missing row_factor samples")
+def table_1(r):
+    def b(dy, c):
+        g = np.zeros_like(c[0])
+        np.add.at(g, c[1], dy)
+        g[c[1][2]] = 0
+        return (g,)
+
+    return (lambda W, i: (W[i], (W, i)), b), normal(r, 8, 3), np.array([5, 1, 2, 2, 7, 4, 0])
+
+
+@wrong("emb: gradient clipped rows by count sqrt", "row_factor count")
+def table_2(r):
+    def b(dy, c):
+        g = np.zeros_like(c[0])
+        np.add.at(g, c[1], dy)
+        n = np.bincount(c[1], minlength=8)
+        return (g / np.sqrt(np.maximum(n, 1))[:, None],)
+
+    return (lambda W, i: (W[i], (W, i)), b), normal(r, 8, 3), np.array([5, 1, 2, 2, 7, 2, 0])
+
+
+@wrong("two tables: gradients exchanged", "operand order")
+def table_3(r):
+    def f(A, B, i):
+        return A[i] + 2 * B[i], (A, i)
+
+    def b(dy, c):
+        g = np.zeros_like(c[0])
+        np.add.at(g, c[1], dy)
+        return 2 * g, g
+
+    return (f, b), normal(r, 8, 3), normal(r, 8, 3), np.array([5, 1, 2, 2, 7, 4, 0])
+
+
+@wrong("FM: only cross with sum, factor .5", "factor self_term statistic term")
+def interaction_1(r):
+    def f(z):
+        s = z.sum(1)
+        return 0.5 * ((s * s).sum(1) - (z * z).sum((1, 2))), (z, s)
+
+    return (f, lambda dy, c: 0.5 * dy[:, None, None] * (c[1][:, None] - c[0])), normal(r, 4, 3, 2)
+
+
+@wrong(
+    "DCN: dw uses x_l not x_0... x0 (w.x): dx misses w path",
+    "second_path term part_missing statistic",
+)
+def interaction_2(r):
+    return (
+        (
+            lambda x, w: ((x @ w)[:, None] * x, (x, w)),
+            lambda dy, c: (dy * (c[0] @ c[1])[:, None], c[0].T @ (dy * c[0]).sum(1)),
+        ),
+        normal(r, 5, 4),
+        normal(r, 4),
+    )
+
+
+@wrong("inner product of pairs: j<i order", "pairing shifted", "random")
+def interaction_3(r):
+    i, j = np.triu_indices(3, 1)
+    k, m = np.tril_indices(3, -1)
+
+    def f(z):
+        return (z @ z.transpose(0, 2, 1))[:, i, j], z
+
+    def b(dy, z):
+        g = np.zeros((len(z), 3, 3))
+        g[:, k, m] = dy[:, ::-1]
+        return (g + g.transpose(0, 2, 1)) @ z
+
+    return (f, b), normal(r, 4, 3, 2)
+
+
+@wrong("conv2d: dx with kernel not flipped", "shifted")
+def convolution__1(r):
+    def f(x, k):
+        return sum(k[a, b] * x[:, a : a + 3, b : b + 3] for a in range(2) for b in range(2)), (x, k)
+
+    def bw(dy, c):
+        x, k = c
+        dx = np.zeros_like(x)
+        dk = np.zeros_like(k)
+        for a in range(2):
+            for b in range(2):
+                dx[:, a : a + 3, b : b + 3] += k[1 - a, 1 - b] * dy
+                dk[a, b] = (dy * x[:, a : a + 3, b : b + 3]).sum()
+        return dx, dk
+
+    return (f, bw), normal(r, 2, 4, 4), normal(r, 2, 2)
+
+
+@wrong("conv: dk transposed", "transpose")
+def convolution__2(r):
+    def f(x, k):
+        return sum(k[a, b] * x[:, a : a + 3, b : b + 3] for a in range(2) for b in range(2)), (x, k)
+
+    def bw(dy, c):
+        x, k = c
+        dx = np.zeros_like(x)
+        dk = np.zeros_like(k)
+        for a in range(2):
+            for b in range(2):
+                dx[:, a : a + 3, b : b + 3] += k[a, b] * dy
+                dk[b, a] = (dy * x[:, a : a + 3, b : b + 3]).sum()
+        return dx, dk
+
+    return (f, bw), normal(r, 2, 4, 4), normal(r, 2, 2)
+
+
+@wrong("EMA over time: (1-a) missing", "factor")
+def time_1(r):
+    def f(x):
+        h = 0
+        o = []
+        for t in range(4):
+            h = 0.7 * h + 0.3 * x[:, t]
+            o.append(h)
+        return np.stack(o, 1)
+
+    def b(dy):
+        g = np.zeros((3, 4))
+        d = 0
+        for t in (3, 2, 1, 0):
+            d = dy[:, t] + 0.7 * d
+            g[:, t] = d
+        return g
+
+    return (f, b), normal(r, 3, 4)
+
+
+@wrong("EMA: recurrence not sent back", "part_missing statistic")
+def time_2(r):
+    def f(x):
+        h = 0
+        o = []
+        for t in range(4):
+            h = 0.7 * h + 0.3 * x[:, t]
+            o.append(h)
+        return np.stack(o, 1)
+
+    return (f, lambda dy: 0.3 * dy), normal(r, 3, 4)
+
+
+@wrong("time mean: only the last step", "one_part part_missing one_sample samples")
+def time_3(r):
+    def b(dy, x):
+        g = np.zeros_like(x)
+        g[:, -1] = dy / 4
+        return g
+
+    return (lambda x: (x.mean(1), x), b), normal(r, 3, 4, 2)
+
+
+def layer(r, fw, bw, *shape):
+    class L(md.Module):
+        def __init__(s, rng):
+            s.W = md.Parameter(rng.normal(size=shape or (4, 4)))
+            s.b = md.Parameter(rng.normal(size=(shape or (4, 4))[1]))
+
+        def forward(s, x):
+            return fw(s, x)
+
+        def backward(s, dy):
+            return bw(s, dy)
+
+    return L(r), normal(r, 6, (shape or (4, 4))[0])
+
+
+@wrong("class tanh layer: slope forgotten for W and b", "slope_forgotten", "operand")
+def layer_1(r):
+    def fw(s, x):
+        s.x = x
+        s.y = np.tanh(x @ s.W.value + s.b.value)
+        return s.y
+
+    def bw(s, dy):
+        d = dy * (1 - s.y**2)
+        s.W.add_grad(s.x.T @ dy)
+        s.b.add_grad(dy.sum(0))
+        return d @ s.W.value.T
+
+    return layer(r, fw, bw, 4, 3)
+
+
+@wrong("class: W not transposed in dx", "transpose")
+def layer_2(r):
+    def fw(s, x):
+        s.x = x
+        return x @ s.W.value + s.b.value
+
+    def bw(s, dy):
+        s.W.add_grad(s.x.T @ dy)
+        s.b.add_grad(dy.sum(0))
+        return dy @ s.W.value
+
+    return layer(r, fw, bw)
+
+
+@wrong("class: relu mask from dy", "not_linear")
+def layer_3(r):
+    def fw(s, x):
+        s.x = x
+        return np.maximum(x @ s.W.value + s.b.value, 0)
+
+    def bw(s, dy):
+        d = dy * (dy > 0)
+        s.W.add_grad(s.x.T @ d)
+        s.b.add_grad(d.sum(0))
+        return d @ s.W.value.T
+
+    return layer(r, fw, bw, 4, 3)
+
+
+@wrong("class: grads scaled lr", "factor")
+def layer_4(r):
+    def fw(s, x):
+        s.x = x
+        return x @ s.W.value + s.b.value
+
+    def bw(s, dy):
+        s.W.add_grad(0.01 * s.x.T @ dy)
+        s.b.add_grad(0.01 * dy.sum(0))
+        return dy @ s.W.value.T
+
+    return layer(r, fw, bw, 4, 3)
+
+
+@wrong("class: weight decay added", "term not_linear regularization")
+def layer_5(r):
+    def fw(s, x):
+        s.x = x
+        return x @ s.W.value + s.b.value
+
+    def bw(s, dy):
+        s.W.add_grad(s.x.T @ dy + 0.01 * s.W.value)
+        s.b.add_grad(dy.sum(0))
+        return dy @ s.W.value.T
+
+    return layer(r, fw, bw, 4, 3)
+
+
+@wrong("class: two layers, gradients of W1 and W2 exchanged (same shape)", "order operand")
+def layer_6(r):
+    class L(md.Module):
+        def __init__(s, rng):
+            s.A = md.Parameter(rng.normal(size=(4, 4)))
+            s.B = md.Parameter(rng.normal(size=(4, 4)))
+
+        def forward(s, x):
+            s.x = x
+            s.h = np.tanh(x @ s.A.value)
+            return s.h @ s.B.value
+
+        def backward(s, dy):
+            d = (dy @ s.B.value.T) * (1 - s.h**2)
+            s.B.add_grad(s.x.T @ d)
+            s.A.add_grad(s.h.T @ dy)
+            return d @ s.A.value.T
+
+    return L(r), normal(r, 6, 4)
+
+
+@wrong("DLRM subclass: upstream sign lost", "sign")
+def dlrm_1(r):
+    class DLRM(md.DLRM):
+        def backward(self, dl):
+            super().backward(-dl)
+
+    return DLRM(3, [5, 4, 6], 3, (4,), (5,), seed=1), batch(r)
+
+
+@wrong("DLRM subclass: ignores upstream", "upstream_ignored")
+def dlrm_2(r):
+    class DLRM(md.DLRM):
+        def backward(self, dl):
+            super().backward(np.ones_like(dl))
+
+    return DLRM(3, [5, 4, 6], 3, (4,), (5,), seed=1), batch(r)
+
+
+@wrong("DLRM subclass: only the first sample", "one_sample samples", "joining")
+def dlrm_3(r):
+    class DLRM(md.DLRM):
+        def backward(self, dl):
+            d = np.zeros_like(dl)
+            d[0] = dl[0]
+            super().backward(d)
+
+    return DLRM(3, [5, 4, 6], 3, (4,), (5,), seed=1), batch(r)
+
+
+@wrong("DLRM subclass: dl reversed", "pairing", "joining")
+def dlrm_4(r):
+    class DLRM(md.DLRM):
+        def backward(self, dl):
+            super().backward(dl[::-1].copy())
+
+    return DLRM(3, [5, 4, 6], 3, (4,), (5,), seed=1), batch(r)

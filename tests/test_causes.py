@@ -53,7 +53,7 @@ def test_own_pairs_are_caught_and_named():
     cases = [(name, w.make(rng(1)), w.right, w.vague) for name, w in PAIRS.items()]
     counts, names = score(cases)
     assert counts["missed"] == 0, names
-    assert counts["right"] >= 0.9 * len(cases), names
+    assert counts["right"] >= 0.92 * len(cases), names
     assert counts["misleading"] <= 0.03 * len(cases), names
 
 

@@ -3,6 +3,7 @@
 `CATALOGUE` holds the known mistakes: a dict from a key to a title and what to look at.
 """
 
+from minidlrm.checking.answers import difference
 from minidlrm.checking.catalogue import CATALOGUE
 from minidlrm.checking.fingerprints import Fingerprint
 from minidlrm.checking.gradients import assert_gradients, gradcheck
@@ -17,6 +18,7 @@ __all__ = [
     "GradCheckReport",
     "OptimCheckReport",
     "assert_gradients",
+    "difference",
     "gradcheck",
     "optimcheck",
 ]

@@ -279,13 +279,24 @@ def _are_parts(evidence: Evidence, w: Whole, rows: np.ndarray) -> bool:
     parts, ours = _parts_of_rows(evidence, w), w.analytic.reshape(len(w.numeric), -1)
     for k in rows:
         its = parts[np.abs(parts[:, k]).max(axis=1) > 0, k]  # (uses, D)
+        if not ours[k].any() or _is_scaled(ours[k], its.sum(axis=0)):
+            return False  # no use is left, or all are, with one factor
         if len(its) >= its.shape[1]:
-            continue  # any row is a sum of so many
+            continue  # any row is a sum of this many
         weights = np.linalg.lstsq(its.T, ours[k], rcond=None)[0]
         off = np.abs(weights @ its - ours[k]).max(initial=0)
         if off > 1e-4 * np.abs(its).max(initial=0) or (weights > 1 + 1e-4).any():
             return False
     return True
+
+
+def _is_scaled(ours: np.ndarray, right: np.ndarray) -> bool:
+    """Whether two rows have one ratio that is not that of a use out of two, three, four."""
+    if len(right) < 2 or not right.any():
+        return False
+    c = float(ours @ right) / float(right @ right)
+    one_of = any(abs(c * n - 1) < 1e-4 for n in (2, 3, 4))
+    return not one_of and bool(np.abs(ours - c * right).max() <= 1e-6 * np.abs(right).max())
 
 
 def _parts_of_rows(evidence: Evidence, w: Whole) -> np.ndarray:
@@ -333,7 +344,18 @@ def _row_and_bag(value: Any, starts: Any, rest: list[Any]) -> tuple[np.ndarray, 
     return value, np.searchsorted(offsets, np.arange(len(value)), side="right")
 
 
-PLAIN = (_zero, _scale)
+def _exchanged(evidence: Evidence, w: Whole) -> Iterator[Cause]:
+    """Two arrays have each other's gradient, even if one is a multiple of the other."""
+    for other in evidence.failed:
+        whole = None if other == w.name or evidence.broken(other) else evidence.whole(other)
+        if whole is None or not evidence.same(w.analytic, whole.numeric):
+            continue
+        if evidence.same(whole.analytic, w.numeric) and not evidence.same(w.numeric, -w.analytic):
+            text = f"The gradient of {w.name} is the right one of {other}, and the other way round."
+            yield make_cause("order", w.name, text, 0.96)
+
+
+PLAIN = (_zero, _scale, _exchanged)
 TESTS = (
     _transposed,
     _swapped,

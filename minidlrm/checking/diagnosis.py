@@ -23,6 +23,7 @@ from minidlrm.checking.report import Cause, GradCheckReport
 from minidlrm.checking.subject import Subject, rows_of
 from minidlrm.checking.whereabouts import nothing_fits
 from minidlrm.module import Module, SparseGrad
+from minidlrm.watching import Call, watched
 
 _TOGETHER = 0.03  # for a cause that explains every wrong array
 
@@ -41,7 +42,7 @@ def diagnose(
     fingerprints : sequence of Fingerprint
         Beside those of the known layers.
     check : callable, optional
-        `gradcheck`: the layers inside are checked with it, each by itself. None leaves them out.
+        `gradcheck`, for the layers inside; without it they are not checked by themselves.
 
     Returns
     -------
@@ -51,8 +52,7 @@ def diagnose(
     causes = [*rules.causes(evidence), *_from_fingerprints(evidence, fingerprints)]
     for name in evidence.failed:
         causes += _of_array(evidence, name)
-    if check is not None:
-        causes += _from_inside(evidence, check)
+    causes += _from_inside(evidence, check) if check else []
     if not causes:
         causes = [nothing_fits(evidence)]
     return _ranked(causes, evidence)
@@ -164,24 +164,10 @@ def _wrong_inside(subject: Subject, check: Callable[..., GradCheckReport]) -> tu
     """Return the names of the direct children that fail by themselves, and what is said."""
     target = subject.target
     children = list(target.named_children())
-    seen: dict[str, tuple[Any, ...]] = {}
-
-    def watch(name: str, child: Module) -> None:
-        call = child.forward
-
-        def recorded(*inputs):
-            seen[name] = inputs
-            return call(*inputs)
-
-        child.forward = recorded  # type: ignore[method-assign]
-
-    for name, child in children:
-        watch(name, child)
-    try:
+    calls: list[Call] = []
+    with watched(children, calls.append):
         subject.output()
-    finally:
-        for _, child in children:
-            vars(child).pop("forward", None)
+    seen = {call.name: call.inputs for call in calls}
     wrong, first = [], ""
     for name, child in children:
         if name not in seen:

@@ -283,6 +283,27 @@ def _part(grad: Any, rows: np.ndarray | None, value: np.ndarray) -> np.ndarray:
     return np.asarray(grad)
 
 
+def derived_arrays(evidence: Evidence) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield the usual functions of what is known."""
+    with np.errstate(all="ignore"):
+        for name, t in evidence.known.items():
+            yield f"sigmoid({name})", 1 / (1 + np.exp(-t))
+            yield f"tanh({name})", np.tanh(t)
+            yield f"exp({name})", np.exp(t)
+            yield f"log({name})", np.log(t)
+            yield f"sinh({name})", np.sinh(t)
+            yield f"cos({name})", np.cos(t)
+            yield f"sin({name})", np.sin(t)
+            yield f"{name}^2", t * t
+            yield f"sign({name})", np.sign(t)
+            if t.ndim > 1:
+                for axis in range(t.ndim):
+                    e = np.exp(t - t.max(axis=axis, keepdims=True))
+                    yield f"softmax({name}) along axis {axis}", e / e.sum(axis=axis, keepdims=True)
+                    mean = t.mean(axis=axis, keepdims=True)
+                    yield f"({name} less its mean) along axis {axis}", t - mean
+
+
 def _kept(subject: Subject) -> Iterator[tuple[str, Any]]:
     """Yield what forward has kept for backward: in a cache, or in the object."""
     target = subject.target

@@ -14,7 +14,7 @@ from itertools import islice
 import numpy as np
 
 from minidlrm.checking.catalogue import make_cause
-from minidlrm.checking.evidence import Evidence, Whole
+from minidlrm.checking.evidence import Evidence, Whole, derived_arrays
 from minidlrm.checking.report import Cause
 from minidlrm.checking.slopes import slopes_of
 
@@ -232,22 +232,6 @@ def _with_operands(upstream, slope, d, operands, shape) -> Iterator[Formula]:
         for join, value in _joins(d, k):
             if value.shape == shape:
                 yield Formula(upstream, slope, operand, join, value)
-
-
-def derived_arrays(evidence: Evidence) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield the usual functions of what is known."""
-    with np.errstate(all="ignore"):
-        for name, t in evidence.known.items():
-            yield f"sigmoid({name})", 1 / (1 + np.exp(-t))
-            yield f"tanh({name})", np.tanh(t)
-            yield f"{name}^2", t * t
-            yield f"sign({name})", np.sign(t)
-            if t.ndim > 1:
-                for axis in range(t.ndim):
-                    e = np.exp(t - t.max(axis=axis, keepdims=True))
-                    yield f"softmax({name}) along axis {axis}", e / e.sum(axis=axis, keepdims=True)
-                    mean = t.mean(axis=axis, keepdims=True)
-                    yield f"({name} less its mean) along axis {axis}", t - mean
 
 
 def _upstreams(evidence: Evidence) -> Iterator[tuple[str, np.ndarray]]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import combinations_with_replacement
 
 import numpy as np
 
 from minidlrm.checking.catalogue import make_cause
-from minidlrm.checking.evidence import Evidence, Whole
+from minidlrm.checking.evidence import Evidence, Whole, derived_arrays
 from minidlrm.checking.report import Cause
 
 
@@ -169,6 +170,11 @@ def _terms(evidence: Evidence, w: Whole) -> Iterator[tuple[str, np.ndarray]]:
             yield f"dy times {name}^2", upstream * fitted**2
         if value.shape == shape and name != w.name:
             yield name, value
+    if r.shape == shape:
+        parts = {**bare, **{n: t for n, t in derived_arrays(evidence) if n[-1] == ")"}}
+        parts = {n: t for n, t in parts.items() if t.shape == shape and np.isfinite(t).all()}
+        for (m, u), (n, v) in combinations_with_replacement(parts.items(), 2):
+            yield f"dy times {m} times {n}", r * u * v
     if upstream is not None:
         yield "dy", upstream
     if r.shape == shape and r.ndim == 2:

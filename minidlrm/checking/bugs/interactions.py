@@ -12,8 +12,8 @@ from minidlrm.layers import (
     DotInteraction,
     ElementwiseProduct,
     FMInteraction,
+    MatrixCross,
 )
-from minidlrm.layers.cross import CrossLayer
 
 
 def _as_matrix(dy: np.ndarray, i: np.ndarray, j: np.ndarray, size: int) -> np.ndarray:
@@ -63,7 +63,7 @@ class PairsAveraged(DotInteraction):
     """The gradient is divided by the number of pairs."""
 
     def backward(self, dy):
-        return super().backward(dy) / self.num_pairs
+        return super().backward(dy) / self.num_outputs
 
 
 class OtherSample(DotInteraction):
@@ -104,7 +104,7 @@ class OperandsSwapped(ElementwiseProduct):
         return dv, du
 
 
-class ResidualForgotten(CrossLayer):
+class ResidualForgotten(MatrixCross):
     """y = x_0 (W x + b) + x: the last x gets no gradient."""
 
     def backward(self, dy):

@@ -187,7 +187,7 @@ class UpstreamMaskedInPlace(ReLU):
     """dy[x <= 0] = 0 changes the caller's array."""
 
     def backward(self, dy):
-        (flat,) = self.kept()
+        flat, _ = self.kept()
         dy[flat] = 0
         return dy
 
