@@ -88,7 +88,7 @@ class MeanNotDivided(EmbeddingBagCollection):
     def backward(self, dy):
         shape, rows, source, _ = self.kept()
         assert self.mode == "mean"  # else there is nothing to forget
-        self.keep(shape, rows, source, None)
+        self.keep(shape, rows, source, np.ones_like(scale))
         return super().backward(dy)
 
 
