@@ -31,7 +31,7 @@ from minidlrm.checking.evidence import Evidence
 from minidlrm.checking.fingerprints import Fingerprint, known
 from minidlrm.checking.report import Cause, GradCheckReport
 from minidlrm.checking.subject import Subject, rows_of
-from minidlrm.checking.whereabouts import nothing_fits
+from minidlrm.checking.whereabouts import nothing_fits, smaller
 from minidlrm.module import Module, SparseGrad
 from minidlrm.watching import Call, watched
 
@@ -63,6 +63,8 @@ def diagnose(
     for name in evidence.failed:
         causes += _of_array(evidence, name)
     causes += _from_inside(evidence, check) if check else []
+    if check and not any(evidence.whole(name) for name in evidence.failed):
+        causes += smaller(evidence, fingerprints, check)
     if not causes:
         causes = [nothing_fits(evidence)]
     return _ranked(causes, evidence)

@@ -19,6 +19,7 @@ from minidlrm.module import SparseGrad
 TOL = 1e-4  # relative, for "the same" in float32
 _TOL = {True: 1e-7, False: 1e-5}  # in float64, by whether the complex step carried
 _LIMIT = 1500  # entries of an array that is compared whole
+_MOST = 3_000_000  # derivatives of outputs by entries
 _MAX_OUTPUTS = 120  # of which each gets a backward pass of its own
 
 
@@ -90,6 +91,8 @@ class Evidence:
             if rows is None:
                 return None
             shape = (len(rows), *value.shape[1:])
+        if self.r.size * int(np.prod(shape)) > _MOST:
+            return None
         analytic = _part(grad, rows, value)
         jacobian = np.empty((self.r.size, *shape))
         for index in np.ndindex(shape):

@@ -155,7 +155,7 @@ def _single(evidence: Evidence, name: str) -> Iterator[Cause]:
     if evidence.broken(name) or evidence.r.dtype.itemsize < 8 or not isinstance(grad, np.ndarray):
         return
     whole = evidence.whole(name)
-    if whole is None or grad.size < 2 or not grad.any():
+    if whole is None or whole.rows is not None or grad.size < 2 or not grad.any():
         return
     off = np.abs(grad - whole.numeric).max() / np.abs(whole.numeric).max(initial=1e-300)
     for dtype, near in ((np.float16, 1e-2), (np.float32, 1e-5)):
