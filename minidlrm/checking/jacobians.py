@@ -107,7 +107,7 @@ def extra(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     if (more.any(axis=0) <= flat).all():
         text = f"The gradient of {w.name} is right where the output depends on {w.name}, and goes "
         text += f"on where it does not: there it must be 0 ({int(more.any(axis=0).sum())} entries)."
-        yield make_cause("mask_forgotten", w.name, text + _limits(w, flat), 0.93)
+        yield make_cause("mask_forgotten", w.name, text + _limits(w, flat), 0.955)
     else:
         text = f"All that belongs to the gradient of {w.name} is right; {int(more.sum())} "
         text += "derivatives are there that must be 0."

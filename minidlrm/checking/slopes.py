@@ -121,7 +121,7 @@ def branch(evidence: Evidence, w: Whole) -> Iterator[Cause]:
         if side:
             text = f"The gradient of {w.name} is wrong exactly where {name} {side}. There "
             text += _what_differs(evidence, s, off, w.name)
-            yield make_cause("branch", w.name, text, 0.92)
+            yield make_cause("branch", w.name, text, 0.94)
             return
 
 

@@ -79,8 +79,9 @@ def straight_path(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     r = evidence.r
     same_shape = r.ndim and r.shape == w.numeric.shape
     if same_shape and w.analytic.any() and evidence.same(w.numeric - w.analytic, r):
-        text = f"What is missing from the gradient of {w.name} is dy itself: {w.name} is also "
-        yield make_cause("second_path", w.name, text + "added to the output as it is.", 0.95)
+        text = f"What is missing from the gradient of {w.name} is dy itself: the part of a term "
+        text += f"with slope 1, such as {w.name} added to the output as it is."
+        yield make_cause("second_path", w.name, text, 0.95)
 
 
 def along_a_row(evidence: Evidence, w: Whole) -> Iterator[Cause]:
