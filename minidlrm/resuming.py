@@ -85,12 +85,18 @@ class Run:
         self.epoch, self.batches = 0, 0  # done: whole epochs, and batches of the next
         self.options: dict[str, Any] = {}
         self.epochs = 0
+        self.schema: Any = None
 
     def describe(
-        self, train: Batch, valid: Batch | None, epochs: int, options: dict[str, Any]
+        self,
+        train: Batch,
+        valid: Batch | None,
+        schema: Any,
+        epochs: int,
+        options: dict[str, Any],
     ) -> None:
-        """Take down the options: a run that is resumed must have the same."""
-        steps, self.epochs = self.steps, epochs
+        """Take down the options, which must be the same when the run is resumed, and the schema."""
+        steps, self.epochs, self.schema = self.steps, epochs, schema
         described = [
             (type(part).__name__, {k: _plain(v) for k, v in part.options().items()})
             for part, _ in parts(steps.optimizer)
@@ -117,7 +123,7 @@ class Run:
         if self.path is None:
             return
         steps, watch = self.steps, self.watch
-        header, arrays = pack(steps.model, steps.optimizer)
+        header, arrays = pack(steps.model, steps.optimizer, self.schema)
         arrays[_RECENT] = np.array(steps.recent, np.float64).reshape(-1, 3)
         if watch.best and not finished:
             arrays.update({_BEST + name: array for name, array in watch.best.arrays.items()})

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 import minidlrm as md
+from minidlrm import training
 from minidlrm.cli import main
 
 
@@ -337,6 +338,33 @@ def test_verify_sees_a_difference(real_data, tmp_path):
     assert "89 of 90 agree" in result.stdout
 
 
+def test_a_run_that_is_interrupted_is_resumed_with_the_same_results(tmp_path):
+    arguments = ["train", "--rows", "3000", "--epochs", "2", "--batch-size", "256", "--out"]
+    assert run(*arguments, tmp_path / "whole").returncode == 0
+    record, count = training._Watch.record, []
+
+    def interrupt(watch, epoch):
+        record(watch, epoch)
+        count.append(epoch)
+        if len(count) == 4:
+            signal.raise_signal(signal.SIGINT)
+
+    with mock.patch.object(training._Watch, "record", interrupt):
+        stopped = run(*arguments, tmp_path / "parts", "--checkpoint-every", 3)
+    assert stopped.returncode != 0
+    assert [path.name for path in (tmp_path / "parts").iterdir()] == ["dlrm.safetensors"]
+    for _ in range(2):  # the second finds that all is done
+        assert run(*arguments, tmp_path / "parts", "--resume").returncode == 0
+        whole, parts = (
+            json.loads((tmp_path / name / "metrics.json").read_text())
+            for name in ("whole", "parts")
+        )
+        assert parts["results"] == whole["results"]
+        assert len(parts["history"]) == len(whole["history"])
+    other = run(*arguments, tmp_path / "parts", "--resume", "--lr", 0.5)
+    assert "cannot be resumed, it had other options: optimizer:" in other.stderr
+
+
 ERRORS = [
     (["train", "--data", "criteo:/nowhere/train.txt"], "no file at"),
     (["train", "--data", "parquet"], "data 'parquet' is not known"),
@@ -359,6 +387,7 @@ ERRORS = [
         "mf takes users and items: give --data movielens:FOLDER",
     ),
     (["train", "--patience", "0"], "--patience is 0"),
+    (["train", "--checkpoint-every", "0"], "--checkpoint-every is 0"),
     (
         ["train", "--model", "lr", "--embedding-dim", "4"],
         "--embedding-dim has no meaning with model lr: it is for fm, mlp,",

@@ -32,7 +32,10 @@ PACKAGES = [
     "minidlrm",
     *(f"minidlrm.{name}" for name in ("checking", "checkpoint", "data", "figure", "interop")),
     *(f"minidlrm.{name}" for name in ("kernels", "layers", "losses", "metrics", "models")),
-    *(f"minidlrm.{name}" for name in ("module", "optim", "plots", "tracing", "training")),
+    *(
+        f"minidlrm.{name}"
+        for name in ("module", "optim", "plots", "predicting", "history", "tracing", "training")
+    ),
 ]
 NEED_SOURCE = tuple(
     f"minidlrm.{name}." for name in ("layers", "losses", "optim", "models", "metrics")

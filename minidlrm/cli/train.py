@@ -38,6 +38,8 @@ class Settings:
     batch_size: int
     patience: int | None
     seed: int
+    checkpoint_every: int | None = None
+    resume: bool = False
 
     def __post_init__(self):
         if self.optimizer not in OPTIMIZERS:
@@ -48,7 +50,14 @@ class Settings:
         given.positive("--batch-size", self.batch_size)
         if self.patience is not None:
             given.positive("--patience", self.patience)
+        if self.checkpoint_every is not None:
+            given.positive("--checkpoint-every", self.checkpoint_every)
         OPTIMIZERS[self.optimizer](lr=self.lr)  # refuses a bad rate before the data are read
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the run writes checkpoints of itself while it trains."""
+        return self.resume or self.checkpoint_every is not None
 
     def make_optimizer(self, rows: int) -> Optimizer:
         """Make the optimizer of a run over this many rows an epoch."""
@@ -91,6 +100,16 @@ def train(
     drop_users: given.DropUsersOption = None,
     seed: given.SeedOption = 0,
     out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("runs/latest"),
+    checkpoint_every: Annotated[
+        int | None,
+        typer.Option(
+            "--checkpoint-every",
+            help="Steps between checkpoints of the run; one is written on Ctrl-C, too.",
+        ),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in --out, with the same options.")
+    ] = False,
 ) -> None:
     """Train a model, and write its learning curve, metrics and checkpoint.
 
@@ -105,7 +124,8 @@ def train(
         interaction=interaction,
         self_interaction=self_interaction,
     )
-    settings = Settings(optimizer, lr, decay, epochs, batch_size, patience, seed)
+    run = (optimizer, lr, decay, epochs, batch_size, patience, seed, checkpoint_every, resume)
+    settings = Settings(*run)
     if data == "synthetic" and rows is None:
         rows = 1_000_000
     reading = {"rows": rows, "min_count": min_count, "on_bad_line": on_bad_line}
@@ -118,17 +138,19 @@ def train(
     if isinstance(dataset, RankingDataset):
         history, results = _rank(network, dataset, settings)
     else:
-        history, results = _fit(network, dataset, settings)
+        history, results = _fit(network, dataset, settings, out / f"{model}.safetensors")
     console.print(_epochs(history))
     console.print(_results(results, dataset))
-    files = _write(out, model, network, history, results, dataset)
+    files = _write(out, model, network, history, results, dataset, settings.is_kept)
     console.print(f"wrote {names(out, *files)}")
 
 
 Results = dict[str, dict[str, float]]  # for each split, its metrics
 
 
-def _fit(network: Model, dataset: Dataset, settings: Settings) -> tuple[History, Results]:
+def _fit(
+    network: Model, dataset: Dataset, settings: Settings, path: Path
+) -> tuple[History, Results]:
     """Train on clicks or ratings."""
     if dataset.task == "ratings":
         begin_at_the_mean(network, dataset.train)
@@ -142,6 +164,9 @@ def _fit(network: Model, dataset: Dataset, settings: Settings) -> tuple[History,
         seed=settings.seed,
         eval_every=-(-steps // _EVALUATIONS),
         patience=settings.patience,
+        checkpoint=path if settings.is_kept else None,
+        checkpoint_every=settings.checkpoint_every,
+        resume=settings.resume,
     )
     splits = _splits(dataset).items()
     return history, {name: md.evaluate(network, rows) for name, rows in splits}
@@ -149,6 +174,9 @@ def _fit(network: Model, dataset: Dataset, settings: Settings) -> tuple[History,
 
 def _rank(network: Model, items: RankingDataset, settings: Settings) -> tuple[History, Results]:
     """Train on rankings, with fresh negatives in each epoch."""
+    if settings.is_kept:
+        option = "resume" if settings.resume else "checkpoint_every"
+        given.refuse(option, "rankings", ["clicks", "ratings"])
     rows = len(items.train) * (1 + recipes.NEGATIVES)
     history, best, since = History(), -1.0, 0
     state: dict[str, np.ndarray] = {}
@@ -223,7 +251,13 @@ def _limits(dataset: Dataset) -> dict[str, float]:
 
 
 def _write(
-    out: Path, name: str, network: Model, history: History, results: Results, dataset: Dataset
+    out: Path,
+    name: str,
+    network: Model,
+    history: History,
+    results: Results,
+    dataset: Dataset,
+    is_kept: bool,
 ) -> list[str]:
     """Write the results; return the names of the files."""
     files = ["learning_curve.png", "metrics.json", f"{name}.safetensors"]
@@ -239,5 +273,6 @@ def _write(
         "history": history.records,
     }
     write_json(out / files[1], content)
-    md.save(network, out / files[2])
+    if not is_kept:  # else `fit` has written it, with all that --resume needs
+        md.save(network, out / files[2], schema=getattr(dataset, "schema", None))
     return files
