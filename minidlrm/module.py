@@ -8,7 +8,7 @@ calls the layers it is made of, forward in one order and backward in the other.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -310,8 +310,7 @@ class Module:
 
     def zero_grad(self) -> None:
         """Forget all gradients. Without this they add up from step to step, as in PyTorch."""
-        for parameter in self.parameters():
-            parameter.grad = None
+        _forget_gradients(vars(self).values())
 
     # Size and cost
 
@@ -369,6 +368,20 @@ class Module:
     def __getstate__(self) -> dict[str, Any]:
         """Pickle everything but what forward has kept for backward: the last batch."""
         return {name: value for name, value in vars(self).items() if name != "_kept"}
+
+
+def _forget_gradients(values: Iterable[Any]) -> None:
+    """Walk down all parts, as `named_parameters`, but without names: it is done in each step."""
+    for value in values:
+        if isinstance(value, Parameter):
+            value.grad = None
+        elif isinstance(value, Module):
+            value.zero_grad()
+        elif isinstance(value, (list, tuple)):
+            _forget_gradients([item for item in value if isinstance(item, (Parameter, Module))])
+        elif isinstance(value, dict):
+            parts = value.values()
+            _forget_gradients([item for item in parts if isinstance(item, (Parameter, Module))])
 
 
 def _members(module: Module) -> Iterator[tuple[str, Any]]:

@@ -123,14 +123,18 @@ class Optimizer:
         used = [p for p in given if p.grad is not None]
         for p in used:
             p.check()
+            sparse = isinstance(p.grad, SparseGrad)
             if p.grad.shape != p.value.shape:
                 raise ValueError(f"{p.name}: grad {p.grad.shape} and value {p.value.shape} differ")
-            dtype = p.grad.values.dtype if isinstance(p.grad, SparseGrad) else p.grad.dtype
-            if not np.can_cast(dtype, p.value.dtype, "same_kind"):
-                raise TypeError(f"{p.name} is of {p.value.dtype}: a gradient of {dtype}")
-            if isinstance(p.grad, SparseGrad):
+            if sparse:
                 p.grad.check()
-            self._check_state(p)
+            dtype = p.grad.values.dtype if sparse else p.grad.dtype
+            if dtype != p.value.dtype and not np.can_cast(dtype, p.value.dtype, "same_kind"):
+                raise TypeError(f"{p.name} is of {p.value.dtype}: a gradient of {dtype}")
+            for name, array in self.state.get(p, {}).items():
+                form = array.shape, array.dtype
+                if form != (p.value.shape, p.value.dtype) or not array.flags.carray:
+                    self._check_state(p, name, array)
         remembers = callable(self.lr) or any(self.state.values())
         if used and remembers and self.state and self.state.keys().isdisjoint(given):
             raise ValueError(
@@ -140,15 +144,15 @@ class Optimizer:
             )
         return used
 
-    def _check_state(self, p: Parameter) -> None:
-        for name, array in self.state.get(p, {}).items():
-            shapes = [s[name] for s in self.state_shapes(p.value.shape) if name in s]
-            fits = array.dtype == p.value.dtype and array.flags.carray and array.shape in shapes
-            if shapes and not fits:
-                raise ValueError(
-                    f"the state {name!r} of {p.name} has shape {array.shape} and dtype "
-                    f"{array.dtype}: it must have {shapes[0]} and {p.value.dtype}"
-                )
+    def _check_state(self, p: Parameter, name: str, array: np.ndarray) -> None:
+        """Raise ValueError unless a state of this name may look like that."""
+        shapes = [s[name] for s in self.state_shapes(p.value.shape) if name in s]
+        fits = array.dtype == p.value.dtype and array.flags.carray and array.shape in shapes
+        if shapes and not fits:
+            raise ValueError(
+                f"the state {name!r} of {p.name} has shape {array.shape} and dtype "
+                f"{array.dtype}: it must have {shapes[0]} and {p.value.dtype}"
+            )
 
     def state_shapes(self, shape: tuple[int, ...]) -> tuple[dict[str, tuple[int, ...]], ...]:
         """Return the states that a parameter of this shape may have: the shape of each array."""
