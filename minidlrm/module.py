@@ -466,7 +466,7 @@ def bad_number(
     --------
     >>> import numpy as np, minidlrm as md
     >>> from minidlrm.module import bad_number
-    >>> layer = md.Linear(2, 3); layer.bias.value[1] = np.nan
+    >>> layer = md.Linear(2, 3, rng=np.random.default_rng(0)); layer.bias.value[1] = np.nan
     >>> print(bad_number("step 3: the loss is nan", layer))
     step 3: the loss is nan; the first array that went bad is bias. Try a smaller lr
     """

@@ -505,7 +505,7 @@ def test_a_deepcopy_keeps_gradients():
 
 def test_integers_as_dy_are_numbers():
     for dy in (np.ones((1, 2), int), np.ones((1, 2), bool), np.ones((1, 2), np.longdouble)):
-        bag = md.EmbeddingBag(5, 2, "mean", rng=np.random.default_rng(0))
+        bag = md.EmbeddingBag(5, 2, mode="mean", rng=np.random.default_rng(0))
         bag.forward(np.array([[1, 2]]))
         bag.backward(dy)
         np.testing.assert_array_equal(bag.weight.grad.values, 0.5)
