@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from minidlrm.printing import as_html
+
 
 @dataclass
 class History:
@@ -54,9 +56,5 @@ class History:
 
     def _repr_html_(self) -> str:
         names = list(self.records[-1]) if self.records else []
-        head = "".join(f"<th>{name.replace('_', ' ')}</th>" for name in names)
-        rows = "".join(
-            "<tr>" + "".join(f"<td>{record[name]:.5g}</td>" for name in names) + "</tr>"
-            for record in self.records
-        )
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+        rows = [[f"{record[name]:.5g}" for name in names] for record in self.records]
+        return as_html([[name.replace("_", " ") for name in names], *rows])

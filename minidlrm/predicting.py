@@ -6,8 +6,9 @@ import numpy as np
 
 from minidlrm import metrics
 from minidlrm.data.batch import TASKS, Batch, Dataset, minibatches
+from minidlrm.guard import bad_number
 from minidlrm.layers.activation import sigmoid
-from minidlrm.module import Module, bad_number
+from minidlrm.module import Module
 
 
 def predict(

@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 
 from minidlrm.data.batch import Batch, Dataset, minibatches
+from minidlrm.guard import bad_number
 from minidlrm.history import History
 from minidlrm.losses import MSE, BCEWithLogits, Loss
-from minidlrm.module import Module, Parameter, SparseGrad, bad_number
+from minidlrm.module import Module, Parameter, SparseGrad
 from minidlrm.optim import Adagrad, Optimizer, OptimizerGroup
 from minidlrm.predicting import evaluate, predict
 from minidlrm.resuming import Best, Interrupts, Run

@@ -279,6 +279,8 @@ class Dataset:
         better. Known for synthetic data only.
     vocabulary : object, optional
         What turned raw values into ids; give it to the reader of further files.
+    schema : Schema, optional
+        What the columns mean; it turns further raw rows into batches.
 
     Raises
     ------
