@@ -16,6 +16,7 @@ from minidlrm import (
     models,
     optim,
     plots,
+    scoring,
     training,
 )
 from minidlrm.checking import gradcheck
@@ -56,6 +57,7 @@ __all__ = [
     "plots",
     "predict",
     "save",
+    "scoring",
     "trace",
     "training",
 ]

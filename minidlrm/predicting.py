@@ -83,7 +83,7 @@ def evaluate(
     dict
         For ratings, rmse. For clicks log_loss, auc, normalized_entropy, accuracy,
         calibration; see `minidlrm.metrics`.
-        All are of the whole data, not averages over batches.
+        All are of the whole data, not averages over batches; the rows' weights count.
 
     Raises
     ------
@@ -107,8 +107,28 @@ def evaluate(
         raise ValueError(f"task is {task!r}: it must be 'clicks' or 'ratings'")
     if data.label is None:
         raise ValueError("the rows have no labels: use predict for the outputs alone")
-    label, output = np.asarray(data.label), predict(model, data, batch_size, logits=True)
-    if task == "ratings":
-        return {"rmse": metrics.rmse(label, output)}
-    names = ("log_loss", "auc", "normalized_entropy", "accuracy", "calibration")
-    return {name: getattr(metrics, name)(label, output) for name in names}
+    output = predict(model, data, batch_size, logits=True)
+    return metrics_of(np.asarray(data.label), output, task, data.weight)
+
+
+def metrics_of(
+    label: np.ndarray, output: np.ndarray, task: str, weight: np.ndarray | None = None
+) -> dict[str, float]:
+    """Return the metrics of outputs (B,): logits of clicks, or ratings.
+
+    Parameters
+    ----------
+    label, output, weight : array (B,)
+        The labels, the model's outputs, and how much each row counts.
+    task : "clicks" or "ratings"
+        What the labels are.
+
+    Examples
+    --------
+    >>> import numpy as np, minidlrm as md
+    >>> md.training.metrics_of(np.array([3.0, 5.0]), np.array([4.0, 4.0]), "ratings")
+    {'rmse': 1.0}
+    """
+    clicks = ("log_loss", "auc", "normalized_entropy", "accuracy", "calibration")
+    names = ("rmse",) if task == "ratings" else clicks
+    return {name: getattr(metrics, name)(label, output, weight) for name in names}

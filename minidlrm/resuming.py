@@ -78,25 +78,22 @@ class Run:
         The model with its optimizer, and what the evaluations have seen.
     path : path, optional
         The checkpoint. None: nothing is written.
+    schema : Schema, optional
+        Of the data; it is written with the model.
     """
 
-    def __init__(self, steps: Any, watch: Any, path: str | os.PathLike | None):
+    def __init__(self, steps: Any, watch: Any, path: str | os.PathLike | None, schema: Any = None):
+        self.schema = schema
         self.steps, self.watch, self.path = steps, watch, path
         self.epoch, self.batches = 0, 0  # done: whole epochs, and batches of the next
         self.options: dict[str, Any] = {}
         self.epochs = 0
-        self.schema: Any = None
 
     def describe(
-        self,
-        train: Batch,
-        valid: Batch | None,
-        schema: Any,
-        epochs: int,
-        options: dict[str, Any],
+        self, train: Batch, valid: Batch | None, epochs: int, options: dict[str, Any]
     ) -> None:
-        """Take down the options, which must be the same when the run is resumed, and the schema."""
-        steps, self.epochs, self.schema = self.steps, epochs, schema
+        """Take down the options: a run that is resumed must have the same."""
+        steps, self.epochs = self.steps, epochs
         described = [
             (type(part).__name__, {k: _plain(v) for k, v in part.options().items()})
             for part, _ in parts(steps.optimizer)
@@ -267,6 +264,7 @@ def _data_digest(rows: Batch) -> str:
     """Return the number of rows, and a digest of the first of them."""
     digest, first = hashlib.sha256(), rows[:_SAMPLE]
     sparse = first.sparse if isinstance(first.sparse, np.ndarray) else first.sparse.values
-    for array in (first.dense, sparse, first.label):
-        digest.update(np.ascontiguousarray(array))  # type: ignore[arg-type]
+    for array in (first.dense, sparse, first.label, first.weight):
+        if array is not None:
+            digest.update(np.ascontiguousarray(array))  # type: ignore[arg-type]
     return f"{len(rows)} rows, {digest.hexdigest()[:16]}"

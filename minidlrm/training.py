@@ -21,7 +21,7 @@ from minidlrm.history import History
 from minidlrm.losses import MSE, BCEWithLogits, Loss
 from minidlrm.module import Module, Parameter, SparseGrad
 from minidlrm.optim import Adagrad, Optimizer, OptimizerGroup
-from minidlrm.predicting import evaluate, predict
+from minidlrm.predicting import evaluate, metrics_of, predict
 from minidlrm.resuming import Best, Interrupts, Run
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "evaluate",
     "fit",
     "grad_norm",
+    "metrics_of",
     "predict",
     "scale_grads",
 ]
@@ -63,8 +64,8 @@ def fit(
     model : Module
         Trained in place.
     train : Batch or Dataset
-        The rows to learn from, shuffled anew in each epoch. Of a Dataset, the validation rows and
-        the task are taken too.
+        The rows to learn from, shuffled anew in each epoch. Of a Dataset, the validation rows, the
+        task, and the schema for the checkpoint are taken too.
     valid : Batch, optional
         Rows for the evaluations.
     optimizer : Optimizer or OptimizerGroup, optional
@@ -125,7 +126,7 @@ def fit(
     >>> last < first
     True
     """
-    schema = getattr(train, "schema", None)  # of a Dataset
+    schema = train.schema if isinstance(train, Dataset) else None
     train, valid, task = _rows(model, train, valid)
     loss = loss or (MSE() if task == "ratings" else BCEWithLogits())
     _check_options(epochs, batch_size, eval_every, patience, max_grad_norm)
@@ -136,11 +137,11 @@ def fit(
     _check_labels(loss, train, valid, patience)
     steps = _Steps(model, loss, optimizer or Adagrad(lr=0.02), max_grad_norm)
     watch = _Watch(steps, valid, patience, callback)
-    run = Run(steps, watch, checkpoint)
+    run = Run(steps, watch, checkpoint, schema)
     if checkpoint is not None:
         options: dict[str, Any] = {"batch_size": batch_size, "seed": seed, "eval_every": eval_every}
         options["max_grad_norm"] = max_grad_norm
-        run.describe(train, valid, schema, epochs, options)
+        run.describe(train, valid, epochs, options)
     if resume and run.restore(epochs):
         return watch.history
     model.task = getattr(loss, "task", "clicks")
@@ -245,7 +246,8 @@ class _Steps:
     def take(self, batch: Batch) -> None:
         start = time.perf_counter()
         self.model.zero_grad()
-        value = self.loss.forward(self.model.forward(batch), batch.label)
+        weight = () if batch.weight is None else (batch.weight,)
+        value = self.loss.forward(self.model.forward(batch), batch.label, *weight)
         self._guard("the loss", value, batch, gradients=False)
         self.model.backward(self.loss.backward())
         norm = grad_norm(self.parameters)
