@@ -426,7 +426,7 @@ ax.grid(alpha=0.3)
 # %%
 from minidlrm.checking.bugs.embedding import LastWriteWins
 
-table = LastWriteWins([2000], embedding_dim=3)
+table = LastWriteWins([2000], 3, rng=np.random.default_rng(0))
 distinct = np.array([[11], [500], [42], [7], [1234], [99], [3], [640]])
 report = md.gradcheck(table, distinct)
 
