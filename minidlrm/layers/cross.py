@@ -300,7 +300,7 @@ class CrossInteraction(Interaction):
         return self.cross.forward(z.reshape(len(z), -1))  # (B, F D)
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
-        r"""Return dL/dz (B, F, D): `CrossNetwork.backward`, in the shape of z."""
+        r"""Return dL/dz (B, F, D) from dy (B, F D): `CrossNetwork.backward`, in the shape of z."""
         (shape,) = self.kept()
         return self.cross.backward(self.check_dy(dy, (shape[0], self.num_outputs))).reshape(shape)
 

@@ -53,7 +53,7 @@ class EmbeddingBagCollection(Module):
     equation = r"y_{bt} = \sum_{i \in bag(b,t)} \alpha_i\, W^{(t)}_{v_i}"
 
     def forward(self, sparse: np.ndarray | Jagged) -> np.ndarray:
-        """Look up ids (B, T), or the bags of a `Jagged` -> y (B, T, D).
+        """Look up `sparse`, ids (B, T) or the bags of a `Jagged` -> y (B, T, D).
 
         IndexError when an id is out of its table's range; it names table, id and place. TypeError
         or ValueError when ids are not integers, or offsets or weights do not fit.

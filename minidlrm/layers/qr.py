@@ -52,7 +52,11 @@ class QREmbeddingBag(Module):
     def forward(
         self, input: Any, offsets: Any = None, per_sample_weights: Any = None
     ) -> np.ndarray:
-        """Look up bags -> y (B, D); arguments and errors as `EmbeddingBag.forward`."""
+        """Look up bags -> y (B, D).
+
+        `input`, `offsets`, `per_sample_weights`, and the ValueError or IndexError where they do
+        not fit, are those of `EmbeddingBag.forward`.
+        """
         bags = as_bags(input, offsets, per_sample_weights, self.include_last_offset)
         return self.forward_bags(bags)
 
@@ -180,7 +184,7 @@ class ComposedTables(Module):
     """
 
     def forward(self, sparse: np.ndarray | Jagged) -> np.ndarray:
-        """Look up ids (B, T), or bags -> z (B, T, D); errors as `EmbeddingBagCollection`."""
+        """Look up `sparse`, ids (B, T) or bags -> z (B, T, D), as `EmbeddingBagCollection`."""
         if isinstance(sparse, Jagged):
             batch_size = sparse.check(self.num_tables)
             bag_rows(sparse, self.starts)  # names the table of an id that is out of range

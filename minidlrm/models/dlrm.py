@@ -44,6 +44,10 @@ class DLRM(Model):
     seed, dtype
         Seed of the parameters, and their type.
 
+    References
+    ----------
+    Naumov et al. 2019, arXiv 1906.00091, section 2.2; its code, facebookresearch/dlrm.
+
     Examples
     --------
     >>> import minidlrm as md
