@@ -50,7 +50,11 @@ WRONG = {
     "not_linear": lambda dy, c: (dy @ c[1], dy.T @ c[0], dy.sum(axis=0) + 1),
     "dtype": lambda dy, c: (dy @ c[1], (dy.T @ c[0]).astype(np.float32), dy.sum(axis=0)),
     "shape": lambda dy, c: (dy @ c[1], dy.T @ c[0], dy.sum(axis=0)[None]),
-    "random": lambda dy, c: (dy @ c[1], np.tanh(c[1]) * (dy.T @ c[0]), dy.sum(axis=0)),
+    "random": lambda dy, c: (
+        dy @ c[1],
+        np.tanh(c[1] + c[1].T) * (dy.T @ c[0]),
+        dy.sum(axis=0),
+    ),
 }
 
 

@@ -17,11 +17,12 @@ import numpy as np
 
 from minidlrm.checking import protocol
 from minidlrm.checking.catalogue import make_cause
-from minidlrm.checking.diagnosis import Fingerprint, diagnose, from_faults
+from minidlrm.checking.diagnosis import Fingerprint, diagnose
 from minidlrm.checking.entries import choose, entry
 from minidlrm.checking.evidence import Evidence
 from minidlrm.checking.numeric import METHODS, Differences, Slope
 from minidlrm.checking.report import ArrayCheck, Cause, GradCheckReport
+from minidlrm.checking.rules import from_faults
 from minidlrm.checking.subject import FunctionPair, Subject, collide_all
 from minidlrm.module import Module
 

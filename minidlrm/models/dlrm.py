@@ -53,7 +53,7 @@ class DLRM(Model):
     >>> import minidlrm as md
     >>> model = md.DLRM(13, [100, 20, 5], embedding_dim=8, bottom_mlp=(32,), top_mlp=(32,))
     >>> model.num_parameters()
-    2521
+    2225
     """
 
     equation = r"\hat{y} = \mathrm{top}([x, \{\langle z_i, z_j \rangle\}_{i > j}])"

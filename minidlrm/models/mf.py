@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 
 from minidlrm import kernels
+from minidlrm.arrays import check_finite
 from minidlrm.data.batch import Batch, Jagged
 from minidlrm.layers.embedding import EmbeddingBagCollection, table_rows
 from minidlrm.layers.fm import FMInteraction
 from minidlrm.layers.inputs import as_config
 from minidlrm.models.model import Model
 from minidlrm.models.ncf import check_two
+from minidlrm.module import bad_number
 
 
 class MatrixFactorization(Model):
@@ -49,6 +51,7 @@ class MatrixFactorization(Model):
     150
     """
 
+    task = "ratings"
     equation = r"\hat{r} = \mu + b_u + b_i + \langle p_u, q_i \rangle"
 
     def forward(self, batch: Batch) -> np.ndarray:
@@ -127,11 +130,17 @@ class MatrixFactorization(Model):
         Raises
         ------
         ValueError, IndexError
-            As `forward`; before anything is changed.
+            As `forward`, or when a rating is not finite; before anything is changed.
+        FloatingPointError
+            When the factors grow without bound. They are as they were before the rating whose
+            error is not finite.
         """
         data.check(0, 2)
         if data.label is None:
             raise ValueError("the ratings are missing: sgd_epoch needs labels")
+        check_finite("label", data.label)
+        for parameter in self.parameters():
+            parameter.check()
         if isinstance(data.sparse, Jagged):
             raise ValueError("sgd_epoch needs one user and one item a row; these are bags")
         rows = table_rows(data.sparse, self.factors.starts)  # (B, 2)
@@ -141,7 +150,12 @@ class MatrixFactorization(Model):
         biases = self.biases.weight.value[:, 0] if self.biases else np.zeros(0, factors.dtype)
         ratings = np.asarray(data.label, factors.dtype)
         options = scalar(self.config["mean"]), scalar(lr), scalar(reg)
-        return float(kernels.mf_epoch(factors, biases, rows, ratings, order, *options))
+        error = float(kernels.mf_epoch(factors, biases, rows, ratings, order, *options))
+        if not np.isfinite(error):
+            largest = float(np.abs(ratings).max())
+            what = f"sgd_epoch: the error of a rating is not finite; ratings go up to {largest:g}"
+            raise bad_number(what, self, advice="Try a smaller lr, or ratings of a few units")
+        return error
 
     def __repr__(self) -> str:
         biases = self.config["biases"]

@@ -186,7 +186,7 @@ BUGS = (
     Bug(DiagonalOnce, "diagonal", _with_diagonal, fingerprint=True),
     Bug(DiagonalDoubled, "diagonal", _with_diagonal, fingerprint=True),
     Bug(PairsAveraged, "factor", _vectors),
-    Bug(OtherSample, "random", _vectors),
+    Bug(OtherSample, "shifted", _vectors),
     Bug(SelfTermLeft, "self_term", _vectors, fingerprint=True),
     Bug(SelfTermLeftInTheSum, "self_term", _vectors),
     Bug(HalfLost, "factor", _vectors),
