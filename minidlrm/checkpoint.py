@@ -85,6 +85,13 @@ DotInteraction(3, 4, False), MLP(7-8-1))
     write(path, header, arrays)
 
 
+def _not_saved(part: Any) -> Any:
+    raise TypeError(
+        f"interaction is {part}: it cannot be saved, since it is not a layer of minidlrm with a "
+        "config (its class must be in minidlrm.layers.__all__)"
+    )
+
+
 def load(
     path: str | os.PathLike, model: Module | None = None, optimizer: AnyOptimizer | None = None
 ) -> Any:
@@ -184,7 +191,7 @@ def pack(model: Module, optimizer: AnyOptimizer | None = None) -> tuple[dict[str
     header = {
         "format": _FORMAT,
         "model": kind,
-        "config": json.dumps(model.config),
+        "config": json.dumps(model.config, default=_not_saved),
         "task": model.task,
     }
     arrays = dict(model.state_dict())

@@ -208,7 +208,7 @@ class ComposedTables(Module):
         ones, `QREmbeddingBag.backward` for the composed.
         """
         shape, bags = self.kept()
-        dz = self.check_dy(dz, shape)
+        dz = converted("dz", self.check_dy(dz, shape), self.composed[0].tables.weight.value.dtype)
         parts = [
             table.backward(dz[:, t]) for t, table in zip(self.large, self.composed, strict=True)
         ]
@@ -216,7 +216,7 @@ class ComposedTables(Module):
         if bags is None or bags.weights is None:
             return None
         spans = np.split(np.arange(len(bags.values)), bags.offsets[shape[0] :: shape[0]][:-1])
-        dweights = np.empty(len(bags.values), np.result_type(dz, *parts))
+        dweights = np.empty(len(bags.values), dz.dtype)
         for t, part in zip(self.large, parts, strict=True):
             dweights[spans[t]] = part
         if plain is not None:

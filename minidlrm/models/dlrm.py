@@ -162,6 +162,11 @@ class DLRM(Model):
         config = self.config
         num_features = len(config["table_sizes"]) + (config["num_dense"] > 0)  # F
         shape = num_features, config["embedding_dim"]
+        for option, owner in (("self_interaction", "dot"), ("cross_rank", "cross")):
+            if config[option] and given != owner:
+                raise ValueError(
+                    f"{option} is {config[option]}: it needs interaction={owner!r}, not {given!r}"
+                )
         if isinstance(given, Module):
             if not isinstance(getattr(given, "num_outputs", None), (int, np.integer)):
                 raise ValueError(
