@@ -1,4 +1,7 @@
-"""EmbeddingBag: one table, with PyTorch's arguments."""
+"""EmbeddingBag: one table, with PyTorch's arguments.
+
+Step by step in notebooks/01_embeddings.py.
+"""
 
 from __future__ import annotations
 

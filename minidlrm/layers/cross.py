@@ -1,4 +1,7 @@
-"""CrossNetwork: the cross layers of DCN, in their three forms."""
+"""CrossNetwork: the cross layers of DCN, in their three forms.
+
+Step by step in notebooks/07_models_before.py.
+"""
 
 from __future__ import annotations
 

@@ -3,6 +3,8 @@
 A lookup is a product with a matrix that is nearly all zeros: w^T = e^T W. For one id, e
 is one-hot, and w is a row of W. For a bag of ids, e is multi-hot, and w is a sum of rows.
 With weights, e holds the weights. The vector e is never built.
+
+Step by step in notebooks/01_embeddings.py.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""QREmbeddingBag and ComposedTables: a huge table as two small ones, by quotient and remainder."""
+"""QREmbeddingBag and ComposedTables: a huge table as two small ones, by quotient and remainder.
+
+Step by step in notebooks/08_making_it_fast.py.
+"""
 
 from __future__ import annotations
 
