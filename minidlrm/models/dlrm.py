@@ -146,6 +146,11 @@ class DLRM(Model):
         self.bottom = MLP([num_dense, *hidden, dim], **options) if num_dense else None
         self.interaction = self._interaction(interaction, options)
         top_in = self.interaction.num_outputs + (0 if self.keeps_dense or not num_dense else dim)
+        if top_in == 0:
+            raise ValueError(
+                "num_dense is 0 and table_sizes has one entry: one vector alone has no pairs; use "
+                "self_interaction=True or interaction='cat'"
+            )
         self.top = MLP([top_in, *self.config["top_mlp"], 1], last_activation=False, **options)
 
     def _tables(self, options: dict[str, Any]) -> EmbeddingBagCollection | ComposedTables:
