@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minidlrm.data import Batch, Dataset, Jagged, minibatches
+from minidlrm.data.batch import split_in_time
 
 
 def slow_pick(jagged, batch_size, rows):
@@ -171,3 +172,11 @@ def test_minibatches_without_a_seed_keep_the_order():
     data = Batch(np.zeros((5, 0)), np.arange(5)[:, None])
     assert [b.sparse[:, 0].tolist() for b in minibatches(data, 2)] == [[0, 1], [2, 3], [4]]
     assert list(minibatches(data, 2, start=3)) == []
+
+
+@pytest.mark.parametrize(("rows", "parts"), [(28, (24, 2, 2)), (29, (24, 2, 3)), (13, (11, 1, 1))])
+def test_of_days_in_order_the_last_is_halved(rows, parts):
+    data = Batch(np.arange(rows, dtype=float)[:, None], np.zeros((rows, 2), int))
+    split = split_in_time(data)
+    assert tuple(map(len, split)) == parts
+    assert np.concatenate([part.dense for part in split]).tolist() == data.dense.tolist()
