@@ -17,9 +17,10 @@ import numpy as np
 
 from minidlrm.checking import protocol
 from minidlrm.checking.catalogue import make_cause
-from minidlrm.checking.diagnosis import Fingerprint, diagnose
+from minidlrm.checking.diagnosis import diagnose
 from minidlrm.checking.entries import choose, entry
 from minidlrm.checking.evidence import Evidence
+from minidlrm.checking.fingerprints import Fingerprint
 from minidlrm.checking.numeric import METHODS, Differences, Slope
 from minidlrm.checking.report import ArrayCheck, Cause, GradCheckReport
 from minidlrm.checking.rules import from_faults
@@ -300,7 +301,7 @@ class _Run:
 def _diagnosed(evidence: Evidence, fingerprints: tuple[Fingerprint, ...]) -> tuple[Cause, ...]:
     """Diagnose; code that fails under the questions of the diagnosis still gets its report."""
     try:
-        return diagnose(evidence, fingerprints)
+        return diagnose(evidence, fingerprints, gradcheck)
     except Exception as error:
         text = f"The code stopped when it was asked more: {type(error).__name__}: {error}."
         return (*from_faults(evidence.faults), make_cause("random", "", text, 0.1))
