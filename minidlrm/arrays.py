@@ -7,6 +7,7 @@ gradient) lets arrays in through these functions.
 
 from __future__ import annotations
 
+import numbers
 import operator
 from typing import Any
 
@@ -139,3 +140,9 @@ def as_size(name: str, value: Any, least: int = 1) -> int:
     if number < least:
         raise ValueError(f"{name} is {number}: it must be at least {least}")
     return number
+
+
+def check_number(name: str, value: Any) -> None:
+    """Raise TypeError unless a value is one real number, of Python or of NumPy."""
+    if not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} is {value!r}: it must be a number")

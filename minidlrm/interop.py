@@ -57,7 +57,7 @@ def reference_state(model: DLRM) -> dict[str, np.ndarray]:
                 _, k, kind = key.split(".")
                 state[f"{_MLPS[name]}.{2 * int(k)}.{kind}"] = array
         elif not (name == "interaction" and type(part) is DotInteraction):
-            raise ValueError(f"the model has a part that the reference does not have: {name}, {part}")
+            raise ValueError(f"the reference has no such part of the model: {name}, {part}")
     return state
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from minidlrm.data.batch import Jagged
 from minidlrm.layers.embedding import EmbeddingBagCollection
-from minidlrm.layers.inputs import as_size, as_sizes, converted
+from minidlrm.layers.inputs import as_size, as_sizes, check_rng, converted
 from minidlrm.module import Module, Parameter
 
 _STD = 0.05
@@ -95,6 +95,7 @@ class FieldEmbeddings(Module):
         dim = as_size("embedding_dim", embedding_dim)
         if columns + len(rows) == 0:
             raise ValueError("num_dense is 0, with 0 tables: no fields")
+        check_rng(rng)
         self.num_fields = columns + len(rows)
         self.tables: EmbeddingBagCollection | None = None
         if rows:

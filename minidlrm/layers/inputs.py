@@ -54,3 +54,9 @@ def as_config(**arguments: Any) -> dict[str, Any]:
         else:
             config[name] = as_size(name, value, 0 if name == "num_dense" else 1)
     return config
+
+
+def check_rng(rng: Any) -> None:
+    """Raise TypeError unless `rng` is a generator."""
+    if not isinstance(rng, np.random.Generator):
+        raise TypeError(f"rng is {rng!r}: it must be a numpy.random.Generator")

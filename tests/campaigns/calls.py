@@ -115,7 +115,7 @@ def _layer(rng: np.random.Generator, outcome: Outcome) -> Any:
     outcome.what = title
     for function in (module.forward, module.backward, type(module)):
         outcome.names |= names_of(function)
-    outcome.names |= {*ARRAYS, "batch", "dy"}
+    outcome.names |= {*ARRAYS, "batch", "dy", "per_sample_weights"}
     if rng.random() < 0.5:
         module = module.astype(np.float32)
     else:
@@ -202,4 +202,6 @@ def names_of(function: Any) -> set[str]:
     owner = getattr(function, "__self__", None)
     if owner is not None:
         names |= set(_parameters(type(owner)))
+    said = {"grad": "gradient", "value": "parameter", "weights": "per_sample_weights"}
+    names |= {said[name] for name in names & said.keys()}
     return names | {name.removeprefix("num_") for name in names}
