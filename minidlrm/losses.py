@@ -1,4 +1,7 @@
-"""BCEWithLogits and MSE: from predictions and labels to one number, and back."""
+"""BCEWithLogits and MSE: from predictions and labels to one number, and back.
+
+Step by step in notebooks/06_click_logs.py.
+"""
 
 from __future__ import annotations
 

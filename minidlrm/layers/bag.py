@@ -1,4 +1,7 @@
-"""EmbeddingBag: one table, with PyTorch's arguments."""
+"""EmbeddingBag: one table, with PyTorch's arguments.
+
+Step by step in notebooks/01_embeddings.py.
+"""
 
 from __future__ import annotations
 
@@ -57,6 +60,11 @@ class EmbeddingBag(EmbeddingBagCollection):
             Where each bag begins; at last `nnz`, where the constructor was told so.
         per_sample_weights : float array of `input`'s shape, optional
             A weight for each id, for ``mode="sum"``.
+
+        Raises
+        ------
+        IndexError, TypeError, ValueError
+            As `EmbeddingBagCollection.forward`; or when the shapes do not fit together.
         """
         bags = as_bags(input, offsets, per_sample_weights, self.include_last_offset)
         y = super().forward(bags)[:, 0]  # (B, D): T is 1

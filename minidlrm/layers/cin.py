@@ -1,4 +1,7 @@
-"""CIN: the compressed interaction network of xDeepFM."""
+"""CIN: the compressed interaction network of xDeepFM.
+
+Step by step in notebooks/07_models_before.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""CrossNetwork: the cross layers of DCN, in their three forms."""
+"""CrossNetwork: the cross layers of DCN, in their three forms.
+
+Step by step in notebooks/07_models_before.py.
+"""
 
 from __future__ import annotations
 
@@ -302,7 +305,7 @@ class CrossInteraction(Interaction):
         return self.cross.forward(z.reshape(len(z), -1))  # (B, F D)
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
-        r"""Return dL/dz (B, F, D): `CrossNetwork.backward`, in the shape of z."""
+        r"""Return dL/dz (B, F, D) from dy (B, F D): `CrossNetwork.backward`, in the shape of z."""
         (shape,) = self.kept()
         return self.cross.backward(self.check_dy(dy, (shape[0], self.num_outputs))).reshape(shape)
 

@@ -3,6 +3,8 @@
 A lookup is a product with a matrix that is nearly all zeros: w^T = e^T W. For one id, e
 is one-hot, and w is a row of W. For a bag of ids, e is multi-hot, and w is a sum of rows.
 With weights, e holds the weights. The vector e is never built.
+
+Step by step in notebooks/01_embeddings.py.
 """
 
 from __future__ import annotations
@@ -53,7 +55,7 @@ class EmbeddingBagCollection(Module):
     equation = r"y_{bt} = \sum_{i \in bag(b,t)} \alpha_i\, W^{(t)}_{v_i}"
 
     def forward(self, sparse: np.ndarray | Jagged) -> np.ndarray:
-        """Look up ids (B, T), or the bags of a `Jagged` -> y (B, T, D).
+        """Look up `sparse`, ids (B, T) or the bags of a `Jagged` -> y (B, T, D).
 
         IndexError when an id is out of its table's range; it names table, id and place. TypeError
         or ValueError when ids are not integers, or offsets or weights do not fit.

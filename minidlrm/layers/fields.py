@@ -2,6 +2,8 @@
 
 In the FM family every feature is a field with a vector. An id looks its vector up. A dense
 feature j has one vector V_j, and enters as its value times this vector.
+
+Step by step in notebooks/03_factorization_machines.py.
 """
 
 from __future__ import annotations

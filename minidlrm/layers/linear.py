@@ -1,4 +1,7 @@
-"""Linear: the affine map, with the ReLU that follows it fused in when asked."""
+"""Linear: the affine map, with the ReLU that follows it fused in when asked.
+
+Step by step in notebooks/04_mlp_and_ncf.py.
+"""
 
 from __future__ import annotations
 

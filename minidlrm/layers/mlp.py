@@ -1,4 +1,7 @@
-"""MLP: Linear layers one after the other, a ReLU after each."""
+"""MLP: Linear layers one after the other, a ReLU after each.
+
+Step by step in notebooks/04_mlp_and_ncf.py.
+"""
 
 from __future__ import annotations
 

@@ -20,13 +20,6 @@ from minidlrm.module import bad_number
 
 class MatrixFactorization(Model):
     r"""Matrix factorization, :math:`\hat{r} = \mu + b_u + b_i + \langle p_u, q_i \rangle`.
-
-    ::
-
-        rating = mean + b_u + b_i + <p_u, q_i>
-                         |     |      |    |
-                        user  item   user item
-
     Without biases it is the plain factorization that minimizes
     :math:`\sum (r_{ui} - \langle p_u, q_i \rangle)^2`. It is a factorization machine on the
     one-hot user and item.
@@ -46,16 +39,6 @@ class MatrixFactorization(Model):
     dtype : dtype
         Type of the parameters.
 
-    Raises
-    ------
-    ValueError
-        When there are not two tables, or a size is below 1.
-
-    Notes
-    -----
-    Parameters: (users + items) (D + 1) with biases. FLOPs a sample: 8 D, as the FM of two
-    fields.
-
     References
     ----------
     Koren, Bell and Volinsky 2009, "Matrix factorization techniques for recommender systems",
@@ -72,7 +55,14 @@ class MatrixFactorization(Model):
     equation = r"\hat{r} = \mu + b_u + b_i + \langle p_u, q_i \rangle"
 
     def forward(self, batch: Batch) -> np.ndarray:
-        """Compute the ratings (B,) of a batch; errors as `DLRM.forward`."""
+        """Compute the ratings (B,) of a batch; errors as `DLRM.forward`.
+
+        ::
+
+            rating = mean + b_u + b_i + <p_u, q_i>
+                             |     |      |    |
+                            user  item   user item
+        """
         batch.check(0, 2)
         y = self.product.forward(self.factors.forward(batch.sparse))  # (B,)
         y += y.dtype.type(self.config["mean"])
@@ -102,6 +92,11 @@ class MatrixFactorization(Model):
         seed: int = 0,
         dtype: Any = np.float32,
     ):
+        """Make the parts.
+
+        Parameters: (users + items) (D + 1) with biases. FLOPs a sample: 8 D, as the FM of two
+        fields.
+        """
         sizes = check_two(table_sizes, "MatrixFactorization")
         self.config = as_config(table_sizes=sizes, embedding_dim=embedding_dim)
         self.config |= {"biases": bool(biases), "mean": float(mean)}

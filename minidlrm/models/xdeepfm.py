@@ -19,14 +19,6 @@ from minidlrm.models.model import Model
 class XDeepFM(Model):
     r"""Products of whole vectors of growing order (CIN), and an MLP.
 
-    ::
-
-                          logit
-                            |
-        linear term  +  CIN, pooled  +  MLP
-             |               |           |
-             |          z_1  z_2 ... z_F (shared)
-
     Parameters
     ----------
     num_dense, table_sizes, embedding_dim
@@ -39,16 +31,6 @@ class XDeepFM(Model):
         As `CIN`.
     seed, dtype
         As `DLRM`.
-
-    Raises
-    ------
-    ValueError
-        As `FieldEmbeddings`; and as `CIN`.
-
-    Notes
-    -----
-    A CIN layer has H_k H_{k-1} F + H_k parameters (H_0 = F) and takes
-    (2 H_k + 1) H_{k-1} F D FLOPs a sample.
 
     References
     ----------
@@ -65,7 +47,16 @@ class XDeepFM(Model):
     equation = r"\hat{y} = \sum_j w_j x_j + w^\top \mathrm{CIN}(z) + \mathrm{MLP}(z) + b"
 
     def forward(self, batch: Batch) -> np.ndarray:
-        """Compute the logits (B,) of a batch; errors as `DLRM.forward`."""
+        """Compute the logits (B,) of a batch; errors as `DLRM.forward`.
+
+        ::
+
+                              logit
+                                |
+            linear term  +  CIN, pooled  +  MLP
+                 |               |           |
+                 |          z_1  z_2 ... z_F (shared)
+        """
         batch.check(self.config["num_dense"], len(self.config["table_sizes"]))
         z = self.fields.forward(batch.dense, batch.sparse)  # (B, F, D)
         logits = self.linear.forward(batch.dense, batch.sparse)  # (B,)
@@ -99,6 +90,11 @@ class XDeepFM(Model):
         seed: int = 0,
         dtype: Any = np.float32,
     ):
+        """Make the parts.
+
+        A CIN layer has H_k H_{k-1} F + H_k parameters (H_0 = F) and takes (2 H_k + 1) H_{k-1} F D
+        FLOPs a sample.
+        """
         self.config = as_config(
             num_dense=num_dense,
             table_sizes=table_sizes,
