@@ -83,9 +83,6 @@ class Optimizer:
     state_names: tuple[str, ...] = ()
 
     def __init__(self, lr: LearningRate, weight_decay: float = 0.0):
-        for name, value in (("lr", lr), ("weight_decay", weight_decay)):
-            if not callable(lr) or name != "lr":
-                check_number(name, value)
         if not callable(lr) and not (np.isfinite(lr) and lr >= 0):
             raise ValueError(f"lr is {lr}: it must be a number of at least 0, or a function")
         if not (np.isfinite(weight_decay) and weight_decay >= 0):

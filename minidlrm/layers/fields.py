@@ -63,6 +63,8 @@ class FieldEmbeddings(Module):
         parts = [x[:, :, None] * v] if len(v) else []  # (B, num_dense, D)
         if self.tables:
             parts.append(self.tables.forward(sparse))  # (B, T, D)
+            if len(parts[-1]) != len(x):
+                raise ValueError(f"x has {len(x)} rows, sparse {len(parts[-1])}")
         self.keep(x)
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 

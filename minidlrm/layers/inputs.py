@@ -60,3 +60,8 @@ def check_rng(rng: Any) -> None:
     """Raise TypeError unless `rng` is a generator."""
     if not isinstance(rng, np.random.Generator):
         raise TypeError(f"rng is {rng!r}: it must be a numpy.random.Generator")
+
+
+def seeded(seed: Any) -> np.random.Generator:
+    """Return the generator of a seed; TypeError or ValueError names it."""
+    return np.random.default_rng(as_size("seed", seed, 0))

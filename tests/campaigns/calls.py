@@ -21,6 +21,8 @@ from .values import Scene, good, hostile
 LEFT_OUT = {  # what is not called, and why
     "kernels": "internal: they trust their input; the layers that call them are called",
     "fetch": "goes to the network",
+    "plots": "they draw what fit, compare and gradcheck return",
+    "state_shapes": "for an optimizer of one's own",
     "update": "what an optimizer of one's own writes; `step` calls it, and checks first",
 }
 SLOW = {"gradcheck", "assert_gradients", "optimcheck", "trace", "diagram", "synthetic_clicks"}
@@ -89,7 +91,7 @@ def callables() -> list[tuple[str, Any, str]]:
 
 
 def _slow(title: str) -> bool:
-    return title.rpartition(".")[2] in SLOW or ".plots." in title
+    return title.rpartition(".")[2] in SLOW
 
 
 @functools.cache

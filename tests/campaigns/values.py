@@ -155,6 +155,8 @@ GOOD: dict[str, Callable[[Scene], Any]] = {
     **dict.fromkeys(["shape"], lambda s: (7, s.dim)),
     **dict.fromkeys(["which"], lambda s: [1, 0]),
     **dict.fromkeys(["key"], lambda s: (slice(0, 1), s.rows)),
+    **dict.fromkeys(["threshold", "collisions"], lambda s: 4),
+    **dict.fromkeys(["other"], lambda s: s.sparse_grad()),
     **dict.fromkeys(["num_tables"], lambda s: len(s.sizes)),
     **dict.fromkeys(["offsets"], lambda s: np.array([0, 2, 2, 3, 5])),
     **dict.fromkeys(["dtype"], lambda s: s.dtype),
@@ -179,6 +181,11 @@ OF: dict[tuple[str, str], Callable[[Scene], Any]] = {  # where a name means anot
     ("synthetic_clicks", "rows"): lambda s: 30,
     ("synthetic_clicks", "num_tables"): lambda s: 3,
     ("Batch", "rows"): lambda s: s.pick(slice(0, 2), np.array([0, 0])),
+    ("read_libfm", "train"): lambda s: s.file(),
+    ("read_libfm", "valid"): lambda s: None,
+    ("read_libfm", "test"): lambda s: None,
+    ("difference", "said"): lambda s: s.floats(3),
+    ("difference", "right"): lambda s: s.floats(3),
     ("rmse", "target"): lambda s: s.floats(s.rows),
     ("gradcheck", "target"): lambda s: md.Sigmoid(),
     ("assert_gradients", "target"): lambda s: md.Sigmoid(),
@@ -283,6 +290,8 @@ def hostile(value: Any, scene: Scene) -> tuple[str, Any]:
         if rng.random() < 0.05:
             return "a Dataset", scene.dataset()
         return _part(value, ("dense", "sparse", "label"), scene)
+    if isinstance(value, md.Dataset):
+        return "right", value
     if isinstance(value, md.SparseGrad):
         return _part(value, ("rows", "values", "shape"), scene)
     if isinstance(value, (md.Module, md.optim.Optimizer, Path)) or callable(value):
