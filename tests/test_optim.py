@@ -315,7 +315,9 @@ def test_a_group_changes_nothing_when_one_of_its_parts_cannot_step():
 
 
 @pytest.mark.parametrize(
-    "make", [md.Adam, md.Adagrad, lambda: md.SGD(lambda step: 1 / step)], ids=str
+    "make",
+    [md.Adam, md.Adagrad, lambda: md.SGD(lambda step: 1 / step)],
+    ids=["Adam", "Adagrad", "SGD with a schedule"],
 )
 def test_an_optimizer_that_remembers_does_not_go_on_with_another_model(make):
     optimizer, first, second = make(), dense(), dense()
