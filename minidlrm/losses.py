@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from minidlrm.arrays import check_finite, native
+from minidlrm.arrays import check_finite, check_number, native
 from minidlrm.layers.activation import sigmoid
 from minidlrm.module import Module
 
@@ -65,6 +65,8 @@ class Loss(Module):
         for name, array in (("prediction", prediction), ("label", label)):
             if array.dtype.kind not in "biufc":
                 raise TypeError(f"{name} has dtype {array.dtype}: it must hold numbers")
+        if prediction.dtype.kind in "biu":
+            prediction = prediction.astype(np.float64)
         if prediction.shape != label.shape:
             raise ValueError(
                 f"{type(self).__name__}: predictions have shape {prediction.shape}, "
@@ -140,6 +142,8 @@ class BCEWithLogits(Loss):
 
     def __init__(self, reduction: str = "mean", pos_weight: float | None = None):
         super().__init__(reduction)
+        if pos_weight is not None:
+            check_number("pos_weight", pos_weight)
         if pos_weight is not None and not (np.isfinite(pos_weight) and pos_weight > 0):
             raise ValueError(f"pos_weight is {pos_weight}: it must be a positive number")
         self.pos_weight = pos_weight

@@ -12,6 +12,7 @@ import numpy as np
 from minidlrm.arrays import integers, native
 from minidlrm.data.batch import Jagged
 from minidlrm.layers.embedding import EmbeddingBagCollection
+from minidlrm.layers.inputs import as_size
 
 
 class EmbeddingBag(EmbeddingBagCollection):
@@ -88,7 +89,9 @@ class EmbeddingBag(EmbeddingBagCollection):
         rng: np.random.Generator,
         dtype: Any = np.float32,
     ):
-        super().__init__([num_embeddings], embedding_dim, mode, rng=rng, dtype=dtype)
+        super().__init__(
+            [as_size("num_embeddings", num_embeddings)], embedding_dim, mode, rng=rng, dtype=dtype
+        )
         self.include_last_offset = bool(include_last_offset)
 
     def __repr__(self) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from minidlrm import kernels
-from minidlrm.layers.inputs import as_size, converted, numbers
+from minidlrm.layers.inputs import as_size, check_rng, converted, numbers
 from minidlrm.layers.interaction import Interaction
 from minidlrm.module import Module, Parameter
 
@@ -70,6 +70,7 @@ class VectorCross(Module):
 
     def __init__(self, in_features: int, *, rng: np.random.Generator, dtype: Any = np.float32):
         d = as_size("in_features", in_features)
+        check_rng(rng)
         weight = rng.normal(0, 1 / np.sqrt(d), (1, d))
         self.weight = Parameter(weight.astype(dtype), "weight")
         self.bias = Parameter(np.zeros(d, dtype), "bias")
@@ -159,6 +160,7 @@ class MatrixCross(Module):
         dtype: Any = np.float32,
     ):
         d = as_size("in_features", in_features)
+        check_rng(rng)
         self.down: Parameter | None = None  # V, transposed
         width = d
         if rank is not None:

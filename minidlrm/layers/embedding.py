@@ -17,7 +17,7 @@ import numpy as np
 from minidlrm import kernels
 from minidlrm.arrays import integers
 from minidlrm.data.batch import Jagged
-from minidlrm.layers.inputs import as_size, as_sizes, converted
+from minidlrm.layers.inputs import as_size, as_sizes, check_rng, converted
 from minidlrm.module import Module, Parameter, SparseGrad
 
 
@@ -120,9 +120,10 @@ class EmbeddingBagCollection(Module):
         rng: np.random.Generator,
         dtype: Any = np.float32,
     ):
-        if len(table_sizes) == 0:
-            raise ValueError("table_sizes is empty: at least one table is needed")
         rows = as_sizes("table_sizes", table_sizes)
+        if not rows:
+            raise ValueError("table_sizes is empty: at least one table is needed")
+        check_rng(rng)
         dim = as_size("embedding_dim", embedding_dim)
         if mode not in ("sum", "mean"):
             raise ValueError(f"mode is {mode!r}: it must be 'sum' or 'mean'")

@@ -67,9 +67,9 @@ class MLP(Module):
         rng: np.random.Generator,
         dtype: Any = np.float32,
     ):
-        if len(sizes) < 2:
-            raise ValueError(f"sizes is {list(sizes)}: an MLP needs an input and an output size")
         sizes = as_sizes("sizes", sizes)
+        if len(sizes) < 2:
+            raise ValueError(f"sizes is {sizes}: an MLP needs an input and an output size")
         last = len(sizes) - 2
         self.layers = [
             Linear(

@@ -10,7 +10,7 @@ import numpy as np
 from minidlrm.data.batch import Batch
 from minidlrm.layers.fields import FieldEmbeddings, LinearTerm
 from minidlrm.layers.fm import FMInteraction
-from minidlrm.layers.inputs import as_config
+from minidlrm.layers.inputs import as_config, seeded
 from minidlrm.layers.mlp import MLP
 from minidlrm.models.model import Model
 
@@ -75,7 +75,7 @@ class MLPModel(Model):
         self.config = as_config(
             num_dense=num_dense, table_sizes=table_sizes, embedding_dim=embedding_dim, mlp=mlp
         )
-        rng = np.random.default_rng(seed)
+        rng = seeded(seed)
         options: dict[str, Any] = {"rng": rng, "dtype": dtype}
         self.fields = FieldEmbeddings(num_dense, table_sizes, embedding_dim, **options)
         sizes = [self.fields.num_fields * embedding_dim, *mlp, 1]
@@ -159,7 +159,7 @@ class DeepFM(Model):
         self.config = as_config(
             num_dense=num_dense, table_sizes=table_sizes, embedding_dim=embedding_dim, mlp=mlp
         )
-        rng = np.random.default_rng(seed)
+        rng = seeded(seed)
         options: dict[str, Any] = {"rng": rng, "dtype": dtype}
         self.linear = LinearTerm(num_dense, table_sizes, bias=False, dtype=dtype)
         self.fields = FieldEmbeddings(num_dense, table_sizes, embedding_dim, **options)

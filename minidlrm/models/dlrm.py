@@ -13,7 +13,7 @@ from minidlrm.data.batch import Batch
 from minidlrm.layers.cross import CrossInteraction
 from minidlrm.layers.dot import DotInteraction
 from minidlrm.layers.embedding import EmbeddingBagCollection
-from minidlrm.layers.inputs import as_config, converted
+from minidlrm.layers.inputs import as_config, converted, seeded
 from minidlrm.layers.interaction import Flatten
 from minidlrm.layers.mlp import MLP
 from minidlrm.layers.qr import ComposedTables
@@ -140,7 +140,7 @@ class DLRM(Model):
         self.config["interaction"] = _described(interaction)
         self.config["self_interaction"] = bool(self_interaction)
         self.config["qr_operation"] = qr_operation
-        options: dict[str, Any] = {"rng": np.random.default_rng(seed), "dtype": dtype}
+        options: dict[str, Any] = {"rng": seeded(seed), "dtype": dtype}
         dim, hidden = self.config["embedding_dim"], self.config["bottom_mlp"]
         self.embeddings = self._tables(options)
         self.bottom = MLP([num_dense, *hidden, dim], **options) if num_dense else None

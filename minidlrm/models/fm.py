@@ -10,7 +10,7 @@ import numpy as np
 from minidlrm.data.batch import Batch
 from minidlrm.layers.fields import FieldEmbeddings, LinearTerm
 from minidlrm.layers.fm import FMInteraction
-from minidlrm.layers.inputs import as_config
+from minidlrm.layers.inputs import as_config, seeded
 from minidlrm.models.model import Model
 
 
@@ -77,7 +77,7 @@ class FactorizationMachine(Model):
         self.config = as_config(
             num_dense=num_dense, table_sizes=table_sizes, embedding_dim=embedding_dim
         )
-        rng = np.random.default_rng(seed)
+        rng = seeded(seed)
         self.linear = LinearTerm(num_dense, table_sizes, dtype=dtype)
         self.fields = FieldEmbeddings(num_dense, table_sizes, embedding_dim, rng=rng, dtype=dtype)
         self.fm = FMInteraction(self.fields.num_fields, embedding_dim)

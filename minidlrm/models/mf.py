@@ -12,7 +12,7 @@ from minidlrm.arrays import check_finite
 from minidlrm.data.batch import Batch, Jagged
 from minidlrm.layers.embedding import EmbeddingBagCollection, table_rows
 from minidlrm.layers.fm import FMInteraction
-from minidlrm.layers.inputs import as_config
+from minidlrm.layers.inputs import as_config, seeded
 from minidlrm.models.model import Model
 from minidlrm.models.ncf import check_two
 from minidlrm.module import bad_number
@@ -100,7 +100,7 @@ class MatrixFactorization(Model):
         sizes = check_two(table_sizes, "MatrixFactorization")
         self.config = as_config(table_sizes=sizes, embedding_dim=embedding_dim)
         self.config |= {"biases": bool(biases), "mean": float(mean)}
-        rng, unused = np.random.default_rng(seed), np.random.default_rng(0)
+        rng, unused = seeded(seed), np.random.default_rng(0)
         self.factors = EmbeddingBagCollection(sizes, embedding_dim, rng=unused, dtype=dtype)
         self.factors.weight.value[...] = rng.normal(0, 0.1, self.factors.weight.value.shape)
         self.product = FMInteraction(2, embedding_dim)
@@ -144,7 +144,7 @@ class MatrixFactorization(Model):
         if isinstance(data.sparse, Jagged):
             raise ValueError("sgd_epoch needs one user and one item a row; these are bags")
         rows = table_rows(data.sparse, self.factors.starts)  # (B, 2)
-        order = np.random.default_rng(seed).permutation(len(data))
+        order = seeded(seed).permutation(len(data))
         factors = self.factors.weight.value
         scalar = factors.dtype.type
         biases = self.biases.weight.value[:, 0] if self.biases else np.zeros(0, factors.dtype)

@@ -9,7 +9,7 @@ import numpy as np
 
 from minidlrm.data.batch import Batch
 from minidlrm.layers.embedding import EmbeddingBagCollection
-from minidlrm.layers.inputs import as_config, as_sizes
+from minidlrm.layers.inputs import as_config, as_sizes, seeded
 from minidlrm.layers.linear import Linear
 from minidlrm.layers.mlp import MLP
 from minidlrm.layers.product import ElementwiseProduct
@@ -18,11 +18,10 @@ from minidlrm.models.model import Model
 
 def check_two(table_sizes: Sequence[int], name: str) -> list[int]:
     """Return the sizes of two tables; ValueError when there are more, or fewer."""
-    if len(table_sizes) != 2:
-        raise ValueError(
-            f"{name} takes two tables, users and items; table_sizes has {len(table_sizes)}"
-        )
-    return as_sizes("table_sizes", table_sizes)
+    sizes = as_sizes("table_sizes", table_sizes)
+    if len(sizes) != 2:
+        raise ValueError(f"{name} takes two tables, users and items; table_sizes has {len(sizes)}")
+    return sizes
 
 
 class GMF(Model):
@@ -88,7 +87,7 @@ class GMF(Model):
         """
         sizes = check_two(table_sizes, "GMF")
         self.config = as_config(table_sizes=sizes, embedding_dim=embedding_dim)
-        options: dict[str, Any] = {"rng": np.random.default_rng(seed), "dtype": dtype}
+        options: dict[str, Any] = {"rng": seeded(seed), "dtype": dtype}
         self.tables = EmbeddingBagCollection(sizes, embedding_dim, **options)
         self.product = ElementwiseProduct()
         self.last = Linear(embedding_dim, 1, **options)
@@ -166,7 +165,7 @@ class NeuMF(Model):
         if len(mlp) == 0:
             raise ValueError("mlp is empty: NeuMF without an MLP is GMF")
         self.config = as_config(table_sizes=sizes, embedding_dim=embedding_dim, mlp=mlp)
-        options: dict[str, Any] = {"rng": np.random.default_rng(seed), "dtype": dtype}
+        options: dict[str, Any] = {"rng": seeded(seed), "dtype": dtype}
         self.gmf_tables = EmbeddingBagCollection(sizes, embedding_dim, **options)
         self.mlp_tables = EmbeddingBagCollection(sizes, embedding_dim, **options)
         self.product = ElementwiseProduct()

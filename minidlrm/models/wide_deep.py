@@ -11,7 +11,7 @@ from minidlrm.data.batch import Batch, Jagged
 from minidlrm.data.encode import hash_ids
 from minidlrm.layers.embedding import EmbeddingBagCollection
 from minidlrm.layers.fields import FieldEmbeddings, LinearTerm
-from minidlrm.layers.inputs import as_config
+from minidlrm.layers.inputs import as_config, seeded
 from minidlrm.layers.mlp import MLP
 from minidlrm.models.model import Model
 from minidlrm.module import Parameter
@@ -112,7 +112,7 @@ class WideDeep(Model):
                     f"0 to {len(sizes) - 1}"
                 )
         self.config["crosses"] = [[int(i), int(j)] for i, j in crosses]
-        options: dict[str, Any] = {"rng": np.random.default_rng(seed), "dtype": dtype}
+        options: dict[str, Any] = {"rng": seeded(seed), "dtype": dtype}
         self.linear = LinearTerm(num_dense, sizes, bias=False, dtype=dtype)
         self.crosses = None
         if self.config["crosses"]:
