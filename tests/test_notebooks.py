@@ -198,7 +198,7 @@ def symbols_of(formula):
 
 
 def introduced_in(text):
-    """Return the symbols that stand alone in math or code, or are told what they equal."""
+    """Return the symbols that are alone in math or code, or are said to equal something."""
     alone = r"\s*d?(\\?[A-Za-z]+)\s*(?:\^\S+)?\s*(?:\([^)]*\))?\s*"
     ends = r"(?:$|,|=|\\(?:in|approx|leq|geq|to|times)\b)"
     found = {m[1] for f in formulas_of(text) if (m := re.match(alone + ends, f))}

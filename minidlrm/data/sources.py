@@ -106,15 +106,15 @@ def open_source(
     Parameters
     ----------
     rows : path, glob, list of paths, DataFrame, Arrow table, dict of arrays, or list of dicts
-        Files of one kind: text (CSV, TSV; .gz, .zst, .bz2, .lz4) or Parquet. Of objects,
-        anything with the Arrow capsule: pandas, polars, pyarrow, DuckDB.
+        Files, all text (CSV, TSV; .gz, .zst, .bz2, .lz4) or all Parquet. Or an object with an
+        Arrow capsule: of pandas, polars, pyarrow, DuckDB.
     delimiter, encoding, column_names
-        Of text files.
+        For text files.
 
     Raises
     ------
     FileNotFoundError
-        When there is no such file.
+        When the file does not exist.
     TypeError
         When `rows` is none of these.
     ValueError
