@@ -97,8 +97,8 @@ def read_table(
         The column that orders the rows; that holds the users, who stay together; or that says
         "train", "valid" or "test".
     schema : Schema or Dataset
-        The schema of an earlier table: the columns then mean the same. Without an option that splits the
-        rows, all go to ``.test``.
+        The schema of an earlier table: the columns then mean the same. Without an option that
+        splits the rows, all go to ``.test``.
     delimiter, encoding, column_names
         For text files: the separator of the fields (by default found in the first line), the
         encoding, and the columns of a file without a header.

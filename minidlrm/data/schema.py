@@ -163,7 +163,7 @@ class Column:
     role : "dense", "sparse" or "bag"
         A number, an id, or any number of ids.
     transform : "standardize", "log" or "none"
-        How a number x is changed: (x - mean) / std of the training rows, log(1 + max(x, 0)), or x itself.
+        For a number x: (x - mean) / std of the training rows, log(1 + max(x, 0)), or x itself.
         A missing one becomes 0 after the transform.
     mean, std : float
         Mean and standard deviation of the training rows.
