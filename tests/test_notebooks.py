@@ -94,6 +94,14 @@ def test_each_section_has_a_blank(path):
     assert [title for title in without if not any(word in title for word in hunts)] == []
 
 
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_an_answer_says_that_it_is_the_answer(path):
+    """Or its "right" is taken for the reader's own, directly above it."""
+    for cell in jupytext.read(path).cells:
+        if "answer" in cell.metadata.get("tags", []):
+            assert 'print("the answer:' in cell.source, cell.source
+
+
 def names_of(tree):
     """Return every md.NAME..., and every name imported from minidlrm, as dotted paths."""
     found = set()
