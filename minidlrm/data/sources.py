@@ -106,19 +106,32 @@ def open_source(
     Parameters
     ----------
     rows : path, glob, list of paths, DataFrame, Arrow table, dict of arrays, or list of dicts
-        Files, all text (CSV, TSV; .gz, .zst, .bz2, .lz4) or all Parquet. Or an object with an
-        Arrow capsule: of pandas, polars, pyarrow, DuckDB.
+        Files of one kind: text (CSV, TSV; .gz, .zst, .bz2, .lz4) or Parquet. Of objects,
+        anything with the Arrow capsule: pandas, polars, pyarrow, DuckDB.
     delimiter, encoding, column_names
         For text files.
+
+    Returns
+    -------
+    Source
+        `rows` itself, when it is one.
 
     Raises
     ------
     FileNotFoundError
-        When the file does not exist.
+        When there is no such file.
+    IsADirectoryError
+        When a path is a folder.
     TypeError
         When `rows` is none of these.
     ValueError
         When a file is empty, or files do not have the same columns.
+
+    Examples
+    --------
+    >>> import minidlrm as md
+    >>> type(md.data.open_source({"price": [1.0, 2.5]})).__name__
+    'TableSource'
     """
     if isinstance(rows, Source):
         return rows
