@@ -78,9 +78,12 @@ class Run:
         The model with its optimizer, and what the evaluations have seen.
     path : path, optional
         The checkpoint. None: nothing is written.
+    schema : Schema, optional
+        Of the data; it is written with the model.
     """
 
-    def __init__(self, steps: Any, watch: Any, path: str | os.PathLike | None):
+    def __init__(self, steps: Any, watch: Any, path: str | os.PathLike | None, schema: Any = None):
+        self.schema = schema
         self.steps, self.watch, self.path = steps, watch, path
         self.epoch, self.batches = 0, 0  # done: whole epochs, and batches of the next
         self.options: dict[str, Any] = {}
@@ -117,7 +120,7 @@ class Run:
         if self.path is None:
             return
         steps, watch = self.steps, self.watch
-        header, arrays = pack(steps.model, steps.optimizer)
+        header, arrays = pack(steps.model, steps.optimizer, self.schema)
         arrays[_RECENT] = np.array(steps.recent, np.float64).reshape(-1, 3)
         if watch.best and not finished:
             arrays.update({_BEST + name: array for name, array in watch.best.arrays.items()})
@@ -261,6 +264,7 @@ def _data_digest(rows: Batch) -> str:
     """Return the number of rows, and a digest of the first of them."""
     digest, first = hashlib.sha256(), rows[:_SAMPLE]
     sparse = first.sparse if isinstance(first.sparse, np.ndarray) else first.sparse.values
-    for array in (first.dense, sparse, first.label):
-        digest.update(np.ascontiguousarray(array))  # type: ignore[arg-type]
+    for array in (first.dense, sparse, first.label, first.weight):
+        if array is not None:
+            digest.update(np.ascontiguousarray(array))  # type: ignore[arg-type]
     return f"{len(rows)} rows, {digest.hexdigest()[:16]}"

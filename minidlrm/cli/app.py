@@ -5,6 +5,7 @@ The exit code is 2 after an error, 130 after Ctrl-C, and 1 when a check did not 
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import warnings
@@ -12,7 +13,7 @@ import warnings
 import typer
 from rich.console import Console
 
-from minidlrm.cli import compare, course, inspect, recipe, train
+from minidlrm.cli import compare, course, inspect, recipe, score, train
 from minidlrm.grading.commands import app as grade_app
 from minidlrm.interrupts import is_interrupt
 
@@ -38,8 +39,16 @@ def _examples(*lines: str) -> str:
 
 
 app.command(
-    epilog=_examples("train", "train --data criteo:train.txt --epochs 1 --optimizer sgd --lr 0.1")
+    epilog=_examples(
+        "train",
+        "train --data criteo:train.txt --epochs 1 --optimizer sgd --lr 0.1",
+        "train --data table:clicks.csv --label click --dense price --sparse user,item",
+    )
 )(train.train)
+app.command(epilog=_examples("predict runs/latest/dlrm.safetensors new.csv --out scores.csv"))(
+    score.predict
+)
+app.command(epilog=_examples("evaluate runs/latest/dlrm.safetensors labelled.csv"))(score.evaluate)
 app.command(epilog=_examples("recipe mf --data movielens:FOLDER"))(recipe.recipe)
 app.command(epilog=_examples("compare --rows 50000", "compare --experiment order"))(compare.compare)
 app.command(epilog=_examples("gradcheck dlrm", "gradcheck my_layer.py:Linear", "gradcheck --all"))(
@@ -60,6 +69,9 @@ app.add_typer(grade_app, name="grade")
 def main() -> None:
     """Run the command line, and turn errors into one red line."""
     warnings.filterwarnings("ignore", message=".*malformed lines were skipped")  # the table says it
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a locale may have no × and no →
     try:
         code = app(standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
