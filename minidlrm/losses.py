@@ -40,7 +40,7 @@ class Loss(Module):
     task = "ratings"  # what the predictions are: ratings, or the logits of "clicks"
 
     def forward(self, prediction: Any, label: Any, weight: Any = None) -> Any:
-        """Compute the loss of predictions and labels of one shape: a number, or all terms."""
+        """Compute the loss of `prediction` and `label` of one shape, each term times `weight`."""
         raise NotImplementedError
 
     def check_label(self, label: np.ndarray) -> None:

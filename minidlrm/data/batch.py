@@ -233,7 +233,7 @@ class Batch:
         check_finite("dense", self.dense)
 
     def ids_of(self, t: int) -> np.ndarray:
-        """Return the ids of a table: (B,), or all ids of its bags (nnz_t,)."""
+        """Return the ids of table `t`: (B,), or all ids of its bags (nnz_t,)."""
         if isinstance(self.sparse, Jagged):
             offsets = self.sparse.offsets
             return self.sparse.values[offsets[t * len(self)] : offsets[(t + 1) * len(self)]]
@@ -292,6 +292,8 @@ class Dataset:
         better. Known for synthetic data only.
     vocabulary : object, optional
         What turned raw values into ids; give it to the reader of further files.
+    schema : Schema, optional
+        What the columns of the rows mean, where a reader knows it.
 
     Raises
     ------
