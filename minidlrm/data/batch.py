@@ -187,7 +187,7 @@ class Batch:
             bags = len(self.sparse.offsets) - 1
             if bags % len(dense) if len(dense) else bags:
                 raise ValueError(
-                    f"Batch.sparse has {bags} bags, which is no multiple of the batch size "
+                    f"Batch.sparse has {bags} bags, which is not a multiple of the batch size "
                     f"{len(dense)}: a Jagged needs T * B + 1 offsets"
                 )
         else:
