@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from minidlrm.arrays import check_number
 from minidlrm.module import Parameter, SparseGrad
 
 __all__ = ["Optimizer"]
@@ -70,7 +71,9 @@ class Optimizer:
     state_names: tuple[str, ...] = ()
 
     def __init__(self, lr: LearningRate, weight_decay: float = 0.0):
-        if not callable(lr) and not (np.isfinite(lr) and lr >= 0):
+        for name, value in (("lr", 0.0 if callable(lr) else lr), ("weight_decay", weight_decay)):
+            check_number(name, value)
+        if not callable(lr) and not (np.isfinite(float(lr)) and lr >= 0):
             raise ValueError(f"lr is {lr}: it must be a number of at least 0, or a function")
         if not (np.isfinite(weight_decay) and weight_decay >= 0):
             raise ValueError(f"weight_decay is {weight_decay}: it must be at least 0")
