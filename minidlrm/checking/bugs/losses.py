@@ -44,7 +44,7 @@ class SoftplusSign(BCEWithLogits):
     """The slope of log(1 + e^-x) is taken as 1 - sigmoid(x)."""
 
     def backward(self, dy=1.0):
-        x, label, weight, _ = self.kept()
+        x, label, weight, *_ = self.kept()
         slope = (1 - label) + weight * (1 - sigmoid(x))
         return self._spread(dy, slope)
 
