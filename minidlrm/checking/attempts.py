@@ -17,7 +17,7 @@ import numpy as np
 from minidlrm.checking import ids, probing, protocol
 from minidlrm.checking.catalogue import make_cause
 from minidlrm.checking.comparing import Tolerance, compare
-from minidlrm.checking.diagnosis import Fingerprint, diagnose, from_faults
+from minidlrm.checking.diagnosis import Fingerprint, diagnose
 from minidlrm.checking.evidence import Evidence
 from minidlrm.checking.forms import Reading, as_input
 from minidlrm.checking.numeric import Differences
@@ -25,6 +25,7 @@ from minidlrm.checking.protocol import Fault
 from minidlrm.checking.raised import described
 from minidlrm.checking.report import ArrayCheck, Cause, GradCheckReport
 from minidlrm.checking.roles import unreturned
+from minidlrm.checking.rules import from_faults
 from minidlrm.checking.subject import FunctionPair, Subject
 
 # With the caller's own seed, r could be the caller's x: then r^T x is symmetric, and a
@@ -222,7 +223,7 @@ class Run:
     def is_flat(self) -> bool:
         """Whether the function does not move where the gradient is wrong: writes were lost."""
         wrong = [check for check in self.checks if not check.passed]
-        faults = any(f.key != "branch" for f in self.faults)
+        faults = any(f.key != "unreached" for f in self.faults)
         return bool(wrong) and not faults and all(map(_is_flat, wrong))
 
     @property

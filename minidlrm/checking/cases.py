@@ -140,19 +140,31 @@ def _layers(rng: np.random.Generator) -> Iterator[Target]:
     yield "EmbeddingBagCollection, weighted", tables, (_bags(rng, True),)
     yield "EmbeddingBagCollection, ids", tables, (_one_hot(rng, _SIZES, 0).sparse,)
     ids, offsets = np.array([1, 1, 4, 0, 2]), np.array([0, 3, 3, 5])
-    bag = layers.EmbeddingBag(5, 3, rng=rng)
+    last: dict[str, Any] = {"include_last_offset": True, "rng": rng}
+    bag = layers.EmbeddingBag(5, 3, mode="sum", **last)
     yield "EmbeddingBag, weighted", bag, (ids, offsets, rng.normal(size=5))
     for operation in ("mult", "add", "concat"):
-        qr = layers.QREmbeddingBag(10, 4, 3, operation, rng=rng)
+        qr = layers.QREmbeddingBag(10, 4, 3, operation, **last)
         yield f"QREmbeddingBag, {operation}", qr, (ids, offsets, rng.normal(size=5))
+    composed = layers.ComposedTables(_SIZES, _DIM, threshold=8, rng=rng)
+    yield "ComposedTables, ids", composed, (_one_hot(rng, _SIZES, 0).sparse,)
+    yield "ComposedTables, weighted", composed, (_bags(rng, True),)
     for diagonal in (False, True):
         yield f"DotInteraction, diagonal={diagonal}", layers.DotInteraction(4, 3, diagonal), (z,)
+    yield "Flatten", layers.Flatten(4, 3), (z,)
+    yield "CrossInteraction", layers.CrossInteraction(4, 3, 2, rng=rng), (z,)
     yield "FMInteraction", layers.FMInteraction(4, 3), (z,)
     yield "BiInteraction", layers.BiInteraction(4, 3), (z,)
     yield "ElementwiseProduct", layers.ElementwiseProduct(), (x, rng.normal(size=x.shape))
-    for kind, rank in (("vector", None), ("matrix", None), ("matrix", 2)):
-        net = layers.CrossNetwork(6, 3, kind, rank, rng=rng)
-        yield f"CrossNetwork, {kind}, rank={rank}", net, (x,)
+    both = x, rng.normal(size=x.shape)
+    yield "VectorCross", layers.VectorCross(6, rng=rng), both
+    for rank in (None, 2):
+        yield f"MatrixCross, rank={rank}", layers.MatrixCross(6, rank, rng=rng), both
+    inputs = rng.normal(size=(_ROWS, 2)), rng.normal(size=(_ROWS, 3))
+    yield "CINLayer", layers.CINLayer(2, 3, 4, rng=rng), inputs
+    for form, rank in (("vector", None), ("matrix", None), ("matrix", 2)):
+        net = layers.CrossNetwork(6, 3, form, rank, rng=rng)
+        yield f"CrossNetwork, {form}, rank={rank}", net, (x,)
     for split in (False, True):
         yield f"CIN, split_half={split}", layers.CIN(4, 3, (6, 5), split, rng=rng), (z,)
     batch = _one_hot(rng, _SIZES, _DENSE)

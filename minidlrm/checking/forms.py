@@ -186,21 +186,21 @@ class Calls:
             k = 0
         values = result if k else (result,)
         self._inputs = (*inputs, *named.values())
-        self._values, self._caches = values[: max(k, 1)], tuple(values[max(k, 1) :])
+        self._values, self._cache = values[: max(k, 1)], tuple(values[max(k, 1) :])
         return values[0] if k <= 1 else tuple(values[:k])
 
     def backward(self, dy: Any) -> Any:
         """Call the second function with dy, of the form of the output."""
         assert self.reading is not None
         dys = dy if self.reading.outputs > 1 else (dy,)
-        rest = [0 * np.asarray(c) if _is_float(c) else None for c in self._caches]
+        rest = [0 * np.asarray(c) if _is_float(c) else None for c in self._cache]
         parts = {
             "dy": (dy,),
             "dys": (tuple(dys),),
             "*dys": tuple(dys),
             "(dy)": ((dy, *rest),),
-            "*caches": self._caches,
-            "caches": (self._caches,),
+            "*caches": self._cache,
+            "caches": (self._cache,),
             "*inputs": self._inputs,
             "inputs": (self._inputs,),
             "y": (self._values[0],),

@@ -66,11 +66,11 @@ class Prober:
         wrong = [] if self.far_fits else self._wrong_at(near, moved, alone=False)
         text = "with inputs {:.3g} times as large the gradient of {{}} is wrong: {{}}"
         if wrong:
-            return [Fault("branch", c.name, _said(text.format(near), c)) for c in wrong], []
+            return [Fault("unreached", c.name, _said(text.format(near), c)) for c in wrong], []
         wrong, text = wrong_far, text.format(_FAR)
         clear = [c for c in wrong if _moves_there(c)]
         if clear:
-            return [Fault("branch", c.name, _said(text, c)) for c in clear], []
+            return [Fault("unreached", c.name, _said(text, c)) for c in clear], []
         remarks = [_said("not seen at these inputs: " + text, c) for c in wrong[:1]]
         one_sided = [n for n in moved if _has_one_sign(self.analytic.arrays[n])]
         if one_sided and not remarks:

@@ -41,9 +41,9 @@ def bag_rows(values, offsets, starts):
         for i in range(offsets[t * batch_size], offsets[(t + 1) * batch_size]):
             row = np.int64(values[i])
             if row < 0 or row >= starts[t + 1] - starts[t]:
-                return rows, i
+                return rows, i, t
             rows[i] = row + starts[t]
-    return rows, -1
+    return rows, -1, -1
 
 
 @_compile
@@ -203,6 +203,9 @@ def bias_backward(dy, y, relu):
     return dz, dbias
 
 
+# Cross layers
+
+
 @_compile
 def cross_vector(x0, x, g, bias):
     """See `reference.cross_vector`."""
@@ -347,6 +350,9 @@ def mf_epoch(factors, biases, rows, ratings, order, mean, lr, reg):
             error -= factors[u, d] * factors[i, d]
         if len(biases):
             error -= biases[u] + biases[i]
+        if not np.isfinite(error):
+            return np.nan
+        if len(biases):
             biases[u] += lr * (error - reg * biases[u])
             biases[i] += lr * (error - reg * biases[i])
         for d in range(dim):

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from minidlrm import kernels
-from minidlrm.data.batch import Batch
-from minidlrm.layers.embedding import EmbeddingBagCollection
+from minidlrm.arrays import check_finite
+from minidlrm.data.batch import Batch, Jagged
+from minidlrm.layers.embedding import EmbeddingBagCollection, table_rows
 from minidlrm.layers.fm import FMInteraction
-from minidlrm.models.ncf import _check_two
-from minidlrm.module import Module
+from minidlrm.layers.inputs import as_config
+from minidlrm.models.model import Model
+from minidlrm.models.ncf import check_two
+from minidlrm.module import bad_number
 
 
-class MatrixFactorization(Module):
+class MatrixFactorization(Model):
     r"""Matrix factorization, :math:`\hat{r} = \mu + b_u + b_i + \langle p_u, q_i \rangle`.
 
     ::
@@ -34,13 +38,13 @@ class MatrixFactorization(Module):
     embedding_dim : int
         D, the number of factors.
     biases : bool
-        Whether b_u and b_i are there.
+        Whether to add b_u and b_i.
     mean : float
         μ, a constant: the mean of the training ratings, or 0.
     seed : int
-        Of the vectors, drawn from N(0, 0.1). Biases are 0 at first.
+        Seed of the vectors, drawn from N(0, 0.1). Biases are 0 at first.
     dtype : dtype
-        Of the parameters.
+        Type of the parameters.
 
     Raises
     ------
@@ -64,32 +68,8 @@ class MatrixFactorization(Module):
     150
     """
 
+    task = "ratings"
     equation = r"\hat{r} = \mu + b_u + b_i + \langle p_u, q_i \rangle"
-
-    def __init__(
-        self,
-        table_sizes: Sequence[int],
-        embedding_dim: int = 16,
-        biases: bool = True,
-        mean: float = 0.0,
-        seed: int = 0,
-        dtype=np.float32,
-    ):
-        sizes = _check_two(table_sizes, "MatrixFactorization")
-        self.config = {
-            "table_sizes": sizes,
-            "embedding_dim": int(embedding_dim),
-            "biases": bool(biases),
-            "mean": float(mean),
-        }
-        rng = np.random.default_rng(seed)
-        self.factors = EmbeddingBagCollection(sizes, embedding_dim, dtype=dtype)
-        self.factors.weight.value[...] = rng.normal(0, 0.1, self.factors.weight.value.shape)
-        self.product = FMInteraction(2, embedding_dim)
-        self.biases = None
-        if biases:
-            self.biases = EmbeddingBagCollection(sizes, 1, dtype=dtype)
-            self.biases.weight.value[...] = 0
 
     def forward(self, batch: Batch) -> np.ndarray:
         """Compute the ratings (B,) of a batch; errors as `DLRM.forward`."""
@@ -113,7 +93,28 @@ class MatrixFactorization(Module):
         if self.biases:
             self.biases.backward(np.broadcast_to(dratings[:, None, None], (len(dratings), 2, 1)))
 
-    def sgd_epoch(self, data: Batch, lr: float, reg: float, seed) -> float:
+    def __init__(
+        self,
+        table_sizes: Sequence[int],
+        embedding_dim: int = 16,
+        biases: bool = True,
+        mean: float = 0.0,
+        seed: int = 0,
+        dtype: Any = np.float32,
+    ):
+        sizes = check_two(table_sizes, "MatrixFactorization")
+        self.config = as_config(table_sizes=sizes, embedding_dim=embedding_dim)
+        self.config |= {"biases": bool(biases), "mean": float(mean)}
+        rng, unused = np.random.default_rng(seed), np.random.default_rng(0)
+        self.factors = EmbeddingBagCollection(sizes, embedding_dim, rng=unused, dtype=dtype)
+        self.factors.weight.value[...] = rng.normal(0, 0.1, self.factors.weight.value.shape)
+        self.product = FMInteraction(2, embedding_dim)
+        self.biases = None
+        if biases:
+            self.biases = EmbeddingBagCollection(sizes, 1, rng=unused, dtype=dtype)
+            self.biases.weight.value[...] = 0
+
+    def sgd_epoch(self, data: Batch, lr: float, reg: float, seed: int | Sequence[int]) -> float:
         r"""Run one epoch of sequential SGD, one rating at a time; return the mean squared error.
 
         For each rating, in an order shuffled by `seed`, with e = r - r̂:
@@ -129,24 +130,37 @@ class MatrixFactorization(Module):
         lr, reg : float
             η and λ.
         seed : int or sequence of int
-            Of the order.
+            Seed of the order.
 
         Raises
         ------
         ValueError, IndexError
-            As `forward`; before anything is changed.
+            As `forward`, or when a rating is not finite; before anything is changed.
+        FloatingPointError
+            When the factors grow without bound. They are as they were before the rating whose
+            error is not finite.
         """
         data.check(0, 2)
         if data.label is None:
             raise ValueError("the ratings are missing: sgd_epoch needs labels")
-        rows = self.factors.rows_of(np.asarray(data.sparse))  # (B, 2)
+        check_finite("label", data.label)
+        for parameter in self.parameters():
+            parameter.check()
+        if isinstance(data.sparse, Jagged):
+            raise ValueError("sgd_epoch needs one user and one item a row; these are bags")
+        rows = table_rows(data.sparse, self.factors.starts)  # (B, 2)
         order = np.random.default_rng(seed).permutation(len(data))
         factors = self.factors.weight.value
         scalar = factors.dtype.type
         biases = self.biases.weight.value[:, 0] if self.biases else np.zeros(0, factors.dtype)
         ratings = np.asarray(data.label, factors.dtype)
         options = scalar(self.config["mean"]), scalar(lr), scalar(reg)
-        return float(kernels.mf_epoch(factors, biases, rows, ratings, order, *options))
+        error = float(kernels.mf_epoch(factors, biases, rows, ratings, order, *options))
+        if not np.isfinite(error):
+            largest = float(np.abs(ratings).max())
+            what = f"sgd_epoch: the error of a rating is not finite; ratings go up to {largest:g}"
+            raise bad_number(what, self, advice="Try a smaller lr, or ratings of a few units")
+        return error
 
     def __repr__(self) -> str:
         biases = self.config["biases"]
