@@ -264,6 +264,8 @@ class Run:
             compare(differences, name, grad, self.tolerance, *limits)
             for name, grad in grads.items()
         )
+        if not quick and any(not check.passed for check in self.checks):
+            self.checks = tuple(map(self._with_rounding, self.checks))
         right = {check.name for check in self.checks if check.passed}  # of no use, so no gradient
         self.faults = [f for f in self.faults if f.key != "missing" or f.array not in right]
         if self.passed:
@@ -299,9 +301,11 @@ class Run:
         """Run backward, and check its rules; None: there is no gradient to compare."""
         analytic, y = self.analytic, self.y
         before = self.before if self.same else analytic.snapshot()
-        self.tolerance = Tolerance.of(y, self.options.rtol, self.options.atol)
-        tol = min(1000 * self.tolerance.eps, 0.05)
+        lowest = min((y, *analytic.arrays.values()), key=lambda a: a.dtype.itemsize)
+        coarse = y if self.same else lowest
+        self.tolerance = Tolerance.of(coarse, self.options.rtol, self.options.atol)
         self.r = r = self.rng.normal(size=y.shape).astype(y.dtype)
+        self.near = tol = protocol.Near.of(self.tolerance.eps, r, analytic.arrays)
         try:
             returned, second = analytic.gradients(r.copy())
         except Exception as error:
@@ -331,6 +335,18 @@ class Run:
         row = (self.subject, weights, self.options.method, self.rng, grads, self.output)
         return Differences(*row)
 
+    def _with_rounding(self, check: ArrayCheck) -> ArrayCheck:
+        """Pass an array that is off by no more than the rounding of its inputs explains."""
+        if check.passed or not check.error < 0.5 or check.name not in self.analytic.arrays:
+            return check
+        rng = np.random.default_rng((_STREAM, self.options.seed, 2))
+        row = (self.analytic, self.r, [check.name], self.tolerance.eps, rng)
+        try:
+            moves = probing.spread(*row)[check.name][tuple(check.indices.T)]
+        except Exception:
+            return check
+        return replace(check, passed=True) if _is_within(check, moves, self.tolerance) else check
+
     def _look_further(self, differences: Differences, grads: dict[str, Any]) -> None:
         """Look at what may be wrong although every entry passed."""
         rng = np.random.default_rng((_STREAM, self.options.seed, 1))
@@ -342,7 +358,9 @@ class Run:
         if self.same and self.tolerance.eps < 1e-10:
             names = [c.name for c in self.checks if _may_hide_rounding(c)]
             if names:
-                self.faults += probing.rounding_faults(self.analytic, self.r, names, rng)
+                self.faults += probing.rounding_faults(
+                    self.analytic, self.r, names, self.near.floor, rng
+                )
             self.remarks += [
                 _approximate(c) for c in self.checks if c.name in names and _is_near(c)
             ]
@@ -366,6 +384,13 @@ class Run:
         others = tuple((n, self.analytic.arrays[n].shape, r) for n, r in self.others.items())
         row = (self.question.name, self.checks, self.tolerance.rtol, texts, tuple(causes))
         return GradCheckReport(*row, tuple(dict.fromkeys(self.remarks)), others)
+
+
+def _is_within(check: ArrayCheck, moves: np.ndarray, tolerance: Tolerance) -> bool:
+    off = np.abs(check.analytics - check.numerics)
+    size = np.maximum(np.abs(check.analytics), np.abs(check.numerics))
+    usual = tolerance.rtol * (size + tolerance.floor_of(float(np.abs(check.numerics).max())))
+    return bool((off <= usual + check.numeric_error + 10 * moves).all())
 
 
 def _is_flat(check: ArrayCheck) -> bool:

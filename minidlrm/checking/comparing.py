@@ -78,7 +78,8 @@ def compare(
     """
     value, limit = differences.subject.arrays[name], max_checks or _MANY
     at_once = max_checks is None
-    choice = choose(differences, name, grad, limit, at_once, rng, 0 if exact else tolerance.rtol)
+    own = 0.0 if exact else 50 * tolerance.eps
+    choice = choose(differences, name, grad, limit, at_once, rng, own)
     if choice.all_agree:
         return _at_one_place(differences, name, grad, choice, tolerance)
     checked: list[tuple[int, ...]] = []

@@ -383,7 +383,9 @@ def leaves_of(name: str, value: Any) -> Iterator[tuple[str, np.ndarray]]:
             yield from leaves_of(f"{name}[{k}]", part)
 
 
-def match(returned: Any, inputs: list[tuple[str, Any]]) -> dict[str, Any]:
+def match(
+    returned: Any, inputs: list[tuple[str, Any]], masks: frozenset[str] = frozenset()
+) -> dict[str, Any]:
     """Say which gradient belongs to which float array.
 
     Parameters
@@ -393,6 +395,8 @@ def match(returned: Any, inputs: list[tuple[str, Any]]) -> dict[str, Any]:
         or of the float ones alone, and perhaps not of the last ones.
     inputs : list of (str, Any)
         The inputs of forward, with their names.
+    masks : set of str
+        Inputs that may be passed over: zeros and ones.
 
     Examples
     --------
@@ -415,7 +419,7 @@ def match(returned: Any, inputs: list[tuple[str, Any]]) -> dict[str, Any]:
         parts = [returned]
     chosen = leaves if len(parts) == len(leaves) else float_ones
     grads: dict[str, Any] = {}
-    for (name, arrays, value), part in _in_order(parts, chosen, float_ones):
+    for (name, arrays, value), part in _in_order(parts, chosen, float_ones, masks):
         grads.update(_spread(name, arrays, value, part))
     return grads
 
@@ -446,9 +450,16 @@ def _by_name(returned: dict, float_ones: list) -> dict[str, Any] | None:
     return grads
 
 
-def _in_order(parts: list, chosen: list, float_ones: list) -> Iterator[tuple[Any, Any]]:
+def _in_order(
+    parts: list, chosen: list, float_ones: list, masks: frozenset[str]
+) -> Iterator[tuple[Any, Any]]:
     """Pair gradients with inputs in their order; where shapes tell, some may be left out."""
     placed = list(zip(chosen, parts, strict=False))
+    if len(parts) < len(float_ones):  # a mask, or a label, is passed over
+        numbers = [each for each in float_ones if each[0] not in masks]
+        other = list(zip(numbers, parts, strict=False))
+        if len(numbers) >= len(parts) and all(_fits(each, part) for each, part in other):
+            placed = other
     if len(parts) < len(float_ones) and not all(_fits(each, part) for each, part in placed):
         rest, found = iter(float_ones), []
         for part in parts:
@@ -459,6 +470,13 @@ def _in_order(parts: list, chosen: list, float_ones: list) -> Iterator[tuple[Any
         if len(found) == len(parts):
             placed = found
     yield from placed
+
+
+def is_mask(value: Any) -> bool:
+    """Whether an array holds zeros and ones, and both."""
+    if not isinstance(value, np.ndarray) or value.size < 2 or not np.isin(value, (0, 1)).all():
+        return False
+    return bool(value.min() < value.max())
 
 
 def _fits(each: tuple, part: Any) -> bool:

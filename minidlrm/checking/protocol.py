@@ -38,6 +38,29 @@ class Fault:
     text: str
 
 
+@dataclass(frozen=True)
+class Near:
+    """What counts as the same number, up to rounding.
+
+    Parameters
+    ----------
+    share : float
+        Of the largest entry.
+    floor : float
+        What may be left of dy = 1 where everything cancels.
+    """
+
+    share: float
+    floor: float
+
+    @classmethod
+    def of(cls, eps: float, dy: np.ndarray, arrays: Arrays) -> Near:
+        """Follow the precision of the code and the size of what goes in."""
+        largest = max((float(np.abs(a).max(initial=1)) for a in arrays.values()), default=1.0)
+        floor = 20 * eps * float(np.abs(dy).max(initial=0)) * min(largest, 1e6)
+        return cls(min(1000 * eps, 0.05), floor)
+
+
 def forward_faults(subject: Subject, before: Arrays) -> tuple[list[Fault], np.ndarray]:
     """Check that there is something to check: finite outputs.
 
@@ -177,7 +200,7 @@ def backward_faults(
     grads: dict[str, Any],
     before: Arrays,
     rng: np.random.Generator,
-    tol: float,
+    tol: Near,
 ) -> list[Fault]:
     """Check linearity, purity, repetition, accumulation and stale state of the backward pass.
 
@@ -205,7 +228,7 @@ def backward_faults(
     if not np.array_equal(dy, given):
         faults.append(Fault("modified", "dy", "backward changes dy in place"))
         dy[...] = given
-    if not _same(grads, again, tol):
+    if not same(grads, again, tol):
         text = "backward gives another result the second time: something is left from the first"
         return [*faults, Fault("leftover", "", text)]
     stale = stale_faults(subject, other, dy, tol) if other else []
@@ -297,9 +320,9 @@ def _linearity(subject, dy, grads, rng, tol) -> list[Fault]:
     """Check that backward(c dy + more) = c backward(dy) + backward(more); if not, tell which."""
     more = rng.normal(size=dy.shape).astype(dy.dtype)
     other, _ = subject.gradients(more.copy())
-    if _all_zero(grads):
+    if all(_size(grad) <= 10 * tol.floor for grad in grads.values()):
         return []
-    if _same(grads, other, tol):
+    if same(grads, other, tol):
         text = "the gradients are the same whatever dy is: backward ignores it"
         return [Fault("upstream_ignored", "", text)]
     return next(
@@ -320,7 +343,7 @@ def _not_linear(subject, dy, grads, more, other, factor: float, tol) -> list[Fau
     zero, _ = subject.gradients(np.zeros_like(dy))
     double, _ = subject.gradients((factor * dy).astype(dy.dtype))
     for name in names:
-        if _size(zero.get(name)) > tol * _size(grads[name]):
+        if _size(zero.get(name)) > tol.share * _size(grads[name]) + tol.floor:
             text = f"backward(0) is not 0: the gradient of {name} has a part without dy"
             return [Fault("not_linear", name, text)]
         if not _same_array(double.get(name), grads[name], tol, factor):
@@ -330,7 +353,7 @@ def _not_linear(subject, dy, grads, more, other, factor: float, tol) -> list[Fau
     return [Fault("not_linear", "", text)]
 
 
-def _is_sum(total: Any, first: tuple[float, Any], second: tuple[float, Any], tol: float) -> bool:
+def _is_sum(total: Any, first: tuple[float, Any], second: tuple[float, Any], tol: Near) -> bool:
     """Whether total is the sum of two terms (factor, gradient), up to rounding."""
     (m, a), (n, b) = first, second
     if total is None or a is None or b is None:
@@ -343,7 +366,7 @@ def _is_sum(total: Any, first: tuple[float, Any], second: tuple[float, Any], tol
     if not total.shape == a.shape == b.shape:
         return False
     size = max(abs(m) * _size(a), abs(n) * _size(b), _size(a), _size(b))
-    return _size(total - m * a - n * b) <= 2 * tol * size
+    return _size(total - m * a - n * b) <= 2 * tol.share * size + (abs(m) + abs(n)) * tol.floor
 
 
 def _accumulation(subject, dy, grads, tol) -> list[Fault]:
@@ -354,7 +377,7 @@ def _accumulation(subject, dy, grads, tol) -> list[Fault]:
     faults = []
     for name, parameter in subject.parameters.items():
         grad = parameter.grad
-        if _size(grads.get(name)) == 0:
+        if _size(grads.get(name)) <= 10 * tol.floor:
             continue
         if grad is None or _same_array(grad, grads[name], tol):
             text = f"a second backward overwrites the gradient of {name}; it must add to it"
@@ -366,7 +389,7 @@ def _accumulation(subject, dy, grads, tol) -> list[Fault]:
     return faults
 
 
-def cache_remarks(subject: Subject, dy: np.ndarray, tol: float) -> list[str]:
+def cache_remarks(subject: Subject, dy: np.ndarray, tol: Near) -> list[str]:
     """Say when a second backward on the same cache gives another result."""
     if not isinstance(subject.target, FunctionPair):
         return []
@@ -376,7 +399,7 @@ def cache_remarks(subject: Subject, dy: np.ndarray, tol: float) -> list[str]:
         second = subject.collect(subject.backward(dy.copy(), form))
     except Exception:
         second = {}
-    if _same(first, second, tol):
+    if same(first, second, tol):
         return []
     return [
         "backward changes what forward kept: called a second time on the same cache, it gives "
@@ -384,7 +407,7 @@ def cache_remarks(subject: Subject, dy: np.ndarray, tol: float) -> list[str]:
     ]
 
 
-def stale_faults(subject, other: _Elsewhere, dy: np.ndarray, tol: float) -> list[Fault]:
+def stale_faults(subject, other: _Elsewhere, dy: np.ndarray, tol: Near) -> list[Fault]:
     """Compare with a copy that has seen nothing: the forward pass before must not matter."""
     try:
         found, y = subject.gradients(dy, other.inputs)
@@ -400,18 +423,19 @@ def stale_faults(subject, other: _Elsewhere, dy: np.ndarray, tol: float) -> list
     return []
 
 
-def _near(y: Any, z: Any, tol: float) -> bool:
+def _near(y: Any, z: Any, tol: Near) -> bool:
     if np.shape(y) != np.shape(z):
         return False
     size = float(np.abs(z).max(initial=0))
-    return bool((np.abs(y - z) <= tol * (size + np.abs(z))).all())
+    return bool((np.abs(y - z) <= tol.share * (size + np.abs(z))).all())
 
 
-def _same(first: dict[str, Any], second: dict[str, Any], tol: float) -> bool:
+def same(first: dict[str, Any], second: dict[str, Any], tol: Near) -> bool:
+    """Whether all gradients are the same, up to rounding."""
     return all(_same_array(first[name], second.get(name), tol) for name in first)
 
 
-def _same_array(a: Any, b: Any, tol: float, factor: float = 1.0) -> bool:
+def _same_array(a: Any, b: Any, tol: Near, factor: float = 1.0) -> bool:
     """Whether a is factor * b, up to rounding. Two sparse gradients are never made dense."""
     if a is None or b is None:
         return a is None and b is None
@@ -422,7 +446,7 @@ def _same_array(a: Any, b: Any, tol: float, factor: float = 1.0) -> bool:
     a, b = as_dense(a), as_dense(b)
     if a.shape != b.shape or a.dtype == object:
         return a.shape == b.shape
-    limit = tol * max(1.0, factor) * float(np.abs(b).max(initial=1e-300))
+    limit = max(1.0, factor) * (tol.share * float(np.abs(b).max(initial=1e-300)) + tol.floor)
     return bool(np.abs(a - factor * b).max(initial=0) <= limit)
 
 
@@ -431,7 +455,3 @@ def _size(grad: Any) -> float:
         return 0.0
     values = grad.values if isinstance(grad, SparseGrad) else np.asarray(grad)
     return float(np.abs(values).max(initial=0))
-
-
-def _all_zero(grads: dict[str, Any]) -> bool:
-    return all(_size(grad) == 0 for grad in grads.values())
