@@ -19,7 +19,8 @@ from minidlrm.checking.catalogue import make_cause
 from minidlrm.checking.comparing import Tolerance, compare
 from minidlrm.checking.diagnosis import Fingerprint, diagnose
 from minidlrm.checking.evidence import Evidence
-from minidlrm.checking.forms import Reading, as_input
+from minidlrm.checking.forms import Reading
+from minidlrm.checking.matching import as_input
 from minidlrm.checking.numeric import Differences
 from minidlrm.checking.protocol import Fault
 from minidlrm.checking.raised import described
@@ -256,6 +257,8 @@ class Run:
         if grads is None:
             return
         differences = self._differences(grads)
+        if not quick:
+            self.remarks += self.analytic.calls.remarks()
         if quick and (self.faults or differences.fits(grads, 1e-4) is False):
             self.faults = self.faults or [Fault("random", "", "it does not fit")]
             return
@@ -337,7 +340,7 @@ class Run:
 
     def _with_rounding(self, check: ArrayCheck) -> ArrayCheck:
         """Pass an array that is off by no more than the rounding of its inputs explains."""
-        if check.passed or not check.error < 0.5 or check.name not in self.analytic.arrays:
+        if check.passed or (self.same and not check.error < 0.5):
             return check
         rng = np.random.default_rng((_STREAM, self.options.seed, 2))
         row = (self.analytic, self.r, [check.name], self.tolerance.eps, rng)
@@ -345,11 +348,21 @@ class Run:
             moves = probing.spread(*row)[check.name][tuple(check.indices.T)]
         except Exception:
             return check
+        if check.error < 0.15 or not self.same:
+            moves = moves + 0.1 * self._unseen(check)
         return replace(check, passed=True) if _is_within(check, moves, self.tolerance) else check
+
+    def _unseen(self, check: ArrayCheck) -> np.ndarray:
+        """Return the slopes at which a move of the whole entry is lost in the output's rounding."""
+        values = np.abs(self.subject.arrays[check.name][tuple(check.indices.T)])
+        rounding = 100 * self.tolerance.eps * float(np.abs(self.r * self.y).max())
+        return rounding / np.clip(values, 1e-3, 1)
 
     def _look_further(self, differences: Differences, grads: dict[str, Any]) -> None:
         """Look at what may be wrong although every entry passed."""
         rng = np.random.default_rng((_STREAM, self.options.seed, 1))
+        if not any(map(_holds_integers, self.question.inputs)):
+            self.remarks += probing.lookup_remarks(differences, grads)
         prober = probing.Prober(
             self.subject, self.analytic, differences, self.r, grads, self.tolerance.eps, rng
         )
@@ -384,6 +397,15 @@ class Run:
         others = tuple((n, self.analytic.arrays[n].shape, r) for n, r in self.others.items())
         row = (self.question.name, self.checks, self.tolerance.rtol, texts, tuple(causes))
         return GradCheckReport(*row, tuple(dict.fromkeys(self.remarks)), others)
+
+
+def _holds_integers(value: Any) -> bool:
+    value = getattr(value, "sparse", value)
+    if isinstance(value, (list, tuple)):
+        return any(map(_holds_integers, value))
+    return getattr(value, "values", value) is not value or (
+        getattr(value, "dtype", np.dtype(float)).kind in "iu" and np.ndim(value) > 0
+    )
 
 
 def _is_within(check: ArrayCheck, moves: np.ndarray, tolerance: Tolerance) -> bool:

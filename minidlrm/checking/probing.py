@@ -136,7 +136,8 @@ class Prober:
         grad = self.grads[check.name]
         usual = np.abs(getattr(grad, "values", grad)).max(initial=0)
         off = abs(check.analytic - check.numeric)
-        return bool(np.isfinite(check.numerics).all() and off > 1e-4 * usual)
+        least = max(1e-4 * usual, 1000 * self.eps * float(np.abs(self.r).max()))
+        return bool(np.isfinite(check.numerics).all() and off > least)
 
 
 def _said(text: str, check: ArrayCheck) -> str:
@@ -152,6 +153,24 @@ def _moves_there(check: ArrayCheck) -> bool:
 
 def _has_one_sign(array: np.ndarray) -> bool:
     return bool(array.size) and bool((array > 0).all() or (array < 0).all())
+
+
+def lookup_remarks(differences: Differences, grads: dict[str, Any]) -> list[str]:
+    """Say when rows of an array are looked up, and none of them twice: lost repeats do not show."""
+    for name, grad in grads.items():
+        if not isinstance(grad, np.ndarray) or grad.ndim != 2 or differences.output.ndim == 0:
+            continue
+        rows = np.flatnonzero(grad.any(axis=1))
+        if len(rows) in (0, 1, len(grad)) or len(grad) > 200:
+            continue
+        used = [differences.jacobian(name, (int(row), 0)) for row in rows[:20]]
+        touched = [np.count_nonzero(j.reshape(len(j), -1).any(axis=1)) for j in used]
+        if set(touched) == {1}:
+            return [
+                f"of {name} {len(rows)} rows are used, and none twice: a backward that loses the "
+                "repeats of an id would pass. Give the ids to forward, so that they are repeated"
+            ]
+    return []
 
 
 def rounding_faults(

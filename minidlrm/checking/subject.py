@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from minidlrm.checking import objects
-from minidlrm.checking.forms import Calls, Form, Reading, is_mask, leaves_of, match, pack
+from minidlrm.checking.forms import Calls, Form, Reading, pack
+from minidlrm.checking.matching import is_mask, leaves_of, match
 from minidlrm.data.batch import Batch, Jagged
 from minidlrm.module import Module, SparseGrad
 
