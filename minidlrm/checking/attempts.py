@@ -21,6 +21,7 @@ from minidlrm.checking.diagnosis import Fingerprint, diagnose
 from minidlrm.checking.evidence import Evidence
 from minidlrm.checking.forms import Reading
 from minidlrm.checking.matching import as_input
+from minidlrm.checking.nearness import Near
 from minidlrm.checking.numeric import Differences
 from minidlrm.checking.protocol import Fault
 from minidlrm.checking.raised import described
@@ -308,7 +309,7 @@ class Run:
         coarse = y if self.same else lowest
         self.tolerance = Tolerance.of(coarse, self.options.rtol, self.options.atol)
         self.r = r = self.rng.normal(size=y.shape).astype(y.dtype)
-        self.near = tol = protocol.Near.of(self.tolerance.eps, r, analytic.arrays)
+        self.near = tol = Near.of(self.tolerance.eps, r, analytic.arrays)
         try:
             returned, second = analytic.gradients(r.copy())
         except Exception as error:

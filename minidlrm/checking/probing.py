@@ -14,6 +14,7 @@ import numpy as np
 
 from minidlrm.checking import points, protocol
 from minidlrm.checking.comparing import Tolerance, compare
+from minidlrm.checking.nearness import Near, same
 from minidlrm.checking.numeric import Differences
 from minidlrm.checking.protocol import Fault
 from minidlrm.checking.report import ArrayCheck
@@ -96,8 +97,8 @@ class Prober:
         for more in (0.0, 100 * self.eps):
             grads.append(self._moved_to(factor * (1 + more), moved).gradients(self.r.copy())[0])
             self.analytic.forget()
-        near = protocol.Near(1e-3, 0.0)
-        return protocol.same({n: grads[0].get(n) for n in moved}, grads[1], near)
+        near = Near(1e-3, 0.0)
+        return same({n: grads[0].get(n) for n in moved}, grads[1], near)
 
     def _moved_to(self, factor: float, moved: list[str]) -> Subject:
         these = {id(self.analytic.arrays[name]) for name in moved}

@@ -13,7 +13,15 @@ from typing import Any
 import numpy as np
 
 from minidlrm.checking import points
-from minidlrm.checking.subject import FunctionPair, Subject, as_dense, rows_of
+from minidlrm.checking.nearness import (
+    Near,
+    is_near,
+    is_sum,
+    same,
+    same_array,
+    size_of,
+)
+from minidlrm.checking.subject import FunctionPair, Subject
 from minidlrm.module import SparseGrad
 
 Arrays = dict[str, np.ndarray]
@@ -36,29 +44,6 @@ class Fault:
     key: str
     array: str
     text: str
-
-
-@dataclass(frozen=True)
-class Near:
-    """What counts as the same number, up to rounding.
-
-    Parameters
-    ----------
-    share : float
-        Of the largest entry.
-    floor : float
-        What may be left of dy = 1 where everything cancels.
-    """
-
-    share: float
-    floor: float
-
-    @classmethod
-    def of(cls, eps: float, dy: np.ndarray, arrays: Arrays) -> Near:
-        """Follow the precision of the code and the size of what goes in."""
-        largest = max((float(np.abs(a).max(initial=1)) for a in arrays.values()), default=1.0)
-        floor = 20 * eps * float(np.abs(dy).max(initial=0)) * min(largest, 1e6)
-        return cls(min(1000 * eps, 0.05), floor)
 
 
 def forward_faults(subject: Subject, before: Arrays) -> tuple[list[Fault], np.ndarray]:
@@ -139,7 +124,7 @@ def _in_form(name: str, array: np.ndarray, grad: Any) -> tuple[Any, Fault | None
         if tuple(grad.shape) != array.shape:
             text = f"the gradient of {name} has shape {grad.shape}, {name} has {array.shape}"
             return np.zeros(array.shape), Fault("shape", name, text)
-        return _in_row_order(grad), None
+        return grad, None
     if grad is Ellipsis:
         text = f"the gradient of {name} is still '...': it is not written yet"
         return np.zeros(array.shape), Fault("missing", name, text)
@@ -164,17 +149,6 @@ def _in_form(name: str, array: np.ndarray, grad: Any) -> tuple[Any, Fault | None
     if grad.dtype.kind not in "f":
         return values, Fault("dtype", name, f"the gradient of {name} has dtype {grad.dtype}")
     return values, None
-
-
-def _in_row_order(grad: SparseGrad) -> SparseGrad:
-    """Return a sparse gradient with sorted rows; the values of a row that comes twice add up."""
-    rows = np.asarray(grad.rows)
-    if (np.diff(rows) > 0).all():
-        return grad
-    unique, inverse = np.unique(rows, return_inverse=True)
-    values = np.zeros((len(unique), *grad.values.shape[1:]), grad.values.dtype)
-    np.add.at(values, inverse, grad.values)
-    return SparseGrad(unique, values, grad.shape)
 
 
 def _in_shape(name: str, array: np.ndarray, grad: np.ndarray) -> tuple[np.ndarray, Fault | None]:
@@ -240,7 +214,7 @@ def _not_cleared(subject: Subject) -> list[Fault]:
     """Check that zero_grad of the target forgets all gradients; then forget them."""
     if subject.parameters:
         subject.zero_grad()
-    held = [name for name, p in subject.parameters.items() if _size(p.grad) > 0]
+    held = [name for name, p in subject.parameters.items() if size_of(p.grad) > 0]
     subject.forget()
     text = "zero_grad leaves the gradient of {} as it was: the next one adds to it"
     return [Fault("leftover", name, text.format(name)) for name in held]
@@ -300,19 +274,19 @@ def _all_hold(subject, other: _Elsewhere, dy, grads, before, tol) -> bool:
             total, y = subject.more_gradients(-2 * dy, other.inputs)
             names = [n for n in held if n in grads]
             added = all(
-                _is_sum(total.get(n), (1, grads[n]), (-2, expected.get(n)), tol) for n in names
+                is_sum(total.get(n), (1, grads[n]), (-2, expected.get(n)), tol) for n in names
             )
-            if not added or not _near(y, other.y, tol) or _not_cleared(subject):
+            if not added or not is_near(y, other.y, tol) or _not_cleared(subject):
                 return False
         total, y = subject.gradients(scaled, other.inputs)
     except Exception:
         return False
     finally:
         subject.forget()
-    if not np.array_equal(scaled, given) or subject.changed(before) or not _near(y, other.y, tol):
+    if not np.array_equal(scaled, given) or subject.changed(before) or not is_near(y, other.y, tol):
         return False
     return all(
-        _is_sum(total.get(n), (0, g), (factor, expected.get(n)), tol) for n, g in grads.items()
+        is_sum(total.get(n), (0, g), (factor, expected.get(n)), tol) for n, g in grads.items()
     )
 
 
@@ -320,7 +294,7 @@ def _linearity(subject, dy, grads, rng, tol) -> list[Fault]:
     """Check that backward(c dy + more) = c backward(dy) + backward(more); if not, tell which."""
     more = rng.normal(size=dy.shape).astype(dy.dtype)
     other, _ = subject.gradients(more.copy())
-    if all(_size(grad) <= 10 * tol.floor for grad in grads.values()):
+    if all(size_of(grad) <= 10 * tol.floor for grad in grads.values()):
         return []
     if same(grads, other, tol):
         text = "the gradients are the same whatever dy is: backward ignores it"
@@ -338,35 +312,19 @@ def _not_linear(subject, dy, grads, more, other, factor: float, tol) -> list[Fau
     names = [name for name, grad in grads.items() if grad is not None]
     if not all(map(_is_finite, mixed.values())):
         return []
-    if all(_is_sum(mixed.get(n), (factor, grads[n]), (1, other.get(n)), tol) for n in names):
+    if all(is_sum(mixed.get(n), (factor, grads[n]), (1, other.get(n)), tol) for n in names):
         return []
     zero, _ = subject.gradients(np.zeros_like(dy))
     double, _ = subject.gradients((factor * dy).astype(dy.dtype))
     for name in names:
-        if _size(zero.get(name)) > tol.share * _size(grads[name]) + tol.floor:
+        if size_of(zero.get(name)) > tol.share * size_of(grads[name]) + tol.floor:
             text = f"backward(0) is not 0: the gradient of {name} has a part without dy"
             return [Fault("not_linear", name, text)]
-        if not _same_array(double.get(name), grads[name], tol, factor):
+        if not same_array(double.get(name), grads[name], tol, factor):
             text = f"backward({factor:.0f} dy) is not {factor:.0f} backward(dy), for {name}"
             return [Fault("not_linear", name, text)]
     text = "backward(dy1 + dy2) is not backward(dy1) + backward(dy2)"
     return [Fault("not_linear", "", text)]
-
-
-def _is_sum(total: Any, first: tuple[float, Any], second: tuple[float, Any], tol: Near) -> bool:
-    """Whether total is the sum of two terms (factor, gradient), up to rounding."""
-    (m, a), (n, b) = first, second
-    if total is None or a is None or b is None:
-        return False
-    if isinstance(a, SparseGrad) and isinstance(b, SparseGrad) and isinstance(total, SparseGrad):
-        total, a, b = map(_in_row_order, (total, a, b))
-        rows = np.unique(np.concatenate([total.rows, a.rows, b.rows]))
-        total, a, b = (rows_of(grad, rows) for grad in (total, a, b))
-    total, a, b = as_dense(total), as_dense(a), as_dense(b)
-    if not total.shape == a.shape == b.shape:
-        return False
-    size = max(abs(m) * _size(a), abs(n) * _size(b), _size(a), _size(b))
-    return _size(total - m * a - n * b) <= 2 * tol.share * size + (abs(m) + abs(n)) * tol.floor
 
 
 def _accumulation(subject, dy, grads, tol) -> list[Fault]:
@@ -377,12 +335,12 @@ def _accumulation(subject, dy, grads, tol) -> list[Fault]:
     faults = []
     for name, parameter in subject.parameters.items():
         grad = parameter.grad
-        if _size(grads.get(name)) <= 10 * tol.floor:
+        if size_of(grads.get(name)) <= 10 * tol.floor:
             continue
-        if grad is None or _same_array(grad, grads[name], tol):
+        if grad is None or same_array(grad, grads[name], tol):
             text = f"a second backward overwrites the gradient of {name}; it must add to it"
             faults.append(Fault("overwritten", name, text))
-        elif not _same_array(grad, grads[name], tol, 2.0):
+        elif not same_array(grad, grads[name], tol, 2.0):
             text = f"a second backward does not add the same gradient to {name} once more"
             faults.append(Fault("leftover", name, text))
     subject.zero_grad()
@@ -413,45 +371,11 @@ def stale_faults(subject, other: _Elsewhere, dy: np.ndarray, tol: Near) -> list[
         found, y = subject.gradients(dy, other.inputs)
     except Exception:
         return []  # the other inputs do not fit, and say nothing
-    if not _near(y, other.y, tol):
+    if not is_near(y, other.y, tol):
         text = "forward gives another output after a forward of other inputs: it keeps something"
         return [Fault("stale", "", text)]
     for name in other.grads:
-        if not _same_array(found.get(name), other.grads[name], tol):
+        if not same_array(found.get(name), other.grads[name], tol):
             text = f"the gradient of {name} depends on an earlier forward pass"
             return [Fault("stale", name, text)]
     return []
-
-
-def _near(y: Any, z: Any, tol: Near) -> bool:
-    if np.shape(y) != np.shape(z):
-        return False
-    size = float(np.abs(z).max(initial=0))
-    return bool((np.abs(y - z) <= tol.share * (size + np.abs(z))).all())
-
-
-def same(first: dict[str, Any], second: dict[str, Any], tol: Near) -> bool:
-    """Whether all gradients are the same, up to rounding."""
-    return all(_same_array(first[name], second.get(name), tol) for name in first)
-
-
-def _same_array(a: Any, b: Any, tol: Near, factor: float = 1.0) -> bool:
-    """Whether a is factor * b, up to rounding. Two sparse gradients are never made dense."""
-    if a is None or b is None:
-        return a is None and b is None
-    if isinstance(a, SparseGrad) and isinstance(b, SparseGrad):
-        a, b = _in_row_order(a), _in_row_order(b)
-        rows = np.union1d(a.rows, b.rows)
-        a, b = rows_of(a, rows), rows_of(b, rows)
-    a, b = as_dense(a), as_dense(b)
-    if a.shape != b.shape or a.dtype == object:
-        return a.shape == b.shape
-    limit = max(1.0, factor) * (tol.share * float(np.abs(b).max(initial=1e-300)) + tol.floor)
-    return bool(np.abs(a - factor * b).max(initial=0) <= limit)
-
-
-def _size(grad: Any) -> float:
-    if grad is None:
-        return 0.0
-    values = grad.values if isinstance(grad, SparseGrad) else np.asarray(grad)
-    return float(np.abs(values).max(initial=0))
