@@ -170,3 +170,33 @@ def test_bad_rankings_are_named():
         metrics.ndcg(np.zeros((2, 3)), 0)
     with pytest.raises(ValueError, match="NaN"):
         metrics.ndcg(np.array([[np.nan, 1.0]]))
+
+
+def test_click_rates_count_as_many_clicks_and_non_clicks(rng):
+    """A row with the rate k / 4 is four rows with k clicks."""
+    clicks, score = rng.integers(0, 5, 30), rng.normal(size=30).round(1)
+    repeated = np.array([[j < k for j in range(4)] for k in clicks], float).ravel()
+    for metric in (metrics.log_loss, metrics.auc, metrics.normalized_entropy, metrics.accuracy):
+        rates = metric(clicks / 4, score)
+        assert rates == pytest.approx(metric(repeated, np.repeat(score, 4)), rel=1e-12)
+    assert metrics.calibration(clicks / 4, score) == pytest.approx(
+        metrics.calibration(repeated, np.repeat(score, 4))
+    )
+    assert metrics.entropy(clicks / 4) == pytest.approx(metrics.entropy(repeated))
+
+
+def test_rates_at_endless_logits():
+    assert metrics.log_loss(np.array([0.5]), np.array([np.inf])) == np.inf
+    assert metrics.log_loss(np.array([1.0, 0.0]), np.array([np.inf, -np.inf])) == 0
+
+
+@pytest.mark.parametrize(
+    "name", ["log_loss", "auc", "normalized_entropy", "accuracy", "calibration", "rmse"]
+)
+def test_a_row_of_weight_k_counts_as_k_rows(name):
+    rng, metric = np.random.default_rng(0), getattr(metrics, name)
+    label, logit = rng.integers(0, 2, 50).astype(float), rng.normal(size=50).round(1)  # ties too
+    k = rng.integers(0, 4, 50)
+    expected = metric(np.repeat(label, k), np.repeat(logit, k))
+    assert metric(label, logit, k.astype(float)) == pytest.approx(expected)
+    assert metric(label, logit) != pytest.approx(expected)

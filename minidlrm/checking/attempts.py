@@ -8,7 +8,7 @@ that were changed may be none.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,8 +17,9 @@ import numpy as np
 from minidlrm.checking import ids, probing, protocol
 from minidlrm.checking.catalogue import make_cause
 from minidlrm.checking.comparing import Tolerance, compare
-from minidlrm.checking.diagnosis import Fingerprint, diagnose
+from minidlrm.checking.diagnosis import diagnose
 from minidlrm.checking.evidence import Evidence
+from minidlrm.checking.fingerprints import Fingerprint
 from minidlrm.checking.forms import Reading
 from minidlrm.checking.matching import as_input
 from minidlrm.checking.nearness import Near
@@ -389,11 +390,11 @@ class Run:
 
     # The report
 
-    def report(self, fingerprints: tuple[Fingerprint, ...]) -> GradCheckReport:
+    def report(self, fingerprints: tuple[Fingerprint, ...], check: Callable) -> GradCheckReport:
         """Return the report, with causes where something is wrong."""
         causes: tuple[Cause, ...] = ()
         if self.evidence is not None:
-            causes = _diagnosed(self.evidence, fingerprints)
+            causes = _diagnosed(self.evidence, fingerprints, check)
         elif self.faults:
             causes = from_faults(self.faults)
         texts = tuple(dict.fromkeys(fault.text for fault in self.faults))
@@ -439,10 +440,12 @@ def _approximate(check: ArrayCheck) -> str:
     )
 
 
-def _diagnosed(evidence: Evidence, fingerprints: tuple[Fingerprint, ...]) -> tuple[Cause, ...]:
+def _diagnosed(
+    evidence: Evidence, fingerprints: tuple[Fingerprint, ...], check: Callable
+) -> tuple[Cause, ...]:
     """Diagnose; code that fails under the questions of the diagnosis still gets its report."""
     try:
-        return diagnose(evidence, fingerprints)
+        return diagnose(evidence, fingerprints, check)
     except Exception as error:
         text = f"The code stopped when it was asked more: {type(error).__name__}: {error}."
         return (*from_faults(evidence.faults), make_cause("random", "", text, 0.1))

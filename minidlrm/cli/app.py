@@ -1,7 +1,11 @@
-"""The app: all commands, and every error that a user can cause as one red line, exit code 2."""
+"""The app: all commands, and every error that a user can cause as one red line.
+
+The exit code is 2 after an error, 130 after Ctrl-C, and 1 when a check did not pass.
+"""
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import warnings
@@ -9,7 +13,7 @@ import warnings
 import typer
 from rich.console import Console
 
-from minidlrm.cli import compare, course, inspect, recipe, train
+from minidlrm.cli import compare, course, inspect, recipe, score, train
 from minidlrm.grading.commands import app as grade_app
 from minidlrm.interrupts import is_interrupt
 
@@ -17,6 +21,8 @@ _KNOWN = (
     *(ValueError, TypeError, LookupError, OSError),
     *(FloatingPointError, MemoryError, ImportError),
 )
+
+_INTERRUPTED = 130  # as a shell says of a process that SIGINT has ended
 
 app = typer.Typer(
     add_completion=False,
@@ -33,8 +39,16 @@ def _examples(*lines: str) -> str:
 
 
 app.command(
-    epilog=_examples("train", "train --data criteo:train.txt --epochs 1 --optimizer sgd --lr 0.1")
+    epilog=_examples(
+        "train",
+        "train --data criteo:train.txt --epochs 1 --optimizer sgd --lr 0.1",
+        "train --data table:clicks.csv --label click --dense price --sparse user,item",
+    )
 )(train.train)
+app.command(epilog=_examples("predict runs/latest/dlrm.safetensors new.csv --out scores.csv"))(
+    score.predict
+)
+app.command(epilog=_examples("evaluate runs/latest/dlrm.safetensors labelled.csv"))(score.evaluate)
 app.command(epilog=_examples("recipe mf --data movielens:FOLDER"))(recipe.recipe)
 app.command(epilog=_examples("compare --rows 50000", "compare --experiment order"))(compare.compare)
 app.command(epilog=_examples("gradcheck dlrm", "gradcheck my_layer.py:Linear", "gradcheck --all"))(
@@ -55,18 +69,23 @@ app.add_typer(grade_app, name="grade")
 def main() -> None:
     """Run the command line, and turn errors into one red line."""
     warnings.filterwarnings("ignore", message=".*malformed lines were skipped")  # the table says it
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a locale may have no × and no →
     try:
         code = app(standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
-        _fail("interrupted")
+        code = _INTERRUPTED
     except Exception as error:
-        if is_interrupt(error):
-            _fail("interrupted")
         if hasattr(error, "format_message") and not error.format_message():
             sys.exit(2)  # no command was given: the help has been printed
         if os.environ.get("MINIDLRM_TRACEBACK"):
             raise
-        _fail(_message(error))
+        code = _INTERRUPTED if is_interrupt(error) else 2
+        if code == 2:
+            _print_error(_message(error))
+    if code == _INTERRUPTED:
+        _print_error("interrupted")
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -79,6 +98,5 @@ def _message(error: Exception) -> str:
     return f"internal error, {type(error).__name__}: {text} (MINIDLRM_TRACEBACK=1 shows where)"
 
 
-def _fail(message: str) -> None:
+def _print_error(message: str) -> None:
     Console(stderr=True).print(f"error: {message}", style="red", markup=False, soft_wrap=True)
-    sys.exit(2)
