@@ -44,6 +44,7 @@ def choose(
     at_once: bool,
     rng: np.random.Generator,
     rtol: float = 0.0,
+    known: bool = False,
 ) -> Choice:
     """Choose the entries of one gradient.
 
@@ -64,10 +65,12 @@ def choose(
     rtol : float
         What the code's own rounding may amount to; 0 where it runs in the precision of the
         differences.
+    known : bool
+        Whether all arrays together fit along one direction already.
     """
     values = grad.values if isinstance(grad, SparseGrad) else grad
     lost = _forgotten(differences, name, grad, rng) if isinstance(grad, SparseGrad) else []
-    if at_once and not rtol and not lost and differences.agree(name, grad):
+    if at_once and not rtol and not lost and (known or differences.agree(name, grad)):
         return Choice([_place(grad, np.abs(values).argmax())], values.size, True)
     flat = np.arange(values.size)
     if values.size > limit:

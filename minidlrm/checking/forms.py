@@ -64,11 +64,17 @@ def readings(result: Any, backward: Callable, num_inputs: int) -> list[Reading]:
     num_inputs : int
         The arguments of forward.
     """
-    least, most = _arity(backward)
     n = len(result) if _is_tuple(result) else 1
+    number = _is_number(result[0] if n > 1 else result)
+    return list(_fitting(n, number, num_inputs, *_arity(backward)))
+
+
+@functools.lru_cache(maxsize=256)
+def _fitting(n: int, number: bool, num_inputs: int, least: int, most: float) -> tuple[Reading, ...]:
+    """Return the forms that fit the arguments of backward."""
     sizes = {"*dys": 0, "*caches": 0, "*inputs": num_inputs}
     found: list[Reading] = []
-    for reading in _forms(n, _is_number(result[0] if n > 1 else result), num_inputs):
+    for reading in _forms(n, number, num_inputs):
         k = max(reading.outputs, 1)
         sizes["*dys"], sizes["*caches"] = k, n - k
         count = sum(sizes.get(part, 1) for part in reading.parts)
@@ -79,7 +85,7 @@ def readings(result: Any, backward: Callable, num_inputs: int) -> list[Reading]:
         if fits:
             found.append(reading)
     usual = Reading(1, ("dy", "*caches")) if n > 1 else Reading(0, ("dy",))
-    return found or [usual]
+    return tuple(found) or (usual,)
 
 
 def _forms(n: int, number: bool, num_inputs: int) -> Iterator[Reading]:

@@ -42,6 +42,9 @@ class Change:
 
 def changes(inputs: Inputs, target: Any) -> Iterator[Change]:
     """Yield the inputs with ids that collide, the boldest first; at last as they were given."""
+    if not any(map(_may_hold_ids, inputs)):
+        yield Change(inputs, (), False)
+        return
     sizes = table_sizes(target)
     if isinstance(target, Module) and sizes:
         bold = tuple(collide(value, sizes, k == 0) for k, value in enumerate(inputs))
@@ -55,6 +58,10 @@ def changes(inputs: Inputs, target: Any) -> Iterator[Change]:
         if any(a is not b for a, b in zip(bold, mild, strict=True)):
             yield _change(inputs, mild, doubt)
     yield Change(inputs, (), False)
+
+
+def _may_hold_ids(value: Any) -> bool:
+    return not isinstance(value, np.ndarray) or value.dtype.kind in "iu"
 
 
 def _change(given: Inputs, inputs: Inputs, doubtful: bool) -> Change:

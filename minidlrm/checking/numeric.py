@@ -21,7 +21,7 @@ from minidlrm.module import SparseGrad
 
 METHODS = ("auto", "central", "complex", "richardson")
 _TINY = 1e-20
-_SAME = 1e-12  # relative: two ways to compute the same number, up to rounding
+SAME = 1e-12  # relative: two ways to compute the same number, up to rounding
 _SHRINK = (1, 16, 256)  # a corner inside the step: come closer
 _MAX_COMPLEX = 5_000_000  # numbers: a larger model is not copied once more
 
@@ -96,6 +96,7 @@ class Differences:
         if like is not None:
             self._all_analytic, self._analytic = like._all_analytic, dict(like._analytic)
         self._along: dict[str, tuple[np.ndarray, float]] = {}
+        self._together: Any = None  # a direction of all arrays, and the derivative along it
         self._noise: dict[tuple[str, bool], float] = {}
         if method == "complex" and like is None and not self._carries_complex():
             raise ValueError(
@@ -187,25 +188,30 @@ class Differences:
                 direction *= np.isin(np.arange(values.size), some).reshape(values.shape)
             exact = self._project(self._complex_derivatives({name: (where, direction)}))
         terms = values * direction
-        return bool(abs(terms.sum() - exact) <= _SAME * np.abs(terms).sum())
+        return bool(abs(terms.sum() - exact) <= SAME * np.abs(terms).sum())
 
     def fits(self, grads: dict[str, Any], tolerance: float) -> bool | None:
         """Whether all gradients together fit along one random direction; None: it cannot tell."""
-        moves, terms = {}, []
-        for name, grad in grads.items():
-            where, values = _where(grad)
-            if values.size:
-                direction = self._rng.normal(size=values.shape)
-                moves[name] = where, direction
-                terms.append((values * direction).ravel())
-        if self.complex is None or not terms or not all(map(self.is_analytic, moves)):
+        live = [name for name, grad in grads.items() if _where(grad)[1].size]
+        if self.complex is None or not live or not all(map(self.is_analytic, live)):
             return None
-        y = self._complex_output(moves)
+        moves, exact = self._together if self._together else self._along_all(live)
+        if list(moves) != list(grads) or exact is None:
+            return None
+        terms = [(_where(grads[name])[1] * d).ravel() for name, (_, d) in moves.items()]
         every = np.concatenate(terms)
-        exact = self._project(np.imag(y) / _TINY)
-        if not np.isfinite(exact) or not self._is_same_output(y):
-            return None
         return bool(abs(every.sum() - exact) <= tolerance * np.abs(every).sum())
+
+    def _along_all(self, names: list[str]) -> tuple[dict[str, tuple[Any, Any]], float | None]:
+        """Draw a direction of all arrays; return the derivative along it, if it is one."""
+        moves = {}
+        for name in names:
+            where, values = _where(self.grads[name])
+            moves[name] = where, self._rng.normal(size=values.shape)
+        y = self._complex_output(moves)
+        exact = self._project(np.imag(y) / _TINY)
+        usable = np.isfinite(exact) and self._is_same_output(y)
+        return moves, exact if usable else None
 
     def doubt(self) -> None:
         """Ask anew for each array whether the complex step may be trusted."""
@@ -239,6 +245,7 @@ class Differences:
             h = self.eps ** (1 / 3)
             central = (line(h)[0] - line(-h)[0]) / (2 * h)
             if abs(exact - central) <= 1e-6 * (abs(exact) + abs(central)):
+                self._together = (moves, exact) if len(moves) == len(self.grads) else None
                 return True
             slope = self._richardson(line, self._noise_of(line))
         except Exception:  # it takes no complex numbers, or not these inputs

@@ -229,7 +229,9 @@ class Subject:
 
     def zero_grad(self) -> None:
         """Forget the gradients of the parameters, as the target does it."""
-        if self.parameters:
+        if self.parameters and type(self.target).zero_grad is Module.zero_grad:
+            self.forget()
+        elif self.parameters:
             self.target.zero_grad()
         for path in (self.gradient_places or {}).values():
             first = getattr(self, "_at_first", {}).get(path)
