@@ -265,9 +265,7 @@ class Run:
             self.faults = self.faults or [Fault("random", "", "it does not fit")]
             return
         limits = self.options.max_checks, self.analytic is self.subject, self.rng
-        known = (
-            self.options.max_checks is None and self.same and bool(differences.fits(grads, SAME))
-        )
+        known = self._known(differences, grads)
         self.checks = tuple(
             compare(differences, name, grad, self.tolerance, *limits, name in known)
             for name, grad in grads.items()
