@@ -78,7 +78,7 @@ class Prober:
         one_sided = [n for n in moved if _has_one_sign(self.analytic.arrays[n])]
         if one_sided and not remarks:
             text = "not seen at these inputs: with the other sign the gradient of {} is wrong: {}"
-            remarks += [_said(text, c) for c in self._wrong_at(-1.0, one_sided, alone=True)[:1]]
+            remarks += [_said(text, c) for c in self._wrong_at(-1.0, one_sided, alone=False)[:1]]
         return [], remarks
 
     def _wrong_at(self, factor: float, moved: list[str], alone: bool) -> list[ArrayCheck]:
