@@ -31,6 +31,8 @@ def native(name: str, array: Any) -> np.ndarray:
     ValueError
         When entries are masked, or the rows of a list differ in length.
     """
+    if type(array) is np.ndarray and array.dtype.isnative and array.flags.aligned:
+        return array  # the usual case
     if isinstance(array, np.ma.MaskedArray):
         masked = int(np.ma.count_masked(array))
         if masked:

@@ -131,7 +131,7 @@ def from_layout(model: DLRM, weight: np.ndarray, layout: str) -> None:
     Parameters
     ----------
     model, layout
-        As `to_layout`.
+        As in `to_layout`.
     weight : array (out, D + P)
         In the columns' order of `layout`.
 

@@ -179,7 +179,7 @@ def learning_curves(
     results : list of Result
         What `minidlrm.comparison.compare` returned.
     ax, bayes_log_loss, score
-        As `quality_against_cost`.
+        As in `quality_against_cost`.
 
     Returns
     -------

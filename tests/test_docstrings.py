@@ -54,7 +54,7 @@ WITHOUT_SOURCE = {
     "minidlrm.models.logistic.LogisticRegression",
     "minidlrm.models.model.Model",
     "minidlrm.models.model.ModelEntry",
-    "minidlrm.optim.Optimizer",
+    "minidlrm.optimizer.Optimizer",
     "minidlrm.optim.OptimizerGroup",
 }
 SHAPE = re.compile(r"\([^()]*(\([^()]*\)[^()]*)?,[^()]*\)|shape|any size|\bAs `|\bSee `|\bas `")
@@ -123,7 +123,7 @@ def _text(name: str) -> str:
 def _told(name: str) -> str:
     """The text of a method, with that of `Optimizer` where it is said once for all rules."""
     _, _, member = name.rpartition(".")
-    inherited = name.startswith("minidlrm.optim.") and hasattr(Optimizer, member)
+    inherited = name.startswith("minidlrm.optim") and hasattr(Optimizer, member)
     return _text(name) + (getattr(Optimizer, member).__doc__ or "" if inherited else "")
 
 

@@ -231,7 +231,7 @@ def on_the_site(text: str) -> str:
 def write_api(docs: Path) -> None:
     """List every public name, each with a page of its own."""
     text = heading("API reference", "=") + "``import minidlrm as md``\n\n"
-    text += "What stands in ``md`` itself is listed with that name, under its topic.\n\n"
+    text += "Names at the top of ``md`` are listed with that name, under their topic.\n\n"
     for title, module in API.items():
         rows = ""
         for name in public_names(f"minidlrm.{module}"):
@@ -262,7 +262,7 @@ def relink(app, name, source):
 
 
 def speak(app, name, template, context, doctree):
-    """Take away a role that readers of screens no longer know."""
+    """Remove an ARIA role that screen readers no longer support."""
     if "body" in context:
         context["body"] = context["body"].replace(' role="doc-biblioentry"', "")
 

@@ -110,7 +110,7 @@ class Jagged:
         """Bags of some samples: ``jagged[rows, B]``, where `rows` is a slice or an index array."""
         if not (isinstance(key, tuple) and len(key) == 2):
             raise TypeError(f"the key is {key!r}: write jagged[rows, B], with the batch size B")
-        rows, batch_size = _picked("rows", key[0]), as_size("the key's B", key[1], 0)
+        rows, batch_size = _picked("rows", key[0]), as_size("B", key[1], -(2**63))
         num_bags = len(self.offsets) - 1
         if batch_size == 0 and num_bags == 0:
             return self
@@ -187,7 +187,7 @@ class Batch:
             bags = len(self.sparse.offsets) - 1
             if bags % len(dense) if len(dense) else bags:
                 raise ValueError(
-                    f"Batch.sparse has {bags} bags, which is no multiple of the batch size "
+                    f"Batch.sparse has {bags} bags, which is not a multiple of the batch size "
                     f"{len(dense)}: a Jagged needs T * B + 1 offsets"
                 )
         else:
@@ -340,7 +340,7 @@ class Dataset:
         return self.train.dense.shape[1]
 
     def check(self, num_dense: int, num_tables: int) -> None:
-        """Raise TypeError: a model was given the data set in the place of a batch."""
+        """Raise TypeError, whatever `num_dense` and `num_tables` are: a model takes a Batch."""
         raise TypeError("the batch is a Dataset: give one of its parts, such as dataset.train")
 
 

@@ -109,7 +109,7 @@ def open_source(
         Files of one kind: text (CSV, TSV; .gz, .zst, .bz2, .lz4) or Parquet. Of objects,
         anything with the Arrow capsule: pandas, polars, pyarrow, DuckDB.
     delimiter, encoding, column_names
-        Of text files.
+        For text files.
 
     Returns
     -------

@@ -10,12 +10,12 @@ import numpy as np
 from minidlrm import kernels
 from minidlrm.arrays import check_finite
 from minidlrm.data.batch import Batch, Jagged
+from minidlrm.guard import bad_number
 from minidlrm.layers.embedding import EmbeddingBagCollection, table_rows
 from minidlrm.layers.fm import FMInteraction
 from minidlrm.layers.inputs import as_config, seeded
 from minidlrm.models.model import Model
 from minidlrm.models.ncf import check_two
-from minidlrm.module import bad_number
 
 
 class MatrixFactorization(Model):
