@@ -111,8 +111,8 @@ def first_change(*inputs):
 
 def test_zeros_and_ones_and_offsets_and_labels_stay():
     eye, offsets, given = np.eye(3, dtype=int), np.array([0, 2, 4]), np.array([7, 2, 5, 1])
-    change = first_change(eye, offsets, given, np.array([1, 1, 0]))
-    assert only(change) == [eye.tolist(), [0, 2, 4], [7, 7, 5, 1], [1, 1, 0]]
+    change = first_change(eye, offsets, given, np.array([4, 4, 2]))
+    assert only(change) == [eye.tolist(), [0, 2, 4], [7, 7, 5, 1], [4, 4, 2]]
     assert change.places == (2,)
     assert not change.doubtful
 
