@@ -61,7 +61,7 @@ class OptimCheckReport(GradCheckReport):
 
     Parameters
     ----------
-    target, arrays, rtol, faults, diagnosis
+    target, arrays, rtol, faults, diagnosis, remarks, unchecked
         As `GradCheckReport`; an array is what a parameter has become, or its state.
 
     Examples
