@@ -375,15 +375,15 @@ import inspect
 from minidlrm.checking.bugs import CORPUS, embedding
 
 names = ["LastWriteWins", "RepeatInsideABagLost", "FirstOfTheBag"]
-wrong = [bug for bug in CORPUS if bug.kind.__name__ in names]
+wrong = [bug for bug in CORPUS if bug.cls.__name__ in names]
 for bug in wrong:
-    print(f"class {bug.kind.__name__}:")
-    print(inspect.getsource(bug.kind.scatter))
+    print(f"class {bug.cls.__name__}:")
+    print(inspect.getsource(bug.cls.scatter))
 
 # %%
 for bug in wrong:
-    report = md.gradcheck(*bug.make(bug.kind, np.random.default_rng(1)), verbose=False)
-    print(f"{bug.kind.__name__}: {report.diagnosis[0].title}.")
+    report = md.gradcheck(*bug.make(bug.cls, np.random.default_rng(1)), verbose=False)
+    print(f"{bug.cls.__name__}: {report.diagnosis[0].title}.")
 
 # %% [markdown]
 # Which of them still train? We need clicks whose bags hold more than one id. So each bag gets a foreign id, and then the right

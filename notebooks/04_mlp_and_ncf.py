@@ -464,15 +464,15 @@ import inspect
 from minidlrm.checking.bugs import CORPUS
 
 names = ("FusedMaskForgotten", "SigmoidTwice", "BiasBroadcast")
-museum = [bug for bug in CORPUS if bug.kind.__name__ in names]
+museum = [bug for bug in CORPUS if bug.cls.__name__ in names]
 for bug in museum:
-    print(f"class {bug.kind.__name__}({bug.correct.__name__}):")
-    print(inspect.getsource(bug.kind.backward))
+    print(f"class {bug.cls.__name__}({bug.correct.__name__}):")
+    print(inspect.getsource(bug.cls.backward))
 
 # %%
 for bug in museum:
-    report = md.gradcheck(*bug.make(bug.kind, np.random.default_rng(0)), verbose=False)
-    print(f"{bug.kind.__name__}: {report.diagnosis[0].title}.")
+    report = md.gradcheck(*bug.make(bug.cls, np.random.default_rng(0)), verbose=False)
+    print(f"{bug.cls.__name__}: {report.diagnosis[0].title}.")
 
 # %% [markdown]
 # Which of them train? Two are layers, one is a loss. Each takes its place in an MLP on synthetic clicks.
@@ -493,7 +493,7 @@ def curve_of(kind):
 
 
 # %%
-kinds = {"right": md.BCEWithLogits} | {bug.kind.__name__: bug.kind for bug in museum}
+kinds = {"right": md.BCEWithLogits} | {bug.cls.__name__: bug.cls for bug in museum}
 fig, ax = plt.subplots(figsize=(6.0, 3.6), layout="constrained")
 for (name, kind), style in zip(kinds.items(), ("-", "--", "-.", ":"), strict=True):
     ax.plot(*curve_of(kind), style, label=name)

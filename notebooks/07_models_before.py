@@ -901,15 +901,15 @@ check_counts(multiplications_answer)
 from minidlrm.checking.bugs import CORPUS
 
 names = ("FirstInputForgotten", "ResidualForgotten", "SharedEmbeddingsForgotten")
-museum = [bug for bug in CORPUS if bug.kind.__name__ in names]
+museum = [bug for bug in CORPUS if bug.cls.__name__ in names]
 for bug in museum:
-    print(f"class {bug.kind.__name__}({bug.correct.__name__}):")
-    print(inspect.getsource(bug.kind.backward))
+    print(f"class {bug.cls.__name__}({bug.correct.__name__}):")
+    print(inspect.getsource(bug.cls.backward))
 
 # %%
 for bug in museum:
-    report = md.gradcheck(*bug.make(bug.kind, np.random.default_rng(0)), verbose=False)
-    print(f"{bug.kind.__name__}: {report.diagnosis[0].title}.")
+    report = md.gradcheck(*bug.make(bug.cls, np.random.default_rng(0)), verbose=False)
+    print(f"{bug.cls.__name__}: {report.diagnosis[0].title}.")
 
 # %% [markdown]
 # Do they train? The first two, inside a DCN; the third, in a DeepFM. All on the clicks of order 3.
@@ -919,7 +919,7 @@ for bug in museum:
 def curve_of(model, wrong=None):
     for _, module in model.named_modules():
         if wrong and type(module) is wrong.correct:
-            module.__class__ = wrong.kind
+            module.__class__ = wrong.cls
     options = {"optimizer": md.Adam(0.01), "batch_size": 256, "eval_every": 50}
     history = md.fit(model, clicks.train, clicks.valid, epochs=3, progress=False, **options)
     return history.column("epoch"), history.column("valid_log_loss")
@@ -930,7 +930,7 @@ for ax, kind, name in zip(axes, (md.DCN, md.DeepFM), ("DCN", "DeepFM"), strict=T
     wrong = [bug for bug in museum if (bug.correct is md.DeepFM) == (kind is md.DeepFM)]
     for bug, style in zip((None, *wrong), ("-", "--", ":"), strict=False):
         model = kind(2, clicks.table_sizes, 8, mlp=(64, 32))
-        label = bug.kind.__name__ if bug else "right"
+        label = bug.cls.__name__ if bug else "right"
         ax.plot(*curve_of(model, bug), style, label=label)
     ax.set(xlabel="epoch", ylabel="validation log loss (nats)", title=name)
     ax.legend(fontsize="small")

@@ -12,7 +12,7 @@ from minidlrm.checking.optimizers import CATALOGUE
 @pytest.mark.parametrize("bug", OPTIMIZERS, ids=lambda bug: bug.name)
 def test_a_planted_mistake_is_caught_and_named_first(bug):
     for seed in range(5):
-        (optimizer,) = bug.make(bug.kind, np.random.default_rng(seed))
+        (optimizer,) = bug.make(bug.cls, np.random.default_rng(seed))
         report = optimcheck(optimizer, seed=seed, verbose=False)
         assert not report.passed
         assert report.diagnosis[0].key == bug.cause, str(report)
@@ -23,7 +23,7 @@ def test_a_planted_mistake_is_caught_and_named_first(bug):
 @pytest.mark.parametrize("bug", [bug for bug in OPTIMIZERS if not bug.fingerprint])
 def test_arithmetic_alone_names_it(bug, monkeypatch):
     monkeypatch.setattr("minidlrm.checking.bugs.optimizers.BUGS", ())
-    (optimizer,) = bug.make(bug.kind, np.random.default_rng(0))
+    (optimizer,) = bug.make(bug.cls, np.random.default_rng(0))
     assert optimcheck(optimizer, verbose=False).diagnosis[0].key == bug.cause
 
 

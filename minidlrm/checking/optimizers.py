@@ -270,7 +270,7 @@ def _by_formula(optimizer, like, theirs, seed, steps) -> Iterator[Cause]:
 
     for bug in BUGS:
         known = bug.fingerprint and bug.correct is type(like)
-        if known and _equal(_run(_with_options(bug.kind, like), seed, steps)[0], theirs):
+        if known and _equal(_run(_with_options(bug.cls, like), seed, steps)[0], theirs):
             yield _cause(bug.cause, f"the steps are those of the wrong rule: {bug.story}", 0.95)
 
 

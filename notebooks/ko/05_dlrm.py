@@ -746,15 +746,15 @@ import inspect
 from minidlrm.checking.bugs import CORPUS
 
 names = ("DenseShortcutForgotten", "DenseInteractionForgotten", "UpperForLower")
-museum = [bug for bug in CORPUS if bug.kind.__name__ in names]
+museum = [bug for bug in CORPUS if bug.cls.__name__ in names]
 for bug in museum:
-    print(f"class {bug.kind.__name__}({bug.correct.__name__}):")
-    print(inspect.getsource(bug.kind.backward))
+    print(f"class {bug.cls.__name__}({bug.correct.__name__}):")
+    print(inspect.getsource(bug.cls.backward))
 
 # %%
 for bug in museum:
-    report = md.gradcheck(*bug.make(bug.kind, np.random.default_rng(0)), verbose=False)
-    print(f"{bug.kind.__name__}: {report.diagnosis[0].title}.")
+    report = md.gradcheck(*bug.make(bug.cls, np.random.default_rng(0)), verbose=False)
+    print(f"{bug.cls.__name__}: {report.diagnosis[0].title}.")
 
 
 # %%
@@ -770,7 +770,7 @@ def curve_of(kind):
 
 fig, ax = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
 styles = ("-", "--", "-.", ":")
-kinds = {"right": md.DLRM} | {bug.kind.__name__: bug.kind for bug in museum}
+kinds = {"right": md.DLRM} | {bug.cls.__name__: bug.cls for bug in museum}
 for (name, kind), style in zip(kinds.items(), styles, strict=True):
     ax.plot(*curve_of(kind), style, label=name)
 ax.set(xlabel="epoch", ylabel="validation log loss (nats)", title="Wrong gradients still train")

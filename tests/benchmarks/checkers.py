@@ -207,23 +207,23 @@ def main():
     seconds, missed, said = defaultdict(lambda: defaultdict(list)), defaultdict(set), {}
     for bug in CORPUS:
         for seed in seeds:
-            for kind in (bug.kind, bug.correct):
-                case = bug.make(kind, np.random.default_rng(seed))
+            for cls in (bug.cls, bug.correct):
+                case = bug.make(cls, np.random.default_rng(seed))
                 runs = {"minidlrm gradcheck": lambda case=case, seed=seed: ours(case, seed)}
                 for name, check in PEERS.items():
                     runs[name] = lambda check=check, case=case: (theirs(check, case), None)
                 for name, run in runs.items():
                     start = time.perf_counter()
                     message, key = run()
-                    if kind is bug.correct:
+                    if cls is bug.correct:
                         seconds[name][bug].append(time.perf_counter() - start)
                         alarms[name] += message is not None
                         continue
                     caught[name] += message is not None
                     named[name] += key == bug.cause
                     if message is None:
-                        missed[name].add(bug.kind.__name__)
-                    elif bug.kind.__name__ == "BatchMissing":
+                        missed[name].add(bug.cls.__name__)
+                    elif bug.cls.__name__ == "BatchMissing":
                         said[name] = " ".join(message.split())[:160]
     total = len(CORPUS) * len(seeds)
     case = whole_dlrm()

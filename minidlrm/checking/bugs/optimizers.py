@@ -132,7 +132,7 @@ class StepsCountedFromZero(Adam):
 
 
 def _make(**options):
-    return lambda kind, rng: (kind(**options),)
+    return lambda cls, rng: (cls(**options),)
 
 
 _DECAYING = _make(lr=0.1, weight_decay=0.3)
