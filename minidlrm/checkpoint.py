@@ -20,6 +20,7 @@ from minidlrm.module import Module
 from minidlrm.optim import Optimizer
 
 _FORMAT = "minidlrm 1"
+_MODELS: dict[str, Any] = {entry.cls.__name__: entry.cls for entry in models.MODELS.values()}
 _STATE = "optimizer."  # prefix of the optimizer's arrays in the file
 
 
@@ -96,7 +97,7 @@ DotInteraction(3, 4, False), MLP(7-8-1))
     from safetensors.numpy import save_file
 
     kind = type(model).__name__
-    if kind not in models.__all__:
+    if kind not in _MODELS:
         raise TypeError(f"{kind} cannot be saved: only the models of minidlrm.models can")
     header = {"format": _FORMAT, "model": kind, "config": json.dumps(model.config)}
     tensors = dict(model.state_dict())
@@ -152,7 +153,7 @@ def load(
     config = json.loads(header["config"])
     if model is None:
         dtype = next(iter(tensors.values())).dtype
-        model = getattr(models, header["model"])(**config, dtype=dtype)
+        model = _MODELS[header["model"]](**config, dtype=dtype)
     elif type(model).__name__ != header["model"] or model.config != config:
         raise ValueError(
             f"{path} holds another model:\n  file:  {header['model']} {config}\n"
@@ -177,7 +178,7 @@ def _read(path: str | os.PathLike) -> tuple[dict[str, str], dict[str, np.ndarray
     try:
         with safe_open(path, framework="numpy") as file:
             header = file.metadata() or {}
-            if header.get("format") != _FORMAT or header.get("model") not in models.__all__:
+            if header.get("format") != _FORMAT or header.get("model") not in _MODELS:
                 raise ValueError(f"{path} is no checkpoint of this version of minidlrm")
             return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:

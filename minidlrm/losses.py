@@ -9,6 +9,8 @@ import numpy as np
 from minidlrm.layers.activation import sigmoid
 from minidlrm.module import Module
 
+__all__ = ["MSE", "BCEWithLogits", "Loss"]
+
 
 class Loss(Module):
     """What both losses share: the reduction, and the checks.

@@ -3,6 +3,7 @@
 An embedding's gradient holds only the rows of the batch, and only these rows (and their
 state) are read and written, whatever the table's size. What this means is said in each
 class. The state is kept inside the optimizer, one dict a parameter, made at first use.
+`OPTIMIZERS` lists the classes by the name of the command line.
 """
 
 from __future__ import annotations
@@ -13,6 +14,19 @@ import numpy as np
 
 from minidlrm import kernels
 from minidlrm.module import Parameter, SparseGrad
+
+__all__ = [
+    "FTRL",
+    "OPTIMIZERS",
+    "SGD",
+    "Adagrad",
+    "Adam",
+    "Momentum",
+    "Optimizer",
+    "OptimizerGroup",
+    "RowwiseAdagrad",
+    "warmup_decay",
+]
 
 _FIRST_ROW = np.zeros(1, np.int64)  # a dense parameter is updated as a table of one row
 

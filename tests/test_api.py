@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import numpy as np
+
 import minidlrm as md
 
 
@@ -55,6 +57,19 @@ def test_an_import_brings_nothing_heavy():
     assert python(code).strip() == "[]"
 
 
-def test_every_public_name_is_there():
-    for name in md.__all__:
-        assert hasattr(md, name), name
+def test_no_public_name_is_listed_twice():
+    assert len(md.__all__) == len(set(md.__all__))
+
+
+def test_every_model_class_is_in_the_list_of_models():
+    listed = {entry.cls.__name__ for entry in md.MODELS.values()}
+    assert listed == set(md.models.__all__) - {"MODELS", "Model", "ModelEntry"}
+
+
+def test_a_model_of_the_list_is_built_from_sizes_alone():
+    for name, entry in md.MODELS.items():
+        num_dense, sizes = (0, [9, 4]) if entry.pairs_only else (3, [9, 4, 5])
+        model = entry.build(num_dense, sizes, 4, (6, 5), seed=1)
+        batch = md.Batch(np.ones((2, num_dense)), np.zeros((2, len(sizes)), int))
+        assert model.forward(batch).shape == (2,), name
+        assert type(model)(**model.config).num_parameters() == model.num_parameters()

@@ -49,6 +49,8 @@ WITHOUT_SOURCE = {
     "minidlrm.metrics.rmse",
     "minidlrm.models.deepfm.MLPModel",
     "minidlrm.models.logistic.LogisticRegression",
+    "minidlrm.models.model.Model",
+    "minidlrm.models.model.ModelEntry",
     "minidlrm.optim.Optimizer",
     "minidlrm.optim.OptimizerGroup",
 }

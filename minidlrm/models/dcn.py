@@ -12,10 +12,10 @@ from minidlrm.layers.cross import CrossNetwork
 from minidlrm.layers.fields import FieldEmbeddings
 from minidlrm.layers.linear import Linear
 from minidlrm.layers.mlp import MLP
-from minidlrm.module import Module
+from minidlrm.models.model import Model
 
 
-class DCN(Module):
+class DCN(Model):
     r"""Explicit products of bounded order (cross), and an MLP (deep).
 
     ::

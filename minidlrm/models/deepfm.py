@@ -11,10 +11,10 @@ from minidlrm.data.batch import Batch
 from minidlrm.layers.fields import FieldEmbeddings, LinearTerm
 from minidlrm.layers.fm import FMInteraction
 from minidlrm.layers.mlp import MLP
-from minidlrm.module import Module
+from minidlrm.models.model import Model
 
 
-class MLPModel(Module):
+class MLPModel(Model):
     r"""The plain deep baseline: all field vectors, one after another, into an MLP.
 
     ::
@@ -91,7 +91,7 @@ class MLPModel(Module):
         return f"MLPModel({self.fields}, {self.mlp})"
 
 
-class DeepFM(Module):
+class DeepFM(Model):
     r"""A factorization machine and an MLP that share the field vectors.
 
     ::

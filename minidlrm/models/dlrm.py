@@ -13,10 +13,10 @@ from minidlrm.layers.dot import DotInteraction
 from minidlrm.layers.embedding import EmbeddingBagCollection
 from minidlrm.layers.mlp import MLP
 from minidlrm.layers.qr import QREmbeddingBag
-from minidlrm.module import Module
+from minidlrm.models.model import Model
 
 
-class DLRM(Module):
+class DLRM(Model):
     r"""Dense features and ids, mixed by pairwise dot products, read by an MLP.
 
     ::

@@ -9,10 +9,10 @@ import numpy as np
 from minidlrm.data.batch import Batch
 from minidlrm.layers.fields import FieldEmbeddings, LinearTerm
 from minidlrm.layers.fm import FMInteraction
-from minidlrm.module import Module
+from minidlrm.models.model import Model
 
 
-class FactorizationMachine(Module):
+class FactorizationMachine(Model):
     r"""Linear term plus all pairwise products of field vectors.
 
     ::

@@ -8,10 +8,10 @@ import numpy as np
 
 from minidlrm.data.batch import Batch
 from minidlrm.layers.fields import LinearTerm
-from minidlrm.module import Module
+from minidlrm.models.model import Model
 
 
-class LogisticRegression(Module):
+class LogisticRegression(Model):
     r"""First-order model, :math:`\hat{y} = b + \sum_j w_j x_j + \sum_t w^{(t)}_{v_t}`.
 
     ::

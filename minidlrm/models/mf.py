@@ -10,11 +10,11 @@ from minidlrm import kernels
 from minidlrm.data.batch import Batch
 from minidlrm.layers.embedding import EmbeddingBagCollection
 from minidlrm.layers.fm import FMInteraction
+from minidlrm.models.model import Model
 from minidlrm.models.ncf import _check_two
-from minidlrm.module import Module
 
 
-class MatrixFactorization(Module):
+class MatrixFactorization(Model):
     r"""Matrix factorization, :math:`\hat{r} = \mu + b_u + b_i + \langle p_u, q_i \rangle`.
 
     ::

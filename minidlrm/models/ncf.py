@@ -12,7 +12,7 @@ from minidlrm.layers.embedding import EmbeddingBagCollection
 from minidlrm.layers.linear import Linear
 from minidlrm.layers.mlp import MLP
 from minidlrm.layers.product import ElementwiseProduct
-from minidlrm.module import Module
+from minidlrm.models.model import Model
 
 
 def _check_two(table_sizes: Sequence[int], name: str) -> list[int]:
@@ -23,7 +23,7 @@ def _check_two(table_sizes: Sequence[int], name: str) -> list[int]:
     return [int(size) for size in table_sizes]
 
 
-class GMF(Module):
+class GMF(Model):
     r"""Generalized matrix factorization, :math:`\hat{y} = w^\top (p_u \odot q_i) + b`.
 
     ::
@@ -93,7 +93,7 @@ class GMF(Module):
         return f"GMF({self.tables})"
 
 
-class NeuMF(Module):
+class NeuMF(Model):
     r"""GMF and an MLP, each with its own embeddings, joined by the last layer.
 
     ::

@@ -12,10 +12,11 @@ from minidlrm.data.encode import hash_ids
 from minidlrm.layers.embedding import EmbeddingBagCollection
 from minidlrm.layers.fields import FieldEmbeddings, LinearTerm
 from minidlrm.layers.mlp import MLP
-from minidlrm.module import Module, Parameter
+from minidlrm.models.model import Model
+from minidlrm.module import Parameter
 
 
-class WideDeep(Module):
+class WideDeep(Model):
     r"""A linear model with hand-chosen cross-product features, and an MLP on embeddings.
 
     ::

@@ -12,10 +12,10 @@ from minidlrm.layers.cin import CIN
 from minidlrm.layers.fields import FieldEmbeddings, LinearTerm
 from minidlrm.layers.linear import Linear
 from minidlrm.layers.mlp import MLP
-from minidlrm.module import Module
+from minidlrm.models.model import Model
 
 
-class XDeepFM(Module):
+class XDeepFM(Model):
     r"""Products of whole vectors of growing order (CIN), and an MLP.
 
     ::
