@@ -167,6 +167,7 @@ CATALOGUE: dict[str, tuple[str, str]] = {
         "every layer inside is right: the mistake lies in how they are joined",
         "Draw every arrow of forward; each carries a gradient back, and those that meet add up.",
     ),
+    "stopped": ("the code stops with an error", "Look at the line that is named above."),
     "noise": (
         "the function is random",
         "Give it its random numbers as an input, or a generator with a fixed seed.",

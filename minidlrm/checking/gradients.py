@@ -20,6 +20,7 @@ from minidlrm.checking.catalogue import make_cause
 from minidlrm.checking.diagnosis import Fingerprint, diagnose, from_faults
 from minidlrm.checking.entries import choose, entry
 from minidlrm.checking.evidence import Evidence
+from minidlrm.checking.location import is_theirs, located
 from minidlrm.checking.numeric import METHODS, Differences, Slope
 from minidlrm.checking.report import ArrayCheck, Cause, GradCheckReport
 from minidlrm.checking.subject import FunctionPair, Subject, collide_all
@@ -94,6 +95,10 @@ def gradcheck(
     ValueError
         When the method is not known, or "complex" is asked of code that cannot carry it.
 
+    Notes
+    -----
+    An exception in the target's own code ends the check; the report shows its line.
+
     Examples
     --------
     >>> import numpy as np, minidlrm as md
@@ -108,8 +113,11 @@ def gradcheck(
         raise ValueError(f"method is {method!r}: it must be one of {', '.join(METHODS)}")
     if max_checks is not None and max_checks < 1:
         raise ValueError(f"max_checks is {max_checks}: it must be at least 1")
-    run = _Run(target, inputs, rtol, atol, max_checks, seed)
-    report = run.report(method, tuple(fingerprints))
+    try:
+        run = _Run(target, inputs, rtol, atol, max_checks, seed)
+        report = run.report(method, tuple(fingerprints))
+    except Exception as error:
+        report = _stopped(target, error)
     if verbose:
         print(report)
     return report
@@ -142,6 +150,16 @@ def assert_gradients(target: Any, *inputs: Any, **options: Any) -> GradCheckRepo
     report = gradcheck(target, *inputs, **{"verbose": False, **options})
     report.raise_if_failed()
     return report
+
+
+def _stopped(target: Any, error: Exception) -> GradCheckReport:
+    """Report an exception of the learner's code with its line; raise any other again."""
+    if not is_theirs(error):
+        raise error
+    both = target if isinstance(target, tuple) else (target,)
+    name = next((getattr(f, "__name__", "") for f in both), "") or type(target).__name__
+    causes = (make_cause("stopped", "", "", 1.0),)
+    return GradCheckReport(name, (), _RTOL[8], (f"it stops: {located(error)}",), causes)
 
 
 class _Run:

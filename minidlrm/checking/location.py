@@ -30,8 +30,16 @@ def located(error: BaseException) -> str:
     return f"{words}\n  at {place}" if place else words
 
 
+def is_theirs(error: BaseException) -> bool:
+    """Whether the learner's own code raised it, or called what did."""
+    return bool(_place(error))
+
+
 def _place(error: BaseException) -> str:
-    """Name the innermost line outside of minidlrm and of the libraries; "" when there is none."""
+    """Name the innermost line outside of minidlrm and of the libraries; "" when there is none.
+
+    What minidlrm itself raises is not theirs: it says what is wrong with its arguments.
+    """
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         path = frame.filename
         if path.startswith((_OURS, *_LIBRARIES)) or path.startswith("<frozen"):

@@ -36,6 +36,7 @@ from minidlrm.checking.steps import (
 __all__ = ["CATALOGUE", "OptimCheckReport", "optimcheck"]
 
 _RTOL = 1e-9
+_STOPS = {"frozen": "no_gradient", "table": "sparse"}  # a parameter that stops a step
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ def optimcheck(
     trials = tuple(Trial(seed, steps, names, scale) for scale in SCALES.values())
     walks, trials, faults = _walked(optimizer, trials)
     checks: tuple[ArrayCheck, ...] = ()
-    causes = [make_cause(key, "" if key == "stopped" else text, 0.995) for key, text in faults]
+    causes = [make_cause(key, text.partition("\n")[0], 0.995) for key, text in faults]
     if walks:
         right = _accepted(like, trials, walks)
         taken = Steps(optimizer, like, trials, tuple(w.paths for w in walks), right)
@@ -175,23 +176,18 @@ def _with_options(cls: type, optimizer: Any) -> Any:
 
 def _walked(optimizer, trials) -> tuple[tuple[Walk, ...], tuple[Trial, ...], list]:
     """Let the optimizer walk; where it stops, leave out the parameter that stops it."""
-    faults: list[tuple[str, str]] = []
-    for key, left_out in (
-        ("", ()),
-        ("no_gradient", ("frozen",)),
-        ("sparse", ("table",)),
-        ("sparse", ("frozen", "table")),
-    ):
+    stop = ""
+    for left_out in ((), ("frozen",), ("table",), ("frozen", "table")):
         names = tuple(name for name in trials[0].names if name not in left_out)
         kept = tuple(replace(trial, names=names) for trial in trials)
         try:
             walks = tuple(walk(optimizer, trial) for trial in kept)
         except Stopped as error:
-            faults = faults or [("stopped", f"the step stops: {error}")]
+            stop = stop or f"the step stops: {error}"
             continue
-        faults = [(key, text) for _, text in faults] if key else []
+        faults = [(_STOPS[name], stop) for name in left_out]
         return walks, kept, [*faults, *(fault for w in walks for fault in w.faults)]
-    return (), trials, faults
+    return (), trials, [("stopped", stop)]
 
 
 def _accepted(like, trials, walks) -> tuple[Paths, ...]:

@@ -200,8 +200,8 @@ def gradcheck(
     target: Annotated[
         str,
         typer.Argument(
-            help="A model, or PATH.py:NAME. NAME is a class like one of minidlrm's layers, or a "
-            "function that returns what to check and its inputs."
+            help="A model; or PATH.py or PATH.py:NAME, with two functions forward and backward, "
+            "a layer, a loss, an optimizer, or a function that returns what to check and on what."
         ),
     ] = "dlrm",
     everything: Annotated[
@@ -216,7 +216,7 @@ def gradcheck(
     seed: SeedOption = 0,
 ) -> None:
     """Check every gradient of a model, of your own layer, or of all; explain what is wrong."""
-    from minidlrm.checking import cases
+    from minidlrm.checking import cases, student
 
     if max_checks is not None:
         _positive("--max-checks", max_checks)
@@ -224,12 +224,15 @@ def gradcheck(
     if everything:
         _gradcheck_all(Console(), list(cases.everything(seed)), {**options, "method": method})
         return
-    path, colon, name = target.rpartition(":")
-    if colon and path.endswith(".py"):
-        checked, inputs = cases.from_file(path, name, seed)
+    if student.is_file(target):
+        try:
+            report = student.check(target, method=method, **options)
+        except student.Unclear as error:  # several lines, with code to copy
+            print(f"error: {error}", file=sys.stderr)
+            raise typer.Exit(2) from None
     else:
         _, checked, inputs = next(cases.model(target, seed))
-    report = md.gradcheck(checked, *inputs, method=method, **options)
+        report = md.gradcheck(checked, *inputs, method=method, **options)
     print(report)
     if not report.passed:
         raise typer.Exit(1)
