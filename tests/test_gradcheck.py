@@ -297,9 +297,9 @@ def test_offsets_and_labels_of_a_pair_stay(rng):
         seen.append((ids, offsets, label))
         return x
 
-    inputs = np.arange(4), np.array([0, 1, 3]), np.array([1, 0, 0])
+    inputs = np.array([2, 0, 5, 1]), np.array([0, 1, 3]), np.array([1, 0, 0])
     md.gradcheck((forward, lambda dy: dy), rng.normal(size=3), *inputs, verbose=False)
-    assert [a.tolist() for a in seen[0]] == [[0, 0, 2, 3], [0, 1, 3], [1, 0, 0]]
+    assert [a.tolist() for a in seen[0]] == [[2, 2, 5, 1], [0, 1, 3], [1, 0, 0]]
 
 
 @pytest.mark.parametrize("kind", [md.FactorizationMachine, md.MatrixFactorization])

@@ -10,7 +10,8 @@ import numpy as np
 from minidlrm.checking.catalogue import make_cause
 from minidlrm.checking.evidence import TOL, Evidence, Whole, close
 from minidlrm.checking.report import Cause
-from minidlrm.checking.subject import Subject, may_be_offsets
+from minidlrm.checking.ids import may_be_offsets
+from minidlrm.checking.subject import Subject
 from minidlrm.data.batch import Jagged
 from minidlrm.module import Module
 

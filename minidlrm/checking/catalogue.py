@@ -167,7 +167,6 @@ CATALOGUE: dict[str, tuple[str, str]] = {
         "every layer inside is right: the mistake lies in how they are joined",
         "Draw every arrow of forward; each carries a gradient back, and those that meet add up.",
     ),
-    "stopped": ("the code stops with an error", "Look at the line that is named above."),
     "noise": (
         "the function is random",
         "Give it its random numbers as an input, or a generator with a fixed seed.",
@@ -181,6 +180,14 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     "no_floats": (
         "there is no float input",
         "Integers have no gradient: pass float arrays, such as x.astype(float).",
+    ),
+    "branch": (
+        "a branch that these inputs do not reach is wrong",
+        "Check inputs on both sides of each threshold: a clip, a mask, a maximum.",
+    ),
+    "raised": (
+        "the code raises an exception",
+        "Run this line by itself with the same inputs, and print the shapes in it.",
     ),
     "random": (
         "no simple cause fits",

@@ -123,6 +123,10 @@ class GradCheckReport:
         Rules that were broken, found without any difference quotient.
     diagnosis : tuple of Cause
         Likely causes, the likeliest first.
+    remarks : tuple of str
+        What was changed for the check, and what these inputs do not show.
+    unchecked : tuple of (str, tuple of int, str)
+        Inputs whose gradient backward does not return: name, shape, and why it need not.
 
     Attributes
     ----------
@@ -142,6 +146,8 @@ class GradCheckReport:
     rtol: float
     faults: tuple[str, ...] = ()
     diagnosis: tuple[Cause, ...] = ()
+    remarks: tuple[str, ...] = ()
+    unchecked: tuple[tuple[str, tuple[int, ...], str], ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -153,9 +159,10 @@ class GradCheckReport:
         """What the check could not see: arrays whose gradient is 0, right or wrong code alike."""
         flat = [c.name for c in self.arrays if c.num_checked and not c.numerics.any()]
         if not flat:
-            return ()
+            return self.remarks
         names = ", ".join(flat[:4]) + (", ..." if len(flat) > 4 else "")
         return (
+            *self.remarks,
             f"the true gradient is 0 at every entry checked of {names}: this says little. Are all "
             "ReLUs off? Try other inputs",
         )
@@ -184,6 +191,8 @@ class GradCheckReport:
             counts = (str(c.num_checked), str(c.kinks))
             numbers = (f"{c.error:.1e}", index, f"{c.analytic:+.5e}", f"{c.numeric:+.5e}")
             rows.append((c.name, shape, *counts, *numbers, "ok" if c.passed else "FAILED"))
+        for name, sizes, why in self.unchecked:
+            rows.append((name, "×".join(map(str, sizes)), "0", "-", "-", "-", "-", "-", why))
         return rows
 
     def _causes(self) -> list[tuple[str, str]]:
@@ -216,8 +225,9 @@ class GradCheckReport:
     def _repr_html_(self) -> str:
         head, *body = self._rows()
         table = "<tr>" + "".join(f"<th>{cell}</th>" for cell in head) + "</tr>"
-        for row, check in zip(body, self.arrays, strict=True):
-            style = "" if check.passed else ' style="font-weight:bold"'
+        passed = [*(check.passed for check in self.arrays), *(True for _ in self.unchecked)]
+        for row, ok in zip(body, passed, strict=True):
+            style = "" if ok else ' style="font-weight:bold"'
             cells = "".join(f"<td>{html.escape(cell)}</td>" for cell in row)
             table += f"<tr{style}>{cells}</tr>"
         text = f"<p>{html.escape(self._verdict())}</p>"

@@ -1,0 +1,476 @@
+"""The forms in which people write a forward and a backward pass.
+
+Outputs come as an array, a tuple, a list or a dict; a cache comes after them, as one thing or
+several; backward takes dy and the cache, the inputs, or nothing. `readings` lists what a pair may
+mean, the commonest first; `pack` makes one array of what forward returns.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+_PLAIN = (np.ndarray, np.generic, float, int, complex, bool, type(None))
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the values of forward mean, and what backward is called with.
+
+    Parameters
+    ----------
+    outputs : int
+        How many values of forward are outputs; 0: what it returns is the output, whole.
+    parts : tuple of str
+        What backward takes, in order: "dy", "(dy)" (with zeros for what is no output), "dys" (one argument), "*dys", "cache", "*caches",
+        "caches" (one argument), "*inputs", "inputs", "y".
+    conjugate : bool
+        Of complex numbers: whether dL/dz is dL/dx - i dL/dy. By default it has a plus, as in
+        PyTorch.
+    """
+
+    outputs: int
+    parts: tuple[str, ...]
+    conjugate: bool = False
+
+    @property
+    def is_unusual(self) -> bool:
+        """Whether backward takes something other than dy and a cache."""
+        first = self.parts[0] if self.parts else ""
+        return first not in ("dy", "dys", "*dys", "(dy)") or bool({"*inputs", "inputs", "y"} & {*self.parts})
+
+    def __str__(self) -> str:
+        what = {"*dys": "dy1, dy2, ...", "dys": "(dy1, dy2, ...)", "*caches": "cache"}
+        what |= {"*inputs": "the inputs", "caches": "cache", "(dy)": "(dy, 0, ...)"}
+        return f"backward({', '.join(what.get(part, part) for part in self.parts)})"
+
+
+def readings(result: Any, backward: Callable, num_inputs: int) -> list[Reading]:
+    """Return what a pair may mean, the commonest first; never empty.
+
+    Parameters
+    ----------
+    result : Any
+        What forward has returned.
+    backward : callable
+        Its signature decides how many arguments it can get.
+    num_inputs : int
+        The arguments of forward.
+    """
+    least, most = _arity(backward)
+    n = len(result) if _is_tuple(result) else 1
+    sizes = {"*dys": 0, "*caches": 0, "*inputs": num_inputs}
+    found: list[Reading] = []
+    for reading in _forms(n, _is_number(result[0] if n > 1 else result), num_inputs):
+        k = max(reading.outputs, 1)
+        sizes["*dys"], sizes["*caches"] = k, n - k
+        count = sum(sizes.get(part, 1) for part in reading.parts)
+        if reading.is_unusual:  # it needs just these arguments, and there is no cache for them
+            fits = count == least == most and not (found and n > 1 and "*inputs" in reading.parts)
+        else:
+            fits = least <= count <= most
+        if fits:
+            found.append(reading)
+    usual = Reading(1, ("dy", "*caches")) if n > 1 else Reading(0, ("dy",))
+    return found or [usual]
+
+
+def _forms(n: int, number: bool, num_inputs: int) -> Iterator[Reading]:
+    """Yield all forms of n values of forward."""
+    if n == 1:
+        yield Reading(0, ("dy",))
+        yield Reading(0, ("dy", "*inputs"))
+        yield Reading(0, ("*inputs", "dy"))
+        yield Reading(0, ("dy", "inputs"))
+        yield Reading(0, ("dy", "y"))
+        yield Reading(0, ("dy", "*inputs", "y"))
+        yield Reading(0, ("dy", "y", "*inputs"))
+        if number:  # the gradient of a loss: dy is 1
+            yield Reading(0, ())
+            if num_inputs > 1:  # of a single argument nobody knows that it is not dy
+                yield Reading(0, ("*inputs",))
+        return
+    for k in range(1, n + 1):
+        heads = (("dy",),) if k == 1 else (("*dys",), ("dys",))
+        tails = ((),) if k == n else (("*caches",),) if k == n - 1 else (("caches",), ("*caches",))
+        for head in heads:
+            yield from (Reading(k, (*head, *tail)) for tail in tails)
+    for k in range(1, n):
+        yield Reading(k, ("*caches", "*dys"))
+    yield Reading(1, ("caches", "dy"))
+    yield Reading(1, ("dy",))
+    for k in range(2, n):
+        yield Reading(k, ("*dys",))
+        yield Reading(k, ("dys",))
+    yield Reading(1, ("dy", "*inputs"))
+    if number:
+        yield Reading(1, ("*caches",))
+        yield Reading(1, ("caches",))
+    yield Reading(1, ("(dy)",))  # the others are no outputs: their gradients are 0
+
+
+def _is_tuple(value: Any) -> bool:
+    return isinstance(value, tuple) and not hasattr(value, "_fields") and len(value) > 1
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, _PLAIN) and np.ndim(value) == 0
+
+
+def _arity(function: Callable) -> tuple[int, float]:
+    """Return how many positional arguments a function needs at least, and takes at most."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return 0, np.inf
+    if any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        most: float = np.inf
+    else:
+        most = sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
+    named = [p for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty]
+    positional = [
+        p
+        for p in parameters
+        if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.default is p.empty
+    ]
+    return len(positional) + len(named), most + len(named)
+
+
+@dataclass(eq=False)
+class Calls:
+    """Two functions, called as one reading of them says.
+
+    Parameters
+    ----------
+    forward, backward : callable
+        As they were written.
+    reading : Reading, optional
+        By default the commonest that fits what forward returns.
+    """
+
+    forward_function: Callable
+    backward_function: Callable
+    reading: Reading | None = None
+    possible: list[Reading] = field(default_factory=list)
+
+    def forward(self, *inputs: Any, **named: Any) -> Any:
+        """Call the first function; keep what the second is given."""
+        result = self.forward_function(*inputs, **named)
+        if self.reading is None:
+            count = len(inputs) + len(named)
+            self.possible = readings(result, self.backward_function, count)
+            self.reading = self.possible[0]
+        k = self.reading.outputs
+        if k and not (isinstance(result, tuple) and len(result) >= k):
+            k = 0
+        values = result if k else (result,)
+        self._inputs = (*inputs, *named.values())
+        self._values, self._caches = values[: max(k, 1)], tuple(values[max(k, 1) :])
+        return values[0] if k <= 1 else tuple(values[:k])
+
+    def backward(self, dy: Any) -> Any:
+        """Call the second function with dy, of the form of the output."""
+        assert self.reading is not None
+        dys = dy if self.reading.outputs > 1 else (dy,)
+        rest = [0 * np.asarray(c) if _is_float(c) else None for c in self._caches]
+        parts = {
+            "dy": (dy,),
+            "dys": (tuple(dys),),
+            "*dys": tuple(dys),
+            "(dy)": ((dy, *rest),),
+            "*caches": self._caches,
+            "caches": (self._caches,),
+            "*inputs": self._inputs,
+            "inputs": (self._inputs,),
+            "y": (self._values[0],),
+        }
+        arguments = [value for part in self.reading.parts for value in parts[part]]
+        return _call(self.backward_function, arguments, dy if not self._takes_dy else None)
+
+    @property
+    def _takes_dy(self) -> bool:
+        assert self.reading is not None
+        return any("dy" in part for part in self.reading.parts)
+
+
+def _call(function: Callable, arguments: list[Any], times: Any) -> Any:
+    """Call it; the last arguments by their names where it takes them by name alone."""
+    named: dict[str, Any] = {}
+    try:
+        kinds = inspect.signature(function).parameters.values()
+        needed = [p.name for p in kinds if p.kind is p.KEYWORD_ONLY and p.default is p.empty]
+    except (TypeError, ValueError):
+        needed = []
+    if needed:
+        split = len(arguments) - len(needed)
+        named = dict(zip(needed, arguments[split:], strict=True))
+        arguments = arguments[:split]
+    returned = function(*arguments, **named)
+    return returned if times is None else scaled(returned, float(times))
+
+
+def scaled(value: Any, factor: float) -> Any:
+    """Multiply gradients of any form by a number."""
+    if isinstance(value, dict):
+        return {key: scaled(part, factor) for key, part in value.items()}
+    if isinstance(value, (tuple, list)):
+        return type(value)(scaled(part, factor) for part in value)
+    return None if value is None else factor * np.asarray(value)
+
+
+# Outputs of any form
+
+
+@dataclass
+class Form:
+    """How one array is laid out as what forward has returned.
+
+    Parameters
+    ----------
+    tree : Any
+        The output, with the number of its part in place of each array.
+    shapes : list of tuple
+        The shape of each part; None for one that has no gradient.
+    """
+
+    tree: Any
+    shapes: list[tuple[int, ...] | None]
+    complex_ones: tuple[bool, ...] = ()
+    conjugate: bool = False
+
+    def unpack(self, flat: np.ndarray) -> Any:
+        """Return a flat array in the form of the output."""
+        flat, parts, start = flat.reshape(-1), [], 0
+        for shape, split in zip(self.shapes, self.complex_ones, strict=True):
+            if shape is None:
+                parts.append(None)
+                continue
+            size = int(np.prod(shape)) * (1 + split)
+            part = flat[start : start + size]
+            if split:
+                part = part[::2] + (-1j if self.conjugate else 1j) * part[1::2]
+            parts.append(part.reshape(shape) if shape else part[0])
+            start += size
+        return _fill(self.tree, parts)
+
+
+def pack(y: Any, split: bool = True, conjugate: bool = False) -> tuple[np.ndarray, Form | None]:
+    """Return an output as one array of floats; and, unless it was one, how to undo that.
+
+    Parameters
+    ----------
+    y : Any
+        What forward returned: an array, a number, or a tuple, list or dict of them.
+    split : bool
+        Whether complex numbers become pairs of real ones.
+    conjugate : bool
+        Of the `Reading`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minidlrm.checking.forms import pack
+    >>> flat, form = pack((np.ones(2), {"b": np.zeros((1, 2))}))
+    >>> flat
+    array([1., 1., 0., 0.])
+    >>> form.unpack(np.arange(4.0))
+    (array([0., 1.]), {'b': array([[2., 3.]])})
+    """
+    if not isinstance(y, (tuple, list, dict)):
+        array = np.asarray(y)
+        if array.dtype.kind != "c" or not split:
+            return array, None
+        leaves, tree = [array], 0
+    else:
+        leaves = []
+        tree = _number(y, leaves)
+        leaves = [np.asarray(leaf) for leaf in leaves]
+        if isinstance(y, list) and all(a.ndim == 0 and a.dtype.kind in "fciub" for a in leaves):
+            return np.array(leaves), None  # a list of numbers is an array
+    kinds = [a.dtype.kind for a in leaves]
+    if not set(kinds) & set("fc"):
+        return np.asarray(leaves[0] if leaves else y), None
+    shapes = [a.shape if kind in "fc" else None for a, kind in zip(leaves, kinds, strict=True)]
+    apart = tuple(kind == "c" and split for kind in kinds)
+    flat = [_flat(a, s) for a, k, s in zip(leaves, kinds, apart, strict=True) if k in "fc"]
+    return np.concatenate(flat), Form(tree, shapes, apart, conjugate)
+
+
+def _flat(array: np.ndarray, split: bool) -> np.ndarray:
+    return np.stack([array.real, array.imag], axis=-1).ravel() if split else array.ravel()
+
+
+def _number(value: Any, leaves: list[Any]) -> Any:
+    if isinstance(value, dict):
+        return {key: _number(part, leaves) for key, part in value.items()}
+    if isinstance(value, (tuple, list)):
+        parts = [_number(part, leaves) for part in value]
+        return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
+    leaves.append(value)
+    return len(leaves) - 1
+
+
+def _fill(tree: Any, parts: list[Any]) -> Any:
+    if isinstance(tree, dict):
+        return {key: _fill(each, parts) for key, each in tree.items()}
+    if isinstance(tree, (tuple, list)):
+        filled = [_fill(each, parts) for each in tree]
+        return type(tree)(*filled) if hasattr(tree, "_fields") else type(tree)(filled)
+    return parts[tree]
+
+
+def _is_float(value: Any) -> bool:
+    return isinstance(value, (float, np.floating)) or (
+        isinstance(value, np.ndarray) and value.dtype.kind == "f"
+    )
+
+
+# Inputs and gradients of any form
+
+
+def as_input(value: Any) -> Any:
+    """Return an input with arrays in place of floats and of lists of floats."""
+    if isinstance(value, (float, np.floating)) and not isinstance(value, np.ndarray):
+        return np.array(value)
+    if isinstance(value, complex) or getattr(value, "dtype", np.dtype(bool)).kind == "c":
+        return np.array(value, order="C")
+    if isinstance(value, dict):
+        return {key: as_input(part) for key, part in value.items()}
+    if isinstance(value, list) and value:
+        try:
+            array = np.array(value)
+        except ValueError:  # arrays of several shapes
+            array = np.array(None)
+        if array.dtype.kind == "f" and not any(isinstance(part, np.ndarray) for part in value):
+            return array
+        return [as_input(part) for part in value]
+    if type(value) is tuple:
+        return tuple(as_input(part) if _holds_arrays(part) else part for part in value)
+    return value
+
+
+def _holds_arrays(value: Any) -> bool:
+    return isinstance(value, (np.ndarray, list, dict, tuple))
+
+
+def leaves_of(name: str, value: Any) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield the name and the array of each float array that an input holds."""
+    if isinstance(value, np.ndarray):
+        if value.dtype.kind in "fc":
+            yield name, value
+    elif isinstance(value, dict):
+        for key, part in value.items():
+            yield from leaves_of(f"{name}[{key!r}]", part)
+    elif isinstance(value, (tuple, list)):
+        for k, part in enumerate(value):
+            yield from leaves_of(f"{name}[{k}]", part)
+
+
+def match(returned: Any, inputs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Say which gradient belongs to which float array.
+
+    Parameters
+    ----------
+    returned : Any
+        What backward returned: an array, or several in a tuple, a list or a dict, of all inputs
+        or of the float ones alone, and perhaps not of the last ones.
+    inputs : list of (str, Any)
+        The inputs of forward, with their names.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minidlrm.checking.forms import match
+    >>> inputs = [("ids", np.array([1])), ("W", np.ones((2, 3))), ("b", np.ones(3))]
+    >>> sorted(match((None, np.ones((2, 3)), np.ones(3)), inputs))
+    ['W', 'b']
+    """
+    leaves = [(name, dict(leaves_of(name, value)), value) for name, value in inputs]
+    float_ones = [each for each in leaves if each[1]]
+    if isinstance(returned, dict):
+        named = _by_name(returned, float_ones)
+        if named is not None:
+            return named
+        returned = tuple(returned.values())
+    if isinstance(returned, (tuple, list)) and not _is_one(returned, float_ones):
+        parts = list(returned)
+    else:
+        parts = [returned]
+    chosen = leaves if len(parts) == len(leaves) else float_ones
+    grads: dict[str, Any] = {}
+    for (name, arrays, value), part in _in_order(parts, chosen, float_ones):
+        grads.update(_spread(name, arrays, value, part))
+    return grads
+
+
+def _is_one(returned: Any, float_ones: list) -> bool:
+    """Whether a list or tuple is the gradient of one array, number by number."""
+    if len(float_ones) != 1 or not isinstance(float_ones[0][2], np.ndarray):
+        return False
+    shape = float_ones[0][2].shape
+    if len(returned) == 1 and np.shape(returned[0]) == shape:
+        return False
+    try:
+        return np.shape(returned) == shape
+    except ValueError:
+        return False
+
+
+def _by_name(returned: dict, float_ones: list) -> dict[str, Any] | None:
+    """Take the gradients by the names of the arguments, where all keys name one."""
+    grads: dict[str, Any] = {}
+    for key, part in returned.items():
+        forms = (key, f"{key}"[1:], f"{key}".removeprefix("d_"), f"{key}".removeprefix("grad_"))
+        found = next((each for form in forms for each in float_ones if each[0] == form), None)
+        if found is None or found[0] in grads:
+            return None
+        grads.update(_spread(*found, part))
+    return grads
+
+
+def _in_order(parts: list, chosen: list, float_ones: list) -> Iterator[tuple[Any, Any]]:
+    """Pair gradients with inputs in their order; where shapes tell, some may be left out."""
+    placed = list(zip(chosen, parts, strict=False))
+    if len(parts) < len(float_ones) and not all(_fits(each, part) for each, part in placed):
+        rest, found = iter(float_ones), []
+        for part in parts:
+            each = next((e for e in rest if _fits(e, part)), None)
+            if each is None:
+                break
+            found.append((each, part))
+        if len(found) == len(parts):
+            placed = found
+    yield from placed
+
+
+def _fits(each: tuple, part: Any) -> bool:
+    value = each[2]
+    shape = getattr(part, "shape", None)
+    if shape is None and isinstance(part, (float, int, list)):
+        try:
+            shape = np.shape(part)
+        except ValueError:
+            return False
+    return part is None or not isinstance(value, np.ndarray) or shape == value.shape
+
+
+def _spread(name: str, arrays: dict[str, np.ndarray], value: Any, part: Any) -> dict[str, Any]:
+    """Return the gradient of each array that an input holds."""
+    if not arrays:
+        return {}
+    if list(arrays) == [name] or part is None:
+        return dict.fromkeys(arrays, part) if part is None else {name: part}
+    if isinstance(value, dict) and isinstance(part, dict):
+        pairs = [(f"{name}[{key!r}]", value[key], part.get(key)) for key in value]
+    elif isinstance(part, (tuple, list)) and isinstance(value, (tuple, list)):
+        pairs = [(f"{name}[{k}]", v, p) for k, (v, p) in enumerate(zip(value, part, strict=False))]
+    else:
+        return dict(zip(arrays, [part], strict=False))
+    grads: dict[str, Any] = {}
+    for inner, held, each in pairs:
+        grads.update(_spread(inner, dict(leaves_of(inner, held)), held, each))
+    return grads
