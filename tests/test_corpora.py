@@ -29,7 +29,7 @@ def test_no_right_piece_is_failed_or_refused():
 def test_wrong_pieces_are_caught_and_the_first_cause_is_right():
     judged = corpora.of_wrong(FOLDER)
     counts = corpora.count(judged)
-    assert set(judged) == set(corpora.RIGHT)
+    assert set(judged) == set(corpora.TRUTH)
     assert counts["missed"] <= 5, told(judged, "missed")
     assert counts["right"] >= 25, told(judged, "misleading", "vague", "none fits")
     assert counts["misleading"] <= 6, told(judged, "misleading")

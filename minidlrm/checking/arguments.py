@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from minidlrm.checking.location import located
+from minidlrm.checking.raised import described
 
 _B, _IN, _OUT, _INSIDE, _ROWS = 6, 4, 3, 5, 7
 _TRIED = 400  # combinations
@@ -103,7 +103,7 @@ def inputs_for(target: Any, rng: np.random.Generator) -> tuple[tuple[Any, ...] |
             with np.errstate(all="ignore"):
                 result = forward(*copy.deepcopy(inputs))
         except Exception as stopped:
-            error = error or located(stopped)
+            error = error or described(stopped, "forward")
             continue
         good = _is_finite(result), _runs_back(backward, result, isinstance(target, tuple))
         found.setdefault(good, inputs)

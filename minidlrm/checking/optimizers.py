@@ -9,7 +9,7 @@ which show where eps stands.
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -39,16 +39,13 @@ _RTOL = 1e-9
 _STOPS = {"frozen": "no_gradient", "table": "sparse"}  # a parameter that stops a step
 
 
-@dataclass(frozen=True)
 class OptimCheckReport(GradCheckReport):
     """What the check of an optimizer found; as `GradCheckReport`, with "yours" and "right".
 
     Parameters
     ----------
-    target, arrays, rtol, faults, diagnosis
+    target, arrays, rtol, faults, diagnosis, remarks, unchecked
         As `GradCheckReport`; an array is what a parameter has become.
-    remarks : tuple of str
-        What is worth knowing, though the rule is right.
 
     Examples
     --------
@@ -57,8 +54,6 @@ class OptimCheckReport(GradCheckReport):
     >>> report.passed, type(report).__name__
     (True, 'OptimCheckReport')
     """
-
-    remarks: tuple[str, ...] = ()
 
     def _rows(self) -> list[tuple[str, ...]]:
         _, *rows = super()._rows()
@@ -112,7 +107,7 @@ def optimcheck(
     trials = tuple(Trial(seed, steps, names, scale) for scale in SCALES.values())
     walks, trials, faults = _walked(optimizer, trials)
     checks: tuple[ArrayCheck, ...] = ()
-    causes = [make_cause(key, text.partition("\n")[0], 0.995) for key, text in faults]
+    causes = [make_cause(key, text, 0.995) for key, text in faults]
     if walks:
         right = _accepted(like, trials, walks)
         taken = Steps(optimizer, like, trials, tuple(w.paths for w in walks), right)
@@ -125,7 +120,7 @@ def optimcheck(
     remarks = _remarks(optimizer, trials) if walks else ()
     plain = type(optimizer).__repr__ is object.__repr__
     title = type(optimizer).__name__ if plain else repr(optimizer)
-    report = OptimCheckReport(title, checks, _RTOL, texts, ranked, remarks)
+    report = OptimCheckReport(title, checks, _RTOL, texts, ranked, remarks=remarks)
     if verbose:
         print(report)
     return report
@@ -183,7 +178,7 @@ def _walked(optimizer, trials) -> tuple[tuple[Walk, ...], tuple[Trial, ...], lis
         try:
             walks = tuple(walk(optimizer, trial) for trial in kept)
         except Stopped as error:
-            stop = stop or f"the step stops: {error}"
+            stop = stop or str(error)
             continue
         faults = [(_STOPS[name], stop) for name in left_out]
         return walks, kept, [*faults, *(fault for w in walks for fault in w.faults)]

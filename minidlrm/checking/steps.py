@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from minidlrm.checking.location import located
+from minidlrm.checking.raised import described
 from minidlrm.module import Parameter, SparseGrad
 
 _TABLE = (8, 3)
@@ -110,7 +110,7 @@ def _step(optimizer: Any, parameters: dict[str, Parameter], grads: dict[str, Any
         with np.errstate(all="ignore"):
             optimizer.step(list(parameters.values()))
     except Exception as error:
-        raise Stopped(located(error)) from error
+        raise Stopped(described(error, "step")) from error
 
 
 def _copied(name: str, p: Parameter, before: np.ndarray) -> np.ndarray:

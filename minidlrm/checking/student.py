@@ -18,8 +18,8 @@ import numpy as np
 from minidlrm import optim
 from minidlrm.checking import arguments
 from minidlrm.checking.gradients import gradcheck
-from minidlrm.checking.location import located
 from minidlrm.checking.optimizers import optimcheck
+from minidlrm.checking.raised import described
 from minidlrm.checking.report import GradCheckReport
 from minidlrm.module import Module
 
@@ -115,7 +115,14 @@ def _run(path: str) -> dict[str, Any]:
     try:
         return runpy.run_path(path)
     except Exception as error:
-        raise Unclear(f"{path} stops when it is run: {located(error)}") from error
+        raise Unclear(f"{path}: {_told(error)}") from error
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, SyntaxError):  # it has no frame of theirs
+        line = (error.text or "").strip()
+        return f"SyntaxError: {error.msg} (line {error.lineno}: `{line}`)"
+    return described(error, "running it")
 
 
 def _call(path: str, name: str, function: Any) -> Any:
@@ -130,7 +137,7 @@ def _call(path: str, name: str, function: Any) -> Any:
     try:
         return function()
     except Exception as error:
-        raise Unclear(f"{path}:{name}() stops: {located(error)}") from error
+        raise Unclear(f"{path}: {described(error, f'{name}()')}") from error
 
 
 def _own(held: dict[str, Any]) -> list[str]:
@@ -255,7 +262,7 @@ def _construct(path: str, cls: type, rng: np.random.Generator) -> Any:
         try:
             return cls(**given)
         except Exception as stopped:
-            error = error or f" ({located(stopped)})"
+            error = error or f" ({described(stopped, cls.__name__)})"
     names = arguments.required(cls)
     raise Unclear(
         f"{path}: it is not clear what {cls.__name__}({', '.join(names)}) takes{error}. "
