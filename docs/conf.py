@@ -25,6 +25,7 @@ exclude_patterns = ["_build", "node_modules", "_ext", "_generated"]
 extensions = [
     "myst_nb",
     "numpydoc",
+    "checker_tables",
     "site_pages",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
