@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from minidlrm.arrays import check_finite, native
 from minidlrm.layers.activation import sigmoid
 from minidlrm.module import Module
 
@@ -33,6 +34,12 @@ class Loss(Module):
     (True, True)
     """
 
+    task = "ratings"  # what the predictions are: ratings, or the logits of "clicks"
+
+    def check_label(self, label: np.ndarray) -> None:
+        """Raise ValueError when a label (B,) does not suit this loss; it names the first one."""
+        check_finite("label", label)
+
     def backward(self, dy: Any = 1.0) -> np.ndarray:
         """Return dL/dprediction, of the predictions' shape.
 
@@ -46,8 +53,11 @@ class Loss(Module):
             raise ValueError(f"reduction is {reduction!r}: it must be 'mean', 'sum' or 'none'")
         self.reduction = reduction
 
-    def _pair(self, prediction, label) -> tuple[np.ndarray, np.ndarray]:
-        prediction, label = np.asarray(prediction), np.asarray(label)
+    def _pair(self, prediction: Any, label: Any) -> tuple[np.ndarray, np.ndarray]:
+        prediction, label = native("prediction", prediction), native("label", label)
+        for name, array in (("prediction", prediction), ("label", label)):
+            if array.dtype.kind not in "biufc":
+                raise TypeError(f"{name} has dtype {array.dtype}: it must hold numbers")
         if prediction.shape != label.shape:
             raise ValueError(
                 f"{type(self).__name__}: predictions have shape {prediction.shape}, "
@@ -55,15 +65,16 @@ class Loss(Module):
             )
         if prediction.size == 0:
             raise ValueError(f"{type(self).__name__}: there is nothing to average, B = 0")
+        self.check_label(label)
         return prediction, label
 
-    def _reduce(self, values: np.ndarray):
+    def _reduce(self, values: np.ndarray) -> Any:
         if self.reduction == "none":
             return values
         total = np.add.reduce(values, axis=None, dtype=np.result_type(values, np.float64))
         return (total if self.reduction == "sum" else total / values.size).item()
 
-    def _spread(self, dy, slope: np.ndarray) -> np.ndarray:
+    def _spread(self, dy: Any, slope: np.ndarray) -> np.ndarray:
         """Chain rule through the reduction: the gradient of each term, times its slope."""
         if self.reduction == "none":
             return self.check_dy(dy, slope.shape) * slope
@@ -104,6 +115,7 @@ class BCEWithLogits(Loss):
     array([-0.25,  0.  ])
     """
 
+    task = "clicks"
     equation = r"\ell = -[y \log \sigma(x) + (1 - y) \log (1 - \sigma(x))]"
 
     def __init__(self, reduction: str = "mean", pos_weight: float | None = None):
@@ -112,7 +124,14 @@ class BCEWithLogits(Loss):
             raise ValueError(f"pos_weight is {pos_weight}: it must be a positive number")
         self.pos_weight = pos_weight
 
-    def forward(self, logits: np.ndarray, label: np.ndarray):
+    def check_label(self, label: np.ndarray) -> None:
+        """Raise ValueError when a label (B,) is outside [0, 1]; rates between them are labels."""
+        inside = (label.real >= 0) & (label.real <= 1)
+        if not inside.all():
+            bad = int(inside.argmin())
+            raise ValueError(f"label[{bad}] is {label.flat[bad]}: it must lie in [0, 1]")
+
+    def forward(self, logits: np.ndarray, label: np.ndarray) -> Any:
         """Compute the loss of logits (B,) and labels (B,): a number, or (B,) for "none".
 
         Parameters
@@ -132,11 +151,10 @@ class BCEWithLogits(Loss):
         ValueError
             When the shapes differ, B is 0, or a label is outside [0, 1]: the loss would have no
             lower bound.
+        TypeError
+            When either is not an array of numbers.
         """
         logits, label = self._pair(logits, label)
-        if not ((label.real >= 0) & (label.real <= 1)).all():
-            bad = int((~((label.real >= 0) & (label.real <= 1))).argmax())
-            raise ValueError(f"label[{bad}] is {label.flat[bad]}: it must lie in [0, 1]")
         if np.isrealobj(logits):
             label = label.astype(logits.dtype, copy=False)
         weight = 1 + ((self.pos_weight or 1) - 1) * label  # p for a click, 1 for none
@@ -146,7 +164,7 @@ class BCEWithLogits(Loss):
         softplus = np.log1p(np.exp(-size)) + np.where(logits.real < 0, -logits, 0)
         return self._reduce((1 - label) * logits + weight * softplus)
 
-    def backward(self, dy=1.0) -> np.ndarray:
+    def backward(self, dy: Any = 1.0) -> np.ndarray:
         r"""Return dL/dlogits (B,); `dy` is 1 unless the loss is a part of something larger.
 
         1. :math:`-\log \sigma(x) = \log(1 + e^{-x}) =: s(x)`, and
@@ -189,17 +207,18 @@ class MSE(Loss):
 
     equation = r"\ell = (x - y)^2"
 
-    def forward(self, prediction: np.ndarray, label: np.ndarray):
+    def forward(self, prediction: np.ndarray, label: np.ndarray) -> Any:
         """Compute the loss of a prediction and a label of one shape: a number, or all terms.
 
-        ValueError when the shapes differ, or there are no terms.
+        ValueError when the shapes differ, there are no terms, or a label is not finite; TypeError
+        when either is not an array of numbers.
         """
         prediction, label = self._pair(prediction, label)
         difference = prediction - label.astype(prediction.dtype, casting="same_kind", copy=False)
         self.keep(difference)
         return self._reduce(difference * difference)
 
-    def backward(self, dy=1.0) -> np.ndarray:
+    def backward(self, dy: Any = 1.0) -> np.ndarray:
         r"""Return dL/dprediction, of the prediction's shape; `dy` as `BCEWithLogits`.
 
         :math:`d\ell/dx = 2 (x - y)`; the mean over n terms divides each by n.

@@ -7,8 +7,11 @@ overflow. All are of whole arrays: an AUC averaged over batches is not an AUC.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+
+from minidlrm.arrays import native
 
 
 def log_loss(label: np.ndarray, logit: np.ndarray) -> float:
@@ -17,7 +20,7 @@ def log_loss(label: np.ndarray, logit: np.ndarray) -> float:
     Parameters
     ----------
     label : array (B,)
-        y, 0 or 1.
+        y, 0 or 1, or a click rate between them.
     logit : array (B,)
         x.
 
@@ -29,7 +32,7 @@ def log_loss(label: np.ndarray, logit: np.ndarray) -> float:
     Raises
     ------
     ValueError
-        When shapes differ, there are no rows, a value is NaN, or a label is not 0 or 1.
+        When shapes differ, there are no rows, a value is NaN, or a label is outside [0, 1].
 
     Examples
     --------
@@ -39,18 +42,23 @@ def log_loss(label: np.ndarray, logit: np.ndarray) -> float:
     """
     label, logit = _clicks(label, logit, "logit")
     # One exponent with the label's sign: exact for large logits, and inf - inf cannot arise.
-    return float(np.mean(np.logaddexp(0, np.where(label == 1, -logit, logit))))
+    terms = np.logaddexp(0, np.where(label == 1, -logit, logit))  # (B,)
+    rate = (label > 0) & (label < 1)
+    y, x = label[rate], logit[rate]
+    terms[rate] = y * np.logaddexp(0, -x) + (1 - y) * np.logaddexp(0, x)
+    return float(np.mean(terms))
 
 
 def auc(label: np.ndarray, score: np.ndarray) -> float:
     """Return the probability that a click scores higher than a non-click; ties count half.
 
-    The area under the ROC curve, from the sum of ranks.
+    The area under the ROC curve, from the sum of ranks. A row with a click rate y counts as y
+    clicks and 1 - y non-clicks.
 
     Parameters
     ----------
     label : array (B,)
-        0 or 1.
+        0 or 1, or a rate between them.
     score : array (B,)
         Anything that orders: logits or probabilities.
 
@@ -83,8 +91,17 @@ def auc(label: np.ndarray, score: np.ndarray) -> float:
     negatives = len(label) - positives
     if positives == 0 or negatives == 0:
         return float("nan")
+    if not ((label == 0) | (label == 1)).all():
+        return _auc_of_rates(label, score) / float(positives * negatives)
     rank_sum = rankdata(score)[label == 1].sum()
     return float((rank_sum - positives * (positives + 1) / 2) / (positives * negatives))
+
+
+def _auc_of_rates(label: np.ndarray, score: np.ndarray) -> float:
+    """Return the weight of the pairs (click, non-click) in the right order; ties count half."""
+    _, group = np.unique(score, return_inverse=True)  # (B,)
+    clicks, others = np.bincount(group, label), np.bincount(group, 1 - label)  # (scores,)
+    return float(np.sum(clicks * (np.cumsum(others) - others / 2)))
 
 
 def normalized_entropy(label: np.ndarray, logit: np.ndarray) -> float:
@@ -125,7 +142,7 @@ def entropy(label: np.ndarray) -> float:
     Parameters
     ----------
     label : array (B,)
-        0 or 1.
+        0 or 1, or rates.
 
     Returns
     -------
@@ -135,7 +152,7 @@ def entropy(label: np.ndarray) -> float:
     Raises
     ------
     ValueError
-        When there are no rows, or a label is not 0 or 1.
+        When there are no rows, or a label is outside [0, 1].
 
     Examples
     --------
@@ -150,7 +167,7 @@ def entropy(label: np.ndarray) -> float:
 
 
 def accuracy(label: np.ndarray, logit: np.ndarray) -> float:
-    """Return the share of rows where (logit > 0) is the label.
+    """Return the share of rows where (logit > 0) is the label; of a rate, the share of clicks.
 
     Parameters
     ----------
@@ -173,7 +190,7 @@ def accuracy(label: np.ndarray, logit: np.ndarray) -> float:
     0.5
     """
     label, logit = _clicks(label, logit, "logit")
-    return float(np.mean((logit > 0) == (label == 1)))
+    return float(np.mean(np.where(logit > 0, label, 1 - label)))
 
 
 def calibration(label: np.ndarray, logit: np.ndarray) -> float:
@@ -259,7 +276,7 @@ def hit_rate(scores: np.ndarray, k: int = 10) -> float:
     Raises
     ------
     ValueError
-        When `scores` is no such array, has NaN, or k < 1.
+        When `scores` is not an array of that shape, has NaN, or k < 1.
 
     References
     ----------
@@ -322,8 +339,8 @@ def _mean_gain(scores: np.ndarray, k: int, gain: Callable[[np.ndarray], np.ndarr
     return float(np.mean((total[first + count] - total[first]) / count))
 
 
-def _pair(name1: str, first, name2: str, second) -> tuple[np.ndarray, np.ndarray]:
-    first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
+def _pair(name1: str, first: Any, name2: str, second: Any) -> tuple[np.ndarray, np.ndarray]:
+    first, second = (native(n, a).astype(np.float64) for n, a in ((name1, first), (name2, second)))
     if first.ndim != 1 or first.shape != second.shape:
         raise ValueError(
             f"{name1} has shape {first.shape}, {name2} {second.shape}: both must be (B,)"
@@ -336,10 +353,10 @@ def _pair(name1: str, first, name2: str, second) -> tuple[np.ndarray, np.ndarray
     return first, second
 
 
-def _clicks(label, score, name: str) -> tuple[np.ndarray, np.ndarray]:
+def _clicks(label: Any, score: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
     label, score = _pair("label", label, name, score)
-    wrong = (label != 0) & (label != 1)
+    wrong = (label < 0) | (label > 1)
     if wrong.any():
         place = int(wrong.argmax())
-        raise ValueError(f"label[{place}] is {label[place]}: it must be 0 or 1")
+        raise ValueError(f"label[{place}] is {label[place]}: it must lie in [0, 1]")
     return label, score

@@ -15,6 +15,9 @@ from typing import Any
 import numpy as np
 
 from minidlrm import kernels
+from minidlrm.arrays import floats, integers, native
+
+__all__ = ["Module", "Parameter", "SparseGrad"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +33,14 @@ class SparseGrad:
     shape : tuple of int
         The shape (N, D) of the table. All other rows have gradient zero.
 
+    Raises
+    ------
+    TypeError
+        When `rows` are not integers, or `values` are not floats.
+    ValueError
+        When a row is out of range, the rows are not sorted or one occurs twice, or a shape does
+        not fit.
+
     Examples
     --------
     >>> import numpy as np
@@ -44,6 +55,34 @@ class SparseGrad:
     rows: np.ndarray
     values: np.ndarray
     shape: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        shape = tuple(int(n) for n in self.shape)
+        rows = np.ascontiguousarray(integers("SparseGrad.rows", self.rows, 1), np.int64)
+        values = np.ascontiguousarray(floats("SparseGrad.values", self.values, 2))
+        for name, value in (("rows", rows), ("values", values), ("shape", shape)):
+            object.__setattr__(self, name, value)
+        self.check()
+
+    def check(self) -> None:
+        """Raise ValueError unless rows are sorted, each once, in range, and fit the values."""
+        rows, expected = self.rows, (len(self.rows), *self.shape[1:])
+        if len(self.shape) != 2 or self.values.shape != expected:
+            raise ValueError(
+                f"SparseGrad.values has shape {self.values.shape}, but there are {len(rows)} rows "
+                f"of a table {self.shape}: one gradient (D,) for each row"
+            )
+        if len(rows) == 0:
+            return
+        if not (rows[1:] > rows[:-1]).all():
+            k = int((rows[1:] <= rows[:-1]).argmax())
+            raise ValueError(
+                f"SparseGrad.rows[{k + 1}] = {rows[k + 1]} does not follow rows[{k}] = {rows[k]}: "
+                "rows must be sorted, each once (kernels.scatter_add makes them so)"
+            )
+        if rows[0] < 0 or rows[-1] >= self.shape[0]:
+            bad = rows[0] if rows[0] < 0 else rows[-1]
+            raise ValueError(f"SparseGrad.rows: row {bad} is out of range [0, {self.shape[0]})")
 
     def to_dense(self) -> np.ndarray:
         """Return the same gradient as an array (N, D), zeros included. For small tables."""
@@ -77,8 +116,18 @@ class Parameter:
 
     Attributes
     ----------
+    value : array
+        Always contiguous, writeable, and of the shape and dtype it was made with: an array that
+        is assigned is converted, and copied where it must be, or refused.
     grad : None, ndarray or SparseGrad
         dL/dvalue, of the value's shape, summed over the backward passes since `zero_grad`.
+
+    Raises
+    ------
+    TypeError
+        When the numbers are not float32, float64, complex64 or complex128.
+    ValueError
+        When a value of another shape is assigned.
 
     Examples
     --------
@@ -89,10 +138,48 @@ class Parameter:
     array([2., 2.])
     """
 
+    _value: np.ndarray
+
     def __init__(self, value: np.ndarray, name: str = ""):
-        self.value = np.ascontiguousarray(value)  # optimizers update flat views
+        value = native(name or "value", value)
+        if value.dtype not in (np.float32, np.float64, np.complex64, np.complex128):
+            raise TypeError(
+                f"the parameter {name or 'value'} has dtype {value.dtype}: it must be float32, "
+                "float64, complex64 or complex128"
+            )
+        self._value = _owned(value, value.dtype)
+        self._form = self._value.shape, self._value.dtype
         self.name = name
         self.grad: Any = None
+
+    @property
+    def value(self) -> np.ndarray:
+        """The numbers, of any shape; see the class."""
+        return self._value
+
+    @value.setter
+    def value(self, value: np.ndarray) -> None:
+        value, (shape, dtype) = np.atleast_1d(native(self.name, value)), self._form
+        if value.shape != shape:
+            raise ValueError(
+                f"{self.name} has shape {shape}: a value of shape {value.shape} needs a new "
+                "parameter, and a layer of that size"
+            )
+        if not np.can_cast(value.dtype, dtype, "same_kind"):
+            raise TypeError(f"{self.name} is of {dtype}: a value of {value.dtype} does not fit")
+        self._value = _owned(value, dtype)
+
+    def check(self) -> None:
+        """Raise ValueError unless the value is still as it was made.
+
+        Its flags, shape, strides and dtype can be changed from outside, in place.
+        """
+        value, (shape, dtype) = self._value, self._form
+        if value.shape != shape or value.dtype != dtype or not value.flags.carray:
+            raise ValueError(
+                f"the array of {self.name} was changed in place: it must be contiguous, writeable, "
+                f"of shape {shape} and {dtype}; assign it to .value to make it so"
+            )
 
     def add_grad(self, grad: np.ndarray | SparseGrad) -> None:
         """Add `grad` to what is there already; ValueError when its shape is not the value's."""
@@ -103,8 +190,25 @@ class Parameter:
             )
         self.grad = grad if self.grad is None else self.grad + grad
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle the value and the name: a gradient belongs to a batch."""
+        return {"value": self.value, "name": self.name}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]  # the arrays of a pickle may be read-only
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Parameter:
+        clone = memo[id(self)] = Parameter(self.value.copy(), self.name)
+        clone.grad = copy.deepcopy(self.grad, memo)
+        return clone
+
     def __repr__(self) -> str:
         return f"Parameter({self.name}, shape={self.value.shape}, {self.value.dtype})"
+
+
+def _owned(value: np.ndarray, dtype: Any) -> np.ndarray:
+    """Return `value` in C order and writeable, copied only when it is not."""
+    return np.atleast_1d(np.require(value, dtype, ["C_CONTIGUOUS", "ALIGNED", "WRITEABLE"]))
 
 
 class Module:
@@ -125,6 +229,7 @@ class Module:
 
     equation = ""  # what forward computes, in LaTeX; shown by trace and show
     config: dict[str, Any]  # of a model: the arguments that make another of its sizes
+    task = "clicks"  # of a model: its outputs are logits; or "ratings". `fit` sets it by the loss
     _kept: tuple | None = None
 
     def forward(self, *inputs: Any) -> Any:
@@ -141,7 +246,7 @@ class Module:
 
     # What forward keeps for backward
 
-    def keep(self, *values) -> None:
+    def keep(self, *values: Any) -> None:
         """Keep values for one backward pass."""
         self._kept = values
 
@@ -155,9 +260,12 @@ class Module:
         kept, self._kept = self._kept, None
         return kept
 
-    def check_dy(self, dy, shape: tuple[int, ...]) -> np.ndarray:
-        """Return `dy` as an array; ValueError when it has not the output's shape."""
-        dy = np.asarray(dy)
+    def check_dy(self, dy: Any, shape: tuple[int, ...]) -> np.ndarray:
+        """Return `dy` as floats; ValueError when its shape is not the output's."""
+        dy = native("dy", dy)
+        if dy.dtype.kind in "biu":  # ones that a reader wrote as integers
+            dy = dy.astype(np.float64)
+        dy = floats("dy", dy)
         if dy.shape != shape:
             raise ValueError(
                 f"{type(self).__name__}.backward: dy has shape {dy.shape}, the output had {shape}"
@@ -167,14 +275,10 @@ class Module:
     # Walking the tree
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
-        """Yield (name, module) for the modules directly inside this one."""
-        for name, value in vars(self).items():
+        """Yield (name, module) for the modules directly inside, also those in lists and dicts."""
+        for name, value in _members(self):
             if isinstance(value, Module):
                 yield name, value
-            elif isinstance(value, (list, tuple)):
-                for i, item in enumerate(value):
-                    if isinstance(item, Module):
-                        yield f"{name}.{i}", item
 
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
         """Yield (dotted name, module) for this module, called `prefix`, and all inside it."""
@@ -182,15 +286,26 @@ class Module:
         for name, child in self.named_children():
             yield from child.named_modules(f"{prefix}.{name}" if prefix else name)
 
-    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        """Yield (dotted name, parameter), in the order of definition."""
+    def all_names(self) -> Iterator[tuple[str, Parameter]]:
+        """Yield (dotted name, parameter), in the order of definition.
+
+        A parameter that is reached in two ways (tied weights) comes twice.
+        """
         for prefix, module in self.named_modules():
-            for name, value in vars(module).items():
+            for name, value in _members(module):
                 if isinstance(value, Parameter):
                     yield (f"{prefix}.{name}" if prefix else name), value
 
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """Yield (dotted name, parameter), each parameter once, under its first name."""
+        seen: set[Parameter] = set()
+        for name, parameter in self.all_names():
+            if parameter not in seen:
+                seen.add(parameter)
+                yield name, parameter
+
     def parameters(self) -> list[Parameter]:
-        """Return all parameters, in the order of definition."""
+        """Return all parameters, each once, in the order of definition."""
         return [parameter for _, parameter in self.named_parameters()]
 
     def zero_grad(self) -> None:
@@ -215,8 +330,8 @@ class Module:
     # Moving weights
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        """Return the values of all parameters by dotted name, not copied."""
-        return {name: parameter.value for name, parameter in self.named_parameters()}
+        """Return the values of all parameters, not copied; tied ones under each of their names."""
+        return {name: parameter.value for name, parameter in self.all_names()}
 
     def load_state_dict(self, state: dict[str, np.ndarray]) -> None:
         """Copy values into the parameters.
@@ -229,12 +344,14 @@ class Module:
         Raises
         ------
         ValueError
-            When a name is missing, not expected, or has another shape. All such names are
-            listed, and nothing has been changed.
+            When a name is missing, not expected, or has another shape, or when the names of tied
+            weights have different values. All are listed, and nothing has been changed.
         """
+        for parameter in self.parameters():
+            parameter.check()
         copy_state(self.state_dict(), state, type(self).__name__)
 
-    def astype(self, dtype) -> Any:
+    def astype(self, dtype: Any) -> Any:
         """Return a copy with every parameter cast to `dtype`, without gradients.
 
         float64 is for gradient checks by differences, complex128 for the complex step.
@@ -242,12 +359,29 @@ class Module:
         cast = {id(p): Parameter(p.value.astype(dtype), p.name) for p in self.parameters()}
         return copy.deepcopy(self, cast)
 
-    def __deepcopy__(self, memo) -> Any:
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         """Copy everything but what forward has kept for backward."""
         clone = memo[id(self)] = object.__new__(type(self))
-        for name, value in vars(self).items():
-            vars(clone)[name] = None if name == "_kept" else copy.deepcopy(value, memo)
+        for name, value in self.__getstate__().items():
+            vars(clone)[name] = copy.deepcopy(value, memo)
         return clone
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle everything but what forward has kept for backward: the last batch."""
+        return {name: value for name, value in vars(self).items() if name != "_kept"}
+
+
+def _members(module: Module) -> Iterator[tuple[str, Any]]:
+    """Yield (name, value) of a module's attributes, and of the items of its lists and dicts."""
+    for name, value in vars(module).items():
+        if name == "_kept":
+            continue
+        if isinstance(value, dict):
+            yield from ((f"{name}.{key}", item) for key, item in value.items())
+        elif isinstance(value, (list, tuple)):
+            yield from ((f"{name}.{i}", item) for i, item in enumerate(value))
+        else:
+            yield name, value
 
 
 def copy_state(own: dict[str, np.ndarray], state: dict[str, np.ndarray], what: str) -> None:
@@ -288,7 +422,47 @@ def copy_state(own: dict[str, np.ndarray], state: dict[str, np.ndarray], what: s
         if name in state
         and not np.can_cast(np.asarray(state[name]).dtype, value.dtype, "same_kind")
     ]
+    first: dict[int, str] = {}  # tied arrays have two names and one value
+    for name, value in own.items():
+        other = first.setdefault(id(value), name)
+        if other != name and not faults and not np.array_equal(state[name], state[other]):
+            faults.append(f"{other} and {name} are one array: they need the same values")
     if faults:
         raise ValueError(f"the state does not fit this {what}:\n  " + "\n  ".join(faults))
     for name, value in own.items():
         value[...] = state[name]
+
+
+def bad_number(
+    what: str, model: Module, gradients: bool = False, advice: str = "Try a smaller lr"
+) -> FloatingPointError:
+    """Make the error for a number that is not finite; it names the first array to blame.
+
+    Parameters
+    ----------
+    what : str
+        Where which number was found.
+    model : Module
+        Its arrays are looked at, in the order of the parameters.
+    gradients : bool
+        Whether to look at the gradients, and not at the values.
+    advice : str
+        What to do about it.
+
+    Examples
+    --------
+    >>> import numpy as np, minidlrm as md
+    >>> from minidlrm.module import bad_number
+    >>> layer = md.Linear(2, 3); layer.bias.value[1] = np.nan
+    >>> print(bad_number("step 3: the loss is nan", layer))
+    step 3: the loss is nan; the first array that went bad is bias. Try a smaller lr
+    """
+    for name, parameter in model.named_parameters():
+        array = parameter.grad if gradients else parameter.value
+        numbers = array.values if isinstance(array, SparseGrad) else array
+        if numbers is not None and not np.isfinite(numbers).all():
+            of = "the gradient of " if gradients else ""
+            return FloatingPointError(
+                f"{what}; the first array that went bad is {of}{name}. {advice}"
+            )
+    return FloatingPointError(f"{what}, though all weights are finite. {advice}")

@@ -9,6 +9,7 @@ class. The state is kept inside the optimizer, one dict a parameter, made at fir
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 
@@ -31,6 +32,7 @@ __all__ = [
 _FIRST_ROW = np.zeros(1, np.int64)  # a dense parameter is updated as a table of one row
 
 LearningRate = float | Callable[[int], float]
+State = dict[str, np.ndarray]
 
 
 class Optimizer:
@@ -43,8 +45,8 @@ class Optimizer:
         such as a `functools.partial` of `warmup_decay`.
     weight_decay : float
         λ: adds λ w to each gradient (L2). In an embedding table it reaches only the rows of
-        the batch: a row is decayed when it is looked up, so a rare id is decayed rarely. The
-        full L2 penalty would need a pass over the whole table in each step.
+        the batch: a rare id is decayed rarely. The full penalty would need a pass over the
+        whole table in each step.
 
     Attributes
     ----------
@@ -52,6 +54,8 @@ class Optimizer:
         Steps taken.
     state : dict of Parameter to dict of str to array
         The state of each parameter that has been updated.
+    state_names : tuple of str
+        Names of the arrays of a state, each of the parameter's shape and zero at first.
 
     Raises
     ------
@@ -60,53 +64,124 @@ class Optimizer:
 
     Examples
     --------
-    A rule of one's own changes the rows that have a gradient.
+    A rule of one's own overrides `update`, and names the arrays that it keeps.
 
     >>> import numpy as np, minidlrm as md
     >>> from minidlrm.optim import Optimizer
-    >>> class SignSGD(Optimizer):
-    ...     def _update(self, weight, rows, grad, state, lr):
-    ...         weight[rows] -= lr * np.sign(grad)
+    >>> class SignMomentum(Optimizer):
+    ...     state_names = ("velocity",)
+    ...     def update(self, weight, rows, grad, state, lr):
+    ...         (velocity,) = self.arrays(state, weight)
+    ...         velocity[rows] += grad
+    ...         weight[rows] -= lr * np.sign(velocity[rows])
     >>> w = md.Parameter(np.array([1.0, 2.0])); w.grad = np.array([5.0, -0.1])
-    >>> SignSGD(lr=0.5).step([w]); w.value
+    >>> SignMomentum(lr=0.5).step([w]); w.value
     array([0.5, 2.5])
     """
+
+    state_names: tuple[str, ...] = ()
 
     def __init__(self, lr: LearningRate, weight_decay: float = 0.0):
         if not callable(lr) and not (np.isfinite(lr) and lr >= 0):
             raise ValueError(f"lr is {lr}: it must be a number of at least 0, or a function")
-        if not weight_decay >= 0:
+        if not (np.isfinite(weight_decay) and weight_decay >= 0):
             raise ValueError(f"weight_decay is {weight_decay}: it must be at least 0")
         self.lr = lr
         self.weight_decay = weight_decay
         self.num_steps = 0
-        self.state: dict[Parameter, dict[str, np.ndarray]] = {}
+        self.state: dict[Parameter, State] = {}
 
     def step(self, parameters: Iterable[Parameter]) -> None:
-        """Update each of the parameters that has a gradient.
+        """Update each of the parameters that has a gradient, once.
 
-        ValueError, before anything is changed, when a gradient's shape is not its value's.
+        TypeError and ValueError, before anything is changed, when a gradient or a state does not
+        fit its parameter, or when the optimizer has only met other parameters so far.
         """
-        parameters = [p for p in parameters if p.grad is not None]
-        for p in parameters:
-            if p.grad.shape != p.value.shape:
-                raise ValueError(f"{p.name}: grad {p.grad.shape} and value {p.value.shape} differ")
+        parameters = self.check(parameters)
         self.num_steps += 1
         lr = self.lr(self.num_steps) if callable(self.lr) else self.lr
         for p in parameters:
-            state = self.state.setdefault(p, {})
-            if isinstance(p.grad, SparseGrad):
-                self._update(p.value, p.grad.rows, p.grad.values, state, lr)
-            else:
-                self._update(p.value.reshape(1, -1), _FIRST_ROW, p.grad.reshape(1, -1), state, lr)
+            by_rows = isinstance(p.grad, SparseGrad)
+            width = p.value.shape[1] if by_rows else p.value.size
+            rows, grad = (p.grad.rows, p.grad.values) if by_rows else (_FIRST_ROW, p.grad)
+            grad = np.ascontiguousarray(grad, p.value.dtype).reshape(-1, width)
+            own = self.state.setdefault(p, {})
+            seen = {
+                k: v.reshape(-1, width) if v.shape == p.value.shape else v for k, v in own.items()
+            }
+            self.update(p.value.reshape(-1, width), rows, grad, seen, lr)
+            for name, made in seen.items():
+                if name not in own:  # state that is made in the first step
+                    own[name] = made.reshape(p.value.shape) if made.size == p.value.size else made
 
-    def _update(self, weight, rows, grad, state, lr) -> None:
-        """Change `weight` (N, D) at `rows` (n,), given their gradients (n, D)."""
-        raise NotImplementedError
+    def check(self, parameters: Iterable[Parameter]) -> list[Parameter]:
+        """Return those of `parameters` that have a gradient, each once; errors as `step`.
+
+        ValueError and TypeError when one cannot be updated.
+        """
+        given = list(dict.fromkeys(parameters))
+        used = [p for p in given if p.grad is not None]
+        for p in used:
+            p.check()
+            if p.grad.shape != p.value.shape:
+                raise ValueError(f"{p.name}: grad {p.grad.shape} and value {p.value.shape} differ")
+            dtype = p.grad.values.dtype if isinstance(p.grad, SparseGrad) else p.grad.dtype
+            if not np.can_cast(dtype, p.value.dtype, "same_kind"):
+                raise TypeError(f"{p.name} is of {p.value.dtype}: a gradient of {dtype}")
+            if isinstance(p.grad, SparseGrad):
+                p.grad.check()
+            self._check_state(p)
+        remembers = callable(self.lr) or any(self.state.values())
+        if used and remembers and self.state and self.state.keys().isdisjoint(given):
+            raise ValueError(
+                f"this {type(self).__name__} has taken {self.num_steps} steps with other "
+                "parameters, and would go on from there: make a new optimizer for a new model, "
+                "or call its reset()"
+            )
+        return used
+
+    def _check_state(self, p: Parameter) -> None:
+        for name, array in self.state.get(p, {}).items():
+            shapes = [s[name] for s in self.state_shapes(p.value.shape) if name in s]
+            fits = array.dtype == p.value.dtype and array.flags.carray and array.shape in shapes
+            if shapes and not fits:
+                raise ValueError(
+                    f"the state {name!r} of {p.name} has shape {array.shape} and dtype "
+                    f"{array.dtype}: it must have {shapes[0]} and {p.value.dtype}"
+                )
+
+    def state_shapes(self, shape: tuple[int, ...]) -> tuple[dict[str, tuple[int, ...]], ...]:
+        """Return the states that a parameter of this shape may have: the shape of each array."""
+        return (dict.fromkeys(self.state_names, shape),)
+
+    def arrays(self, state: State, weight: np.ndarray) -> list[np.ndarray]:
+        """Return the arrays `state_names` of `state`, zeros (N, D) like `weight` when new."""
+        for name in self.state_names:
+            if name not in state:
+                state[name] = np.zeros_like(weight)
+        return [state[name] for name in self.state_names]
+
+    def update(
+        self, weight: np.ndarray, rows: np.ndarray, grad: np.ndarray, state: State, lr: float
+    ) -> None:
+        """Change `weight` (N, D) at `rows` (n,) in place, given their gradients `grad` (n, D).
+
+        A dense parameter comes as a table of one row. `state` is the parameter's own dict; arrays
+        of the parameter's shape have the shape of `weight` in it. `lr` is the rate of this step.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no update")
+
+    def reset(self) -> None:
+        """Forget all steps and states: a fresh start, for another model."""
+        self.num_steps = 0
+        self.state.clear()
+
+    def options(self) -> dict[str, Any]:
+        """Return what the optimizer was made with, by name."""
+        return {k: v for k, v in vars(self).items() if k not in ("num_steps", "state")}
 
     def __repr__(self) -> str:
-        options = {k: v for k, v in vars(self).items() if k not in ("num_steps", "state")}
-        return f"{type(self).__name__}({', '.join(f'{k}={v}' for k, v in options.items())})"
+        return f"{type(self).__name__}({', '.join(f'{k}={v}' for k, v in self.options().items())})"
 
 
 class SGD(Optimizer):
@@ -136,7 +211,10 @@ class SGD(Optimizer):
     array([0.5, 2.5])
     """
 
-    def _update(self, weight, rows, grad, state, lr):
+    def update(
+        self, weight: np.ndarray, rows: np.ndarray, grad: np.ndarray, state: State, lr: Any
+    ) -> None:
+        """Step w <- w - lr g."""
         scalar = weight.dtype.type
         kernels.sgd_rows(weight, rows, grad, scalar(lr), scalar(self.weight_decay))
 
@@ -174,18 +252,22 @@ class Momentum(Optimizer):
     array([0.75])
     """
 
+    state_names = ("velocity",)
+
     def __init__(self, lr: LearningRate, momentum: float = 0.9, weight_decay: float = 0.0):
         super().__init__(lr, weight_decay)
         if not 0 <= momentum < 1:
             raise ValueError(f"momentum is {momentum}: it must lie in [0, 1)")
         self.momentum = momentum
 
-    def _update(self, weight, rows, grad, state, lr):
-        if not state:
-            state["velocity"] = np.zeros_like(weight)
+    def update(
+        self, weight: np.ndarray, rows: np.ndarray, grad: np.ndarray, state: State, lr: Any
+    ) -> None:
+        """Step v <- mu v + g, w <- w - lr v."""
+        (velocity,) = self.arrays(state, weight)
         s = weight.dtype.type
         options = s(lr), s(self.momentum), s(self.weight_decay)
-        kernels.momentum_rows(weight, state["velocity"], rows, grad, *options)
+        kernels.momentum_rows(weight, velocity, rows, grad, *options)
 
 
 class Adagrad(Optimizer):
@@ -219,16 +301,20 @@ class Adagrad(Optimizer):
     array([0.9, 0.9])
     """
 
+    state_names = ("square_sum",)
+
     def __init__(self, lr: LearningRate = 0.01, weight_decay: float = 0.0, eps: float = 1e-10):
         super().__init__(lr, weight_decay)
-        self.eps = eps
+        self.eps = _positive_eps(eps)
 
-    def _update(self, weight, rows, grad, state, lr):
-        if not state:
-            state["square_sum"] = np.zeros_like(weight)
+    def update(
+        self, weight: np.ndarray, rows: np.ndarray, grad: np.ndarray, state: State, lr: Any
+    ) -> None:
+        """Step h <- h + g^2, w <- w - lr g / (sqrt(h) + eps)."""
+        (square_sum,) = self.arrays(state, weight)
         s = weight.dtype.type
         options = s(lr), s(self.eps), s(self.weight_decay)
-        kernels.adagrad_rows(weight, state["square_sum"], rows, grad, *options)
+        kernels.adagrad_rows(weight, square_sum, rows, grad, *options)
 
 
 class RowwiseAdagrad(Adagrad):
@@ -263,9 +349,19 @@ class RowwiseAdagrad(Adagrad):
     array([-0.02, -0.14])
     """
 
-    def _update(self, weight, rows, grad, state, lr):
-        if rows is _FIRST_ROW:
-            return super()._update(weight, rows, grad, state, lr)
+    def state_shapes(self, shape: tuple[int, ...]) -> tuple[dict[str, tuple[int, ...]], ...]:
+        """Return the two states: of plain Adagrad, and of a table (N, D)."""
+        return {"square_sum": shape}, {"square_mean": shape[:1]}
+
+    def update(
+        self, weight: np.ndarray, rows: np.ndarray, grad: np.ndarray, state: State, lr: Any
+    ) -> None:
+        """Change the rows; the kind of the first gradient decides which state a parameter has."""
+        if "square_sum" in state or (rows is _FIRST_ROW and "square_mean" not in state):
+            return super().update(weight, rows, grad, state, lr)
+        if rows is _FIRST_ROW:  # a dense gradient of a table: all its rows
+            rows = np.arange(len(state["square_mean"]))
+            weight, grad = weight.reshape(len(rows), -1), grad.reshape(len(rows), -1)
         if not state:
             state["square_mean"] = np.zeros(len(weight), weight.dtype)
         s = weight.dtype.type
@@ -308,6 +404,8 @@ class Adam(Optimizer):
     array([0.9, 2.1])
     """
 
+    state_names = ("m", "v")
+
     def __init__(
         self,
         lr: LearningRate = 1e-3,
@@ -319,15 +417,17 @@ class Adam(Optimizer):
         if not all(0 <= beta < 1 for beta in betas):
             raise ValueError(f"betas are {betas}: both must lie in [0, 1)")
         self.betas = betas
-        self.eps = eps
+        self.eps = _positive_eps(eps)
 
-    def _update(self, weight, rows, grad, state, lr):
-        if not state:
-            state["m"], state["v"] = np.zeros_like(weight), np.zeros_like(weight)
+    def update(
+        self, weight: np.ndarray, rows: np.ndarray, grad: np.ndarray, state: State, lr: Any
+    ) -> None:
+        """Step m and v by g and g^2, and w by their quotient."""
+        m, v = self.arrays(state, weight)
         s, (beta1, beta2), t = weight.dtype.type, self.betas, self.num_steps
         options = s(lr), s(beta1), s(beta2), s(self.eps), s(self.weight_decay)
         bias = s(1 - beta1**t), s(1 - beta2**t)
-        kernels.adam_rows(weight, state["m"], state["v"], rows, grad, *options, *bias)
+        kernels.adam_rows(weight, m, v, rows, grad, *options, *bias)
 
 
 class FTRL(Optimizer):
@@ -362,18 +462,22 @@ class FTRL(Optimizer):
     array([ 0.  , -0.05])
     """
 
+    state_names = ("z", "n")
+
     def __init__(self, lr: LearningRate = 0.1, l1: float = 0.0, l2: float = 0.0, beta: float = 1.0):
         super().__init__(lr)
-        if l1 < 0 or l2 < 0 or beta < 0:
+        if not all(np.isfinite(x) and x >= 0 for x in (l1, l2, beta)):
             raise ValueError(f"l1 = {l1}, l2 = {l2}, beta = {beta}: all must be at least 0")
         self.l1, self.l2, self.beta = l1, l2, beta
 
-    def _update(self, weight, rows, grad, state, lr):
-        if not state:
-            state["z"], state["n"] = np.zeros_like(weight), np.zeros_like(weight)
+    def update(
+        self, weight: np.ndarray, rows: np.ndarray, grad: np.ndarray, state: State, lr: Any
+    ) -> None:
+        """Step z and n by g, and set w by them."""
+        z, n = self.arrays(state, weight)
         s = weight.dtype.type
         options = s(lr), s(self.l1), s(self.l2), s(self.beta)
-        kernels.ftrl_rows(weight, state["z"], state["n"], rows, grad, *options)
+        kernels.ftrl_rows(weight, z, n, rows, grad, *options)
 
 
 class OptimizerGroup:
@@ -384,6 +488,11 @@ class OptimizerGroup:
     groups : list of (Optimizer, list of Parameter)
         Which optimizer updates which parameters.
 
+    Raises
+    ------
+    ValueError
+        When a parameter or an optimizer is in two groups.
+
     Examples
     --------
     >>> import minidlrm as md
@@ -393,16 +502,51 @@ class OptimizerGroup:
     """
 
     def __init__(self, groups: list[tuple[Optimizer, list[Parameter]]]):
-        self.groups = groups
+        self.groups = [(optimizer, list(dict.fromkeys(own))) for optimizer, own in groups]
+        seen: dict[Any, int] = {}
+        for k, (optimizer, own) in enumerate(self.groups):
+            for thing in (optimizer, *own):
+                if thing in seen:
+                    raise ValueError(
+                        f"{thing!r} is in the groups {seen[thing]} and {k}: it would take each "
+                        "step twice"
+                    )
+                seen[thing] = k
 
     def step(self, parameters: Iterable[Parameter]) -> None:
-        """Let each optimizer update its own; ValueError when one of `parameters` has none."""
-        owned = {p for _, own in self.groups for p in own}
-        for p in parameters:
-            if p not in owned:
-                raise ValueError(f"parameter {p!r} belongs to no optimizer of the group")
-        for optimizer, own in self.groups:
+        """Let each optimizer update its own among `parameters`.
+
+        ValueError, before anything is changed, when one of `parameters` belongs to no optimizer,
+        or as `Optimizer.step`.
+        """
+        given = set(parameters)
+        foreign = given.difference(p for _, own in self.groups for p in own)
+        for p in foreign:
+            raise ValueError(f"parameter {p!r} belongs to no optimizer of the group")
+        parts = [(optimizer, [p for p in own if p in given]) for optimizer, own in self.groups]
+        for optimizer, own in parts:
+            optimizer.check(own)
+        for optimizer, own in parts:
             optimizer.step(own)
+
+    @property
+    def num_steps(self) -> int:
+        """Steps taken by the first optimizer."""
+        return self.groups[0][0].num_steps if self.groups else 0
+
+    def reset(self) -> None:
+        """Forget all steps and states."""
+        for optimizer, _ in self.groups:
+            optimizer.reset()
+
+    def __repr__(self) -> str:
+        return f"OptimizerGroup({', '.join(repr(optimizer) for optimizer, _ in self.groups)})"
+
+
+def _positive_eps(eps: float) -> float:
+    if not (np.isfinite(eps) and eps >= 0):
+        raise ValueError(f"eps is {eps}: it must be at least 0")
+    return eps
 
 
 def warmup_decay(

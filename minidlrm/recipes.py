@@ -153,7 +153,9 @@ def train_ncf(
         history = fit(
             model, rows, optimizer=optimizer, batch_size=256, seed=epoch, progress=progress
         )
-        valid, test = (items.scores(predict(model, part)) for part in (items.valid, items.test))
+        valid, test = (
+            items.scores(predict(model, part, logits=True)) for part in (items.valid, items.test)
+        )
         yield {
             "epoch": epoch + 1,
             "train_loss": history.records[-1]["train_loss"],

@@ -1,23 +1,30 @@
 """fit, evaluate, predict: the training loop, and what it remembers.
 
-`fit` does no more than the five lines a reader would write by hand, and watches them: it
-stops on the first number that is not finite, and names the array.
+The loop takes the five lines a reader would write by hand, and watches them: it stops on the
+first number that is not finite, and names the array. How a run is interrupted and goes on is
+told in `resuming`.
 """
 
 from __future__ import annotations
 
 import math
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from minidlrm import metrics
-from minidlrm.data.batch import Batch, minibatches
+from minidlrm.data.batch import TASKS, Batch, Dataset, minibatches
+from minidlrm.layers.activation import sigmoid
 from minidlrm.losses import MSE, BCEWithLogits, Loss
-from minidlrm.module import Module, SparseGrad
+from minidlrm.module import Module, Parameter, SparseGrad, bad_number
 from minidlrm.optim import Adagrad, Optimizer, OptimizerGroup
+from minidlrm.resuming import Best, Interrupts, Run
+
+_LARGE_LABEL = 1000.0  # a rating above it needs a scale, or a tiny rate
 
 
 @dataclass
@@ -57,7 +64,7 @@ class History:
         key = next(name for name in names if name in self.records[0])
         return min(self.records, key=lambda record: record[key])
 
-    def plot(self, ax=None, **options):
+    def plot(self, ax: Any = None, **options: Any) -> Any:
         """Draw the learning curve on the Axes `ax`; return the Axes.
 
         The `options` are those of `minidlrm.plots.learning_curve`.
@@ -78,7 +85,7 @@ class History:
 
 def fit(
     model: Module,
-    train: Batch,
+    train: Batch | Dataset,
     valid: Batch | None = None,
     *,
     optimizer: Optimizer | OptimizerGroup | None = None,
@@ -86,10 +93,12 @@ def fit(
     epochs: int = 1,
     batch_size: int = 2048,
     seed: int = 0,
-    start_epoch: int = 0,
     eval_every: int | None = None,
     patience: int | None = None,
     max_grad_norm: float | None = None,
+    checkpoint: str | os.PathLike | None = None,
+    checkpoint_every: int | None = None,
+    resume: bool = False,
     progress: bool = True,
     callback: Callable[[dict[str, float]], None] | None = None,
 ) -> History:
@@ -99,29 +108,37 @@ def fit(
     ----------
     model : Module
         Trained in place.
-    train : Batch
-        The rows to learn from, shuffled anew in each epoch.
+    train : Batch or Dataset
+        The rows to learn from, shuffled anew in each epoch. Of a Dataset, the validation rows and
+        the task are taken too.
     valid : Batch, optional
         Rows for the evaluations.
-    optimizer : Optimizer, optional
+    optimizer : Optimizer or OptimizerGroup, optional
         The default is ``Adagrad(lr=0.02)``.
-    loss : Module, optional
-        The default is `BCEWithLogits`; with `MSE`, labels are ratings.
+    loss : Loss, optional
+        The default is `MSE` for ratings (``Dataset.task``, or else ``model.task``), and
+        `BCEWithLogits` for clicks. It decides ``model.task``: what `predict` gives.
     epochs, batch_size : int
         Passes over `train`, and rows a step.
     seed : int
-        Of the shuffles: epoch e uses the seed (seed, e).
-    start_epoch : int
-        Epochs done before, in a run that is resumed: their shuffles are skipped.
+        The seed of the shuffles: epoch e uses (seed, e).
     eval_every : int, optional
         Steps between evaluations, counted from the beginning of each epoch. The end of an
         epoch is always evaluated, and nothing else by default.
     patience : int, optional
-        Stop after so many evaluations without a lower validation log loss (or RMSE). With
-        it, the model gets back the weights of its best evaluation in the end, whether the
-        run was stopped or not: a copy of them is held.
+        Stop after this many evaluations without a lower validation log loss (or RMSE). With
+        it, model and optimizer get back what they were at the best evaluation in the end,
+        whether the run was stopped or not: a copy of them is held.
     max_grad_norm : float, optional
         Scale the gradients down when their joint norm is larger.
+    checkpoint : path, optional
+        Where model, optimizer and position are written: every `checkpoint_every` steps (by
+        default after each epoch), at the end, and on Ctrl-C and SIGTERM, after the step at hand.
+    checkpoint_every : int, optional
+        Steps between checkpoints.
+    resume : bool
+        Go on from `checkpoint`, with the bits of a run that was not interrupted. Without the
+        file the run begins anew, and says so. `epochs` may be higher than it was.
     progress : bool
         Whether to show a progress bar, in a terminal or a notebook.
     callback : callable, optional
@@ -134,9 +151,15 @@ def fit(
     Raises
     ------
     FloatingPointError
-        When a loss or a gradient is not finite; it names the step and the first array.
+        When a loss or a gradient is not finite; it names the step and the first array. The
+        weights are those before that step.
     ValueError
-        When there are no rows, or an option is out of range.
+        When there are no rows, a label does not suit the loss, an option is out of range, or a
+        run to resume had other options; before anything is changed.
+    TypeError
+        When the rows are neither a Batch nor a Dataset, or what is to be saved cannot be.
+    OSError
+        When the checkpoint cannot be written or read.
 
     Examples
     --------
@@ -148,38 +171,115 @@ def fit(
     >>> last < first
     True
     """
-    if epochs <= start_epoch:
-        raise ValueError(f"epochs is {epochs}: it must be above start_epoch, {start_epoch}")
-    if batch_size < 1:
-        raise ValueError(f"batch_size is {batch_size}: it must be at least 1")
-    if train.label is None:
-        raise ValueError("the training rows have no labels")
-    if patience is not None and (valid is None or len(valid) == 0):
-        raise ValueError("patience needs validation rows")
-    steps = _Steps(model, loss or BCEWithLogits(), optimizer or Adagrad(lr=0.02), max_grad_norm)
-    steps_per_epoch = -(-len(train) // batch_size)
-    total = steps_per_epoch * (epochs - start_epoch)
-    kind = "ratings" if isinstance(loss, MSE) else "clicks"
-    watch = _Watch(model, valid, patience, callback, kind)
-    with _progress_bar(total, progress) as bar:
-        for epoch in range(start_epoch, epochs):
-            for k, batch in enumerate(minibatches(train, batch_size, seed=(seed, epoch)), 1):
+    train, valid, task = _rows(model, train, valid)
+    loss = loss or (MSE() if task == "ratings" else BCEWithLogits())
+    _check_options(epochs, batch_size, eval_every, patience, max_grad_norm)
+    if (resume or checkpoint_every is not None) and checkpoint is None:
+        raise ValueError("checkpoint is None: resume and checkpoint_every need the path of a file")
+    if checkpoint_every is not None and checkpoint_every < 1:
+        raise ValueError(f"checkpoint_every is {checkpoint_every}: it must be at least 1")
+    _check_labels(loss, train, valid, patience)
+    steps = _Steps(model, loss, optimizer or Adagrad(lr=0.02), max_grad_norm)
+    watch = _Watch(steps, valid, patience, callback)
+    run = Run(steps, watch, checkpoint)
+    if checkpoint is not None:
+        options = {"batch_size": batch_size, "seed": seed, "eval_every": eval_every}
+        run.describe(train, valid, epochs, options | {"max_grad_norm": max_grad_norm})
+    if resume and run.restore(epochs):
+        return watch.history
+    model.task = getattr(loss, "task", "clicks")
+    _train(run, train, epochs, batch_size, seed, eval_every, checkpoint_every, progress)
+    return watch.history
+
+
+def _train(
+    run: Run,
+    train: Batch,
+    epochs: int,
+    batch_size: int,
+    seed: int,
+    eval_every: int | None,
+    checkpoint_every: int | None,
+    progress: bool,
+) -> None:
+    """Take the steps that are left, evaluate, and write checkpoints."""
+    steps, watch, per_epoch = run.steps, run.watch, -(-len(train) // batch_size)
+    done = run.epoch * per_epoch + run.batches
+    with _progress_bar(per_epoch * epochs, done, progress) as bar, Interrupts(run) as interrupts:
+        while run.epoch < epochs and not watch.history.stopped_early:
+            shuffle = (seed, run.epoch)
+            for batch in minibatches(train, batch_size, shuffle, start=run.batches):
                 steps.take(batch)
                 bar.update()
-                if k == steps_per_epoch or (eval_every and k % eval_every == 0):
-                    watch.record(steps, epoch + k / steps_per_epoch)
+                k = run.batches + 1
+                if k == per_epoch or (eval_every and k % eval_every == 0):
+                    watch.record(run.epoch + k / per_epoch)
                     bar.set_postfix_str(watch.summary())
-                    if watch.gives_up():
-                        watch.restore_best()
-                        return watch.history
-    watch.restore_best()
-    return watch.history
+                run.advance(per_epoch)
+                if watch.history.stopped_early:
+                    break
+                due = steps.count % checkpoint_every == 0 if checkpoint_every else k == per_epoch
+                interrupts.settle(save=due)
+        watch.restore_best()
+        run.save(finished=True)
+
+
+def _rows(
+    model: Module, train: Batch | Dataset, valid: Batch | None
+) -> tuple[Batch, Batch | None, str]:
+    """Return the training rows, the validation rows, and the task, checked."""
+    task = model.task
+    if isinstance(train, Dataset):
+        task = train.task
+        valid = train.valid if valid is None and len(train.valid) else valid
+        train = train.train
+    if not isinstance(train, Batch):
+        raise TypeError(f"train is a {type(train).__name__}: it must be a Batch or a Dataset")
+    if valid is not None and not isinstance(valid, Batch):
+        raise TypeError(f"valid is a {type(valid).__name__}: it must be a Batch")
+    if train.label is None:
+        raise ValueError("the training rows have no labels")
+    if len(train) == 0:
+        raise ValueError("the data have no rows: there is nothing to learn from")
+    return train, valid, task
+
+
+def _check_options(
+    epochs: int,
+    batch_size: int,
+    eval_every: int | None,
+    patience: int | None,
+    max_grad_norm: float | None,
+) -> None:
+    whole = {"epochs": epochs, "batch_size": batch_size, "eval_every": eval_every}
+    for name, value in {**whole, "patience": patience}.items():
+        if value is not None and value < 1:
+            raise ValueError(f"{name} is {value}: it must be at least 1")
+    if max_grad_norm is not None and not max_grad_norm > 0:
+        raise ValueError(f"max_grad_norm is {max_grad_norm}: it must be above 0")
+
+
+def _check_labels(loss: Any, train: Batch, valid: Batch | None, patience: int | None) -> None:
+    """Refuse labels before the first step, and not at the first evaluation."""
+    if patience is not None and (valid is None or len(valid) == 0):
+        raise ValueError("patience needs validation rows")
+    check = getattr(loss, "check_label", None)
+    for name, rows in (("train", train), ("valid", valid)):
+        if rows is None or len(rows) == 0:
+            continue
+        if rows.label is None:
+            raise ValueError(f"the rows of {name} have no labels")
+        try:
+            if check:
+                check(np.asarray(rows.label))
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
 
 
 class _Steps:
     """The five lines of a training step, their sums, and their guard."""
 
-    def __init__(self, model, loss, optimizer, max_grad_norm):
+    def __init__(self, model: Module, loss: Any, optimizer: Any, max_grad_norm: float | None):
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self.max_grad_norm = max_grad_norm
         self.parameters = model.parameters()
@@ -188,83 +288,78 @@ class _Steps:
 
     def take(self, batch: Batch) -> None:
         start = time.perf_counter()
-        self.count += 1
         self.model.zero_grad()
         value = self.loss.forward(self.model.forward(batch), batch.label)
-        self._guard("the loss", value, lambda p: p.value)
+        self._guard("the loss", value, batch, gradients=False)
         self.model.backward(self.loss.backward())
         norm = grad_norm(self.parameters)
-        self._guard("the gradient norm", norm, lambda p: p.grad)
+        self._guard("the gradient norm", norm, batch, gradients=True)
         if self.max_grad_norm is not None and norm > self.max_grad_norm:
             scale_grads(self.parameters, self.max_grad_norm / norm)
         self.optimizer.step(self.parameters)
+        self.count += 1
         self.recent.append((value, norm, len(batch)))
         self.seconds += time.perf_counter() - start
 
-    def _guard(self, what: str, value: float, array_of) -> None:
-        if not math.isfinite(value):
-            raise _bad_number(f"step {self.count}: {what} is {value}", self.model, array_of)
-
-
-def _bad_number(what: str, model: Module, array_of) -> FloatingPointError:
-    """Make an error that names the first array, in the order of the parameters, that went bad."""
-    for name, parameter in model.named_parameters():
-        array = array_of(parameter)
-        if array is not None and not np.isfinite(_stored(array)).all():
-            kind = "" if array is parameter.value else "the gradient of "
-            what += f"; the first array that went bad is {kind}{name}"
-            break
-    return FloatingPointError(f"{what}. Try a smaller lr, or max_grad_norm")
+    def _guard(self, what: str, value: float, batch: Batch, gradients: bool) -> None:
+        if math.isfinite(value):
+            return
+        advice = "Try a smaller lr, or max_grad_norm"
+        largest = float(np.abs(batch.label).max()) if batch.label is not None else 0.0
+        if self.count == 0 and not gradients:
+            advice = "No step has been taken: look at the weights that the model began with"
+        elif largest > _LARGE_LABEL:
+            advice += f"; or scale the labels, which go up to {largest:g}"
+        raise bad_number(f"step {self.count + 1}: {what} is {value}", self.model, gradients, advice)
 
 
 class _Watch:
     """Evaluations: the records, the best weights, and when to give up."""
 
-    def __init__(self, model, valid, patience, callback, kind):
-        self.kind = kind
-        self.model, self.valid, self.patience = model, valid, patience
+    def __init__(
+        self,
+        steps: _Steps,
+        valid: Batch | None,
+        patience: int | None,
+        callback: Callable[[dict[str, float]], None] | None,
+    ):
+        self.steps, self.valid, self.patience = steps, valid, patience
         self.callback = callback
         self.history = History()
-        self.best_state: dict[str, np.ndarray] = {}
+        self.best: Best | None = None  # since `patience` is given: what to go back to
         self.since_best = 0
 
-    def record(self, steps: _Steps, epoch: float) -> None:
-        values, norms, rows = np.array(steps.recent).T
-        steps.recent.clear()
+    def record(self, epoch: float) -> None:
+        values, norms, rows = np.array(self.steps.recent).T
+        self.steps.recent.clear()
         record = {
-            "step": steps.count,
+            "step": self.steps.count,
             "epoch": epoch,
-            "seconds": steps.seconds,
+            "seconds": self.steps.seconds,
             "train_loss": float(np.average(values, weights=rows)),
             "grad_norm": float(np.mean(norms)),
         }
         if self.valid is not None and len(self.valid):
-            for name, value in evaluate(self.model, self.valid, kind=self.kind).items():
+            for name, value in evaluate(self.steps.model, self.valid).items():
                 record[f"valid_{name}"] = value
         self.history.records.append(record)
         if self.patience is not None:
-            self._keep_best()
+            self._keep_best(self.patience)
         if self.callback:
             self.callback(record)
 
-    def _keep_best(self) -> None:
-        if self.history.best is not self.history.records[-1]:
+    def _keep_best(self, patience: int) -> None:
+        if self.history.best is self.history.records[-1]:
+            self.since_best = 0
+            self.best = self.best or Best()
+            self.best.keep(self.steps.model, self.steps.optimizer)
+        else:
             self.since_best += 1
-            return
-        self.since_best = 0
-        for name, value in self.model.state_dict().items():
-            if name in self.best_state:
-                self.best_state[name][...] = value
-            else:
-                self.best_state[name] = value.copy()
-
-    def gives_up(self) -> bool:
-        self.history.stopped_early = self.patience is not None and self.since_best >= self.patience
-        return self.history.stopped_early
+        self.history.stopped_early = self.since_best >= patience
 
     def restore_best(self) -> None:
-        if self.since_best:  # else the weights are the best ones
-            self.model.load_state_dict(self.best_state)
+        if self.best and self.since_best:  # else model and optimizer are the best ones
+            self.best.restore(self.steps.model, self.steps.optimizer)
 
     def summary(self) -> str:
         record = self.history.records[-1]
@@ -281,7 +376,7 @@ def _stored(array: np.ndarray | SparseGrad) -> np.ndarray:
     return array.values if isinstance(array, SparseGrad) else array
 
 
-def grad_norm(parameters) -> float:
+def grad_norm(parameters: Iterable[Parameter]) -> float:
     """Return the joint Euclidean norm of all gradients.
 
     Parameters
@@ -310,7 +405,7 @@ def grad_norm(parameters) -> float:
     return math.sqrt(total)
 
 
-def scale_grads(parameters, factor: float) -> None:
+def scale_grads(parameters: Iterable[Parameter], factor: float) -> None:
     """Multiply all gradients by `factor`, in place.
 
     Parameters
@@ -333,36 +428,57 @@ def scale_grads(parameters, factor: float) -> None:
             values *= values.dtype.type(factor)
 
 
-def predict(model: Module, data: Batch, batch_size: int = 8192) -> np.ndarray:
-    """Compute the outputs of a model, batch by batch.
+def predict(
+    model: Module, data: Batch, batch_size: int = 8192, *, logits: bool = False
+) -> np.ndarray:
+    """Compute what a model predicts, batch by batch.
 
     Parameters
     ----------
     model : Module
-        Any model.
+        Any model. Its attribute ``task``, "clicks" or "ratings", says what its outputs are: `fit`
+        sets it by the loss; it is saved with the model.
     data : Batch
         The rows; labels are not needed.
     batch_size : int
         Rows at a time: bounds the memory.
+    logits : bool
+        Whether to return the outputs as they are.
 
     Returns
     -------
     array (B,)
-        Logits of click models, ratings of rating models.
+        Click probabilities (or their logits); or ratings.
+
+    Raises
+    ------
+    TypeError
+        When `data` is a whole Dataset.
+    ValueError
+        When there are no rows.
+    FloatingPointError
+        When an output is not finite; it names the first array that is to blame.
 
     Examples
     --------
     >>> import minidlrm as md
     >>> clicks = md.data.synthetic_clicks(rows=2000, seed=0)
     >>> model = md.DLRM(13, clicks.table_sizes, 8, (16,), (16,))
-    >>> md.predict(model, clicks.test).shape == (len(clicks.test),)
-    True
+    >>> p = md.predict(model, clicks.test)
+    >>> p.shape == (len(clicks.test),), bool((0 < p).all() and (p < 1).all())
+    (True, True)
     """
-    return np.concatenate([model.forward(batch) for batch in minibatches(data, batch_size)])
+    if isinstance(data, Dataset):
+        raise TypeError("data is a Dataset: choose its rows, such as dataset.test")
+    y = np.concatenate([model.forward(batch) for batch in minibatches(data, batch_size)])
+    if not np.isfinite(y).all():
+        k = int(np.isfinite(y).argmin())
+        raise bad_number(f"the output of row {k} is {y[k]}", model, advice="Train it anew")
+    return y if logits or model.task == "ratings" else sigmoid(y)
 
 
 def evaluate(
-    model: Module, data: Batch, batch_size: int = 8192, kind: str = "clicks"
+    model: Module, data: Batch | Dataset, batch_size: int = 8192, task: str | None = None
 ) -> dict[str, float]:
     """Compute the metrics of a click model, or of a rating model, on labelled rows.
 
@@ -370,12 +486,12 @@ def evaluate(
     ----------
     model : Module
         A model whose outputs are logits; or ratings.
-    data : Batch
-        Rows with labels 0 and 1; or ratings.
+    data : Batch or Dataset
+        Rows with labels in [0, 1]; or ratings. Of a Dataset, the test rows.
     batch_size : int
         Rows at a time.
-    kind : "clicks" or "ratings"
-        What the labels are.
+    task : "clicks" or "ratings", optional
+        What the labels are. The default is that of the Dataset, or else of the model.
 
     Returns
     -------
@@ -389,7 +505,7 @@ def evaluate(
     ValueError
         When there are no rows or no labels.
     FloatingPointError
-        When an output is not finite; it names the first array that is to blame.
+        As `predict`.
 
     Examples
     --------
@@ -399,20 +515,23 @@ def evaluate(
     >>> list(md.evaluate(model, clicks.test))
     ['log_loss', 'auc', 'normalized_entropy', 'accuracy', 'calibration']
     """
-    if kind not in ("clicks", "ratings"):
-        raise ValueError(f"kind is {kind!r}: it must be 'clicks' or 'ratings'")
+    if isinstance(data, Dataset):
+        task, data = task or data.task, data.test
+    task = model.task if task is None else task
+    if task not in TASKS:
+        raise ValueError(f"task is {task!r}: it must be 'clicks' or 'ratings'")
     if data.label is None:
         raise ValueError("the rows have no labels: use predict for the outputs alone")
-    label, logit = np.asarray(data.label), predict(model, data, batch_size)
-    if not np.isfinite(logit).all():
-        raise _bad_number("an output of the model is not finite", model, lambda p: p.value)
-    if kind == "ratings":
-        return {"rmse": metrics.rmse(label, logit)}
+    label, output = np.asarray(data.label), predict(model, data, batch_size, logits=True)
+    if task == "ratings":
+        return {"rmse": metrics.rmse(label, output)}
     names = ("log_loss", "auc", "normalized_entropy", "accuracy", "calibration")
-    return {name: getattr(metrics, name)(label, logit) for name in names}
+    return {name: getattr(metrics, name)(label, output) for name in names}
 
 
-def _progress_bar(total: int, show: bool):
+def _progress_bar(total: int, done: int, show: bool) -> Any:
     from tqdm.auto import tqdm
 
-    return tqdm(total=total, disable=not show, unit="step", desc="training", leave=True)
+    return tqdm(
+        total=total, initial=done, disable=not show, unit="step", desc="training", leave=True
+    )

@@ -234,7 +234,7 @@ history = md.fit(
     eval_every=40,
     progress=False,
 )
-label, logit = np.asarray(data.test.label), md.predict(model, data.test)
+label, logit = np.asarray(data.test.label), md.predict(model, data.test, logits=True)
 rate = 1 / (1 + np.exp(-logit))
 
 # %% [markdown]
@@ -463,7 +463,7 @@ def adagrad_step(w, h, g, eta=0.1, eps=1e-10):
 
 def check_adagrad(function):
     class Yours(md.Adagrad):
-        def _update(self, weight, rows, grad, state, lr):
+        def update(self, weight, rows, grad, state, lr):
             h = state.setdefault("square_sum", np.zeros_like(weight))
             weight[rows], h[rows] = function(weight[rows], h[rows], grad, lr, self.eps)
 
@@ -511,7 +511,7 @@ from minidlrm.checking.bugs import optimizers
 museum = [optimizers.SquaresNotSummed, optimizers.SumForMean, optimizers.BiasNotCorrected]
 for kind in museum:
     print(f"class {kind.__name__}({kind.__mro__[1].__name__}):")
-    print(inspect.getsource(kind._update))
+    print(inspect.getsource(kind.update))
 
 # %%
 for kind in museum:

@@ -744,7 +744,7 @@ check_quantize(quantize_answer)
 # %%
 table = network.embeddings.weight.value
 saved = table.copy()
-exact = md.predict(network, clicks.test)
+exact = md.predict(network, clicks.test, logits=True)
 errors, losses_q = {"a scale for each row": [], "one scale for all": []}, {}
 for bits in (8, 6, 4, 3, 2):
     m = 2 ** (bits - 1) - 1
@@ -752,7 +752,7 @@ for bits in (8, 6, 4, 3, 2):
     one = np.abs(saved).max() / m
     for name, coarse in zip(errors, (q * s, np.round(saved / one) * one), strict=True):
         table[...] = coarse
-        logits_q = md.predict(network, clicks.test)
+        logits_q = md.predict(network, clicks.test, logits=True)
         errors[name].append(np.sqrt(np.mean((logits_q - exact) ** 2)))
         losses_q[name, bits] = md.metrics.log_loss(clicks.test.label, logits_q)
 table[...] = saved
@@ -887,7 +887,8 @@ for day in range(days):
     shown = rng.integers(0, ads, (per_day, 1))
     label = (rng.random(per_day) < 1 / (1 + np.exp(-truth[shown[:, 0]]))).astype(np.float32)
     today = md.data.Batch(np.zeros((per_day, 0), np.float32), shown, label)
-    scores = [md.predict(frozen, today), md.predict(online, today), truth[shown[:, 0]]]
+    scores = [md.predict(learner, today, logits=True) for learner in (frozen, online)]
+    scores.append(truth[shown[:, 0]])
     for curve, logit in zip(curves.values(), scores, strict=True):  # test first
         curve.append(md.metrics.log_loss(label, logit))
     for learner, rule in rules.items():  # then learn
@@ -936,7 +937,7 @@ def check_honest(function):
     print("log loss of each day:", np.round(got, 3))
     if np.mean(got) < np.log(2):
         print(f"not yet: the mean is {np.mean(got):.3f}, less than 0.693: you tested what it knew")
-    elif len(got) != 5 or not np.any(md.predict(learner, coin_days[0])):
+    elif len(got) != 5 or not np.any(md.predict(learner, coin_days[0], logits=True)):
         print("not yet: five days, and the learner must learn from each")
     elif not np.isclose(got[0], np.log(2)):
         print(f"not yet: the first day has {got[0]:.3f}; who knows nothing yet has 0.693")
@@ -950,7 +951,7 @@ def honest_losses(learner, days, learn):
         learn(today)
     losses = []
     for today in days:  # your turn: when is a day tested, and when is it learned?
-        losses.append(md.metrics.log_loss(today.label, md.predict(learner, today)))
+        losses.append(md.metrics.log_loss(today.label, md.predict(learner, today, logits=True)))
     return losses
 
 
@@ -970,7 +971,7 @@ check_honest(honest_losses)
 def honest_losses_answer(learner, days, learn):
     losses = []
     for today in days:
-        losses.append(md.metrics.log_loss(today.label, md.predict(learner, today)))
+        losses.append(md.metrics.log_loss(today.label, md.predict(learner, today, logits=True)))
         learn(today)
     return losses
 
@@ -1042,7 +1043,7 @@ for size in (1.0, 0.1, 0.001):
         weight = md.Parameter(np.zeros(1))
         weight.grad = np.array([size])
         rule = md.Adagrad(lr=0.01)
-        rule.state[weight] = {"square_sum": np.full((1, 1), h)}
+        rule.state[weight] = {"square_sum": np.full(1, h)}
         rule.step([weight])
         steps.append(-weight.value[0])
     print(f"gradient {size:5}: first step {steps[0]:.6f} from 0, {steps[1]:.6f} from 0.1", end="")
@@ -1111,14 +1112,14 @@ class TwoSigmoids(md.BCEWithLogits):
 
 
 class AdagradFromTenth(md.Adagrad):
-    def _update(self, weight, rows, grad, state, lr):
+    def update(self, weight, rows, grad, state, lr):
         state.setdefault("square_sum", np.full_like(weight, 0.1))
-        super()._update(weight, rows, grad, state, lr)
+        super().update(weight, rows, grad, state, lr)
 
 
 # %%
 class EpsInRoot(md.Adam):
-    def _update(self, weight, rows, grad, state, lr):
+    def update(self, weight, rows, grad, state, lr):
         m = state.setdefault("m", np.zeros_like(weight))
         v = state.setdefault("v", np.zeros_like(weight))
         (beta1, beta2), t = self.betas, self.num_steps

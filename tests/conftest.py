@@ -3,6 +3,10 @@
 import os
 from pathlib import Path
 
+# Before NumPy: the arrays are small, and threads that wait for each other cost more than they do.
+for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+
 import numpy as np
 import pytest
 from hypothesis import settings

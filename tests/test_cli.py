@@ -1,26 +1,48 @@
 """The command line, as a user meets it."""
 
+import contextlib
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import unittest.mock
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import minidlrm as md
+from minidlrm.cli import main
 
 
-def run(*arguments, cwd=None, **variables):
+def run(*arguments, cwd=".", **variables):
+    """Call the command in this process, as its entry point does: an import costs a second."""
+    out, err = io.StringIO(), io.StringIO()
+    environment = {"COLUMNS": "100", "NO_COLOR": "1", **variables}
+    with (
+        unittest.mock.patch.dict(os.environ, environment),
+        unittest.mock.patch.object(sys, "argv", ["minidlrm", *map(str, arguments)]),
+        warnings.catch_warnings(action="ignore"),  # pytest makes errors of them
+        contextlib.chdir(cwd),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        pytest.raises(SystemExit) as end,
+    ):
+        main()
+    return subprocess.CompletedProcess(arguments, end.value.code, out.getvalue(), err.getvalue())
+
+
+def run_alone(*arguments, **variables):
+    """Run the command in a process of its own."""
     environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1", **variables}
     return subprocess.run(
         [sys.executable, "-c", "from minidlrm.cli import main; main()", *map(str, arguments)],
         capture_output=True,
         text=True,
-        cwd=cwd,
         env=environment,
         timeout=300,
         encoding="utf-8",
@@ -28,7 +50,7 @@ def run(*arguments, cwd=None, **variables):
 
 
 def test_train_writes_its_results(tmp_path):
-    result = run("train", "--rows", 3000, "--epochs", 1, "--out", tmp_path / "run")
+    result = run_alone("train", "--rows", 3000, "--epochs", 1, "--out", tmp_path / "run")
     assert result.returncode == 0, result.stderr
     for text in ("log loss", "auc", "normalized entropy", "Bayes", "total", "embeddings"):
         assert text in result.stdout
@@ -158,18 +180,20 @@ def test_compare_prints_its_tables_and_draws(tmp_path):
     assert set(explained) == {model["model"] for model in models}
 
 
+@pytest.mark.slow
 def test_models_of_ratings_on_real_data(real_data):
     folder = f"movielens:{real_data / 'ml-latest-small'}"
-    result = run("train", "--model", "mf", "--data", folder, MINIDLRM_KERNELS="numba")
+    result = run_alone("train", "--model", "mf", "--data", folder, MINIDLRM_KERNELS="numba")
     if "Numba" in result.stderr or "numba" in result.stderr:
         pytest.skip("Numba is not installed: sixty epochs of the definition take minutes")
     assert result.returncode == 0, result.stderr
     assert "target 0.875: met" in result.stdout
 
 
+@pytest.mark.slow
 def test_an_fm_on_ratings_is_as_good_as_biased_mf(real_data):
     folder = f"movielens-ratings:{real_data / 'ml-latest-small'}"
-    result = run("train", "--model", "fm", "--data", folder, MINIDLRM_KERNELS="numba")
+    result = run_alone("train", "--model", "fm", "--data", folder, MINIDLRM_KERNELS="numba")
     if "numba" in result.stderr.lower():
         pytest.skip("Numba is not installed: sixty epochs of the definition take minutes")
     assert result.returncode == 0, result.stderr
@@ -203,12 +227,13 @@ def write_ratings(folder):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is another thing there")
 def test_ctrl_c_prints_what_is_done_and_the_next_run_goes_on(tmp_path):
-    arguments = ("compare", "--rows", "7000", "--mlp", "8", "--seeds", "1", "--out", tmp_path)
+    options = ("--rows", "1400", "--epochs", "1", "--mlp", "8", "--seeds", "1")
+    arguments = ("compare", *options, "--out", tmp_path)
     listens = (
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"  # in a job, too
     )
-    main = f"{listens}; from minidlrm.cli import main; main()"
-    code = [sys.executable, "-c", main, *map(str, arguments)]
+    program = f"{listens}; from minidlrm.cli import main; main()"
+    code = [sys.executable, "-c", program, *map(str, arguments)]
     environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1"}
     with subprocess.Popen(
         code, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment

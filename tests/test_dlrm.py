@@ -208,7 +208,7 @@ def test_a_batch_that_does_not_fit_is_named(rng):
     model, batch = build(), one_hot(rng)
     dense = batch.dense.copy()
     dense[2, 1] = np.nan
-    with pytest.raises(ValueError, match=r"dense\[2, 1\] is nan: dense features must be finite"):
+    with pytest.raises(ValueError, match=r"dense\[2, 1\] is nan: it must be finite"):
         model.forward(Batch(dense, batch.sparse))
     with pytest.raises(ValueError, match="the batch is empty"):
         model.forward(batch[:0])

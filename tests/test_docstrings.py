@@ -26,6 +26,7 @@ from numpydoc.docscrape import ClassDoc, FunctionDoc
 import minidlrm
 from minidlrm.kernels import reference
 from minidlrm.module import Module
+from minidlrm.optim import Optimizer
 
 PACKAGES = [
     "minidlrm",
@@ -112,6 +113,13 @@ def _text(name: str) -> str:
     if own and own.startswith(f"{value.__name__}(") and dataclasses.is_dataclass(value):
         own = None  # what @dataclass writes where there is no docstring
     return inspect.cleandoc(own or "")
+
+
+def _told(name: str) -> str:
+    """The text of a method, with that of `Optimizer` where it is said once for all rules."""
+    _, _, member = name.rpartition(".")
+    inherited = name.startswith("minidlrm.optim.") and hasattr(Optimizer, member)
+    return _text(name) + (getattr(Optimizer, member).__doc__ or "" if inherited else "")
 
 
 @functools.cache
@@ -234,7 +242,7 @@ def test_a_method_names_its_parameters(name):
     missing = [
         parameter
         for parameter in there
-        if not re.search(rf"(?<![A-Za-z_]){parameter.lstrip('*')}(?![A-Za-z_])", _text(name))
+        if not re.search(rf"(?<![A-Za-z_]){parameter.lstrip('*')}(?![A-Za-z_])", _told(name))
     ]
     if told:
         missing = [parameter for parameter in there if parameter not in told]
@@ -278,7 +286,7 @@ def test_arrays_have_their_shapes(name):
 def test_a_methods_arrays_have_their_shapes(name):
     hints = [str(hint) for hint in _thing(name).__annotations__.values()]
     if name in KERNELS or any("ndarray" in hint and "dict" not in hint for hint in hints):
-        assert SHAPE.search(_text(name)), (
+        assert SHAPE.search(_told(name)), (
             f"{name}: takes or returns an array, and names no shape: write it as in 'y (B, D)'"
         )
 

@@ -313,11 +313,11 @@ BAD = [
     (IDS, OFFSETS, np.full(6, np.nan), ValueError, r"per_sample_weights\[0\] is nan"),
     (IDS, None, None, ValueError, "give ids"),
     (IDS[None, None], OFFSETS, None, ValueError, r"input has shape \(1, 1, 6\)"),
-    (IDS, np.array([0]), None, ValueError, "offsets has 1 entries"),
+    (IDS, np.array([0]), None, ValueError, "offsets run from 0 to 0"),
     (IDS, OFFSETS.astype(float), None, TypeError, "offsets has dtype float64"),
     (IDS, OFFSETS, np.array([1, 1, 1, 1, 1, np.inf]), ValueError, r"weights\[5\] is inf"),
     (IDS, OFFSETS, np.ones(6, int), TypeError, "weights has dtype int64"),
-    (np.array([2**63], np.uint64), np.array([0, 1]), None, IndexError, "id 9223372036854775808"),
+    (np.array([2**63], np.uint64), np.array([0, 1]), None, ValueError, "must fit into int64"),
 ]
 
 

@@ -34,16 +34,28 @@ BUILDS_ON = {  # tasks whose own functions call this one
 }
 
 
-@pytest.mark.parametrize("assignment", ASSIGNMENTS)
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize(
+    ("assignment", "seed"),
+    [
+        pytest.param(name, seed, marks=[pytest.mark.slow] if k % 2 or seed else [])
+        for k, name in enumerate(ASSIGNMENTS)
+        for seed in (0, 1)
+    ],
+)
 def test_the_reference_solution_gets_full_marks(assignment, seed):
     result = runner.grade(assignment, release.source_of(assignment), seed=seed)
     assert result.points == result.max_points > 0, result
     assert all(r["feedback"] == "" for r in result.results)
 
 
-@pytest.mark.parametrize("assignment", ASSIGNMENTS)
-@pytest.mark.parametrize("suffix", [".py", ".ipynb"])
+@pytest.mark.parametrize(
+    ("assignment", "suffix"),
+    [
+        pytest.param(name, suffix, marks=[pytest.mark.slow] if k or suffix == ".py" else [])
+        for k, name in enumerate(ASSIGNMENTS)
+        for suffix in (".py", ".ipynb")
+    ],
+)
 def test_the_untouched_file_gets_nothing_and_says_what_to_do(assignment, suffix, tmp_path):
     files = {path.suffix: path for path in release.release(assignment, tmp_path)}
     result = runner.grade(assignment, files[suffix])
@@ -53,8 +65,13 @@ def test_the_untouched_file_gets_nothing_and_says_what_to_do(assignment, suffix,
         assert re.match(r"Not written yet\. A\d\.\d: .+", r["feedback"]), r
 
 
+QUICK = {"A1.2-0", "A5.3-0"}  # all of them are judged in process: test_grading_words.py
 CASES = [
-    pytest.param(assignment, task, function, *wrong, id=f"{task}-{k}")
+    pytest.param(
+        *(assignment, task, function, *wrong),
+        id=f"{task}-{k}",
+        marks=[] if f"{task}-{k}" in QUICK else [pytest.mark.slow],
+    )
     for assignment, parts in ALL.items()
     for (task, function), wrongs in parts.items()
     for k, wrong in enumerate(wrongs)
@@ -174,6 +191,7 @@ def test_the_library_is_not_the_students_own_code(tmp_path):
         submission.call("f")
 
 
+@pytest.mark.slow
 def test_patched_numpy_and_pytest_do_not_change_the_points(tmp_path):
     patch = (
         "import sys\nnp.allclose = lambda *a, **k: True\nnp.abs = lambda x: 0 * x\n"
@@ -188,6 +206,7 @@ def test_patched_numpy_and_pytest_do_not_change_the_points(tmp_path):
         assert result.by_task()["A2.2"][0] == expected
 
 
+@pytest.mark.slow
 def test_warnings_and_output_cost_nothing(tmp_path):
     noise = "import warnings\n    warnings.warn('x')\n    print('y' * 100_000)\n    "
     text = solution("A1").replace("y = 1 / (1 + np.exp(-x))\n    return dy", noise + "return dy")
@@ -275,6 +294,7 @@ def class_folder(tmp_path):
     return folder
 
 
+@pytest.mark.slow
 def test_a_class_is_graded_and_goes_on_after_a_stop(class_folder, tmp_path):
     out = tmp_path / "out"
     seen = []
@@ -325,6 +345,7 @@ TOP_LEVEL = {  # what a file does when it is run, after or before its right func
 HARMLESS = {"exits", "allocates", "prints", "writes", "raises", "fills", "forks"}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not WRONG, reason="a class of forty: set MINIDLRM_WRONG_ANSWERS=half")
 def test_a_class_of_forty_is_graded_the_same_twice(tmp_path):
     folder, right = tmp_path / "class", solution("A2")
@@ -365,6 +386,7 @@ def run(*arguments):
     return subprocess.run(command(*arguments), env=environment, **options)
 
 
+@pytest.mark.slow
 def test_a_test_that_only_counts_its_calls_earns_nothing(tmp_path):
     file = tmp_path / "a.py"
     body = "global count\n    count = globals().get('count', 0) + 1\n    return count == 1"
@@ -372,6 +394,7 @@ def test_a_test_that_only_counts_its_calls_earns_nothing(tmp_path):
     assert runner.grade("A2", file, seed=1).by_task()["A2.6"][0] == 0
 
 
+@pytest.mark.slow
 def test_a_renamed_function_is_missed_by_name(tmp_path):
     file = tmp_path / "a1.py"
     text = solution("A1").replace("def sigmoid_backward", "def sigmoid_back")
@@ -384,6 +407,7 @@ def test_a_renamed_function_is_missed_by_name(tmp_path):
     assert "renamed" in feedback
 
 
+@pytest.mark.slow
 def test_tests_and_settings_in_a_submission_are_not_run(tmp_path):
     folder = tmp_path / "eve"
     folder.mkdir()
@@ -398,6 +422,7 @@ def test_tests_and_settings_in_a_submission_are_not_run(tmp_path):
     assert all("Not written yet" in r["feedback"] for r in result.results)
 
 
+@pytest.mark.slow
 def test_the_students_command_and_its_platforms(tmp_path):
     """Gradescope and GitHub call this command: the file it writes, and its exit code."""
     file, scores = tmp_path / "a1_gradients.py", tmp_path / "results.json"
@@ -418,6 +443,7 @@ def test_the_students_command_and_its_platforms(tmp_path):
     assert run("check", "A1", tmp_path / "none.py").returncode == 2
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not WRONG, reason="set MINIDLRM_WRONG_ANSWERS=half")
 def test_a_run_that_is_killed_goes_on_without_loss(tmp_path):
     folder, out, table = tmp_path / "class", tmp_path / "out", tmp_path / "grades.csv"
@@ -440,6 +466,7 @@ def test_a_run_that_is_killed_goes_on_without_loss(tmp_path):
     assert (out / "index.html").exists()
 
 
+@pytest.mark.slow
 def test_a_changed_file_is_graded_again(tmp_path):
     folder, out = tmp_path / "s", tmp_path / "o"
     folder.mkdir()

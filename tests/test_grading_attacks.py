@@ -150,6 +150,7 @@ def test_a_call_back_that_asks_for_too_much_is_words(tmp_path):
         assert submission.call("f", lambda x: x + 1) == 2
 
 
+@pytest.mark.slow
 def test_a_small_message_that_is_large_when_read_is_refused():
     header = b"[" + b"[]," * 2_000_000 + b"[]]"
     with pytest.raises(ValueError, match="too long"):
@@ -164,15 +165,20 @@ def test_a_small_message_that_is_large_when_read_is_refused():
         "class A(np.ndarray):\n    def __array__(self, *a, **k): raise SystemExit\n"
         "    def __array_ufunc__(self, *a, **k): return 1\nreturn np.ones(3).view(A)",
         "return np.array([object()])",
-        "return np.zeros(2, [('a', 'f8')])",
-        "class A:\n    def __eq__(self, other): return True\n"
-        "    def __array__(self, *a): return np.ones(3)\nreturn A()",
-        "class A:\n    def __reduce__(self): return exit, ()\nreturn A()",
-        "class A(dict):\n    def items(self): return [('call', 0)]\nreturn A(x=1)",
-        "class A(float):\n    def hex(self): return 'nan'\nreturn A(1)",
-        "return np.ones(3) * 1j + np.ones(3)",
-        "return 'ones'",
-        "return [[1, 2], [3]]",
+        *(
+            pytest.param(body, marks=pytest.mark.slow)
+            for body in (
+                "return np.zeros(2, [('a', 'f8')])",
+                "class A:\n    def __eq__(self, other): return True\n"
+                "    def __array__(self, *a): return np.ones(3)\nreturn A()",
+                "class A:\n    def __reduce__(self): return exit, ()\nreturn A()",
+                "class A(dict):\n    def items(self): return [('call', 0)]\nreturn A(x=1)",
+                "class A(float):\n    def hex(self): return 'nan'\nreturn A(1)",
+                "return np.ones(3) * 1j + np.ones(3)",
+                "return 'ones'",
+                "return [[1, 2], [3]]",
+            )
+        ),
     ],
 )
 def test_an_odd_value_is_wrong_in_words_and_never_right(attack, body):
@@ -181,6 +187,7 @@ def test_an_odd_value_is_wrong_in_words_and_never_right(attack, body):
     assert str(error.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", ["'x'", "{'a': 1}", "[[1, 2], [3]]", "np.ones(3) * 1j"])
 @pytest.mark.parametrize("function", ["linear_backward", "is_right", "sigmoid_backward"])
 def test_the_check_itself_does_not_stop_for_an_odd_value(value, function, tmp_path):
@@ -201,6 +208,7 @@ def test_what_a_submission_says_is_fit_for_a_page():
 # A class with bad names and files
 
 
+@pytest.mark.slow
 def test_no_name_and_no_file_of_one_stops_the_class(tmp_path):
     folder, out = tmp_path / "class", tmp_path / "out"
     folder.mkdir()
@@ -231,6 +239,7 @@ def test_no_name_and_no_file_of_one_stops_the_class(tmp_path):
     assert runner.grade_class("A1", folder, out) == grades  # from what was kept
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
 def test_a_link_to_the_solutions_or_to_another_is_not_followed(tmp_path):
     folder = tmp_path / "class"
@@ -248,6 +257,7 @@ def test_a_link_to_the_solutions_or_to_another_is_not_followed(tmp_path):
         assert grades[name].problem
 
 
+@pytest.mark.slow
 def test_a_deeply_nested_notebook_is_words(tmp_path):
     file = tmp_path / "a.ipynb"
     file.write_text('{"cells": ' + "[" * 100_000 + "]" * 100_000 + "}")

@@ -129,6 +129,7 @@ CASES += [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("task", "function", "body", "left", "words"), CASES[:: min(EVERY, 5)])
 def test_a_weak_test_or_a_wrong_number_loses_its_points_and_no_others(
     task, function, body, left, words, tmp_path
@@ -147,6 +148,7 @@ def test_a_weak_test_or_a_wrong_number_loses_its_points_and_no_others(
     assert words in feedback
 
 
+@pytest.mark.slow
 def test_a_number_of_another_student_is_wrong(tmp_path):
     file = tmp_path / "copied.py"
     file.write_text(solution("A2"), encoding="utf-8")

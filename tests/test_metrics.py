@@ -152,7 +152,7 @@ def test_bad_clicks_are_named(metric):
         metric(np.zeros(0), np.zeros(0))
     with pytest.raises(ValueError, match=r"(logit|score)\[1\] is NaN"):
         metric(np.zeros(2), np.array([0, np.nan]))
-    with pytest.raises(ValueError, match=r"label\[0\] is 4.0: it must be 0 or 1"):
+    with pytest.raises(ValueError, match=r"label\[0\] is 4.0: it must lie in \[0, 1\]"):
         metric(np.array([4.0, 1]), np.zeros(2))
 
 

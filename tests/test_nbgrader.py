@@ -18,6 +18,7 @@ from minidlrm.grading import adapters, cells, release
 BIN = Path(sys.executable).parent
 
 
+@pytest.mark.slow
 def test_check_cells_score_in_the_kernel(capsys):
     namespace = {"__name__": "notebook"}
     exec(release.source_of("A1").read_text(encoding="utf-8"), namespace)
@@ -74,6 +75,7 @@ def run(course, *arguments):
     return result
 
 
+@pytest.mark.slow
 def test_nbgrader_grades_what_was_exported(course):
     for student in ("ann", "bob", "eve"):
         run(course, "autograde", "A1", "--create", "--student", student)

@@ -96,19 +96,6 @@ def test_early_stopping_gives_back_the_best_weights(clicks):
     assert md.evaluate(network, clicks.valid)["log_loss"] == history.best["valid_log_loss"]
 
 
-def test_a_run_that_is_resumed_has_the_same_bits(clicks, tmp_path):
-    options = {"batch_size": 500, "seed": 3, "progress": False}
-    straight, optimizer = model(clicks), md.Adam(0.01)
-    md.fit(straight, clicks.train, optimizer=optimizer, epochs=3, **options)
-    first, optimizer = model(clicks), md.Adam(0.01)
-    md.fit(first, clicks.train, optimizer=optimizer, epochs=2, **options)
-    md.save(first, tmp_path / "m.safetensors", optimizer)
-    optimizer = md.Adam(0.01)
-    second = md.load(tmp_path / "m.safetensors", optimizer=optimizer)
-    md.fit(second, clicks.train, optimizer=optimizer, epochs=3, start_epoch=2, **options)
-    assert bits(second) == bits(straight)
-
-
 def test_clipping_bounds_the_norm_of_a_step(clicks):
     network = model(clicks)
     before = {name: value.copy() for name, value in network.state_dict().items()}

@@ -185,7 +185,7 @@ def train(
         "valid": clicks.valid,
         "test": clicks.test,
     }
-    metrics = partial(md.evaluate, kind="ratings" if ratings else "clicks")
+    metrics = partial(md.evaluate, task=clicks.task)
     results = {name: metrics(network, split) for name, split in splits.items() if len(split)}
     console.print(_results_table(results, splits, clicks))
     _write(out, network, history, results, clicks)

@@ -299,7 +299,7 @@ def _run(dataset, budget: Budget, contender: Contender, lr: float, seed: int):
     )
     arrays = [p.value for p in model.parameters()]
     arrays += [array for state in optimizer.state.values() for array in state.values()]
-    output = predict(model, dataset.test).astype(np.float64)
+    output = predict(model, dataset.test, logits=True).astype(np.float64)
     losses, score, auc = _scored(np.asarray(dataset.test.label, np.float64), output, ratings)
     valid = "valid_rmse" if ratings else "valid_log_loss"
     meta = {

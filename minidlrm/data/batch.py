@@ -1,8 +1,8 @@
 """What models eat: a Batch of clicks, the Jagged bags of multi-hot tables, and a Dataset.
 
-All three hold plain arrays, which may be memory-mapped, and look only at shapes
-and dtypes when they are made: nothing here reads a large file from end to end.
-Ids are checked where they are used, by the embedding layer.
+All three hold plain arrays, which may be memory-mapped. When they are made, shapes, dtypes
+and offsets are checked, and nothing else is read from end to end: ids are checked where they
+are used, by the embedding layer.
 """
 
 from __future__ import annotations
@@ -12,6 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+
+from minidlrm.arrays import check_finite, floats, integers
+
+TASKS = ("clicks", "ratings")
+_BLOCK = 1 << 20  # offsets that are checked at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +41,7 @@ class Jagged:
     TypeError
         When `values` or `offsets` are not integers, or `weights` are not floats.
     ValueError
-        When a shape is wrong.
+        When a shape is wrong, or the offsets do not run from 0 to nnz without falling.
 
     Examples
     --------
@@ -52,34 +57,81 @@ class Jagged:
     offsets: np.ndarray
     weights: np.ndarray | None = None
 
-    def __post_init__(self):
-        object.__setattr__(self, "values", _integers("Jagged.values", self.values, 1))
-        object.__setattr__(self, "offsets", _integers("Jagged.offsets", self.offsets, 1))
-        if len(self.offsets) == 0:
-            raise ValueError("Jagged.offsets is empty: it needs at least the one offset 0")
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "values", integers("Jagged.values", self.values, 1))
+        offsets = integers("Jagged.offsets", self.offsets, 1).astype(np.int64, copy=False)
+        object.__setattr__(self, "offsets", offsets)
         if self.weights is not None:
-            weights = _floats("Jagged.weights", self.weights, 1)
+            weights = floats("Jagged.weights", self.weights, 1)
             if weights.shape != self.values.shape:
                 raise ValueError(
                     f"Jagged.weights has {len(weights)} entries, but there are "
                     f"{len(self.values)} values: one weight for each id"
                 )
             object.__setattr__(self, "weights", weights)
+        self._check_offsets()
+
+    def _check_offsets(self) -> None:
+        """Raise ValueError unless the offsets begin at 0, never fall, and end at nnz."""
+        offsets = self.offsets
+        if len(offsets) == 0:
+            raise ValueError("Jagged.offsets is empty: it needs at least the one offset 0")
+        if offsets[0] != 0 or offsets[-1] != len(self.values):
+            raise ValueError(
+                f"offsets run from {offsets[0]} to {offsets[-1]}: they must begin at 0 and end at "
+                f"len(values) = {len(self.values)} (one offset more than there are bags)"
+            )
+        for start in range(0, len(offsets) - 1, _BLOCK):
+            part = offsets[start : start + _BLOCK + 1]
+            falls = part[1:] < part[:-1]
+            if falls.any():
+                k = start + int(falls.argmax())
+                raise ValueError(
+                    f"offsets[{k + 1}] = {offsets[k + 1]} is below offsets[{k}] = {offsets[k]}"
+                )
+
+    def check(self, num_tables: int) -> int:
+        """Return B; ValueError unless the bags are those of `num_tables` tables.
+
+        Offsets and weights are looked at again: arrays can be changed in place.
+        """
+        bags = len(self.offsets) - 1
+        if bags < 1 or bags % num_tables:
+            raise ValueError(
+                f"offsets has {len(self.offsets)} entries: "
+                f"expected T * B + 1, with T = {num_tables}"
+            )
+        self._check_offsets()
+        if self.weights is not None:
+            check_finite("per_sample_weights", self.weights)
+        return bags // num_tables
 
     def __getitem__(self, key: tuple[slice | np.ndarray, int]) -> Jagged:
         """Bags of some samples: ``jagged[rows, B]``, where `rows` is a slice or an index array."""
         rows, batch_size = key
-        if batch_size == 0:
+        num_bags = len(self.offsets) - 1
+        if batch_size == 0 and num_bags == 0:
             return self
-        num_tables = (len(self.offsets) - 1) // batch_size
+        if batch_size < 1 or num_bags % batch_size:
+            raise ValueError(
+                f"jagged[rows, {batch_size}]: there are {num_bags} bags, T * B of them"
+            )
         samples = np.arange(batch_size)[rows]  # (b,)
-        bags = (np.arange(num_tables)[:, None] * batch_size + samples).ravel()  # (T * b,)
+        bags = (np.arange(num_bags // batch_size)[:, None] * batch_size + samples).ravel()  # (T*b,)
         starts = self.offsets[bags]  # (T * b,)
         lengths = self.offsets[bags + 1] - starts  # (T * b,)
         offsets = np.concatenate([[0], np.cumsum(lengths)])  # (T * b + 1,)
         index = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
         weights = None if self.weights is None else self.weights[index]
-        return Jagged(self.values[index], offsets, weights)
+        return Jagged._valid(self.values[index], offsets, weights)
+
+    @classmethod
+    def _valid(cls, values: np.ndarray, offsets: np.ndarray, weights: np.ndarray | None) -> Jagged:
+        """Make one of arrays that are known to be right: pieces of a Jagged are not checked."""
+        made = object.__new__(cls)
+        for name, array in (("values", values), ("offsets", offsets), ("weights", weights)):
+            object.__setattr__(made, name, array)
+        return made
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,14 +147,19 @@ class Batch:
     sparse : integer array (B, T), or Jagged
         One id a table; or bags of ids, for multi-hot and weighted features.
     label : float array (B,), optional
-        1 for a click, 0 for none; or a rating. None where it is not known.
+        1 for a click, 0 for none, or a rate between them; or a rating. None where it is not known.
 
     Raises
     ------
     TypeError
         When an array has the wrong dtype, such as ids that are floats.
     ValueError
-        When a shape is wrong, or the arrays disagree about `B`.
+        When a shape is wrong, entries are masked, or the arrays disagree about `B`.
+
+    Notes
+    -----
+    Arrays of another byte order, long doubles and uint64 are copied into the types that the
+    kernels know. All others are held as they are.
 
     Examples
     --------
@@ -118,8 +175,8 @@ class Batch:
     sparse: np.ndarray | Jagged
     label: np.ndarray | None = None
 
-    def __post_init__(self):
-        dense = _floats("Batch.dense", self.dense, 2)
+    def __post_init__(self) -> None:
+        dense = floats("Batch.dense", self.dense, 2)
         object.__setattr__(self, "dense", dense)
         if isinstance(self.sparse, Jagged):
             bags = len(self.sparse.offsets) - 1
@@ -129,13 +186,13 @@ class Batch:
                     f"{len(dense)}: a Jagged needs T * B + 1 offsets"
                 )
         else:
-            object.__setattr__(self, "sparse", _integers("Batch.sparse", self.sparse, 2))
+            object.__setattr__(self, "sparse", integers("Batch.sparse", self.sparse, 2))
             self._check_rows("sparse", self.sparse)
         if self.label is not None:
-            object.__setattr__(self, "label", _floats("Batch.label", self.label, 1))
+            object.__setattr__(self, "label", floats("Batch.label", self.label, 1))
             self._check_rows("label", self.label)
 
-    def _check_rows(self, name: str, array) -> None:
+    def _check_rows(self, name: str, array: np.ndarray) -> None:
         if len(array) != len(self.dense):
             raise ValueError(
                 f"Batch.{name} has {len(array)} rows, but Batch.dense has {len(self.dense)}"
@@ -165,10 +222,7 @@ class Batch:
             )
         if self.num_tables != num_tables:
             raise ValueError(f"the batch has {self.num_tables} tables, the model {num_tables}")
-        if not np.isfinite(self.dense).all():
-            row, column = np.argwhere(~np.isfinite(self.dense))[0]
-            value = self.dense[row, column]
-            raise ValueError(f"dense[{row}, {column}] is {value}: dense features must be finite")
+        check_finite("dense", self.dense)
 
     def tables(self, which: Sequence[int]) -> np.ndarray | Jagged:
         """Return the ids (B, n), or the bags, of n tables: `which` holds their numbers."""
@@ -212,12 +266,19 @@ class Dataset:
     description : str
         One line: where the rows come from.
     task : "clicks" or "ratings"
-        What the labels are: 0 and 1 (the loss takes logits), or numbers of any size.
+        What the labels are: 0, 1 or rates (the loss takes logits), or numbers of any size.
     bayes_log_loss, bayes_auc : float, optional
         What the true click probabilities score on `test`. No model can expect to do
         better. Known for synthetic data only.
     vocabulary : object, optional
         What turned raw values into ids; give it to the reader of further files.
+
+    Raises
+    ------
+    TypeError
+        When a split is not a Batch.
+    ValueError
+        When `task` is not known, or a split and `table_sizes` disagree about the tables.
 
     Examples
     --------
@@ -238,6 +299,18 @@ class Dataset:
     bayes_auc: float | None = None
     vocabulary: Any = field(default=None, repr=False)
 
+    def __post_init__(self) -> None:
+        if self.task not in TASKS:
+            raise ValueError(f"task is {self.task!r}: it must be 'clicks' or 'ratings'")
+        for name in ("train", "valid", "test"):
+            split = getattr(self, name)
+            if not isinstance(split, Batch):
+                raise TypeError(f"{name} is a {type(split).__name__}: it must be a Batch")
+            if len(split) and split.num_tables != len(self.table_sizes):
+                raise ValueError(
+                    f"{name} has {split.num_tables} tables, table_sizes {len(self.table_sizes)}"
+                )
+
     @property
     def num_dense(self) -> int:
         """Number of dense features."""
@@ -245,7 +318,7 @@ class Dataset:
 
 
 def minibatches(
-    data: Batch, batch_size: int, seed: int | Sequence[int] | None = None, drop_last: bool = False
+    data: Batch, batch_size: int, seed: int | Sequence[int] | None = None, start: int = 0
 ) -> Iterator[Batch]:
     """Cut `data` into batches, shuffled when a seed is given.
 
@@ -257,8 +330,8 @@ def minibatches(
         Rows a batch. The last batch may be smaller.
     seed : int or sequence of int, optional
         The seed of the shuffle. None keeps the order of the rows.
-    drop_last : bool
-        Leave the last batch out when it is smaller.
+    start : int
+        Batches to leave out at the beginning, in a pass that goes on.
 
     Yields
     ------
@@ -282,11 +355,9 @@ def minibatches(
     if len(data) == 0:
         raise ValueError("the data have no rows: there is nothing to cut into batches")
     order = None if seed is None else np.random.default_rng(seed).permutation(len(data))
-    for start in range(0, len(data), batch_size):
-        stop = min(start + batch_size, len(data))
-        if drop_last and stop - start < batch_size:
-            return
-        yield data[start:stop] if order is None else data[order[start:stop]]
+    for first in range(start * batch_size, len(data), batch_size):
+        rows = slice(first, min(first + batch_size, len(data)))
+        yield data[rows] if order is None else data[order[rows]]
 
 
 def split_in_time(data: Batch) -> tuple[Batch, Batch, Batch]:
@@ -309,25 +380,3 @@ def split_rows(rows: int) -> tuple[int, int]:
     """Return where the validation rows begin, and where the test rows do."""
     first = rows * 6 // 7
     return first, first + (rows - first) // 2
-
-
-def _integers(name: str, array, ndim: int) -> np.ndarray:
-    array = np.asanyarray(array)
-    if array.size == 0 and array.dtype == np.float64:  # [] has no dtype of its own
-        array = array.astype(np.int64)
-    if array.dtype.kind not in "iu":
-        raise TypeError(f"{name} has dtype {array.dtype}: ids and offsets must be integers (int64)")
-    return _with_ndim(name, array, ndim)
-
-
-def _floats(name: str, array, ndim: int) -> np.ndarray:
-    array = np.asanyarray(array)
-    if array.dtype.kind not in "fc":
-        raise TypeError(f"{name} has dtype {array.dtype}: it must be float32 (or float64)")
-    return _with_ndim(name, array, ndim)
-
-
-def _with_ndim(name: str, array: np.ndarray, ndim: int) -> np.ndarray:
-    if array.ndim != ndim:
-        raise ValueError(f"{name} has shape {array.shape}: it must have {ndim} dimension(s)")
-    return array

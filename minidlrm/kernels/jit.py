@@ -347,6 +347,9 @@ def mf_epoch(factors, biases, rows, ratings, order, mean, lr, reg):
             error -= factors[u, d] * factors[i, d]
         if len(biases):
             error -= biases[u] + biases[i]
+        if not np.isfinite(error):
+            return np.nan
+        if len(biases):
             biases[u] += lr * (error - reg * biases[u])
             biases[i] += lr * (error - reg * biases[i])
         for d in range(dim):

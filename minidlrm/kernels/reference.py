@@ -425,8 +425,9 @@ def mf_epoch(factors, biases, rows, ratings, order, mean, lr, reg):
 
     Changes `factors` (S, D) and `biases` (S,) in place; `biases` may be empty. `rows` (n, 2)
     holds the user's and the item's row of each of the `ratings` (n,), `order` (n,) says which
-    comes when. `mean` is the constant, `lr` the step, `reg` the weight of L2. The one kernel that
-    is a loop in both twins: each step reads what the step before has written.
+    comes when. `mean` is the constant, `lr` the step, `reg` the weight of L2. It stops before the
+    first error that is not finite, and returns NaN. The one kernel that is a loop in both twins:
+    each step reads what the step before has written.
 
     Examples
     --------
@@ -445,6 +446,9 @@ def mf_epoch(factors, biases, rows, ratings, order, mean, lr, reg):
         error = ratings[k] - mean - p @ q
         if len(biases):
             error -= biases[u] + biases[i]
+        if not np.isfinite(error):  # nothing is written any more
+            return np.nan
+        if len(biases):
             biases[u] += lr * (error - reg * biases[u])
             biases[i] += lr * (error - reg * biases[i])
         factors[u] += lr * (error * q - reg * p)

@@ -143,7 +143,9 @@ class EmbeddingBagCollection(Module):
         return rows
 
     def _forward_bags(self, bags: Jagged) -> np.ndarray:
-        batch_size = self._check_bags(bags)
+        batch_size = bags.check(self.num_tables)
+        if bags.weights is not None and self.mode == "mean":
+            raise ValueError("per_sample_weights need mode='sum', as in PyTorch")
         rows, bad = kernels.bag_rows(bags.values, bags.offsets, self.starts)  # (nnz,)
         if bad >= 0:
             t = np.searchsorted(bags.offsets[::batch_size], bad, side="right") - 1
@@ -160,31 +162,6 @@ class EmbeddingBagCollection(Module):
         source = b * self.num_tables + t  # the place of each id's bag in y.reshape(B * T, D)
         self.keep(y.shape, rows, source, scale, bags.weights is not None)
         return y  # (B, T, D)
-
-    def _check_bags(self, bags: Jagged) -> int:
-        offsets, num_bags = bags.offsets, len(bags.offsets) - 1
-        if num_bags == 0 or num_bags % self.num_tables:
-            raise ValueError(
-                f"offsets has {len(offsets)} entries: "
-                f"expected T * B + 1, with T = {self.num_tables}"
-            )
-        if offsets[0] != 0 or offsets[-1] != len(bags.values):
-            raise ValueError(
-                f"offsets run from {offsets[0]} to {offsets[-1]}: they must begin at 0 and end at "
-                f"len(values) = {len(bags.values)} (one offset more than there are bags)"
-            )
-        if (offsets[1:] < offsets[:-1]).any():
-            k = int((offsets[1:] < offsets[:-1]).argmax())
-            raise ValueError(
-                f"offsets[{k + 1}] = {offsets[k + 1]} is below offsets[{k}] = {offsets[k]}"
-            )
-        if bags.weights is not None:
-            if self.mode == "mean":
-                raise ValueError("per_sample_weights need mode='sum', as in PyTorch")
-            if not np.isfinite(bags.weights).all():
-                k = int((~np.isfinite(bags.weights)).argmax())
-                raise ValueError(f"per_sample_weights[{k}] is {bags.weights[k]}: it must be finite")
-        return num_bags // self.num_tables
 
     def _out_of_range(self, t: int, value: int, place: str) -> IndexError:
         size = self.starts[t + 1] - self.starts[t]

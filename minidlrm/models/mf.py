@@ -7,11 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from minidlrm import kernels
+from minidlrm.arrays import check_finite
 from minidlrm.data.batch import Batch
 from minidlrm.layers.embedding import EmbeddingBagCollection
 from minidlrm.layers.fm import FMInteraction
 from minidlrm.models.model import Model
 from minidlrm.models.ncf import _check_two
+from minidlrm.module import bad_number
 
 
 class MatrixFactorization(Model):
@@ -64,6 +66,7 @@ class MatrixFactorization(Model):
     150
     """
 
+    task = "ratings"
     equation = r"\hat{r} = \mu + b_u + b_i + \langle p_u, q_i \rangle"
 
     def __init__(
@@ -134,11 +137,17 @@ class MatrixFactorization(Model):
         Raises
         ------
         ValueError, IndexError
-            As `forward`; before anything is changed.
+            As `forward`, or when a rating is not finite; before anything is changed.
+        FloatingPointError
+            When the factors grow without bound. They are as they were before the rating whose
+            error is not finite.
         """
         data.check(0, 2)
         if data.label is None:
             raise ValueError("the ratings are missing: sgd_epoch needs labels")
+        check_finite("label", data.label)
+        for parameter in self.parameters():
+            parameter.check()
         rows = self.factors.rows_of(np.asarray(data.sparse))  # (B, 2)
         order = np.random.default_rng(seed).permutation(len(data))
         factors = self.factors.weight.value
@@ -146,7 +155,12 @@ class MatrixFactorization(Model):
         biases = self.biases.weight.value[:, 0] if self.biases else np.zeros(0, factors.dtype)
         ratings = np.asarray(data.label, factors.dtype)
         options = scalar(self.config["mean"]), scalar(lr), scalar(reg)
-        return float(kernels.mf_epoch(factors, biases, rows, ratings, order, *options))
+        error = float(kernels.mf_epoch(factors, biases, rows, ratings, order, *options))
+        if not np.isfinite(error):
+            largest = float(np.abs(ratings).max())
+            what = f"sgd_epoch: the error of a rating is not finite; ratings go up to {largest:g}"
+            raise bad_number(what, self, advice="Try a smaller lr, or ratings of a few units")
+        return error
 
     def __repr__(self) -> str:
         biases = self.config["biases"]

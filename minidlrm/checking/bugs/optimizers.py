@@ -14,35 +14,35 @@ from minidlrm.optim import SGD, Adagrad, Adam, Momentum, RowwiseAdagrad
 class StepUphill(SGD):
     """w + lr g: the loss grows."""
 
-    def _update(self, weight, rows, grad, state, lr):
+    def update(self, weight, rows, grad, state, lr):
         weight[rows] += lr * (grad - self.weight_decay * weight[rows])
 
 
 class RateTwice(SGD):
     """The learning rate is applied two times."""
 
-    def _update(self, weight, rows, grad, state, lr):
-        super()._update(weight, rows, grad, state, lr * lr)
+    def update(self, weight, rows, grad, state, lr):
+        super().update(weight, rows, grad, state, lr * lr)
 
 
 class DecayGrows(SGD):
     """The weight decay has the wrong sign: weights grow."""
 
-    def _update(self, weight, rows, grad, state, lr):
+    def update(self, weight, rows, grad, state, lr):
         weight[rows] -= lr * (grad - self.weight_decay * weight[rows])
 
 
 class DecayForgotten(SGD):
     """The weight decay is left out."""
 
-    def _update(self, weight, rows, grad, state, lr):
+    def update(self, weight, rows, grad, state, lr):
         weight[rows] -= lr * grad
 
 
 class WholeTableDecays(SGD):
     """Every row decays in every step, and not the rows of the batch alone."""
 
-    def _update(self, weight, rows, grad, state, lr):
+    def update(self, weight, rows, grad, state, lr):
         decay = lr * self.weight_decay * weight
         weight[rows] -= lr * grad
         weight -= decay
@@ -51,14 +51,14 @@ class WholeTableDecays(SGD):
 class VelocityForgotten(Momentum):
     """The velocity is made anew in each step: plain SGD."""
 
-    def _update(self, weight, rows, grad, state, lr):
-        super()._update(weight, rows, grad, {}, lr)
+    def update(self, weight, rows, grad, state, lr):
+        super().update(weight, rows, grad, {}, lr)
 
 
 class VelocityNotDamped(Momentum):
     """v <- v + g, without the factor mu."""
 
-    def _update(self, weight, rows, grad, state, lr):
+    def update(self, weight, rows, grad, state, lr):
         velocity = state.setdefault("velocity", np.zeros_like(weight))
         velocity[rows] += grad + self.weight_decay * weight[rows]
         weight[rows] -= lr * velocity[rows]
@@ -67,14 +67,14 @@ class VelocityNotDamped(Momentum):
 class SquaresNotSummed(Adagrad):
     """h <- g^2: the squares of the steps before are lost."""
 
-    def _update(self, weight, rows, grad, state, lr):
-        super()._update(weight, rows, grad, {}, lr)
+    def update(self, weight, rows, grad, state, lr):
+        super().update(weight, rows, grad, {}, lr)
 
 
 class RootForgotten(Adagrad):
     """w - lr g / h, without the square root."""
 
-    def _update(self, weight, rows, grad, state, lr):
+    def update(self, weight, rows, grad, state, lr):
         h = state.setdefault("square_sum", np.zeros_like(weight))
         g = grad + self.weight_decay * weight[rows]
         h[rows] += g * g
@@ -84,9 +84,9 @@ class RootForgotten(Adagrad):
 class SumForMean(RowwiseAdagrad):
     """The squares of a row are summed over D, and not averaged."""
 
-    def _update(self, weight, rows, grad, state, lr):
+    def update(self, weight, rows, grad, state, lr):
         if len(weight) == 1:
-            super()._update(weight, rows, grad, state, lr)
+            super().update(weight, rows, grad, state, lr)
             return
         h = state.setdefault("square_mean", np.zeros(len(weight), weight.dtype))
         g = grad + self.weight_decay * weight[rows]
@@ -97,7 +97,7 @@ class SumForMean(RowwiseAdagrad):
 class BiasNotCorrected(Adam):
     """m and v are used as they are: the first steps are far too small or too large."""
 
-    def _update(self, weight, rows, grad, state, lr):
+    def update(self, weight, rows, grad, state, lr):
         for name in ("m", "v"):
             state.setdefault(name, np.zeros_like(weight))
         (b1, b2), m, v = self.betas, state["m"], state["v"]
@@ -110,11 +110,11 @@ class BiasNotCorrected(Adam):
 class BetasSwapped(Adam):
     """The two betas are exchanged."""
 
-    def _update(self, weight, rows, grad, state, lr):
+    def update(self, weight, rows, grad, state, lr):
         betas = self.betas
         try:
             self.betas = betas[::-1]
-            super()._update(weight, rows, grad, state, lr)
+            super().update(weight, rows, grad, state, lr)
         finally:
             self.betas = betas
 
@@ -122,11 +122,11 @@ class BetasSwapped(Adam):
 class StepsCountedFromZero(Adam):
     """t is one too small in the bias correction (and 1 in the first step, to divide by it)."""
 
-    def _update(self, weight, rows, grad, state, lr):
+    def update(self, weight, rows, grad, state, lr):
         steps = self.num_steps
         try:
             self.num_steps = max(1, steps - 1)
-            super()._update(weight, rows, grad, state, lr)
+            super().update(weight, rows, grad, state, lr)
         finally:
             self.num_steps = steps
 

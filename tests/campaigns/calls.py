@@ -1,0 +1,200 @@
+"""What the campaign of inputs calls: every case of the checker, and every public name."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import inspect
+import itertools
+import types
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+import minidlrm as md
+from minidlrm.checking import cases
+
+from .values import Scene, good, hostile
+
+LEFT_OUT = {  # what is not called, and why
+    "kernels": "internal: they trust their input; the layers that call them are called",
+    "fetch": "goes to the network",
+}
+SLOW = {"gradcheck", "assert_gradients", "optimcheck", "trace", "diagram", "synthetic_clicks"}
+MAKERS = {  # of what methods are called, beside the layers and losses
+    "Batch": Scene.batch,
+    "Jagged": Scene.jagged,
+    "SparseGrad": Scene.sparse_grad,
+    "Parameter": Scene.parameter,
+    "Module": Scene.model,
+    "SGD": Scene.optimizer,
+}
+DUNDERS = ("__getitem__", "__add__", "__len__", "__repr__")
+
+
+@dataclass
+class Outcome:
+    """What came of one case on one backend."""
+
+    what: str = ""  # what was called, and what was hostile
+    names: set[str] = field(default_factory=set)  # that an error may name
+    value: Any = None
+    error: BaseException | None = None
+    changed: str = ""  # an input that was written to
+
+
+def public() -> dict[str, Any]:
+    """Return every public function and class by its dotted name."""
+    found: dict[int, tuple[str, Any]] = {}
+    modules: list[Any] = [md, md.losses, md.optim, md.training]  # type: ignore[attr-defined]
+    while modules:
+        module = modules.pop(0)
+        for name in _names(module):
+            value = getattr(module, name)
+            if name in LEFT_OUT:
+                continue
+            if isinstance(value, types.ModuleType):
+                modules.append(value)
+            elif callable(value):
+                found.setdefault(id(value), (f"{module.__name__}.{name}", value))
+    return dict(found.values())
+
+
+def _names(module: types.ModuleType) -> list[str]:
+    listed = getattr(module, "__all__", None)
+    if listed is not None:
+        return list(listed)
+    own = [name for name in vars(module) if not name.startswith("_")]
+    return [n for n in own if inspect.getmodule(getattr(module, n)) is module]
+
+
+@functools.cache
+def callables() -> list[tuple[str, Any, str]]:
+    """Return (title, callable or method name, class that makes it): everything but the layers."""
+    found: list[tuple[str, Any, str]] = [(name, value, "") for name, value in public().items()]
+    for name, value in public().items():
+        short = name.rpartition(".")[2]
+        if short in MAKERS:
+            methods = [n for n, v in inspect.getmembers(value, callable) if n[0] != "_"]
+            methods += [n for n in DUNDERS if hasattr(value, n)]
+            found += [(f"{name}.{method}", method, short) for method in methods]
+    quick = [each for each in found if not _slow(each[0])]
+    return quick * 20 + [each for each in found if _slow(each[0])]
+
+
+def _slow(title: str) -> bool:
+    return title.rpartition(".")[2] in SLOW or ".plots." in title
+
+
+@functools.cache
+def targets() -> list[tuple[str, Any, tuple]]:
+    """Return the one list of cases: every layer, loss and model in every option."""
+    return [(str(title), module, tuple(inputs)) for title, module, inputs in cases.everything(0)]
+
+
+def run(rng: np.random.Generator) -> Outcome:
+    """Draw one case, run it, and say what came of it."""
+    outcome = Outcome()
+    try:
+        outcome.value = (_layer if rng.random() < 0.6 else _call)(rng, outcome)
+    except Exception as error:
+        outcome.error = error
+    return outcome
+
+
+def _layer(rng: np.random.Generator, outcome: Outcome) -> Any:
+    """Run a layer, a loss or a model forward and backward, and a step of an optimizer."""
+    scene = Scene(rng)
+    title, module, inputs = targets()[int(rng.integers(len(targets())))]
+    outcome.what = title
+    for function in (module.forward, module.backward, type(module)):
+        outcome.names |= names_of(function)
+    outcome.names |= {"dense", "sparse", "label", "labels", "values", "offsets", "weights", "batch"}
+    if rng.random() < 0.5:
+        module = module.astype(np.float32)
+    else:
+        module = copy.deepcopy(module)
+    given = [copy.deepcopy(each) for each in inputs]
+    for _ in range(int(rng.choice([0, 1, 1, 1, 2]))):
+        k = int(rng.integers(len(given)))
+        word, given[k] = hostile(given[k], scene)
+        outcome.what += f"; input {k}: {word}"
+    before = list(_bytes(given))
+    y = module.forward(*given)
+    kept = copy.deepcopy(y)
+    dy = rng.normal(size=np.shape(y)).astype(scene.dtype) if np.ndim(y) else 1.0
+    if np.ndim(y) and rng.random() < 0.25:
+        word, dy = hostile(dy, scene)
+        outcome.what += f"; dy: {word}"
+    dx = module.backward(dy)
+    for k, (old, new) in enumerate(zip(before, _bytes(given), strict=True)):
+        if old != new:
+            outcome.changed = f"array {k} of the inputs"
+    grads = [p.grad for p in module.parameters()]
+    outcome.value = [kept, dx, copy.deepcopy(grads)]
+    if grads and rng.random() < 0.5:
+        scene.optimizer().step(module.parameters())
+    return [kept, dx, grads, module.state_dict()]
+
+
+def _bytes(inputs: Any) -> Iterator[bytes]:
+    for each in inputs:
+        if isinstance(each, np.ndarray) and not each.dtype.hasobject:
+            yield each.tobytes()
+        elif isinstance(each, (md.Batch, md.Jagged)):
+            yield from _bytes(vars(each).values())
+
+
+def _call(rng: np.random.Generator, outcome: Outcome) -> Any:
+    """Call a public function, make a public class, or call a method of one."""
+    scene = Scene(rng)
+    everything = callables()
+    title, function, owner = everything[int(rng.integers(len(everything)))]
+    outcome.what, short = title, owner or title.rpartition(".")[2]
+    if owner:
+        function = getattr(MAKERS[owner](scene), function)
+    outcome.names |= names_of(function)
+    positional, keywords = [], {}
+    for name, parameter in _parameters(function).items():
+        optional = parameter.default is not parameter.empty
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            positional += [scene.floats(scene.rows, scene.dim)]
+        elif parameter.kind is not parameter.VAR_KEYWORD and (not optional or rng.random() < 0.4):
+            value = good(short, name, scene)
+            if value is None and optional:
+                value = parameter.default
+            keywords[name] = value
+    for _ in range(int(rng.choice([0, 1, 1, 1, 2])) if keywords else 0):
+        name = list(keywords)[int(rng.integers(len(keywords)))]
+        word, keywords[name] = hostile(keywords[name], scene)
+        outcome.what += f"; {name}: {word}"
+    if positional:  # what stands before *inputs
+        names = [n for n, p in _parameters(function).items() if p.kind is p.POSITIONAL_OR_KEYWORD]
+        positional = [keywords.pop(n) for n in names if n in keywords] + positional
+    result = function(*positional, **keywords)
+    if isinstance(result, types.GeneratorType):
+        result = list(itertools.islice(result, 50))
+    return result
+
+
+def _parameters(function: Any) -> dict[str, inspect.Parameter]:
+    try:
+        parameters = dict(inspect.signature(function).parameters)
+    except (ValueError, TypeError):
+        return {}
+    parameters.pop("self", None)
+    return parameters
+
+
+def names_of(function: Any) -> set[str]:
+    """Return the arguments that an error of the function may name."""
+    names = set(_parameters(function))
+    for parameter in list(names):  # a batch's fault is in one of its arrays
+        if parameter in ("batch", "data", "train", "valid", "test", "sparse", "bags", "jagged"):
+            names |= {"dense", "sparse", "label", "labels", "values", "offsets", "weights", "rows"}
+    owner = getattr(function, "__self__", None)
+    if owner is not None:
+        names |= set(_parameters(type(owner)))
+    return names

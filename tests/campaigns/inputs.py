@@ -1,0 +1,322 @@
+"""Call the whole public API with random and hostile arguments, on both backends.
+
+    python -m tests.campaigns.inputs --count 100000 --seed 0
+    python -m tests.campaigns.inputs --seed 0 --case 4711     # one case again, with its traceback
+
+What is called is drawn from `minidlrm.checking.cases` and from every ``__all__``: a new public
+name is called without being asked for. Every case runs in a child process, on the compiled and
+on the NumPy kernels; half of the children run with NUMBA_DISABLE_JIT=1, where an index out of
+bounds raises. A fault is a crash, a hang, an index out of bounds, a difference between the two
+backends, an input that is written to, or an error that no statement of ours raised or that
+names no argument.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import collections
+import functools
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).parent.parent.parent
+CHUNK, HANG = 1000, 120  # cases a child; seconds without a new case
+LIMIT = 12 << 30  # bytes of memory of a child
+ERRORS = (ValueError, TypeError, IndexError, RuntimeError, ArithmeticError, OSError)
+
+
+# In the child
+
+
+def judge(seed: int, case: int) -> tuple[str, dict[str, str] | None]:
+    """Run one case on both backends; return "returned" or "refused", and the fault."""
+    from minidlrm import kernels
+
+    from . import calls
+
+    outcomes = []
+    for backend in ("numba", "numpy"):
+        kernels.use(backend)
+        outcomes.append(calls.run(np.random.default_rng([seed, case])))
+    kernels.use("numba")
+    mine, other = outcomes
+    word = "refused" if mine.error else "returned"
+    for outcome in outcomes:
+        kind = fault_of(outcome)
+        if kind:
+            return word, {"kind": kind, "what": outcome.what, **_said(outcome.error)}
+    difference = _difference(mine, other)
+    if difference:
+        return word, {"kind": "difference", "what": mine.what, "place": "", "error": difference}
+    return word, None
+
+
+def _said(error: BaseException | None) -> dict[str, str]:
+    if error is None:
+        return {"place": "", "error": ""}
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    place = Path(frame.filename)
+    near = place.relative_to(ROOT) if place.is_relative_to(ROOT) else Path(*place.parts[-2:])
+    return {"place": f"{near}:{frame.lineno}", "error": f"{type(error).__name__}: {error}"[:300]}
+
+
+def fault_of(outcome: Any) -> str:
+    """Say what is wrong with what came of a case: "" when nothing is."""
+    if outcome.changed:
+        return "input written to"
+    error = outcome.error
+    if error is None:
+        return ""
+    frames = traceback.extract_tb(error.__traceback__)
+    last = Path(frames[-1].filename)
+    if last.name == "jit.py" and isinstance(error, IndexError):
+        return "out of bounds"
+    ours = last.is_relative_to(ROOT / "minidlrm") and _raises(last, frames[-1].lineno or 0)
+    if not ours or not isinstance(error, ERRORS):
+        return "foreign error"
+    words = set(re.findall(r"\w+", str(error)))
+    return "" if words & outcome.names else "error names no argument"
+
+
+def _raises(path: Path, line: int) -> bool:
+    """Say whether the line is within a raise statement."""
+    return any(first <= line <= last for first, last in _statements(path))
+
+
+@functools.cache
+def _statements(path: Path) -> list[tuple[int, int]]:
+    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    return [(n.lineno, n.end_lineno or n.lineno) for n in nodes if isinstance(n, ast.Raise)]
+
+
+def _difference(mine: Any, other: Any) -> str:
+    """Say how two outcomes differ: in an error's words, a dtype, a shape, or the numbers."""
+    if (mine.error is None) != (other.error is None):
+        return f"compiled: {mine.error!r}, NumPy: {other.error!r}"[:300]
+    if mine.error is not None:
+        same = type(mine.error) is type(other.error) and str(mine.error) == str(other.error)
+        return "" if same else f"compiled: {mine.error!r}, NumPy: {other.error!r}"[:300]
+    pairs = zip(_leaves(mine.value), _leaves(other.value), strict=True)
+    return next((words for a, b in pairs if (words := _unlike(a, b))), "")
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    """Yield the numbers and arrays inside a result."""
+    if isinstance(value, dict):
+        for key, each in value.items():
+            yield str(key)
+            if key != "seconds":
+                yield from _leaves(each)
+    elif isinstance(value, (list, tuple)):
+        for each in value:
+            yield from _leaves(each)
+    elif isinstance(value, (np.ndarray, np.generic, float, int, complex)):
+        yield np.asarray(value)
+    elif hasattr(value, "state_dict"):
+        yield from _leaves(value.state_dict())
+    elif type(value).__module__.startswith("minidlrm.") and hasattr(value, "__dict__"):
+        yield from _leaves({k: v for k, v in vars(value).items() if k[0] != "_"})
+
+
+def _unlike(a: Any, b: Any) -> str:
+    if isinstance(a, str) or isinstance(b, str):
+        return "" if isinstance(a, str) and isinstance(b, str) and a == b else f"{a} and {b}"
+    if a.dtype != b.dtype or a.shape != b.shape:
+        return f"compiled: {a.dtype} {a.shape}, NumPy: {b.dtype} {b.shape}"
+    if a.dtype.kind not in "fc":
+        return "" if a.dtype.hasobject or np.array_equal(a, b) else f"{a} and {b}"[:200]
+    finite = np.isfinite(a) & np.isfinite(b)
+    if not np.array_equal(np.isfinite(a), np.isfinite(b)):
+        return f"finite at other places: {a} and {b}"[:200]
+    a, b = a[finite], b[finite]
+    scale = max(float(np.abs(a).max(initial=0)), 1.0 if a.size < 2 else 1e-30)
+    error = float(np.abs(a - b).max(initial=0)) / scale
+    bound = 1e-3 if np.finfo(a.dtype).eps > 1e-10 else 1e-9
+    return "" if error <= bound else f"off by {error:.3g} of the largest: {a} and {b}"[:300]
+
+
+def child(seed: int, first: int, last: int, folder: str) -> None:
+    """Run cases, and write to files: the number of the case, each fault, and the counts."""
+    import faulthandler
+    import warnings
+
+    import matplotlib.pyplot as plt
+
+    try:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (LIMIT, LIMIT))
+    except (ImportError, ValueError):
+        pass
+    faulthandler.enable()
+    warnings.simplefilter("ignore")
+    os.chdir(folder)
+    np.seterr(all="ignore")
+    counts: collections.Counter = collections.Counter()
+    with open("at", "wb", buffering=0) as at, open("faults", "a", encoding="utf-8") as faults:
+        for case in range(first, last):
+            os.pwrite(at.fileno(), b"%012d" % case, 0)
+            word, fault = judge(seed, case)
+            counts[word] += 1
+            if fault:
+                faults.write(json.dumps({"case": case, **fault}) + "\n")
+                faults.flush()
+            plt.close("all")
+    Path("counts").write_text(json.dumps(counts))
+
+
+# In the parent
+
+
+class Child:
+    """A process that runs some cases; after a crash or a hang another one goes on."""
+
+    def __init__(self, seed: int, first: int, last: int, jit: bool):
+        self.seed, self.first, self.last, self.jit = seed, first, last, jit
+        self.start()
+
+    def start(self) -> None:
+        """Start the process in a folder of its own."""
+        self.folder = tempfile.TemporaryDirectory(prefix="inputs-")
+        module = [sys.executable, "-m", "tests.campaigns.inputs", "--child", self.folder.name]
+        cases = ["--seed", self.seed, "--case", self.first, "--last", self.last]
+        environment = {**os.environ, "MPLBACKEND": "agg", "OMP_NUM_THREADS": "1"}
+        environment |= {"OPENBLAS_NUM_THREADS": "1", "TMPDIR": self.folder.name}
+        environment["NUMBA_DISABLE_JIT"] = "0" if self.jit else "1"
+        self.errors = open(Path(self.folder.name) / "stderr", "wb")  # noqa: SIM115
+        self.process = subprocess.Popen(
+            [*module, *map(str, cases)],
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=self.errors,
+        )
+        self.at, self.seen = self.first, time.monotonic()
+
+    def _read(self, name: str) -> str:
+        path = Path(self.folder.name) / name
+        return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+
+    def poll(self) -> tuple[bool, list[dict], dict]:
+        """Return whether it is done, and the faults and counts that are new."""
+        now = int(self._read("at") or self.first)
+        if now != self.at:
+            self.at, self.seen = now, time.monotonic()
+        hangs = time.monotonic() - self.seen > HANG
+        if self.process.poll() is None and not hangs:
+            return False, [], {}
+        if hangs:
+            self.process.kill()
+        code = self.process.wait()
+        self.errors.close()
+        faults = [json.loads(line) for line in self._read("faults").splitlines()]
+        counts = json.loads(self._read("counts") or "{}")
+        if not counts:
+            words = self._read("stderr")[-600:]
+            fault = {"case": self.at, "kind": "hang" if hangs else "crash", "place": ""}
+            faults.append({**fault, "what": f"exit code {code}", "error": words})
+        self.folder.cleanup()
+        if not counts and self.at + 1 < self.last:
+            counts = {"returned": self.at - self.first}
+            self.first = self.at + 1
+            self.start()
+            return False, faults, counts
+        return True, faults, counts
+
+
+def campaign(count: int, seed: int, jobs: int) -> Iterator[tuple[Child, list[dict], dict]]:
+    """Run all cases, `jobs` children at a time; yield what each of them found."""
+    size = min(CHUNK, -(-count // (2 * jobs)))  # both halves, also of a short run
+    starts = list(range(0, count, size))
+    waiting = [(first, min(first + size, count), k % 2 == 0) for k, first in enumerate(starts)]
+    waiting.reverse()
+    running: list[Child] = []
+    while waiting or running:
+        while waiting and len(running) < jobs:
+            first, last, jit = waiting.pop()
+            running.append(Child(seed, first, last, jit))
+        for each in list(running):
+            done, faults, counts = each.poll()
+            if done:
+                running.remove(each)
+            if faults or counts:
+                yield each, faults, counts
+        time.sleep(0.1)
+
+
+def report(found: list[dict]) -> None:
+    """Print each kind of fault once, with how often it came and the first case."""
+    groups = collections.defaultdict(list)
+    for fault in found:
+        called = fault["what"].partition(";")[0]
+        groups[fault["kind"], fault["place"] or called].append(fault)
+    for (kind, place), faults in sorted(groups.items(), key=lambda item: -len(item[1])):
+        first = faults[0]
+        jit = "" if first["jit"] else ", NUMBA_DISABLE_JIT=1"
+        print(f"{len(faults):6} x {kind} at {place}")
+        print(f"         case {first['case']}{jit}: {first['what']}\n         {first['error']}")
+
+
+def main() -> None:
+    """Run the campaign, or one case again."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--count", type=int, default=100_000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--case", type=int, help="run this one alone")
+    parser.add_argument("--last", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        child(options.seed, options.case, options.last, options.child)
+    elif options.case is not None:
+        one(options.seed, options.case)
+    else:
+        sys.exit(whole(options.count, options.seed, options.jobs))
+
+
+def one(seed: int, case: int) -> None:
+    """Run one case, and show its error wholly."""
+    from . import calls
+
+    outcome = calls.run(np.random.default_rng([seed, case]))
+    print(outcome.what)
+    print(sorted(outcome.names))
+    if outcome.error:
+        traceback.print_exception(outcome.error)
+    print(judge(seed, case))
+
+
+def whole(count: int, seed: int, jobs: int) -> int:
+    """Run the campaign and print its figures; return 1 when there is a fault."""
+    start, found, counts = time.monotonic(), [], collections.Counter()
+    for each, faults, more in campaign(count, seed, jobs):
+        found += [{**fault, "jit": each.jit} for fault in faults]
+        counts.update(more)
+    report(found)
+    kinds = collections.Counter(fault["kind"] for fault in found)
+    names = ["crash", "hang", "out of bounds", "difference", "input written to"]
+    names += ["foreign error", "error names no argument"]
+    print(
+        f"inputs: {sum(counts.values())} cases, {counts['returned']} returned, "
+        f"{counts['refused']} refused; "
+        + ", ".join(f"{name}: {kinds[name]}" for name in names)
+        + f"; seed {seed}, {time.monotonic() - start:.0f} s"
+    )
+    return int(bool(found))
+
+
+if __name__ == "__main__":
+    main()

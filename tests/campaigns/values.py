@@ -1,0 +1,301 @@
+"""What the campaign of inputs hands in: right values by the argument's name, and hostile ones."""
+
+from __future__ import annotations
+
+import inspect
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import minidlrm as md
+
+
+class Scene:
+    """The sizes of one case: all its right values fit each other."""
+
+    def __init__(self, rng: np.random.Generator):
+        self.rng = rng
+        self.rows = int(rng.integers(1, 7))
+        self.num_dense, self.sizes, self.dim = int(rng.integers(1, 4)), [7, 4], 3
+        self.dtype = [np.float32, np.float64][int(rng.integers(2))]
+        self.bags = rng.random() < 0.4
+
+    def floats(self, *shape: int) -> np.ndarray:
+        """Draw normal numbers."""
+        return self.rng.normal(size=shape).astype(self.dtype)
+
+    def pick(self, *values: Any) -> Any:
+        """Draw one of the values."""
+        return values[int(self.rng.integers(len(values)))]
+
+    def label(self) -> np.ndarray:
+        """Draw labels 0 and 1, both of them where there are two rows."""
+        label = self.rng.integers(0, 2, self.rows).astype(self.dtype)
+        label[:2] = [0, 1][: len(label[:2])]
+        return label
+
+    def ids(self) -> np.ndarray:
+        """Draw an id for each row and table."""
+        return np.stack([self.rng.integers(0, n, self.rows) for n in self.sizes], axis=1)
+
+    def jagged(self) -> md.Jagged:
+        """Draw bags of ids, some empty, some weighted."""
+        lengths = self.rng.integers(0, 4, (len(self.sizes), self.rows))
+        pairs = zip(self.sizes, lengths.sum(axis=1), strict=True)
+        values = np.concatenate([self.rng.integers(0, n, k) for n, k in pairs])
+        weights = self.floats(len(values)) if self.rng.random() < 0.5 else None
+        return md.Jagged(values, np.concatenate([[0], np.cumsum(lengths)]), weights)
+
+    def batch(self) -> md.Batch:
+        """Draw a batch: one id a table, or bags."""
+        sparse = self.jagged() if self.bags else self.ids()
+        return md.Batch(self.floats(self.rows, self.num_dense), sparse, self.label())
+
+    def dataset(self) -> md.Dataset:
+        """Draw a data set of three batches."""
+        names = [f"c{k}" for k in range(self.num_dense + len(self.sizes))]
+        return md.Dataset(self.batch(), self.batch(), self.batch(), self.sizes, names, "drawn")
+
+    def model(self) -> md.Module:
+        """Make a small model."""
+        cls = self.pick(md.DLRM, md.DeepFM, md.FactorizationMachine, md.DCN, md.LogisticRegression)
+        options: dict[str, Any] = {"seed": int(self.rng.integers(9)), "dtype": self.dtype}
+        if cls is not md.LogisticRegression:
+            options["embedding_dim"] = self.dim
+        if cls is md.DLRM:
+            options |= {"bottom_mlp": (4,), "top_mlp": (4,)}
+        if cls in (md.DeepFM, md.DCN):
+            options["mlp"] = (4,)
+        return cls(self.num_dense, self.sizes, **options)
+
+    def optimizer(self) -> md.optim.Optimizer:
+        """Make one of the optimizers."""
+        return self.pick(*optimizers())(lr=0.1)
+
+    def parameter(self) -> md.Parameter:
+        """Make a table with a gradient, dense or sparse, or none."""
+        parameter = md.Parameter(self.floats(7, self.dim), "weight")
+        parameter.grad = self.pick(None, self.floats(7, self.dim), self.sparse_grad())
+        return parameter
+
+    def sparse_grad(self) -> md.SparseGrad:
+        """Draw the gradient of some rows of a table."""
+        rows = np.unique(self.rng.integers(0, 7, 3))
+        return md.SparseGrad(rows, self.floats(len(rows), self.dim), (7, self.dim))
+
+    def file(self) -> Path:
+        """Name a file in a new folder; half of them hold a checkpoint."""
+        path = Path(tempfile.mkdtemp(prefix="campaign-")) / "m.safetensors"
+        if self.rng.random() < 0.5:
+            md.save(self.model(), path)
+        return path
+
+
+def optimizers() -> list[type]:
+    """Return every public optimizer."""
+    found = [getattr(md, name) for name in md.__all__]
+    return [v for v in found if inspect.isclass(v) and issubclass(v, md.optim.Optimizer)]
+
+
+GOOD: dict[str, Callable[[Scene], Any]] = {
+    # sizes
+    **dict.fromkeys(["num_dense"], lambda s: s.num_dense),
+    **dict.fromkeys(["embedding_dim", "in_features", "out_features"], lambda s: s.dim),
+    **dict.fromkeys(["num_features", "num_inputs", "num_maps"], lambda s: 3),
+    **dict.fromkeys(["num_layers", "num_cross_layers", "rank", "cross_rank"], lambda s: 2),
+    **dict.fromkeys(["num_embeddings", "num_categories"], lambda s: 7),
+    **dict.fromkeys(["num_collisions", "qr_collisions", "qr_threshold"], lambda s: 4),
+    **dict.fromkeys(["table_sizes"], lambda s: list(s.sizes)),
+    **dict.fromkeys(["mlp", "bottom_mlp", "top_mlp", "cin_layers", "layers"], lambda s: (4, 2)),
+    **dict.fromkeys(["sizes"], lambda s: [s.dim, 4, 2]),
+    **dict.fromkeys(["crosses"], lambda s: [(0, 1)]),
+    **dict.fromkeys(["cross_buckets"], lambda s: 5),
+    **dict.fromkeys(["batch_size", "epochs", "k", "step", "steps"], lambda s: 2),
+    **dict.fromkeys(["eval_every", "patience", "max_checks"], lambda s: 3),
+    **dict.fromkeys(["seed", "start_epoch"], lambda s: 0),
+    # words
+    **dict.fromkeys(["mode", "pooling"], lambda s: s.pick("sum", "mean")),
+    **dict.fromkeys(["operation", "qr_operation"], lambda s: s.pick("mult", "add", "concat")),
+    **dict.fromkeys(["interaction"], lambda s: s.pick("dot", "cat", "cross")),
+    **dict.fromkeys(["cross", "form", "kind"], lambda s: s.pick("matrix", "vector")),
+    **dict.fromkeys(["structure"], lambda s: s.pick("parallel", "stacked")),
+    **dict.fromkeys(["activation"], lambda s: s.pick(None, "relu")),
+    **dict.fromkeys(["reduction"], lambda s: s.pick("mean", "sum", "none")),
+    **dict.fromkeys(["task"], lambda s: s.pick("clicks", "ratings")),
+    **dict.fromkeys(["layout"], lambda s: s.pick("reference", "torchrec")),
+    **dict.fromkeys(["name", "description", "title", "prefix"], lambda s: "weight"),
+    **dict.fromkeys(["feature_names"], lambda s: [f"c{k}" for k in range(s.num_dense + 2)]),
+    # switches
+    **dict.fromkeys(["bias", "biases", "split_half", "self_interaction"], lambda s: s.pick(0, 1)),
+    **dict.fromkeys(["diagonal", "last_activation", "drop_last"], lambda s: s.pick(True, False)),
+    **dict.fromkeys(["include_last_offset"], lambda s: s.pick(True, False)),
+    **dict.fromkeys(["progress", "verbose"], lambda s: False),
+    # numbers
+    **dict.fromkeys(["lr", "factor", "pos_weight", "max_grad_norm"], lambda s: 0.1),
+    **dict.fromkeys(["momentum", "beta", "noise", "mean"], lambda s: 0.5),
+    **dict.fromkeys(["l1", "l2", "weight_decay", "reg", "end_lr"], lambda s: 0.01),
+    **dict.fromkeys(["eps"], lambda s: 1e-8),
+    **dict.fromkeys(["betas"], lambda s: (0.9, 0.99)),
+    # arrays
+    **dict.fromkeys(["x", "u", "v", "x0", "z"], lambda s: s.floats(s.rows, s.dim)),
+    **dict.fromkeys(["label", "labels"], lambda s: s.label()),
+    **dict.fromkeys(
+        ["logit", "logits", "score", "prediction", "target"], lambda s: s.floats(s.rows)
+    ),
+    **dict.fromkeys(["scores"], lambda s: s.floats(s.rows, 4)),
+    **dict.fromkeys(["dense"], lambda s: s.floats(s.rows, s.num_dense)),
+    **dict.fromkeys(["sparse"], lambda s: s.pick(s.ids(), s.jagged())),
+    **dict.fromkeys(["value", "grad"], lambda s: s.floats(7, s.dim)),
+    **dict.fromkeys(["shape"], lambda s: (7, s.dim)),
+    **dict.fromkeys(["which"], lambda s: [1, 0]),
+    **dict.fromkeys(["offsets"], lambda s: np.array([0, 2, 2, 3, 5])),
+    **dict.fromkeys(["dtype"], lambda s: s.dtype),
+    **dict.fromkeys(["rng"], lambda s: np.random.default_rng(int(s.rng.integers(9)))),
+    # objects
+    **dict.fromkeys(["train", "valid", "test", "data", "batch"], lambda s: s.batch()),
+    **dict.fromkeys(["model"], lambda s: s.model()),
+    **dict.fromkeys(["optimizer"], lambda s: s.optimizer()),
+    **dict.fromkeys(["loss"], lambda s: md.BCEWithLogits()),
+    **dict.fromkeys(["parameters"], lambda s: [s.parameter(), s.parameter()]),
+    **dict.fromkeys(
+        ["groups"], lambda s: [(s.optimizer(), [s.parameter()]), (s.optimizer(), [s.parameter()])]
+    ),
+    **dict.fromkeys(["path", "checkpoint"], lambda s: s.file()),
+    **dict.fromkeys(["state"], lambda s: s.model().state_dict()),
+}
+OF: dict[tuple[str, str], Callable[[Scene], Any]] = {  # where a name means another thing
+    ("SparseGrad", "rows"): lambda s: np.unique(s.rng.integers(0, 7, 3)),
+    ("SparseGrad", "values"): lambda s: s.floats(3, s.dim),
+    ("Jagged", "values"): lambda s: s.rng.integers(0, 4, 5),
+    ("Jagged", "weights"): lambda s: s.pick(None, s.floats(5)),
+    ("synthetic_clicks", "rows"): lambda s: 30,
+    ("synthetic_clicks", "num_tables"): lambda s: 3,
+    ("rmse", "target"): lambda s: s.floats(s.rows),
+    ("gradcheck", "target"): lambda s: md.Sigmoid(),
+    ("assert_gradients", "target"): lambda s: md.Sigmoid(),
+    ("optimcheck", "optimizer"): lambda s: s.pick(*optimizers()),
+    ("warmup_decay", "num_warmup_steps"): lambda s: 3,
+    ("warmup_decay", "decay_start_step"): lambda s: 4,
+    ("warmup_decay", "num_decay_steps"): lambda s: 5,
+    ("evaluate", "kind"): lambda s: s.pick("clicks", "ratings"),
+    ("trace", "batch"): lambda s: s.batch(),
+    ("copy_state", "own"): lambda s: {"weight": np.zeros(2)},
+    ("copy_state", "state"): lambda s: {"weight": np.ones(2)},
+    ("interop", "model"): lambda s: md.DLRM(s.num_dense, s.sizes, s.dim, (4,), (4,)),
+}
+
+
+def good(owner: str, name: str, scene: Scene) -> Any:
+    """Return a right value for an argument; None, where its name says nothing."""
+    make = OF.get((owner, name)) or GOOD.get(name)
+    return make(scene) if make else None
+
+
+# Hostile values
+
+
+def _moved(array: np.ndarray, rng: np.random.Generator, value: Any) -> np.ndarray:
+    """Return a copy with one entry replaced, where its dtype holds the value."""
+    array = array.copy()
+    if array.size:
+        try:
+            array.flat[int(rng.integers(array.size))] = value
+        except (ValueError, OverflowError, TypeError):
+            array.flat[0] = -1 if array.dtype.kind == "i" else 0
+    return array
+
+
+def _readonly(array: np.ndarray) -> np.ndarray:
+    array = array.copy()
+    array.flags.writeable = False
+    return array
+
+
+def _strided(array: np.ndarray) -> np.ndarray:
+    wide = np.zeros((*array.shape[:-1], 2 * array.shape[-1]), array.dtype)
+    wide[..., ::2] = array
+    return wide[..., ::2]
+
+
+DTYPES = [
+    *("float16", "float32", "float64", "longdouble", "complex128", "bool", "object", "str"),
+    *("int8", "uint8", "int32", "int64", "uint64", ">f8", ">f4", ">i8", ">i4"),
+]
+ARRAYS: dict[str, Callable[[np.ndarray, np.random.Generator], Any]] = {
+    **{f"as {t}": lambda a, rng, t=t: a.astype(t) for t in DTYPES},
+    "nan": lambda a, rng: _moved(a, rng, np.nan),
+    "infinity": lambda a, rng: _moved(a, rng, np.inf),
+    "-1": lambda a, rng: _moved(a, rng, -1),
+    "2": lambda a, rng: _moved(a, rng, 2),
+    "2**40": lambda a, rng: _moved(a, rng, 2**40),
+    "-2**62": lambda a, rng: _moved(a, rng, -(2**62)),
+    "1e30": lambda a, rng: a * 1e30 if a.dtype.kind == "f" else a,
+    "zeros": lambda a, rng: np.zeros_like(a),
+    "Fortran order": lambda a, rng: np.asfortranarray(a),
+    "strided": lambda a, rng: _strided(a) if a.ndim else a,
+    "reversed view": lambda a, rng: a[::-1] if a.ndim else a,
+    "read-only": lambda a, rng: _readonly(a),
+    "masked": lambda a, rng: np.ma.masked_array(a, rng.random(a.shape) < 0.3),
+    "a list": lambda a, rng: a.tolist(),
+    "a tuple": lambda a, rng: tuple(a.tolist()) if a.ndim else a,
+    "one row less": lambda a, rng: a[:-1] if a.ndim else a,
+    "one row more": lambda a, rng: np.concatenate([a, a[:1]]) if a.ndim else a,
+    "no rows": lambda a, rng: a[:0] if a.ndim else a,
+    "no columns": lambda a, rng: a[..., :0] if a.ndim else a,
+    "an axis more": lambda a, rng: a[None],
+    "an axis less": lambda a, rng: a[0] if len(a.shape) and len(a) else a,
+    "transposed": lambda a, rng: a.T,
+    "flat": lambda a, rng: a.ravel(),
+    "a number": lambda a, rng: a.flat[0] if a.size else 0,
+    "None": lambda a, rng: None,
+    "text": lambda a, rng: "abc",
+}
+PLAIN: list[Any] = [
+    *(-1, 0, 1, 2, 3, 5, 1.5, -0.5, 0.0, 1e-30, float("nan"), float("inf"), True, False, None),
+    *("", "abc", "sum", [], [0], [1, 2], (), (4,), (-1, 2), [0.5], ["a"], [None], {}),
+    *(np.int64(3), np.int32(2), np.uint8(1), np.float32(0.5), np.bool_(True), np.array(2)),
+    *(np.array([2, 3]), 2.0, np.float64("nan"), 10**20, -(10**20)),
+]
+
+
+def hostile(value: Any, scene: Scene) -> tuple[str, Any]:
+    """Return what was done to a value, and the value."""
+    rng = scene.rng
+    if isinstance(value, np.ndarray):
+        word = list(ARRAYS)[int(rng.integers(len(ARRAYS)))]
+        with np.errstate(all="ignore"):
+            try:
+                return word, ARRAYS[word](value, rng)
+            except (ValueError, TypeError, OverflowError):
+                return "zeros", np.zeros_like(value)
+    if isinstance(value, md.Jagged):
+        return _part(value, ("values", "offsets", "weights"), scene)
+    if isinstance(value, md.Batch):
+        if rng.random() < 0.05:
+            return "a Dataset", scene.dataset()
+        return _part(value, ("dense", "sparse", "label"), scene)
+    if isinstance(value, md.SparseGrad):
+        return _part(value, ("rows", "values", "shape"), scene)
+    if isinstance(value, (md.Module, md.optim.Optimizer, Path)) or callable(value):
+        return "right", value
+    if isinstance(value, list) and value and isinstance(value[0], md.Parameter):
+        return "twice", [*value, value[0]]
+    if isinstance(value, dict) and value:
+        key = list(value)[int(rng.integers(len(value)))]
+        word, other = hostile(value[key], scene)
+        return f"{key}: {word}", {**value, key: other}
+    chosen = PLAIN[int(rng.integers(len(PLAIN)))]
+    return repr(chosen), chosen
+
+
+def _part(value: Any, names: tuple[str, ...], scene: Scene) -> tuple[str, Any]:
+    """Make the object anew, with one of its parts changed."""
+    name = names[int(scene.rng.integers(len(names)))]
+    parts = {each: getattr(value, each) for each in names}
+    if parts[name] is None:
+        return "right", value
+    word, parts[name] = hostile(parts[name], scene)
+    return f"{name}: {word}", type(value)(**parts)
