@@ -81,6 +81,13 @@ class Optimizer:
 
     state_names: tuple[str, ...] = ()
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Take a rule under `_update`, too: rules were written before it was public."""
+        super().__init_subclass__(**options)
+        if "_update" in vars(cls):
+            cls.update = vars(cls)["_update"]  # type: ignore[method-assign]
+        cls._update = cls.update  # type: ignore[attr-defined]
+
     def __init__(self, lr: LearningRate, weight_decay: float = 0.0):
         if not callable(lr) and not (np.isfinite(lr) and lr >= 0):
             raise ValueError(f"lr is {lr}: it must be a number of at least 0, or a function")
@@ -109,10 +116,12 @@ class Optimizer:
             seen = {
                 k: v.reshape(-1, width) if v.shape == p.value.shape else v for k, v in own.items()
             }
+            given = dict(seen)
             self.update(p.value.reshape(-1, width), rows, grad, seen, lr)
             for name, made in seen.items():
-                if name not in own:  # state that is made in the first step
-                    own[name] = made.reshape(p.value.shape) if made.size == p.value.size else made
+                if made is not given.get(name):  # made in this step, or replaced by a new array
+                    whole = np.size(made) == p.value.size
+                    own[name] = made.reshape(p.value.shape) if whole else made
 
     def check(self, parameters: Iterable[Parameter]) -> list[Parameter]:
         """Return those of `parameters` that have a gradient, each once; errors as `step`.

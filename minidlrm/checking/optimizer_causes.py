@@ -4,170 +4,17 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 
+from minidlrm.checking.optimizer_catalogue import make_cause
 from minidlrm.checking.report import Cause
-from minidlrm.checking.rules import Rule, Variant, has_rule, variants
+from minidlrm.checking.rules import Rule, has_rule
 from minidlrm.checking.steps import Paths, Stopped, Trial, alike, follows, walk
-
-CATALOGUE: dict[str, tuple[str, str]] = {
-    "stopped": ("the step stops with an error", "Look at the line."),
-    "no_gradient": (
-        "a parameter without a gradient is not left alone",
-        "Skip parameters whose grad is None.",
-    ),
-    "sparse": (
-        "the gradient of a table is not handled",
-        "It is a SparseGrad: update value[grad.rows] with grad.values.",
-    ),
-    "modified": (
-        "the gradient is changed in place",
-        "Work on a copy, and leave clearing to zero_grad.",
-    ),
-    "not_repeatable": ("two runs give two results", "Take random numbers from a seed, or none."),
-    "stuck": (
-        "parameters do not move",
-        "w = w - ... gives a name to a new array: write p.value -= ..., or assign p.value.",
-    ),
-    "some_stuck": (
-        "some parameters do not move",
-        "Look for a return or break in the loop, and for gradients that are passed over.",
-    ),
-    "uphill": ("it steps uphill", "The gradient points to where the loss grows: subtract it."),
-    "rate_twice": ("the learning rate is applied twice", "Look for a second factor lr."),
-    "rate_missing": ("the learning rate is missing", "Each step is lr times its direction."),
-    "rate_changes": (
-        "the learning rate changes from step to step",
-        "Look for a rate that falls, or for a step number in it.",
-    ),
-    "factor": ("a constant factor is wrong", "Compare the first step with the rule."),
-    "step_twice": ("each step is taken twice", "Look for a second call, or a loop inside a loop."),
-    "option": ("an option is not the one that was asked for", "Look for a number in the code."),
-    "clipped": (
-        "the gradient is cut off",
-        "A rule does not clip: clip outside of the optimizer, where it can be seen.",
-    ),
-    "sign_only": ("the size of the gradient is lost", "A step is proportional to the gradient."),
-    "normalized": ("the gradient is divided by its norm", "Use the gradient as it is."),
-    "squared": ("the sign of the gradient is lost", "Squares are for the history alone."),
-    "delayed": ("the gradient of an earlier step is used", "Use the gradient of this step."),
-    "summed": ("gradients of earlier steps are added up", "Use the gradient of this step."),
-    "decay_missing": ("the weight decay is missing", "g becomes g + weight_decay w."),
-    "decay_sign": ("the weight decay has the wrong sign", "Decay pulls w towards 0."),
-    "decay_twice": ("the weight decay is applied twice", "Add weight_decay w once."),
-    "decay_apart": (
-        "the weight decay is added in the wrong place: outside of the rule",
-        "L2: weight_decay w joins the gradient before the rule. Beside the step it is AdamW's.",
-    ),
-    "decay_after": (
-        "the weight decay is taken from the new weights",
-        "Take it before the step: weight_decay w joins the gradient.",
-    ),
-    "decay_rate": ("the weight decay is not multiplied by lr", "It joins g: lr multiplies both."),
-    "decay_form": ("the weight decay has the wrong form", "L2 adds weight_decay w: the slope."),
-    "decay_some": ("the weight decay leaves some parameters out", "It is for every parameter."),
-    "decay_unasked": ("weights decay unasked", "weight_decay is 0."),
-    "other_rows": (
-        "rows change that were not looked up",
-        "Update the rows of the SparseGrad, and no others.",
-    ),
-    "wrong_rows": (
-        "rows that were looked up do not change",
-        "The k-th values of a SparseGrad belong to row rows[k].",
-    ),
-    "state_lost": (
-        "the state of earlier steps is lost",
-        "Keep the state between steps, for each parameter.",
-    ),
-    "shared": (
-        "parameters share a state",
-        "Keep one state for each parameter, such as a dict with the parameter as its key.",
-    ),
-    "state_order": (
-        "the step uses the state from before this gradient",
-        "First take the gradient into the state, then step.",
-    ),
-    "state_start": ("the state begins at the wrong number", "It begins at 0."),
-    "momentum_missing": ("the velocity is not damped", "v becomes mu v + g."),
-    "momentum_sign": ("the velocity is damped with the wrong sign", "v becomes mu v + g."),
-    "momentum_unused": ("the average of the gradients is not used", "The step is along m."),
-    "averaged": (
-        "the velocity is an average of the gradients, where it is a sum",
-        "v becomes mu v + g, without 1 - mu.",
-    ),
-    "nesterov": ("it is Nesterov's rule", "Plain momentum steps along v."),
-    "root_missing": ("the square root is missing", "Divide by sqrt(h) + eps."),
-    "divided": ("the root multiplies, where it divides", "Divide by sqrt(h) + eps."),
-    "eps_inside": ("eps is in the wrong place: inside the root", "The rule has sqrt(h) + eps."),
-    "eps_missing": ("0 / 0 where the gradient is 0: eps is missing", "Divide by sqrt(h) + eps."),
-    "square_missing": ("the gradient is not squared", "The history is of g^2."),
-    "averaged_squares": (
-        "squares are averaged where they are summed",
-        "Adagrad's h grows with every step; RMSprop's forgets.",
-    ),
-    "whole_array": (
-        "numbers share a history where each has its own",
-        "Square number by number: no mean, and no sum.",
-    ),
-    "sum_for_mean": (
-        "squares are summed where they are averaged",
-        "Row-wise Adagrad keeps the mean of a row's squares.",
-    ),
-    "max_for_mean": (
-        "the largest square stands for the mean of a row",
-        "Row-wise Adagrad keeps the mean of a row's squares.",
-    ),
-    "not_by_row": (
-        "the history is not kept by row",
-        "Row-wise Adagrad has one number for each row of a table.",
-    ),
-    "not_corrected": (
-        "the bias of the first steps is not corrected",
-        "m and v begin at 0: divide them by 1 - beta^t.",
-    ),
-    "half_corrected": (
-        "the bias of the first steps is corrected in one of m and v alone",
-        "Both begin at 0: divide m by 1 - beta1^t, v by 1 - beta2^t.",
-    ),
-    "correction_power": (
-        "the bias correction has a wrong exponent",
-        "It is 1 - beta^t, with t the number of the step.",
-    ),
-    "correction_beta": (
-        "the bias correction has the other beta",
-        "m / (1 - beta1^t), and v / (1 - beta2^t).",
-    ),
-    "correction_times": ("the bias correction multiplies", "Divide by 1 - beta^t."),
-    "average_missing": ("a factor 1 - beta is missing", "m <- b1 m + (1 - b1) g; v likewise."),
-    "largest": ("it keeps the largest v: AMSGrad", "Adam divides by the v of this step."),
-    "betas_swapped": ("the two betas are exchanged", "beta1 is for m, beta2 for v."),
-    "step_number": (
-        "the steps are counted wrongly",
-        "t is 1 in the first step, and 2 in the next.",
-    ),
-    "ftrl_sigma": (
-        "sigma is wrong",
-        "z <- z + g - sigma w, where sigma = (sqrt(n + g^2) - sqrt(n)) / lr.",
-    ),
-    "ftrl_l1": (
-        "the l1 threshold is wrong",
-        "w = 0 where |z| <= l1; elsewhere z - sign(z) l1 is divided.",
-    ),
-    "precision": ("it is right to seven digits only", "Look for float32 inside."),
-    "random": ("no simple cause fits", "Work out the first wrong step by hand."),
-}
-
-
-def make_cause(key: str, evidence: str, score: float) -> Cause:
-    """Return a cause of the catalogue."""
-    title, hint = CATALOGUE[key]
-    text = evidence[:1].upper() + evidence[1:]
-    text += "" if not text or text.endswith((".", "?")) else "."
-    return Cause(key, title, "", text, hint, score)
+from minidlrm.checking.wrong_rules import Variant, variants
 
 
 @dataclass(frozen=True)
@@ -191,11 +38,12 @@ class Steps:
 
 def diagnose(steps: Steps) -> list[Cause]:
     """Return what the steps look like."""
-    causes = [*_unmoved(steps), *_rows(steps), *_repeated(steps), *_alone(steps), *_eps(steps)]
+    causes = [*_unmoved(steps), *_idle(steps), *_rows(steps), *_repeated(steps), *_coarse(steps)]
+    causes += [*_alone(steps), *_eps(steps)]
     if has_rule(steps.like):
         if steps.follow():
             return [*causes, make_cause("precision", "the steps agree to seven digits", 0.9)]
-        causes += _by_rule(steps)
+        causes += _by_rule(steps) or _in_part(steps) or _two_changes(steps)
     causes += [*_rate_changes(steps), *_only_large(steps)]
     return causes or [make_cause("random", _where(steps), 0.1)]
 
@@ -219,6 +67,27 @@ def _unmoved(steps: Steps) -> Iterator[Cause]:
         if stuck == ["table"]:
             text += ". The gradient of the table is a SparseGrad"
         yield make_cause("some_stuck", text, 0.985)
+
+
+def _idle(steps: Steps) -> Iterator[Cause]:
+    every = [_moved(steps.theirs[0], name) for name in steps.theirs[0]]
+    moves = np.any([path.reshape(len(path), -1).any(axis=1) for path in every], axis=0)
+    if moves.any() and not moves.all():
+        idle = ", ".join(map(str, np.flatnonzero(~moves) + 1))
+        yield make_cause("idle", f"no parameter moves in step {idle}", 0.959)
+
+
+def _coarse(steps: Steps) -> Iterator[Cause]:
+    """Look for numbers that have been rounded to another type."""
+    moved = [np.unique(path[1:][path[1:] != path[:-1]]) for path in steps.theirs[0].values()]
+    values = np.concatenate(moved)
+    for dtype in (np.float16, np.float32):
+        with np.errstate(over="ignore"):
+            rounded = values.astype(dtype)
+        if len(values) and np.array_equal(values, rounded):
+            name = np.dtype(dtype).name
+            yield make_cause("precision", f"every number that has moved is a {name}", 0.975)
+            return
 
 
 def _rows(steps: Steps) -> Iterator[Cause]:
@@ -322,8 +191,6 @@ def _where(steps: Steps) -> str:
 def _by_rule(steps: Steps) -> list[Cause]:
     found = [(key, text, parts) for key, text, parts in variants(steps.like) if _fits(steps, parts)]
     found += _rates(steps)
-    if not found:
-        return _two_changes(steps)
     kept = _still(steps, found) if len({key for key, _, _ in found}) > 1 else found
     return [
         make_cause(key, f"the steps are exactly those of {text}", 0.97 - 0.005 * rank)
@@ -388,6 +255,29 @@ def _still(steps: Steps, found: list[Variant]) -> list[Variant]:
 
 def _later(rate: Any) -> Callable:
     return lambda t: rate(t + 2)
+
+
+def _in_part(steps: Steps) -> list[Cause]:
+    """Look for the wrong rule of those parameters whose steps are wrong, when others are right."""
+    pairs = list(zip(steps.theirs, steps.right, strict=True))
+    wrong = tuple(
+        n for n in pairs[0][0] if not all(alike(mine[n], true[n]) for mine, true in pairs)
+    )
+    right = [n for n in pairs[0][0] if n not in wrong and n != "frozen"]
+    if not wrong or not right:
+        return []
+    part = Steps(
+        steps.optimizer,
+        steps.like,
+        tuple(replace(trial, names=wrong) for trial in steps.trials),
+        tuple({n: mine[n] for n in wrong} for mine, _ in pairs),
+        tuple({n: true[n] for n in wrong} for _, true in pairs),
+    )
+    ending = f" in {', '.join(wrong)}; {', '.join(right)}: right"
+    return [
+        replace(cause, evidence=cause.evidence.removesuffix(".") + ending + ".")
+        for cause in _by_rule(part)
+    ]
 
 
 def _two_changes(steps: Steps) -> list[Cause]:

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from minidlrm import optim
-from minidlrm.checking.optimizer_causes import CATALOGUE, Steps, diagnose, make_cause
+from minidlrm.checking.optimizer_catalogue import CATALOGUE, make_cause
+from minidlrm.checking.optimizer_causes import Steps, diagnose
 from minidlrm.checking.report import ArrayCheck, GradCheckReport
 from minidlrm.checking.rules import Rule
 from minidlrm.checking.steps import (
@@ -28,7 +29,6 @@ from minidlrm.checking.steps import (
     Stopped,
     Trial,
     Walk,
-    dtypes_after,
     takes,
     walk,
 )
@@ -62,8 +62,8 @@ class OptimCheckReport(GradCheckReport):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What is worth knowing, though the rule is right."""
-        return self.remarks
+        """Nothing: every step moves every parameter."""
+        return ()
 
 
 def optimcheck(
@@ -117,10 +117,9 @@ def optimcheck(
     best = {c.key: c for c in sorted(causes, key=lambda cause: cause.score)}
     ranked = tuple(sorted(best.values(), key=lambda cause: -cause.score))
     texts = tuple(dict.fromkeys(text for _, text in faults))
-    remarks = _remarks(optimizer, trials) if walks else ()
     plain = type(optimizer).__repr__ is object.__repr__
     title = type(optimizer).__name__ if plain else repr(optimizer)
-    report = OptimCheckReport(title, checks, _RTOL, texts, ranked, remarks=remarks)
+    report = OptimCheckReport(title, checks, _RTOL, texts, ranked)
     if verbose:
         print(report)
     return report
@@ -171,16 +170,16 @@ def _with_options(cls: type, optimizer: Any) -> Any:
 
 def _walked(optimizer, trials) -> tuple[tuple[Walk, ...], tuple[Trial, ...], list]:
     """Let the optimizer walk; where it stops, leave out the parameter that stops it."""
-    stop = ""
+    stop, first = "", True
     for left_out in ((), ("frozen",), ("table",), ("frozen", "table")):
         names = tuple(name for name in trials[0].names if name not in left_out)
         kept = tuple(replace(trial, names=names) for trial in trials)
         try:
             walks = tuple(walk(optimizer, trial) for trial in kept)
         except Stopped as error:
-            stop = stop or str(error)
+            stop, first = stop or str(error), first and error.step == 1
             continue
-        faults = [(_STOPS[name], stop) for name in left_out]
+        faults = [(_STOPS[name] if first else "stopped", stop) for name in left_out]
         return walks, kept, [*faults, *(fault for w in walks for fault in w.faults)]
     return (), trials, [("stopped", stop)]
 
@@ -225,15 +224,4 @@ def _compare(name: str, theirs: np.ndarray, right: np.ndarray) -> ArrayCheck:
     place, worst = tuple(map(int, index)), float(error.max())
     return ArrayCheck(
         name, right.shape[1:], len(right) - 1, worst, place, *values, bool(worst <= _RTOL)
-    )
-
-
-def _remarks(optimizer: Any, trials: tuple[Trial, ...]) -> tuple[str, ...]:
-    changed = dtypes_after(optimizer, replace(trials[0], steps=2))
-    if not changed:
-        return ()
-    name, dtype = next(iter(changed.items()))
-    return (
-        f"a float32 parameter ({name}) has become {dtype}: make the state with the dtype of the "
-        "parameter",
     )

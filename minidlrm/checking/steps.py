@@ -24,7 +24,11 @@ Paths = dict[str, np.ndarray]  # the values of each parameter after 0, 1, 2, ...
 
 
 class Stopped(Exception):
-    """The learner's step raised; the text says what and where."""
+    """The learner's step raised: what and where, and in which step."""
+
+    def __init__(self, text: str, step: int = 1):
+        super().__init__(text)
+        self.step = step
 
 
 @dataclass(frozen=True)
@@ -48,24 +52,24 @@ class Trial:
     names: tuple[str, ...] = EVERY
     scale: float = 1.0
 
-    def parameters(self, dtype: Any = np.float64) -> dict[str, Parameter]:
+    def parameters(self) -> dict[str, Parameter]:
         """Make the parameters."""
         rng = np.random.default_rng(self.seed)
-        values = {name: rng.normal(size=shape).astype(dtype) for name, shape in _SHAPES.items()}
+        values = {name: rng.normal(size=shape) for name, shape in _SHAPES.items()}
         return {name: Parameter(values[name], name) for name in self.names}
 
-    def gradients(self, dtype: Any = np.float64) -> Iterator[dict[str, Any]]:
+    def gradients(self) -> Iterator[dict[str, Any]]:
         """Yield the gradients of each step; in the table, rows come and go."""
         rng = np.random.default_rng((self.seed, 1))
         for _ in range(self.steps):
             rows = np.sort(rng.choice(_TABLE[0] - 1, 3, replace=False))  # the last row: never
             grads: dict[str, Any] = {
-                name: (self.scale * rng.normal(size=_SHAPES[name])).astype(dtype)
+                name: self.scale * rng.normal(size=_SHAPES[name])
                 for name in ("weight", "bias", "weight 2")
             }
             if self.scale < 1:
                 grads["bias"][0] = 0.0  # 0 / 0 where eps is missing
-            values = (self.scale * rng.normal(size=(3, _TABLE[1]))).astype(dtype)
+            values = self.scale * rng.normal(size=(3, _TABLE[1]))
             grads["table"] = SparseGrad(rows, values, _TABLE)
             yield {name: grad for name, grad in grads.items() if name in self.names}
 
@@ -89,8 +93,8 @@ def walk(optimizer: Any, trial: Trial) -> Walk:
     optimizer, parameters = copy.deepcopy(optimizer), trial.parameters()
     paths = {name: [p.value.copy()] for name, p in parameters.items()}
     faults = []
-    for grads in trial.gradients():
-        _step(optimizer, parameters, grads)
+    for number, grads in enumerate(trial.gradients(), 1):
+        _step(optimizer, parameters, grads, number)
         for name, p in parameters.items():
             paths[name].append(_copied(name, p, paths[name][0]))
             if not _same(p.grad, grads.get(name)):
@@ -103,14 +107,14 @@ def walk(optimizer: Any, trial: Trial) -> Walk:
     return Walk(arrays, tuple(dict.fromkeys(faults)))
 
 
-def _step(optimizer: Any, parameters: dict[str, Parameter], grads: dict[str, Any]) -> None:
+def _step(optimizer: Any, parameters: dict[str, Parameter], grads: dict, number: int) -> None:
     for name, p in parameters.items():
         p.grad = copy.deepcopy(grads.get(name))
     try:
         with np.errstate(all="ignore"):
             optimizer.step(list(parameters.values()))
     except Exception as error:
-        raise Stopped(described(error, "step")) from error
+        raise Stopped(described(error, f"step {number}"), number) from error
 
 
 def _copied(name: str, p: Parameter, before: np.ndarray) -> np.ndarray:
@@ -128,27 +132,17 @@ def _same(grad: Any, before: Any) -> bool:
     return np.array_equal(grad, before)
 
 
-def dtypes_after(optimizer: Any, trial: Trial) -> dict[str, str]:
-    """Name the float32 parameters that are of another dtype after two steps, and the dtype."""
-    optimizer, parameters = copy.deepcopy(optimizer), trial.parameters(np.float32)
-    try:
-        for grads in trial.gradients(np.float32):
-            _step(optimizer, parameters, grads)
-    except Stopped:
-        return {}
-    return {
-        name: str(p.value.dtype) for name, p in parameters.items() if p.value.dtype != np.float32
-    }
-
-
 def follows(rule: Callable[[], Any], trial: Trial, paths: Paths) -> bool:
     """Whether the steps of a rule are those that were taken; stop at the first that is not."""
     optimizer, parameters = rule(), trial.parameters()
     for step, grads in enumerate(trial.gradients(), 1):
         for name, p in parameters.items():
             p.grad = copy.copy(grads.get(name))
-        with np.errstate(all="ignore"):
-            optimizer.step(list(parameters.values()))
+        try:
+            with np.errstate(all="ignore"):
+                optimizer.step(list(parameters.values()))
+        except (IndexError, KeyError, ValueError):  # two changes that do not go together
+            return False
         for name, p in parameters.items():
             if not alike(p.value, paths[name][step]):
                 return False
