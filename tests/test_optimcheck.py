@@ -7,8 +7,8 @@ import minidlrm as md
 from minidlrm.checking import optimcheck
 from minidlrm.checking.bugs import OPTIMIZERS
 from minidlrm.checking.optimizers import CATALOGUE
-from minidlrm.checking.rules import Rule
-from minidlrm.checking.wrong_rules import variants
+from minidlrm.checking.update_rules import Rule
+from minidlrm.checking.wrong_updates import variants
 
 
 @pytest.mark.parametrize("bug", OPTIMIZERS, ids=lambda bug: bug.name)

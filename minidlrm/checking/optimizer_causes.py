@@ -12,9 +12,9 @@ import numpy as np
 
 from minidlrm.checking.optimizer_catalogue import make_cause
 from minidlrm.checking.report import Cause
-from minidlrm.checking.rules import Rule, has_rule
+from minidlrm.checking.update_rules import Rule, has_rule
 from minidlrm.checking.steps import Paths, Stopped, Trial, alike, follows, walk
-from minidlrm.checking.wrong_rules import Variant, variants
+from minidlrm.checking.wrong_updates import Variant, variants
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from minidlrm import optim
 from minidlrm.checking.optimizer_catalogue import CATALOGUE, make_cause
 from minidlrm.checking.optimizer_causes import Steps, diagnose
 from minidlrm.checking.report import ArrayCheck, GradCheckReport
-from minidlrm.checking.rules import Rule
+from minidlrm.checking.update_rules import Rule
 from minidlrm.checking.steps import (
     DENSE,
     EVERY,

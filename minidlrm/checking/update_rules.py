@@ -1,7 +1,7 @@
 """Update rules that can be made wrong: what `optimcheck` compares a learner's steps with.
 
 A `Rule` is an optimizer of minidlrm written out in NumPy, with named parts. Changing one part
-makes one wrong rule; `wrong_rules` lists those that people write.
+makes one wrong rule; `wrong_updates` lists those that people write.
 """
 
 from __future__ import annotations
