@@ -11,8 +11,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from minidlrm.layers.dot import DotInteraction
+from minidlrm.layers.embedding import EmbeddingBagCollection
+from minidlrm.layers.mlp import MLP
 from minidlrm.models.dlrm import DLRM
 from minidlrm.module import copy_state
+
+_MLPS = {"bottom": "bot_l", "top": "top_l"}
 
 
 def reference_state(model: DLRM) -> dict[str, np.ndarray]:
@@ -32,7 +37,7 @@ def reference_state(model: DLRM) -> dict[str, np.ndarray]:
     Raises
     ------
     ValueError
-        When the model has composed (QR) tables or cross layers.
+        When the model has another part than plain tables, MLPs and dot products.
 
     Examples
     --------
@@ -42,15 +47,16 @@ def reference_state(model: DLRM) -> dict[str, np.ndarray]:
     ['emb_l.0.weight', 'emb_l.1.weight', 'bot_l.0.weight', 'bot_l.0.bias', \
 'bot_l.2.weight', 'bot_l.2.bias', 'top_l.0.weight', 'top_l.0.bias']
     """
-    if model.composed or model.cross:
-        raise ValueError("the reference has no such names for composed tables or cross layers")
-    tables = model.embeddings
-    state = {f"emb_l.{t}.weight": tables.table(t) for t in range(tables.num_tables)}
-    for name, mlp in (("bot_l", model.bottom), ("top_l", model.top)):
-        for k, layer in enumerate(mlp.layers if mlp else ()):
-            state[f"{name}.{2 * k}.weight"] = layer.weight.value
-            assert layer.bias is not None  # every layer of an MLP has one
-            state[f"{name}.{2 * k}.bias"] = layer.bias.value
+    state: dict[str, np.ndarray] = {}
+    for name, part in model.named_children():
+        if name == "embeddings" and type(part) is EmbeddingBagCollection:
+            state |= {f"emb_l.{t}.weight": part.table(t) for t in range(part.num_tables)}
+        elif name in _MLPS and type(part) is MLP:
+            for key, array in part.state_dict().items():  # layers.0.weight, layers.0.bias, ...
+                _, k, kind = key.split(".")
+                state[f"{_MLPS[name]}.{2 * int(k)}.{kind}"] = array
+        elif not (name == "interaction" and type(part) is DotInteraction):
+            raise ValueError(f"the reference has no such part: {name}, {part}")
     return state
 
 
@@ -152,10 +158,13 @@ def _columns(model: DLRM, layout: str) -> np.ndarray:
     """For each column of the foreign layout, the column of ours."""
     if layout not in _LAYOUTS:
         raise ValueError(f"layout {layout!r} is not known: {', '.join(_LAYOUTS)}")
-    if model.dot is None or model.dot.self_interaction or model.bottom is None:
-        raise ValueError("layouts are of dot products without the diagonal, with dense features")
-    num_features, dim = model.dot.num_features, model.dot.embedding_dim
-    ours = np.zeros((num_features, num_features), np.int64)  # where the pair (i, j) stands
+    dot = model.interaction
+    if type(dot) is not DotInteraction or dot.self_interaction or model.bottom is None:
+        raise ValueError(
+            "the model must have interaction='dot' without self_interaction, and dense features"
+        )
+    num_features, dim = dot.num_features, dot.embedding_dim
+    ours = np.zeros((num_features, num_features), np.int64)  # the place of the pair (i, j)
     i, j = np.tril_indices(num_features, -1)
     ours[i, j] = ours[j, i] = dim + np.arange(len(i))
     dense = np.arange(dim)

@@ -2,12 +2,69 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _MAX_CELLS = 20_000  # of a picture of an array
+_PALETTE = (  # Okabe and Ito's, which colour-blind readers can tell apart, and a few more
+    *("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000"),
+    *("#7f7f7f", "#b2182b", "#5e3c99", "#8c510a", "#bdbdbd"),
+)
 
 
-def learning_curve(history: Any, ax: Any = None, bayes_log_loss: float | None = None) -> Any:
+class _History(Protocol):
+    """What is drawn of a `minidlrm.History`."""
+
+    records: list[dict[str, float]]
+
+
+class _Result(Protocol):
+    """What is drawn of a `minidlrm.comparison.Result`."""
+
+    @property
+    def title(self) -> str: ...
+    @property
+    def curve(self) -> Sequence[tuple[float, float]]: ...
+
+
+class _Entry(Protocol):
+    """What is drawn of an entry of `minidlrm.models.MODELS`."""
+
+    @property
+    def title(self) -> str: ...
+    def build(
+        self,
+        num_dense: int,
+        table_sizes: Sequence[int],
+        embedding_dim: int,
+        mlp: Sequence[int],
+        seed: int = 0,
+    ) -> Any: ...
+
+
+class _Check(Protocol):
+    """What is drawn of one line of a `GradCheckReport`."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def indices(self) -> np.ndarray: ...
+    @property
+    def analytics(self) -> np.ndarray: ...
+    @property
+    def numerics(self) -> np.ndarray: ...
+
+
+def learning_curve(
+    history: _History, ax: Axes | None = None, bayes_log_loss: float | None = None
+) -> Axes:
     """Draw the training and validation loss of a `History` against the epoch.
 
     Parameters
@@ -39,14 +96,16 @@ def learning_curve(history: Any, ax: Any = None, bayes_log_loss: float | None = 
     """
     if not history.records:
         raise ValueError("the history is empty: there is nothing to draw")
-    ax = ax or _new_axes()
-    epochs = history.column("epoch")
-    ax.plot(epochs, history.column("train_loss"), "o-", color="#0072b2", ms=4, label="training")
-    ratings = "valid_rmse" in history.records[0]
-    if ratings or "valid_log_loss" in history.records[0]:
-        valid = history.column("valid_rmse" if ratings else "valid_log_loss")
-        if ratings:
-            valid = [rmse**2 for rmse in valid]  # the loss is the mean squared error
+    ax = ax or new_axes()
+    first = history.records[0]
+    columns = {name: [record[name] for record in history.records] for name in first}
+    epochs = columns["epoch"]
+    ax.plot(epochs, columns["train_loss"], "o-", color="#0072b2", ms=4, label="training")
+    ratings = "valid_rmse" in first
+    valid = columns.get("valid_log_loss", [])
+    if ratings:
+        valid = [rmse**2 for rmse in columns["valid_rmse"]]  # the loss is the mean squared error
+    if valid:
         ax.plot(epochs, valid, "s--", color="#d55e00", ms=4, label="validation")
     if bayes_log_loss is not None:
         ax.axhline(bayes_log_loss, color="0.3", ls=":", label=f"Bayes limit {bayes_log_loss:.4f}")
@@ -58,11 +117,11 @@ def learning_curve(history: Any, ax: Any = None, bayes_log_loss: float | None = 
 
 
 def quality_against_cost(
-    records: Any,
-    ax: Any = None,
+    records: Sequence[Mapping[str, Any]],
+    ax: Axes | None = None,
     bayes_log_loss: float | None = None,
     score: str = "log loss (nats per row)",
-) -> Any:
+) -> Axes:
     """Draw the log loss (or RMSE) of each model, and its deviation, against its FLOPs.
 
     Parameters
@@ -88,18 +147,19 @@ def quality_against_cost(
     >>> md.plots.quality_against_cost([record], ax=Figure().subplots()).get_xscale()
     'log'
     """
-    ax = ax or _new_axes()
+    ax = ax or new_axes()
     for k, record in enumerate(records):
         x, y = max(1, record["flops"]), record["score"]
-        style = {"fmt": "o" if record["noise"] else "s", "color": _color(k), "capsize": 3}
-        ax.errorbar(x, y, yerr=record["score_std"], label=record["model"], **style)
+        shape = "o" if record["noise"] else "s"
+        bar = {"yerr": record["score_std"], "capsize": 3}
+        ax.errorbar(x, y, fmt=shape, color=_color(k), label=record["model"], **bar)
     if bayes_log_loss is not None:
         ax.axhline(bayes_log_loss, color="0.3", ls=":", label="Bayes limit")
     ax.set(
         xscale="log",
         xlabel="FLOPs of one forward pass, per sample",
         ylabel=f"test {score}",
-        title="Quality against cost; circles: not told from the best",
+        title="Quality against cost; circles: not distinguishable from the best",
     )
     ax.grid(alpha=0.3)
     ax.legend(fontsize="small", ncols=2)
@@ -107,16 +167,16 @@ def quality_against_cost(
 
 
 def learning_curves(
-    rows: Any,
-    ax: Any = None,
+    results: Sequence[_Result],
+    ax: Axes | None = None,
     bayes_log_loss: float | None = None,
     score: str = "log loss (nats per row)",
-) -> Any:
+) -> Axes:
     """Draw the validation log loss (or RMSE) of each model's first seed against the epoch.
 
     Parameters
     ----------
-    rows : list of Row
+    results : list of Result
         What `minidlrm.comparison.compare` returned.
     ax, bayes_log_loss, score
         As `quality_against_cost`.
@@ -130,16 +190,16 @@ def learning_curves(
     >>> from types import SimpleNamespace as Record
     >>> import minidlrm as md
     >>> from matplotlib.figure import Figure
-    >>> row = Record(contender=Record(name="DLRM"), curve=[(1.0, 0.6), (2.0, 0.5)])
-    >>> ax = md.plots.learning_curves([row], ax=Figure().subplots())
+    >>> result = Record(title="DLRM", curve=[(1.0, 0.6), (2.0, 0.5)])
+    >>> ax = md.plots.learning_curves([result], ax=Figure().subplots())
     >>> ax.get_legend_handles_labels()[1]
     ['DLRM']
     """
-    ax = ax or _new_axes()
-    for k, row in enumerate(rows):
-        epochs, losses = zip(*row.curve, strict=True)
+    ax = ax or new_axes()
+    for k, result in enumerate(results):
+        epochs, losses = zip(*result.curve, strict=True)
         ls = ("-", "--", "-.")[k % 3]
-        ax.plot(epochs, losses, ls=ls, marker="o", ms=3, color=_color(k), label=row.contender.name)
+        ax.plot(epochs, losses, ls=ls, marker="o", ms=3, color=_color(k), label=result.title)
     if bayes_log_loss is not None:
         ax.axhline(bayes_log_loss, color="0.3", ls=":", label="Bayes limit")
     ax.set(xlabel="epoch", ylabel=f"validation {score}", title="Learning curves")
@@ -148,13 +208,15 @@ def learning_curves(
     return ax
 
 
-def cost_against_fields(contenders: Any, embedding_dim: int, mlp: Any, ax: Any = None) -> Any:
+def cost_against_fields(
+    entries: Sequence[_Entry], embedding_dim: int, mlp: Sequence[int], ax: Axes | None = None
+) -> Axes:
     """Draw each model's FLOPs per sample against the number of categorical fields.
 
     Parameters
     ----------
-    contenders : sequence of Contender
-        The models.
+    entries : sequence of ModelEntry
+        Models from `minidlrm.models.MODELS`.
     embedding_dim : int
         D.
     mlp : tuple of int
@@ -170,19 +232,18 @@ def cost_against_fields(contenders: Any, embedding_dim: int, mlp: Any, ax: Any =
     --------
     >>> import minidlrm as md
     >>> from matplotlib.figure import Figure
-    >>> from minidlrm.comparison import CONTENDERS
-    >>> ax = md.plots.cost_against_fields(CONTENDERS[:1], 4, (8,), ax=Figure().subplots())
+    >>> entries = [md.models.MODELS["dlrm"]]
+    >>> ax = md.plots.cost_against_fields(entries, 4, (8,), ax=Figure().subplots())
     >>> ax.get_xlabel()
     'categorical fields'
     """
-    ax = ax or _new_axes()
+    ax = ax or new_axes()
     fields = (2, 5, 10, 20, 40, 80)
-    for k, contender in enumerate(contenders):
-        flops = [
-            contender.build(0, [2] * n, embedding_dim, mlp, 0).flops_per_sample() for n in fields
-        ]
+    for k, entry in enumerate(entries):
+        models = [entry.build(0, [2] * n, embedding_dim, mlp) for n in fields]
+        flops = [model.flops_per_sample() for model in models]
         ls = ("-", "--", "-.")[k % 3]
-        ax.plot(fields, flops, ls=ls, marker="o", ms=3, color=_color(k), label=contender.name)
+        ax.plot(fields, flops, ls=ls, marker="o", ms=3, color=_color(k), label=entry.title)
     ax.set(
         xscale="log",
         yscale="log",
@@ -197,13 +258,19 @@ def cost_against_fields(contenders: Any, embedding_dim: int, mlp: Any, ax: Any =
     return ax
 
 
-def order_heat_map(shares: Any, models: Any, orders: Any, ax: Any = None) -> Any:
+def order_heat_map(
+    shares: Sequence[Sequence[float]] | np.ndarray,
+    models: Sequence[str],
+    orders: Sequence[str],
+    ax: Axes | None = None,
+) -> Axes:
     """Draw what each model has learned of a signal of each order, 0 to 1.
 
     Parameters
     ----------
     shares : array (models, orders)
-        See `minidlrm.comparison.explained`.
+        The share of the learnable signal that each model has learned: 0 for predicting the
+        mean rate, 1 at the Bayes limit.
     models, orders : list of str
         Names of the rows and of the columns.
     ax : matplotlib Axes, optional
@@ -224,7 +291,7 @@ def order_heat_map(shares: Any, models: Any, orders: Any, ax: Any = None) -> Any
     >>> [label.get_text() for label in ax.get_yticklabels()]
     ['LR']
     """
-    ax = ax or _new_axes()
+    ax = ax or new_axes()
     image = ax.imshow(shares, cmap="cividis", vmin=0, vmax=1, aspect="auto")
     for i, row in enumerate(shares):
         for j, value in enumerate(row):
@@ -243,19 +310,18 @@ def order_heat_map(shares: Any, models: Any, orders: Any, ax: Any = None) -> Any
     return ax
 
 
-def _new_axes() -> Any:
+def new_axes() -> Axes:
+    """Return new Axes of the usual size."""
     import matplotlib.pyplot as plt
 
     return plt.subplots(figsize=(6.4, 4.4), layout="constrained")[1]
 
 
 def _color(k: int) -> str:
-    """Colours of Okabe and Ito, told apart by colour-blind readers, and a few more."""
-    palette = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
-    return (*palette, "#7f7f7f", "#b2182b", "#5e3c99", "#8c510a", "#bdbdbd")[k % 12]
+    return _PALETTE[k % len(_PALETTE)]
 
 
-def gradient_errors(check: Any, axes: Any = None) -> Any:
+def gradient_errors(check: _Check, axes: Sequence[Axes] | None = None) -> Sequence[Axes]:
     """Draw a gradient check: analytic against numeric, and where in the array they differ.
 
     Parameters
@@ -273,13 +339,12 @@ def gradient_errors(check: Any, axes: Any = None) -> Any:
     --------
     >>> import numpy as np, minidlrm as md
     >>> from matplotlib.figure import Figure
-    >>> report = md.gradcheck(md.Linear(3, 2), np.ones((4, 3)), verbose=False)
+    >>> layer = md.Linear(3, 2, rng=np.random.default_rng(0))
+    >>> report = md.gradcheck(layer, np.ones((4, 3)), verbose=False)
     >>> axes = md.plots.gradient_errors(report.arrays[0], axes=Figure().subplots(1, 2))
     >>> len(axes)
     2
     """
-    import numpy as np
-
     if axes is None:
         import matplotlib.pyplot as plt
 
@@ -291,22 +356,26 @@ def gradient_errors(check: Any, axes: Any = None) -> Any:
     left.set(xlabel="numeric gradient", ylabel="analytic gradient", title=check.name)
     left.grid(alpha=0.3)
     left.legend(fontsize="small")
-    indices, shape = check.indices, check.shape
-    title = f"|analytic - numeric|, {'×'.join(map(str, shape)) or 'one number'}"
-    if (
-        len(shape) > 1 and np.prod(shape) > _MAX_CELLS
-    ):  # a large table: the rows that were looked at
-        rows, place = np.unique(indices[:, 0], return_inverse=True)
-        indices = np.column_stack([place.ravel(), indices[:, 1:]])
-        title, shape = f"{title}; {len(rows)} rows checked", (len(rows), *shape[1:])
-    columns = shape[-1] if shape else 1
-    errors = np.full(
-        (int(np.prod(shape)) // max(1, columns), columns), np.nan
-    )  # empty: not checked
-    errors.flat[np.ravel_multi_index(tuple(indices.T), shape) if shape else [0]] = np.abs(
-        check.analytics - check.numerics
-    )
+    errors, note = _error_picture(check)
     image = right.imshow(errors, cmap="cividis", aspect="auto", interpolation="nearest")
+    title = f"|analytic - numeric|, {'×'.join(map(str, check.shape)) or 'one number'}{note}"
     right.set(xlabel="last index", ylabel="other indices", title=title)
     right.figure.colorbar(image, ax=right)
     return axes
+
+
+def _error_picture(check: _Check) -> tuple[np.ndarray, str]:
+    """Return the errors as a matrix, NaN where nothing was checked, and what to add to the title.
+
+    Of a large table it holds only the rows that were checked.
+    """
+    indices, shape, note = check.indices, check.shape, ""
+    if len(shape) > 1 and np.prod(shape) > _MAX_CELLS:
+        rows, place = np.unique(indices[:, 0], return_inverse=True)
+        indices = np.column_stack([place.ravel(), indices[:, 1:]])
+        note, shape = f"; {len(rows)} rows checked", (len(rows), *shape[1:])
+    columns = shape[-1] if shape else 1
+    errors = np.full((int(np.prod(shape)) // max(1, columns), columns), np.nan)
+    places = np.ravel_multi_index(tuple(indices.T), shape) if shape else [0]
+    errors.flat[places] = np.abs(check.analytics - check.numerics)
+    return errors, note

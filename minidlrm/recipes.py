@@ -1,27 +1,29 @@
 """How the papers train their models: matrix factorization, FM on ratings, and NCF.
 
-`fit` trains every model of clicks. Here is what is particular to ratings and rankings: the
-settings that a paper or its best known program gives, each in one function.
+`fit` trains every model. Here are the settings that a paper, or its best known program, gives
+for ratings and rankings: each in one function, and `RECIPES` lists what each model predicts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
 from minidlrm import metrics
 from minidlrm.data.batch import Batch, Dataset
-from minidlrm.data.movielens import RankingDataset
+from minidlrm.data.rankings import RankingDataset
 from minidlrm.losses import MSE
-from minidlrm.models import FactorizationMachine, MatrixFactorization
+from minidlrm.models import GMF, FactorizationMachine, MatrixFactorization, NeuMF
 from minidlrm.module import Module
-from minidlrm.optim import SGD, Adam
-from minidlrm.training import fit, predict
+from minidlrm.optim import SGD, Adam, Optimizer
+from minidlrm.training import begin_at_the_mean, fit, predict
 
+RECIPES = {"mf": "ratings", "fm": "ratings", "gmf": "rankings", "neumf": "rankings"}
 FACTORS = 50
 EPOCHS = 60
+NCF_DIM, NCF_MLP = 16, (128, 64)
+NEGATIVES = 4  # for each positive, in each epoch
 _LR, _REG = 0.01, 0.1  # of one rating at a time
 _FM_BATCH = 64
 
@@ -54,7 +56,7 @@ def train_mf(ratings: Dataset, seed: int = 0, epochs: int = EPOCHS) -> MatrixFac
     ratings : Dataset
         From `movielens_ratings`.
     seed : int
-        Of the factors and of the order of the ratings.
+        Seed of the factors and of the order of the ratings.
     epochs : int
         Passes over the ratings.
 
@@ -63,8 +65,8 @@ def train_mf(ratings: Dataset, seed: int = 0, epochs: int = EPOCHS) -> MatrixFac
     MatrixFactorization
     """
     train = all_training_rows(ratings)
-    mean = float(np.asarray(train.label).mean())
-    model = MatrixFactorization(ratings.table_sizes, FACTORS, mean=mean, seed=seed)
+    model = MatrixFactorization(ratings.table_sizes, FACTORS, seed=seed)
+    begin_at_the_mean(model, train)
     for epoch in range(epochs):
         model.sgd_epoch(train, _LR, _REG, seed=(seed, epoch))
     return model
@@ -88,11 +90,9 @@ def train_fm(ratings: Dataset, seed: int = 0, epochs: int = EPOCHS) -> Factoriza
     """
     train = all_training_rows(ratings)
     model = FactorizationMachine(0, ratings.table_sizes, FACTORS, seed=seed)
-    start = {name: value.copy() for name, value in model.state_dict().items()}
-    shape = start["fields.tables.weight"].shape
-    start["fields.tables.weight"] = np.random.default_rng(seed).normal(0, 0.1, shape)
-    start["linear.bias"] = np.asarray(train.label).mean(keepdims=True)
-    model.load_state_dict({name: value.astype(np.float32) for name, value in start.items()})
+    factors = model.state_dict()["fields.tables.weight"]
+    factors[...] = np.random.default_rng(seed).normal(0, 0.1, factors.shape)
+    begin_at_the_mean(model, train)
     rule = SGD(_LR * _FM_BATCH / 2, weight_decay=2 * _REG / _FM_BATCH)
     fit(
         model,
@@ -122,9 +122,32 @@ def rating_rmse(model: Module, ratings: Dataset) -> float:
     return metrics.rmse(np.asarray(test.label), guess)
 
 
+def ncf_model(name: str, items: RankingDataset, seed: int = 0) -> GMF | NeuMF:
+    """Make GMF or NeuMF in the size of this recipe.
+
+    Parameters
+    ----------
+    name : "gmf" or "neumf"
+        The model.
+    items : RankingDataset
+        From `movielens_ranking`.
+    seed : int
+        Seed of the parameters.
+    """
+    if name == "gmf":
+        return GMF(items.table_sizes, NCF_DIM, seed=seed)
+    return NeuMF(items.table_sizes, NCF_DIM, NCF_MLP, seed=seed)
+
+
 def train_ncf(
-    model: Module, items: RankingDataset, seed: int = 0, epochs: int = 10, progress: bool = True
-) -> Iterator[dict[str, Any]]:
+    model: Module,
+    items: RankingDataset,
+    seed: int = 0,
+    epochs: int = 10,
+    progress: bool = True,
+    optimizer: Optimizer | None = None,
+    batch_size: int = 256,
+) -> Iterator[dict[str, float]]:
     """Train GMF or NeuMF as He et al. 2017 do; yield the scores of each epoch.
 
     Four fresh random negatives for each positive in each epoch, Adam at 0.001, batches of 256.
@@ -132,34 +155,52 @@ def train_ncf(
     Parameters
     ----------
     model : Module
-        Trained in place.
+        Trained in place. Any model that takes users and items will do.
     items : RankingDataset
         From `movielens_ranking`.
     seed : int
-        Of the negatives and the shuffles.
+        Seed of the negatives.
     epochs : int
         Passes over the positives.
     progress : bool
         Whether to show a progress bar for each epoch.
+    optimizer : Optimizer, optional
+        The default is ``Adam(0.001)``.
+    batch_size : int
+        Rows a step.
 
     Yields
     ------
     dict
         epoch, train_loss, valid_hit_rate, test_hit_rate, test_ndcg; among the first ten.
     """
-    optimizer = Adam(1e-3)
+    optimizer = optimizer or Adam(1e-3)
     for epoch in range(epochs):
-        rows = items.with_negatives(4, seed=(seed, epoch))
+        rows = items.with_negatives(NEGATIVES, seed=(seed, epoch))
         history = fit(
-            model, rows, optimizer=optimizer, batch_size=256, seed=epoch, progress=progress
+            model, rows, optimizer=optimizer, batch_size=batch_size, seed=epoch, progress=progress
         )
-        valid, test = (
-            items.scores(predict(model, part, logits=True)) for part in (items.valid, items.test)
-        )
+        valid, test = (ranking_scores(model, items, part) for part in ("valid", "test"))
         yield {
             "epoch": epoch + 1,
             "train_loss": history.records[-1]["train_loss"],
-            "valid_hit_rate": metrics.hit_rate(valid),
-            "test_hit_rate": metrics.hit_rate(test),
-            "test_ndcg": metrics.ndcg(test),
+            "valid_hit_rate": valid["hit_rate"],
+            "test_hit_rate": test["hit_rate"],
+            "test_ndcg": test["ndcg"],
         }
+
+
+def ranking_scores(model: Module, items: RankingDataset, part: str) -> dict[str, float]:
+    """Return hit rate and NDCG among the first ten: the item left out among the others.
+
+    Parameters
+    ----------
+    model : Module
+        Its outputs rank items.
+    items : RankingDataset
+        From `movielens_ranking`.
+    part : "valid" or "test"
+        The rows to rank.
+    """
+    scores = items.scores(predict(model, getattr(items, part), logits=True))
+    return {"hit_rate": metrics.hit_rate(scores), "ndcg": metrics.ndcg(scores)}

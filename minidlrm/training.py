@@ -473,7 +473,9 @@ def predict(
     y = np.concatenate([model.forward(batch) for batch in minibatches(data, batch_size)])
     if not np.isfinite(y).all():
         k = int(np.isfinite(y).argmin())
-        raise bad_number(f"the output of row {k} is {y[k]}", model, advice="Train it anew")
+        raise bad_number(
+            f"the output of row {k} is {y[k]}", model, advice="Train it anew, with a smaller lr"
+        )
     return y if logits or model.task == "ratings" else sigmoid(y)
 
 
@@ -535,3 +537,41 @@ def _progress_bar(total: int, done: int, show: bool) -> Any:
     return tqdm(
         total=total, initial=done, disable=not show, unit="step", desc="training", leave=True
     )
+
+
+def begin_at_the_mean(model: Module, train: Batch) -> None:
+    """Add the mean of the labels to a model's outputs, so that it need not learn it first.
+
+    The last bias of the model takes it; or the constant, where a model has one.
+
+    Parameters
+    ----------
+    model : Module
+        A model that has not been trained.
+    train : Batch
+        The training ratings.
+
+    Raises
+    ------
+    ValueError
+        When the model has neither, or the rows have no labels.
+
+    Examples
+    --------
+    >>> import numpy as np, minidlrm as md
+    >>> model = md.LogisticRegression(0, [3, 4])
+    >>> train = md.Batch(np.zeros((2, 0)), [[0, 1], [2, 3]], np.array([3.0, 5.0]))
+    >>> md.training.begin_at_the_mean(model, train)
+    >>> model.linear.bias.value.tolist()
+    [4.0]
+    """
+    if train.label is None:
+        raise ValueError("the training rows have no labels")
+    mean = float(np.asarray(train.label).mean(dtype=np.float64))
+    biases = [p for p in model.parameters() if p.name == "bias" and p.value.size == 1]
+    if "mean" in model.config:
+        model.config["mean"] += mean
+    elif biases:
+        biases[-1].value += biases[-1].value.dtype.type(mean)
+    else:
+        raise ValueError(f"{type(model).__name__} has no bias: it cannot begin at the mean rating")

@@ -510,7 +510,7 @@ clicks = md.data.synthetic_clicks(20_000, seed=0)
 
 def curve_of(kind):
     model = md.DLRM(13, clicks.table_sizes, 8, (16,), (32,), seed=0)
-    model.dot.__class__ = kind  # the same layer, with this backward pass
+    model.interaction.__class__ = kind  # the same layer, with this backward pass
     history = md.fit(
         model,
         clicks.train,

@@ -159,7 +159,8 @@ print("bag 2:", y[2], "=", 2 * W[2] + W[1])
 # The library's layer gives the same numbers:
 
 # %%
-layer = md.EmbeddingBag(N, D, dtype=np.float64)
+options = {"mode": "sum", "include_last_offset": True, "dtype": np.float64}
+layer = md.EmbeddingBag(N, D, **options, rng=np.random.default_rng(0))
 layer.load_state_dict({"weight": W})
 print("largest difference:", np.abs(layer.forward(values, offsets) - y).max())
 
@@ -433,7 +434,7 @@ ax.grid(alpha=0.3)
 # %%
 sizes = [4, 3, 2]
 starts = np.concatenate([[0], np.cumsum(sizes)])
-tables = md.EmbeddingBagCollection(sizes, embedding_dim=2, dtype=np.float64)
+tables = md.EmbeddingBagCollection(sizes, 2, dtype=np.float64, rng=np.random.default_rng(0))
 ids = np.array([[3, 0, 1], [0, 2, 1]])  # (B, T)
 
 by_hand = tables.weight.value[ids + starts[:-1]]  # (B, T, D)

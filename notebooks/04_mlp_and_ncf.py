@@ -318,7 +318,7 @@ print("click probabilities:", (1 / (1 + np.exp(-logit))).round(2))
 # its backward pass our gradients.
 
 # %%
-mlp = md.MLP([2, 8, 1], last_activation=False, dtype=np.float64)
+mlp = md.MLP([2, 8, 1], last_activation=False, dtype=np.float64, rng=np.random.default_rng(0))
 names = ("layers.0.weight", "layers.0.bias", "layers.1.weight", "layers.1.bias")
 mlp.load_state_dict(dict(zip(names, (W1, b1, W2, b2), strict=True)))
 a = np.maximum(corners @ W1.T + b1, 0)

@@ -94,8 +94,8 @@ def check_shapes(function):
     ops = {op.name: op for op in md.trace(other, rows).operations if op.phase == "forward"}
     right = {
         "x": (ops["bottom.layers.1"].outputs["y"], "the bottom MLP ends with size D"),
-        "z": (ops["dot"].inputs["z"], "the dense vector is one of the vectors, too"),
-        "pairs": (ops["dot"].outputs["y"], "each vector with each other one, once"),
+        "z": (ops["interaction"].inputs["z"], "the dense vector is one of the vectors, too"),
+        "pairs": (ops["interaction"].outputs["y"], "each vector with each other one, once"),
         "top input": (ops["top.layers.0"].inputs["x"], "two arrows end there"),
         "logit": (other.forward(rows), "one number for each sample"),
     }
@@ -593,7 +593,7 @@ def check_size(function):
     parameters, flops = function(18, F, D, [4, 5, 3], [9, 6, 1])
     forward = [op for op in steps.operations if op.phase == "forward"]
     names = {"embeddings": "embeddings", "top MLP": "top", "bottom MLP": "bottom"}
-    for name, part in (names | {"interaction": "dot"}).items():
+    for name, part in (names | {"interaction": "interaction"}).items():
         flop = sum(op.flops for op in forward if op.name.split(".")[0] == part) // B
         rows = [("FLOPs", flops[name], flop)]
         if name in parameters:
@@ -749,7 +749,7 @@ for bug in museum:
 # %%
 def curve_of(kind):
     small = md.DLRM(13, clicks.table_sizes, 8, (16,), (32,), seed=0)
-    for part in (small, small.dot):  # the model or its interaction becomes the wrong one
+    for part in (small, small.interaction):  # the model or its interaction becomes the wrong one
         if issubclass(kind, type(part)):
             part.__class__ = kind
     options = {"optimizer": md.SGD(lr=0.3), "batch_size": 512, "eval_every": 15, "progress": False}

@@ -504,10 +504,10 @@ report = md.gradcheck((cross, cross_answer), *arrays, verbose=False)
 print("the answer passes:", report.passed)
 
 # %% [markdown]
-# The library's layer is `md.layers.CrossLayer`. Same numbers:
+# The library's layer is `md.MatrixCross`. Same numbers:
 
 # %%
-layer = md.layers.CrossLayer(d, "matrix", dtype=np.float64)
+layer = md.MatrixCross(d, dtype=np.float64, rng=np.random.default_rng(0))
 layer.weight.value[...], layer.bias.value[...] = arrays[2], arrays[3]
 y, cache = cross(*arrays)
 dy = rng.normal(size=y.shape)
@@ -526,7 +526,7 @@ t = np.geomspace(1e2, 1e4, 20)
 x = rng.normal(size=(1, 4))
 fig, ax = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
 for num_layers, style in ((1, "-"), (2, "--"), (3, ":")):
-    network = md.CrossNetwork(4, num_layers, "matrix", dtype=np.float64)
+    network = md.CrossNetwork(4, num_layers, dtype=np.float64, rng=np.random.default_rng(0))
     size = np.abs(network.forward(t[:, None] * x)).max(axis=1)
     slope = np.polyfit(np.log(t), np.log(size), 1)[0]
     ax.loglog(t, size, style, label=f"layers: {num_layers}, slope {slope:.2f}")
@@ -623,7 +623,7 @@ report = md.gradcheck((cin, cin_answer), *cin_arrays, verbose=False)
 print("the answer passes:", report.passed)
 
 # %%
-layer = md.layers.CINLayer(M, F, H, dtype=np.float64)
+layer = md.layers.CINLayer(M, F, H, dtype=np.float64, rng=np.random.default_rng(0))
 layer.weight.value[...], layer.bias.value[...] = cin_arrays[2], cin_arrays[3]
 y, cache = cin(*cin_arrays)
 dy = rng.normal(size=y.shape)

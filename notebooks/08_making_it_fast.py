@@ -318,7 +318,7 @@ batch = md.data.Batch(
     rng.integers(0, 2, 2048).astype(np.float32),
 )
 parts = {"embeddings": model.embeddings, "bottom MLP": model.bottom}
-parts |= {"interaction": model.dot, "top MLP": model.top}
+parts |= {"interaction": model.interaction, "top MLP": model.top}
 
 
 # %% tags=["timing"]
@@ -484,8 +484,8 @@ for name, width in (("matrix product, B = 2048", 2048), ("matrix product, B = 16
     flops, moved = 2 * width * 512 * 512, 4 * (2 * width * 512 + 512 * 512)
     points[name] = flops / moved, flops / took
 table = np.ones((1_000_000, 16), np.float32)
-bags = md.EmbeddingBag(1_000_000, 16)
-lookups, offsets = rng.integers(0, 1_000_000, 80_000), np.arange(0, 80_001, 4)
+bags = md.EmbeddingBag(1_000_000, 16, mode="sum", rng=np.random.default_rng(0))
+lookups, offsets = rng.integers(0, 1_000_000, 80_000), np.arange(0, 80_000, 4)
 (took,) = seconds(lambda: bags.forward(lookups, offsets), repeats=5)
 flops, moved = traffic_answer(20_000, 4, 16)
 points["look-up and sum"] = flops / moved, flops / took

@@ -12,7 +12,7 @@ TRUTH: dict[str, tuple[str, str]] = {
     "lin_db_scalar": ("shape broadcast", ""),
     "lin_db_keepdims": ("shape", ""),
     "lin_dict": ("shape", ""),
-    "lin_order": ("order", "shape"),
+    "lin_order": ("order operand", "shape"),
     "lin_order_square": ("order operand", ""),
     "lin_dW_over_D": ("factor", ""),
     "lin_loop_last": ("samples", ""),
@@ -85,5 +85,5 @@ TRUTH: dict[str, tuple[str, str]] = {
     "attn_dV": ("transpose", "operand"),
     "attn_axis": ("axis", "random"),
     "attn_detach": ("zero", ""),
-    "attn_mask_strict": ("part_missing", "random"),
+    "attn_mask_strict": ("part_missing", "term random"),
 }

@@ -8,9 +8,9 @@ import signal
 import subprocess
 import sys
 import time
-import unittest.mock
 import warnings
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -19,38 +19,40 @@ import minidlrm as md
 from minidlrm.cli import main
 
 
-def run(*arguments, cwd=".", **variables):
-    """Call the command in this process, as its entry point does: an import costs a second."""
-    out, err = io.StringIO(), io.StringIO()
-    environment = {"COLUMNS": "100", "NO_COLOR": "1", **variables}
-    with (
-        unittest.mock.patch.dict(os.environ, environment),
-        unittest.mock.patch.object(sys, "argv", ["minidlrm", *map(str, arguments)]),
-        warnings.catch_warnings(action="ignore"),  # pytest makes errors of them
-        contextlib.chdir(cwd),
-        contextlib.redirect_stdout(out),
-        contextlib.redirect_stderr(err),
-        pytest.raises(SystemExit) as end,
-    ):
-        main()
-    return subprocess.CompletedProcess(arguments, end.value.code, out.getvalue(), err.getvalue())
-
-
-def run_alone(*arguments, **variables):
-    """Run the command in a process of its own."""
+def command(*arguments, cwd=None, **variables):
+    """Run the command in a process of its own, as a user does."""
     environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1", **variables}
     return subprocess.run(
-        [sys.executable, "-c", "from minidlrm.cli import main; main()", *map(str, arguments)],
+        [sys.executable, "-m", "minidlrm", *map(str, arguments)],
         capture_output=True,
         text=True,
+        cwd=cwd,
         env=environment,
         timeout=300,
         encoding="utf-8",
     )
 
 
+def run(*arguments, cwd=".", **variables):
+    """Run the command in this process: the same, without the time of an import."""
+    out, err = io.StringIO(), io.StringIO()
+    environment = {"COLUMNS": "100", "NO_COLOR": "1", **variables}
+    with (
+        mock.patch.dict(os.environ, environment),
+        mock.patch.object(sys, "argv", ["minidlrm", *map(str, arguments)]),
+        warnings.catch_warnings(),
+        contextlib.chdir(cwd),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        warnings.simplefilter("default")  # as in a process of its own
+        with pytest.raises(SystemExit) as end:
+            main()
+    return subprocess.CompletedProcess(arguments, end.value.code, out.getvalue(), err.getvalue())
+
+
 def test_train_writes_its_results(tmp_path):
-    result = run_alone("train", "--rows", 3000, "--epochs", 1, "--out", tmp_path / "run")
+    result = command("train", "--rows", 3000, "--epochs", 1, "--out", tmp_path / "run")
     assert result.returncode == 0, result.stderr
     for text in ("log loss", "auc", "normalized entropy", "Bayes", "total", "embeddings"):
         assert text in result.stdout
@@ -154,18 +156,22 @@ def test_gradcheck_all_passes():
     assert "FAILED" not in result.stdout
 
 
-@pytest.mark.parametrize("model", ["lr", "fm", "mlp", "wide-deep", "deepfm", "dcn", "xdeepfm"])
+ON_FIELDS = [name for name, entry in md.MODELS.items() if not entry.pairs_only]
+
+
+@pytest.mark.parametrize("model", ON_FIELDS)
 def test_every_model_trains(model, tmp_path):
-    result = run("train", "--model", model, "--rows", 700, "--top-mlp", "8", "--out", tmp_path)
+    result = run("train", "--model", model, "--rows", 700, "--out", tmp_path)
     assert result.returncode == 0, result.stderr
     assert "log loss" in result.stdout
 
 
 def test_compare_prints_its_tables_and_draws(tmp_path):
-    options = ("--rows", 1400, "--epochs", 1, "--seeds", 2, "--mlp", "8", "--out", tmp_path)
+    small = ("--rows", 1400, "--epochs", 1, "--mlp", 4, "--embedding-dim", 2, "--batch-size", 512)
+    options = (*small, "--seeds", 2, "--out", tmp_path)
     result = run("compare", *options)
     assert result.returncode == 0, result.stderr
-    for text in ("xDeepFM", "vector, bit", "lowest mean", "not told from"):
+    for text in ("xDeepFM", "vector, bit", "lowest mean", "not distinguishable"):
         assert text in result.stdout
     for name in ("quality_against_cost", "learning_curves", "cost_against_fields"):
         assert (tmp_path / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
@@ -181,23 +187,60 @@ def test_compare_prints_its_tables_and_draws(tmp_path):
 
 
 @pytest.mark.slow
-def test_models_of_ratings_on_real_data(real_data):
+def test_the_recipes_of_ratings_reach_the_published_quality(real_data):
     folder = f"movielens:{real_data / 'ml-latest-small'}"
-    result = run_alone("train", "--model", "mf", "--data", folder, MINIDLRM_KERNELS="numba")
-    if "Numba" in result.stderr or "numba" in result.stderr:
-        pytest.skip("Numba is not installed: sixty epochs of the definition take minutes")
-    assert result.returncode == 0, result.stderr
-    assert "target 0.875: met" in result.stdout
-
-
-@pytest.mark.slow
-def test_an_fm_on_ratings_is_as_good_as_biased_mf(real_data):
-    folder = f"movielens-ratings:{real_data / 'ml-latest-small'}"
-    result = run_alone("train", "--model", "fm", "--data", folder, MINIDLRM_KERNELS="numba")
+    result = command("recipe", "fm", "--data", folder, MINIDLRM_KERNELS="numba")
     if "numba" in result.stderr.lower():
         pytest.skip("Numba is not installed: sixty epochs of the definition take minutes")
     assert result.returncode == 0, result.stderr
+    assert "target 0.875: met" in result.stdout
     assert "at most 0.005: met" in result.stdout
+
+
+def test_a_recipe_ranks_the_item_left_out(tmp_path):
+    result = run("recipe", "gmf", "--data", f"movielens:{write_ratings(tmp_path)}")
+    assert result.returncode == 0, result.stderr
+    assert "epoch" in result.stdout
+    assert "chosen by the validation items" in result.stdout
+
+
+@pytest.mark.parametrize(("model", "scores"), [("mf", ["rmse"]), ("gmf", ["hit rate", "ndcg"])])
+def test_a_model_of_users_and_items_trains_on_a_folder(model, scores, tmp_path):
+    options = ("--epochs", 3, "--lr", 0.01, "--batch-size", 64, "--optimizer", "sgd")
+    data = f"movielens:{write_ratings(tmp_path)}"
+    result = run("train", "--model", model, "--data", data, *options, "--out", tmp_path / "run")
+    assert result.returncode == 0, result.stderr
+    table = result.stdout.partition("epochs")[2].partition("results")[0]
+    epochs = [word for word in table.split() if word.isdigit()]
+    assert epochs == ["1", "2", "3"]
+    assert all(score in result.stdout for score in scores)
+    assert f"{model}.safetensors in {tmp_path / 'run'}" in " ".join(result.stdout.split())
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {
+        "learning_curve.png",
+        "metrics.json",
+        f"{model}.safetensors",
+    }
+    assert md.load(tmp_path / "run" / f"{model}.safetensors").config["table_sizes"][0] == 20
+
+
+def test_patience_gives_back_the_best_epoch_of_a_ranking(tmp_path):
+    options = ("--epochs", 30, "--patience", 1, "--batch-size", 64, "--embedding-dim", 2)
+    data = f"movielens-ranking:{write_ratings(tmp_path)}"
+    result = run("train", "--model", "gmf", "--data", data, *options, "--out", tmp_path)
+    assert result.returncode == 0, result.stderr
+    written = json.loads((tmp_path / "metrics.json").read_text())
+    rates = [record["valid_hit_rate"] for record in written["history"]]
+    assert len(rates) < 30
+    assert written["results"]["valid"]["hit_rate"] == max(rates)
+
+
+def test_a_libfm_file_is_read(tmp_path):
+    lines = [f"{k % 2} {k % 5}:1 {10 + k % 3}:1" for k in range(200)]
+    (tmp_path / "train.libfm").write_text("\n".join(lines) + "\n")
+    data, out = f"libfm:{tmp_path / 'train.libfm'}", tmp_path / "run"
+    result = run("train", "--model", "fm", "--data", data, "--optimizer", "ftrl", "--out", out)
+    assert result.returncode == 0, result.stderr
+    assert "200 rows of train.libfm" in result.stdout
 
 
 def test_any_model_trains_on_ratings(tmp_path):
@@ -206,7 +249,7 @@ def test_any_model_trains_on_ratings(tmp_path):
     for model in ("lr", "deepfm", "dlrm"):
         result = run("train", "--model", model, *options)
         assert result.returncode == 0, result.stderr
-        rmse = next(line for line in result.stdout.splitlines() if "rmse" in line)
+        rmse = next(line for line in result.stdout.splitlines() if line.split()[:1] == ["rmse"])
         assert float(rmse.split()[-1]) < 2.2, model  # stars from 1 to 5 at random: about 1.4
     result = run("compare", *options, "--seeds", 1, "--mlp", "8")
     assert result.returncode == 0, result.stderr
@@ -218,22 +261,23 @@ def test_any_model_trains_on_ratings(tmp_path):
 def write_ratings(folder):
     rng = np.random.default_rng(0)
     lines = [
-        f"{rng.integers(0, 20)},{rng.integers(0, 30)},{rng.integers(1, 6)},{k}" for k in range(900)
+        f"{rng.integers(0, 20)},{rng.integers(0, 200)},{rng.integers(1, 6)},{k}" for k in range(900)
     ]
-    path = folder / "ratings.csv"
-    path.write_text("\n".join(["userId,movieId,rating,timestamp", *lines]) + "\n")
+    path = folder / "ml"
+    path.mkdir()
+    (path / "ratings.csv").write_text("\n".join(["userId,movieId,rating,timestamp", *lines]) + "\n")
     return path
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is another thing there")
 def test_ctrl_c_prints_what_is_done_and_the_next_run_goes_on(tmp_path):
-    options = ("--rows", "1400", "--epochs", "1", "--mlp", "8", "--seeds", "1")
-    arguments = ("compare", *options, "--out", tmp_path)
+    small = ("--rows", "2800", "--epochs", "1", "--mlp", "4", "--embedding-dim", "2")
+    arguments = ("compare", *small, "--seeds", "1", "--out", tmp_path)
     listens = (
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"  # in a job, too
     )
-    program = f"{listens}; from minidlrm.cli import main; main()"
-    code = [sys.executable, "-c", program, *map(str, arguments)]
+    main = f"{listens}; from minidlrm.cli import main; main()"
+    code = [sys.executable, "-c", main, *map(str, arguments)]
     environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1"}
     with subprocess.Popen(
         code, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
@@ -307,10 +351,34 @@ ERRORS = [
     (["train", "--rows", "100", "--interaction", "sum"], "interaction is 'sum'"),
     (
         ["train", "--rows", "100", "--lr", "1e30", "--optimizer", "sgd", "--epochs", "50"],
-        "Try a smaller lr",
+        "smaller lr",
     ),
     (["train", "--wrong"], "No such option: --wrong"),
-    (["train", "--model", "mf"], "mf takes users and items: give --data movielens:FOLDER"),
+    (
+        ["train", "--model", "mf", "--rows", "100"],
+        "mf takes users and items: give --data movielens:FOLDER",
+    ),
+    (["train", "--patience", "0"], "--patience is 0"),
+    (
+        ["train", "--model", "lr", "--embedding-dim", "4"],
+        "--embedding-dim has no meaning with model lr: it is for fm, mlp,",
+    ),
+    (["train", "--model", "fm", "--top-mlp", "8"], "--top-mlp has no meaning with model fm"),
+    (["train", "--model", "fm", "--interaction", "cat"], "it is for dlrm"),
+    (["train", "--model", "dcn", "--self-interaction"], "--self-interaction has no meaning"),
+    (["train", "--min-count", "3"], "--min-count has no meaning with --data synthetic: it is for"),
+    (
+        ["train", "--model", "gmf", "--data", "movielens:x", "--rows", "9"],
+        "--rows has no meaning with --data movielens-ranking",
+    ),
+    (["train", "--optimizer", "ftrl", "--decay"], "--decay has no meaning with optimizer ftrl"),
+    (["recipe", "dlrm", "--data", "movielens:x"], "recipe 'dlrm' is not known: mf, fm,"),
+    (["recipe", "mf", "--data", "criteo:x"], "a recipe takes movielens:FOLDER"),
+    (["recipe", "mf"], "Missing option '--data'"),
+    (["recipe", "mf", "--data", "movielens:x", "--drop-users"], "--drop-users has no meaning with"),
+    (["compare", "--data", "criteo:x", "--seed", "1"], "--seed has no meaning with --data criteo"),
+    (["show", "dlrm", "--trace", "--batch-size", "4"], "--batch-size has no meaning with --trace"),
+    (["gradcheck", "dlrm", "--all"], "dlrm has no meaning with --all"),
     (["train", "--model", "neumf", "--data", "movielens:/nowhere"], "no ratings at"),
     (["compare", "--experiment", "size"], "experiment 'size' is not known"),
     (["compare", "--seeds", "0"], "--seeds is 0"),
@@ -340,3 +408,18 @@ def test_help_has_examples():
     result = run("train", "--help")
     assert result.returncode == 0
     assert "minidlrm train --data criteo:train.txt" in " ".join(result.stdout.split())
+
+
+def test_ctrl_c_inside_a_compiled_kernel_is_an_interrupt(monkeypatch, capsys):
+    from minidlrm.cli import app
+
+    def kernel(**_):
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt as error:
+            raise SystemError("CPUDispatcher(...) returned a result with an exception") from error
+
+    monkeypatch.setattr(app, "app", kernel)
+    with pytest.raises(SystemExit, match="2"):
+        app.main()
+    assert capsys.readouterr().err == "error: interrupted\n"

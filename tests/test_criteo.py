@@ -6,7 +6,7 @@ import os
 import numpy as np
 import pytest
 
-from minidlrm.data import criteo, read_criteo
+from minidlrm.data import criteo, criteo_text, read_criteo
 
 
 def lines(n=28, label=True, seed=0):
@@ -119,7 +119,7 @@ def test_a_file_without_labels_wants_a_vocabulary(tmp_path, read):
 def test_many_blocks_are_one_file(tmp_path, read, monkeypatch):
     path = write(tmp_path / "a.txt", lines(500))
     whole = read(path)
-    monkeypatch.setattr(criteo, "_BLOCK_BYTES", 3000)
+    monkeypatch.setattr(criteo_text, "_BLOCK_BYTES", 3000)
     monkeypatch.setattr(criteo, "_CHUNK_ROWS", 37)
     parts = read_criteo(path, cache_dir=tmp_path / "other", progress=False)
     for name in ("dense", "sparse", "label"):
@@ -128,7 +128,7 @@ def test_many_blocks_are_one_file(tmp_path, read, monkeypatch):
 
 def test_only_the_first_rows(tmp_path, read, monkeypatch):
     path = write(tmp_path / "a.txt", lines(500))
-    monkeypatch.setattr(criteo, "_BLOCK_BYTES", 3000)
+    monkeypatch.setattr(criteo_text, "_BLOCK_BYTES", 3000)
     clicks = read(path, rows=140)
     assert len(clicks.train) + len(clicks.valid) + len(clicks.test) == 140
     np.testing.assert_array_equal(together(clicks, "label"), together(read(path), "label")[:140])
@@ -174,7 +174,7 @@ FAULTS = [
 @pytest.mark.parametrize("block", [1 << 20, 3000])
 @pytest.mark.parametrize(("field", "text", "message"), FAULTS)
 def test_a_malformed_field_is_named(field, text, message, block, tmp_path, read, monkeypatch):
-    monkeypatch.setattr(criteo, "_BLOCK_BYTES", block)
+    monkeypatch.setattr(criteo_text, "_BLOCK_BYTES", block)
     rows = lines(100)
     rows[76][field] = text
     path = write(tmp_path / "a.txt", rows)
@@ -199,17 +199,17 @@ def test_a_line_of_the_wrong_length_is_named(tmp_path, read):
 
 @pytest.mark.parametrize("header", [False, True])
 def test_line_numbers_count_lines_that_were_skipped(header, tmp_path, monkeypatch):
-    monkeypatch.setattr(criteo, "_BLOCK_BYTES", 3000)
+    monkeypatch.setattr(criteo_text, "_BLOCK_BYTES", 3000)
     names = ["label", *(f"I{k}" for k in range(1, 14)), *(f"C{k}" for k in range(1, 27))]
     rows = ([names] if header else []) + lines(100)
     rows[20], rows[40] = ["short"], ["short"]
     rows[60][2] = "bad"
     path = write(tmp_path / "a.txt", rows)
-    layout = criteo._layout(path)
-    reader = criteo._Reader(path, layout, "skip")
+    layout = criteo_text.read_layout(path)
+    reader = criteo_text.Reader(path, layout, "skip")
     reader_lines = []
     monkeypatch.setattr(
-        criteo._Reader,
+        criteo_text.Reader,
         "_note",
         lambda self, bad, wrong, columns, name, what: reader_lines.extend(
             self._line(self.num_rows + int(k)) for k in np.flatnonzero(wrong)
@@ -281,3 +281,102 @@ def test_the_real_sample(real_data, read):
     assert clicks.table_sizes[8] == 3  # C9 has few categories
     small = read(real_data / "criteo-sample" / "criteo_sample.csv")
     assert sum(len(part) for part in (small.train, small.valid, small.test)) == 200
+
+
+# Files as people have them
+
+
+NAMES = ["label", *(f"I{k}" for k in range(1, 14)), *(f"C{k}" for k in range(1, 27))]
+
+
+@pytest.mark.parametrize("label", ["label", "Label", "click"])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_a_byte_order_mark_or_another_name_keeps_the_labels(label, mark, tmp_path, read):
+    path = write(tmp_path / "a.csv", [[label, *NAMES[1:]], *lines()], ",")
+    path.write_bytes(mark + path.read_bytes())
+    for options in ({}, {"hash_size": 9}):
+        clicks = read(path, **options)
+        assert len(clicks.train) == 24
+        assert clicks.test.label is not None
+
+
+def test_a_column_that_may_be_the_label_is_asked_for(tmp_path, read):
+    path = write(tmp_path / "a.csv", [["y", *NAMES[1:]], *lines()], ",")
+    with pytest.raises(ValueError, match=r"which column is the label\? There are y beside"):
+        read(path)
+    path = write(tmp_path / "b.csv", [[*NAMES, "C1"], *[[*row, "ff"] for row in lines()]], ",")
+    with pytest.raises(ValueError, match="has the column C1 more than once"):
+        read(path)
+
+
+@pytest.mark.parametrize("beside", ["5", "26.0"])
+def test_a_hexadecimal_integer_is_an_error_beside_any_other(beside, tmp_path, read):
+    rows = lines(40)
+    rows[3][2], rows[30][2] = beside, "0x1F"
+    with pytest.raises(ValueError, match="line 31, column I2: '0x1F' is not an integer"):
+        read(write(tmp_path / "a.txt", rows))
+
+
+def test_a_short_line_that_is_not_text(tmp_path, read):
+    path = write(tmp_path / "a.txt", lines(30))
+    data = path.read_bytes().split(b"\n")
+    data[9] = b"1\t5\t\xff\xfe"
+    path.write_bytes(b"\n".join(data))
+    with pytest.raises(ValueError, match=r"line 10 has 3 fields, expected 40: .1.t5"):
+        read(path)
+    with pytest.warns(UserWarning, match="1 malformed lines"):
+        assert len(together(read(path, on_bad_line="skip"), "label")) == 29
+
+
+def test_ids_are_int32_or_refused(tmp_path, read):
+    path = write(tmp_path / "a.txt", lines())
+    with pytest.raises(ValueError, match="hash_size is 3000000000: ids are int32"):
+        read(path, hash_size=3 * 10**9)
+    assert read(path, hash_size=2**31 - 1).train.sparse.min() >= 0
+
+
+def test_a_changed_file_of_the_same_size_and_time_is_read_anew(tmp_path, read):
+    rows = lines()
+    path = write(tmp_path / "a.txt", rows)
+    before, stat = together(read(path), "label"), path.stat()
+    write(path, [[str(1 - int(row[0])), *row[1:]] for row in rows])
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    np.testing.assert_array_equal(together(read(path), "label"), 1 - before)
+
+
+@pytest.mark.parametrize("name", ["meta.json", "sparse.bin", "dense.bin", "values3.bin"])
+def test_a_damaged_cache_is_made_anew_with_a_word(name, tmp_path, read):
+    path = write(tmp_path / "a.txt", lines())
+    expected = together(read(path), "sparse")
+    (entry,) = (tmp_path / "cache").iterdir()
+    data = bytearray((entry / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (entry / name).write_bytes(data)
+    with pytest.warns(UserWarning, match="is damaged .* made anew"):
+        again = read(path)
+    np.testing.assert_array_equal(together(again, "sparse"), expected)
+
+
+def test_a_cache_that_cannot_be_written_is_named(tmp_path):
+    path = write(tmp_path / "a.txt", lines())
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match=r"cannot be written .* give another as cache_dir="):
+        read_criteo(path, cache_dir=tmp_path / "file" / "cache", progress=False)
+
+
+def test_a_folder_is_said_to_be_one(tmp_path, read):
+    with pytest.raises(FileNotFoundError, match="it is a folder"):
+        read(tmp_path)
+
+
+def test_the_schema_encodes_raw_rows_as_the_reader_does(tmp_path, read):
+    rows = lines(70)
+    clicks = read(write(tmp_path / "a.txt", rows))
+    table = [dict(zip(NAMES, row, strict=True)) for row in rows]
+    batch = clicks.schema.encode(table)
+    np.testing.assert_array_equal(batch.sparse, together(clicks, "sparse"))
+    np.testing.assert_array_equal(batch.dense, together(clicks, "dense"))
+    np.testing.assert_array_equal(batch.label, together(clicks, "label"))
+    table[0]["C3"] = "xyz"
+    with pytest.raises(ValueError, match="column C3: 'xyz' is not 1 to 8 hexadecimal digits"):
+        clicks.schema.encode(table)

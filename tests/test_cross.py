@@ -1,25 +1,25 @@
-"""CrossLayer and CrossNetwork."""
+"""VectorCross, MatrixCross and CrossNetwork."""
 
 import numpy as np
 import pytest
 from conftest import complex_step
 
 import minidlrm as md
-from minidlrm.layers import CrossLayer
+from minidlrm.layers import MatrixCross, VectorCross
 
-KINDS = [("vector", None), ("matrix", None), ("matrix", 2)]
+FORMS = [("vector", None), ("matrix", None), ("matrix", 2)]
 
 
-def network(kind, rank, num_layers=3, rng=None):
-    net = md.CrossNetwork(4, num_layers, kind, rank, rng=rng, dtype=np.float64)
+def network(form, rank, num_layers=3, rng=None):
+    net = md.CrossNetwork(4, num_layers, form, rank, rng=rng, dtype=np.float64)
     for k, layer in enumerate(net.layers):
         layer.bias.value[...] = 0.1 * (k + 1)
     return net
 
 
-@pytest.mark.parametrize(("kind", "rank"), KINDS)
-def test_gradients(kind, rank, rng):
-    net, x = network(kind, rank, rng=rng), rng.normal(size=(5, 4))
+@pytest.mark.parametrize(("form", "rank"), FORMS)
+def test_gradients(form, rank, rng):
+    net, x = network(form, rank, rng=rng), rng.normal(size=(5, 4))
     md.gradcheck(net, x, verbose=False).raise_if_failed()
     r = rng.normal(size=(5, 4))
     net.forward(x)
@@ -29,14 +29,14 @@ def test_gradients(kind, rank, rng):
     np.testing.assert_allclose(dx, numeric, rtol=1e-12, atol=1e-13)
 
 
-@pytest.mark.parametrize(("kind", "rank"), KINDS)
-def test_the_definition_sample_by_sample(kind, rank, rng):
-    layer = CrossLayer(4, kind, rank, rng=rng, dtype=np.float64)
+@pytest.mark.parametrize(("form", "rank"), FORMS)
+def test_the_definition_sample_by_sample(form, rank, rng):
+    layer = network(form, rank, 1, rng).layers[0]
     layer.bias.value[...] = rng.normal(size=4)
     x0, x = rng.normal(size=(2, 5, 4))
     w, b = layer.weight.value, layer.bias.value
     for row, y in enumerate(layer.forward(x0, x)):
-        if kind == "vector":
+        if form == "vector":
             expected = np.outer(x0[row], x[row]) @ w[0] + b + x[row]
         else:
             matrix = w if rank is None else w @ layer.down.value
@@ -46,21 +46,30 @@ def test_the_definition_sample_by_sample(kind, rank, rng):
 
 def test_version_1_is_version_2_with_equal_rows(rng):
     """x0 <x, w> is x0 * (W x) where every row of W is w: a matrix of rank one."""
-    first = CrossLayer(4, "vector", rng=rng, dtype=np.float64)
-    second = CrossLayer(4, "matrix", dtype=np.float64)
+    first = VectorCross(4, rng=rng, dtype=np.float64)
+    second = MatrixCross(4, dtype=np.float64, rng=rng)
     second.weight.value[...] = np.ones((4, 1)) @ first.weight.value
     x0, x = rng.normal(size=(2, 5, 4))
     np.testing.assert_allclose(first.forward(x0, x), second.forward(x0, x))
-    low_rank = CrossLayer(4, "matrix", 1, dtype=np.float64)
+    low_rank = MatrixCross(4, 1, dtype=np.float64, rng=rng)
     low_rank.weight.value[...], low_rank.down.value[...] = 1, first.weight.value
     np.testing.assert_allclose(first.forward(x0, x), low_rank.forward(x0, x))
 
 
-def test_costs_are_the_published_formulas():
+def test_costs_are_the_published_formulas(rng):
     d = 39 * 16
-    assert md.CrossNetwork(d, 3, "vector").flops_per_sample() == 5 * d * 3
-    assert md.CrossNetwork(d, 3, "matrix").flops_per_sample() == (2 * d * d + 3 * d) * 3
-    assert md.CrossNetwork(d, 3, "matrix", 64).flops_per_sample() == (4 * d * 64 + 3 * d) * 3
+    for form, rank, flops in (
+        ("vector", None, 5 * d),
+        ("matrix", None, 2 * d * d + 3 * d),
+        ("matrix", 64, 4 * d * 64 + 3 * d),
+    ):
+        assert md.CrossNetwork(d, 3, form, rank, rng=rng).flops_per_sample() == 3 * flops
+
+
+def test_the_factors_of_a_low_rank_matrix_have_their_own_scales(rng):
+    layer = MatrixCross(400, 100, rng=rng)
+    assert layer.down.value.std() == pytest.approx(1 / np.sqrt(400), rel=0.02)
+    assert layer.weight.value.std() == pytest.approx(1 / np.sqrt(100), rel=0.02)
 
 
 def test_bad_arguments_are_named():
@@ -71,6 +80,6 @@ def test_bad_arguments_are_named():
         ((4, 1, "vector", 2), "rank is 2"),
     ]:
         with pytest.raises(ValueError, match=message):
-            md.CrossNetwork(*arguments)
+            md.CrossNetwork(*arguments, rng=np.random.default_rng(0))
     with pytest.raises(ValueError, match=r"expected \(B, 4\)"):
-        md.CrossNetwork(4, 1).forward(np.zeros((2, 5)))
+        md.CrossNetwork(4, 1, rng=np.random.default_rng(0)).forward(np.zeros((2, 5)))

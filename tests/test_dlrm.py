@@ -178,7 +178,7 @@ def test_parameters_of_the_kaggle_configuration():
     assert model.top.layers[0].weight.value.shape == (512, 367)
     assert model.num_parameters() == 26 * 2 * 16 + 155_984 + 320_001
     assert model.bottom.flops_per_sample() == 2 * (13 * 512 + 512 * 256 + 256 * 64 + 64 * 16)
-    assert model.dot.flops_per_sample() == 27 * 26 * 16
+    assert model.interaction.flops_per_sample() == 27 * 26 * 16
 
 
 def test_the_same_seed_gives_the_same_bits(rng):

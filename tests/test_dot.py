@@ -61,14 +61,14 @@ def test_pytorch_agrees(diagonal, torch, rng):
 
 
 def test_cost_is_that_of_the_triangle():
-    assert md.DotInteraction(27, 16).num_pairs == 351
+    assert md.DotInteraction(27, 16).num_outputs == 351
     assert md.DotInteraction(27, 16).flops_per_sample() == 27 * 26 * 16
 
 
 def test_bad_shapes_are_named():
     with pytest.raises(ValueError, match=r"z has shape \(2, 3, 5\), expected \(B, 3, 4\)"):
         md.DotInteraction(3, 4).forward(np.ones((2, 3, 5)))
-    with pytest.raises(ValueError, match="both must be at least 1"):
+    with pytest.raises(ValueError, match="num_features is 0: it must be at least 1"):
         md.DotInteraction(0, 4)
 
 

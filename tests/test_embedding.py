@@ -16,7 +16,9 @@ IDS = np.array([1, 0, 1, 4, 2, 2])  # a repeat inside a bag, and across bags
 
 
 def bag(mode="sum"):
-    return md.EmbeddingBag(5, 3, mode, rng=np.random.default_rng(1), dtype=np.float64)
+    rng = np.random.default_rng(1)
+    last = {"include_last_offset": True}
+    return md.EmbeddingBag(5, 3, mode=mode, rng=rng, dtype=np.float64, **last)
 
 
 def test_three_guises_of_a_product_with_a_sparse_vector(rng):
@@ -80,7 +82,7 @@ def test_backward_of_the_three_guises_is_the_transposed_product(rng):
 
 
 def test_only_empty_bags_give_zeros_and_a_gradient_without_rows():
-    layer = md.EmbeddingBagCollection([3, 4], 2)
+    layer = md.EmbeddingBagCollection([3, 4], 2, rng=np.random.default_rng(0))
     assert (layer.forward(Jagged([], [0] * 7)) == np.zeros((3, 2, 2))).all()
     layer.backward(np.ones((3, 2, 2), np.float32))
     assert len(layer.weight.grad.rows) == 0
@@ -89,7 +91,10 @@ def test_only_empty_bags_give_zeros_and_a_gradient_without_rows():
 
 @pytest.mark.parametrize("dtype", [np.int32, np.uint8, np.uint64])
 def test_ids_of_any_integer_dtype_and_layout_are_the_same_ids(dtype):
-    layer, ids = md.EmbeddingBagCollection([9, 9], 2), np.array([[1, 2], [3, 4], [8, 0]])
+    layer, ids = (
+        md.EmbeddingBagCollection([9, 9], 2, rng=np.random.default_rng(0)),
+        np.array([[1, 2], [3, 4], [8, 0]]),
+    )
     other = np.asfortranarray(ids.astype(dtype))
     other.setflags(write=False)  # as a memory-mapped file
     np.testing.assert_array_equal(layer.forward(other), layer.forward(ids))
@@ -173,7 +178,8 @@ def test_a_collection_is_its_tables_one_by_one(case):
     dweights = layer.backward(dy)
     grad = layer.weight.grad.to_dense()
     for t, size in enumerate(sizes):
-        single = md.EmbeddingBag(size, dim, dtype=np.float64)
+        options = {"dtype": np.float64, "rng": rng, "include_last_offset": True}
+        single = md.EmbeddingBag(size, dim, mode="sum", **options)
         single.weight.value[...] = layer.table(t)
         span = jagged.offsets[t * batch_size : (t + 1) * batch_size + 1]
         part = slice(span[0], span[-1])
@@ -190,7 +196,7 @@ def test_a_collection_is_its_tables_one_by_one(case):
 
 
 def test_one_id_a_table_is_a_bag_of_one(rng):
-    layer = md.EmbeddingBagCollection([4, 7, 2], 3, dtype=np.float64)
+    layer = md.EmbeddingBagCollection([4, 7, 2], 3, dtype=np.float64, rng=np.random.default_rng(0))
     ids = np.stack([rng.integers(0, n, 6) for n in (4, 7, 2)], axis=1)
     dy = rng.normal(size=(6, 3, 3))
     y = layer.forward(ids)
@@ -258,7 +264,7 @@ def test_pytorch_agrees_on_26_tables(kind, torch, rng):
 
 
 def test_initial_values_are_uniform_for_each_table():
-    layer = md.EmbeddingBagCollection([4, 10_000], 16)
+    layer = md.EmbeddingBagCollection([4, 10_000], 16, rng=np.random.default_rng(0))
     for t, size in enumerate((4, 10_000)):
         bound = 1 / np.sqrt(size)
         assert 0.9 * bound < np.abs(layer.table(t)).max() <= bound
@@ -267,7 +273,7 @@ def test_initial_values_are_uniform_for_each_table():
 
 @pytest.fixture(scope="module")
 def ten_million_rows():
-    return md.EmbeddingBagCollection([10_000_000], 2)
+    return md.EmbeddingBagCollection([10_000_000], 2, rng=np.random.default_rng(0))
 
 
 def peak_bytes(action):
@@ -291,7 +297,7 @@ def test_a_step_on_a_large_table_makes_nothing_of_its_size_but_the_state_once(
         np.testing.assert_array_equal(layer.weight.grad.rows, [0, 9_999_999])
         optimizer.step(layer.parameters())
 
-    small = md.EmbeddingBagCollection([3], 2)  # compiles the kernels
+    small = md.EmbeddingBagCollection([3], 2, rng=np.random.default_rng(0))  # compiles the kernels
     small.forward(np.array([[0]]))
     small.backward(np.ones((1, 1, 2), np.float32))
     getattr(md, name)(lr=0.1).step(small.parameters())
@@ -299,6 +305,34 @@ def test_a_step_on_a_large_table_makes_nothing_of_its_size_but_the_state_once(
     state = sum(array.nbytes for array in optimizer.state[layer.weight].values())
     assert first < state + 1_000_000  # the table has 80 MB
     assert second < 1_000_000
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize(
+    ("options", "arguments"),
+    [
+        ({}, (IDS, OFFSETS[:-1])),
+        ({"mode": "sum"}, (IDS, OFFSETS[:-1])),
+        ({"mode": "sum"}, (IDS, OFFSETS)),  # B + 1 offsets are B + 1 bags, the last one empty
+        ({"include_last_offset": True}, (IDS, OFFSETS)),
+        ({}, (IDS.reshape(3, 2),)),
+        ({"mode": "sum"}, (IDS, OFFSETS[:-1], np.linspace(-1, 1, 6))),
+        ({"mode": "sum"}, (IDS.reshape(2, 3), None, np.linspace(-1, 1, 6).reshape(2, 3))),
+    ],
+)
+def test_a_call_of_pytorchs_layer_runs_unchanged(options, arguments, torch):
+    ours = md.EmbeddingBag(5, 3, **options, rng=np.random.default_rng(0), dtype=np.float64)
+    theirs = torch.nn.EmbeddingBag(5, 3, **options, dtype=torch.float64)
+    theirs.weight.data = torch.from_numpy(ours.weight.value.copy())
+    tensors = [None if a is None else torch.from_numpy(a) for a in arguments]
+    expected = theirs(*tensors).detach().numpy()
+    np.testing.assert_allclose(ours.forward(*arguments), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("option", ["max_norm", "padding_idx", "scale_grad_by_freq", "sparse"])
+def test_an_option_of_pytorch_that_does_not_exist_here_is_refused_by_name(option):
+    with pytest.raises(TypeError, match=option):
+        md.EmbeddingBag(5, 3, **{option: 1}, rng=np.random.default_rng(0))
 
 
 BAD = [
@@ -310,14 +344,20 @@ BAD = [
     (np.array([0, -1]), np.array([0, 2]), None, IndexError, r"id -1 out of range .* values\[1\]"),
     (np.array([0.0, 1.0]), np.array([0, 2]), None, TypeError, "must be integers"),
     (IDS, OFFSETS, np.ones(5), ValueError, "one weight for each id"),
-    (IDS, OFFSETS, np.full(6, np.nan), ValueError, r"per_sample_weights\[0\] is nan"),
+    (IDS, OFFSETS, np.full(6, np.nan), ValueError, r"weights\[0\] is nan"),
     (IDS, None, None, ValueError, "give ids"),
     (IDS[None, None], OFFSETS, None, ValueError, r"input has shape \(1, 1, 6\)"),
     (IDS, np.array([0]), None, ValueError, "offsets run from 0 to 0"),
     (IDS, OFFSETS.astype(float), None, TypeError, "offsets has dtype float64"),
     (IDS, OFFSETS, np.array([1, 1, 1, 1, 1, np.inf]), ValueError, r"weights\[5\] is inf"),
     (IDS, OFFSETS, np.ones(6, int), TypeError, "weights has dtype int64"),
-    (np.array([2**63], np.uint64), np.array([0, 1]), None, ValueError, "must fit into int64"),
+    (
+        np.array([2**63], np.uint64),
+        np.array([0, 1]),
+        None,
+        ValueError,
+        "9223372036854775808: it must fit",
+    ),
 ]
 
 
@@ -332,14 +372,16 @@ def test_bad_bags_are_named(ids, offsets, weights, error, message):
 
 
 def test_bad_ids_of_a_collection_are_named():
-    layer = md.EmbeddingBagCollection([3, 10], 2)
+    layer = md.EmbeddingBagCollection([3, 10], 2, rng=np.random.default_rng(0))
     with pytest.raises(IndexError, match=r"table 1: id 10 out of range \[0, 10\), at sample 1"):
         layer.forward(np.array([[0, 1], [2, 10]]))
     with pytest.raises(IndexError, match=r"table 1: id 3 out of range \[0, 2\), at values\[1\]"):
-        md.EmbeddingBagCollection([9, 2], 2).forward(Jagged([3, 3], [0, 1, 2]))
+        md.EmbeddingBagCollection([9, 2], 2, rng=np.random.default_rng(0)).forward(
+            Jagged([3, 3], [0, 1, 2])
+        )
     with pytest.raises(IndexError, match="table 0: id -1"):
         layer.forward(np.array([[-1, 1]]))
-    with pytest.raises(TypeError, match="float64: they must be integers"):
+    with pytest.raises(TypeError, match="ids has dtype float64: ids and offsets must be"):
         layer.forward(np.array([[0.0, 1.0]]))
     with pytest.raises(ValueError, match=r"shape \(1, 3\), expected \(B, 2\)"):
         layer.forward(np.array([[0, 1, 2]]))
@@ -363,7 +405,7 @@ def test_weights_need_the_mode_sum():
 )
 def test_bad_arguments_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
-        md.EmbeddingBagCollection(*arguments)
+        md.EmbeddingBagCollection(*arguments, rng=np.random.default_rng(0))
 
 
 def test_weights_of_ids_in_rows_have_their_shape():
@@ -380,7 +422,7 @@ def test_weights_of_another_shape_than_the_ids_are_named():
 
 
 def test_no_samples_give_no_vectors():
-    layer = md.EmbeddingBagCollection([3, 4], 2)
+    layer = md.EmbeddingBagCollection([3, 4], 2, rng=np.random.default_rng(0))
     assert layer.forward(np.zeros((0, 2), int)).shape == (0, 2, 2)
 
 

@@ -58,11 +58,12 @@ def cin(rng, x, rows, n, m):
 
 def bag(rng, x, rows, n, m):
     lengths = rng.integers(0, 4, rows)
+    last = {"include_last_offset": True, "rng": rng}
     ids, offsets = rng.integers(0, 9, lengths.sum()), np.concatenate([[0], np.cumsum(lengths)])
     if rng.integers(0, 2):
-        return md.EmbeddingBag(9, m, rng=rng), ids, offsets, rng.normal(size=len(ids))
+        return md.EmbeddingBag(9, m, mode="sum", **last), ids, offsets, rng.normal(size=len(ids))
     mode = ["sum", "mean"][int(rng.integers(0, 2))]
-    return md.EmbeddingBag(9, m, mode, rng=rng), ids, offsets
+    return md.EmbeddingBag(9, m, mode=mode, **last), ids, offsets
 
 
 def tables(rng, x, rows, n, m):

@@ -28,11 +28,13 @@ def test_a_dense_feature_is_its_value_times_its_vector(rng):
 
 def test_no_fields_at_all():
     with pytest.raises(ValueError, match="no fields"):
-        FieldEmbeddings(0, [], 4)
+        FieldEmbeddings(0, [], 4, rng=np.random.default_rng(0))
     with pytest.raises(ValueError, match="embedding_dim is 0"):
-        md.layers.FieldEmbeddings(2, [], 0)
+        md.layers.FieldEmbeddings(2, [], 0, rng=np.random.default_rng(0))
     with pytest.raises(ValueError, match=r"x has shape \(1, 3\), expected \(B, 2\)"):
-        FieldEmbeddings(2, [3], 4).forward(np.zeros((1, 3)), np.array([[1]]))
+        FieldEmbeddings(2, [3], 4, rng=np.random.default_rng(0)).forward(
+            np.zeros((1, 3)), np.array([[1]])
+        )
 
 
 def test_multi_hot_and_weighted_bags_flow(rng):

@@ -53,8 +53,15 @@ def test_on_users_and_items_it_is_matrix_factorization(rng):
     np.testing.assert_allclose(fm.forward(batch), mf.forward(batch))
 
 
+def test_a_dy_of_another_shape_is_named_as_the_user_gave_it():
+    layer = md.FMInteraction(3, 2)
+    layer.forward(np.ones((4, 3, 2)))
+    with pytest.raises(ValueError, match=r"dy has shape \(5,\), the output had \(4,\)"):
+        layer.backward(np.ones(5))
+
+
 def test_bad_shapes_are_named():
     with pytest.raises(ValueError, match=r"FMInteraction: z has shape \(2, 3\)"):
         md.FMInteraction(3, 2).forward(np.zeros((2, 3)))
-    with pytest.raises(ValueError, match="both must be at least 1"):
+    with pytest.raises(ValueError, match="num_features is 0: it must be at least 1"):
         md.BiInteraction(0, 2)

@@ -80,5 +80,5 @@ def test_layouts_that_are_none():
         md.interop.to_layout(model, "keras")
     with pytest.raises(ValueError, match=r"weight has shape \(2, 2\)"):
         md.interop.from_layout(model, np.zeros((2, 2)), "torchrec")
-    with pytest.raises(ValueError, match="layouts are of dot products"):
+    with pytest.raises(ValueError, match="must have interaction='dot'"):
         md.interop.to_layout(md.DLRM(4, [4, 3], interaction="cat"), "torchrec")

@@ -25,7 +25,7 @@ def test_three_files_and_unknown_indices(tmp_path):
 
 
 def test_one_file_is_split_in_order_and_its_vocabulary_is_the_training_rows(tmp_path):
-    lines = [f"{k % 5} {k}:1 3:1" for k in range(14)]
+    lines = [f"{k % 5} {k}:1 33:1" for k in range(14)]
     data = read_libfm(write(tmp_path / "a", lines))
     assert [len(part) for part in (data.train, data.valid, data.test)] == [12, 1, 1]
     assert data.table_sizes == [13, 2]
@@ -44,13 +44,15 @@ def test_values_become_weights(tmp_path, rng):
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        (["1 5:1", "1 5:1 6:1"], "line 2 has not a label and 1 index:value pairs"),
-        (["1 5:1", "5:1 6:1"], "line 2"),
+        (["1 5:1", "5:1 6:1"], "line 2: expected a label and index:value pairs"),
+        (["1 5:1", "1 0:5:1"], "line 2: expected a label and index:value pairs"),
+        (["1 0:5:1", "1 5:1"], "line 2: expected a label and field:index:value triples"),
         (["hello"], "line 1 has no index:value pair"),
-        (["1 5:1", "1 5:x"], "could not convert"),
-        (["1 5:1", "1 -5:1"], "line 2 has a bad number"),
-        (["1 5:1", "1 5.5:1"], "line 2 has a bad number"),
-        (["1 5:1", "nan 5:1"], "line 2 has a bad number"),
+        (["1 5:1", "1 5:x"], "line 2: 'x' is not a number"),
+        (["1 5:1", "1 -5:1"], "line 2: '-5' is not an index"),
+        (["1 5:1", "1 5.5:1"], "line 2: '5.5' is not an index"),
+        (["1 5:1", "nan 5:1"], "line 2: 'nan' is not a number"),
+        (["rating 0:1", "1 5:1"], "line 1: 'rating' is not a number"),
     ],
 )
 def test_malformed_lines_are_named(lines, message, tmp_path):
@@ -70,3 +72,58 @@ def test_files_that_are_none(tmp_path):
     other = write(tmp_path / "b", ["1 5:1 6:1"])
     with pytest.raises(ValueError, match="has 2 fields a line"):
         read_libfm(path, other, other)
+    with pytest.raises(ValueError, match="has 1 rows: none is left to train on"):
+        read_libfm(path)
+    (tmp_path / "wide").write_bytes("1 5:1\n".encode("utf-16"))
+    with pytest.raises(ValueError, match="is not UTF-8 text"):
+        read_libfm(tmp_path / "wide")
+
+
+def test_labels_are_decided_by_the_training_file(tmp_path):
+    both = ["1 3:1", "-1 4:1"] * 2
+    dummy = write(tmp_path / "c", ["0 3:1"] * 3)
+    data = read_libfm(write(tmp_path / "a", both), write(tmp_path / "b", both), dummy)
+    assert data.train.label.tolist() == [1, 0, 1, 0]
+    assert data.test.label.tolist() == [0, 0, 0]
+    assert data.task == "clicks"
+
+
+def test_an_index_keeps_to_its_place(tmp_path):
+    path = write(tmp_path / "a", ["1 3:1 17:1", "-1 17:1 4:1"] * 7)
+    with pytest.raises(ValueError, match="line 1: index 17 is feature 2 here, and feature 1 else"):
+        read_libfm(path)
+
+
+def test_lines_of_any_length_are_bags(tmp_path):
+    data = read_libfm(write(tmp_path / "a", ["1 3:1 17:0.5", "-1 17:1", "1"] * 7))
+    assert data.table_sizes == [3]
+    bags = data.train[:3].sparse
+    assert bags.values.tolist() == [1, 2, 2]
+    assert bags.offsets.tolist() == [0, 2, 3, 3]
+    assert bags.weights.tolist() == [1, 0.5, 1]
+
+
+def test_named_fields_are_tables_of_bags(tmp_path):
+    data = read_libfm(write(tmp_path / "a", ["1 0:3:1 1:17:1", "0 1:18:1 0:4:1 0:3:1"] * 7))
+    assert data.table_sizes == [3, 3]
+    bags = data.train[:2].sparse
+    assert bags.values.tolist() == [1, 2, 1, 1, 2]
+    assert bags.offsets.tolist() == [0, 1, 3, 4, 5]
+
+
+def test_comments_empty_lines_and_byte_order_marks(tmp_path):
+    (tmp_path / "a").write_bytes(
+        b"\xef\xbb\xbf" + b"1 3:1 7:1 # ad 9\r\n\n-1 4:1 7:1\n" * 7 + b"\n"
+    )
+    assert read_libfm(tmp_path / "a").table_sizes == [3, 2]
+
+
+def test_large_indices_stay_apart(tmp_path):
+    path = write(tmp_path / "a", [f"1 {10**17}:1", f"-1 {10**17 + 1}:1"] * 7)
+    assert read_libfm(path).table_sizes == [3]
+
+
+def test_the_schema_encodes_raw_indices(tmp_path):
+    data = read_libfm(write(tmp_path / "a", ["1 3:1 17:1", "-1 4:1 17:1"] * 7))
+    rows = data.schema.encode([{"field0": 4, "field1": 17}, {"field0": 99, "field1": "17"}])
+    assert rows.sparse.tolist() == [[2, 1], [0, 1]]

@@ -15,14 +15,16 @@ def test_gradients_by_differences(sizes, last_activation, rng):
 
 
 def test_relu_after_every_layer_or_all_but_the_last():
-    activations = [layer.activation for layer in md.MLP([3, 4, 5]).layers]
+    activations = [
+        layer.activation for layer in md.MLP([3, 4, 5], rng=np.random.default_rng(0)).layers
+    ]
     assert activations == ["relu", "relu"]
-    top = md.MLP([3, 4, 5], last_activation=False)
+    top = md.MLP([3, 4, 5], last_activation=False, rng=np.random.default_rng(0))
     assert [layer.activation for layer in top.layers] == ["relu", None]
 
 
 def test_known_answer():
-    mlp = md.MLP([1, 2, 1], last_activation=False, dtype=np.float64)
+    mlp = md.MLP([1, 2, 1], last_activation=False, dtype=np.float64, rng=np.random.default_rng(0))
     values = [[[1.0], [-1.0]], [0.0, 0.0], [[2.0, 3.0]], [1.0]]
     for parameter, value in zip(mlp.parameters(), values, strict=True):
         parameter.value[...] = value
@@ -71,12 +73,12 @@ def test_pytorch_agrees(last_activation, torch, rng):
 
 
 def test_one_size_is_no_mlp():
-    with pytest.raises(ValueError, match="at least an input and an output size"):
-        md.MLP([3])
+    with pytest.raises(ValueError, match="needs an input and an output size"):
+        md.MLP([3], rng=np.random.default_rng(0))
 
 
 def test_bad_shapes_are_named():
     with pytest.raises(ValueError, match=r"x has shape \(2, 4\), expected \(B, 3\)"):
-        md.MLP([3, 2]).forward(np.ones((2, 4)))
-    with pytest.raises(ValueError, match="sizes must be at least 1"):
-        md.MLP([3, 0, 2])
+        md.MLP([3, 2], rng=np.random.default_rng(0)).forward(np.ones((2, 4)))
+    with pytest.raises(ValueError, match=r"sizes\[1\] is 0"):
+        md.MLP([3, 0, 2], rng=np.random.default_rng(0))

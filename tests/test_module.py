@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import minidlrm as md
+from minidlrm.checking import cases
 from minidlrm.data import Batch, Jagged
 
 
@@ -11,27 +12,27 @@ def model():
     return md.DLRM(2, [5, 6], 4, bottom_mlp=(3,), top_mlp=(3,))
 
 
-X = np.random.default_rng(1).normal(size=(3, 4)).astype(np.float32)
-BAGS = Jagged([1, 1, 0, 2, 2, 5], [0, 2, 3, 3, 4, 4, 6], np.ones(6, np.float32))
-CASES = {  # a layer, and what its forward takes
-    "Linear": (lambda: md.Linear(4, 3), (X,)),
-    "Linear with ReLU": (lambda: md.Linear(4, 3, activation="relu"), (X,)),
-    "Linear without bias": (lambda: md.Linear(4, 3, bias=False, activation="relu"), (X,)),
-    "ReLU": (md.ReLU, (X,)),
-    "Sigmoid": (md.Sigmoid, (X,)),
-    "MLP": (lambda: md.MLP([4, 5, 2]), (X,)),
-    "EmbeddingBag": (lambda: md.EmbeddingBag(6, 3), (BAGS.values, BAGS.offsets, BAGS.weights)),
-    "EmbeddingBag of means": (
-        lambda: md.EmbeddingBag(6, 3, "mean"),
-        (BAGS.values, BAGS.offsets),
-    ),
-    "collection of ids": (lambda: md.EmbeddingBagCollection([3, 6], 2), (np.array([[0, 5]] * 3),)),
-    "collection of bags": (lambda: md.EmbeddingBagCollection([3, 6], 2), (BAGS,)),
-    "DotInteraction": (lambda: md.DotInteraction(2, 2), (X.reshape(3, 2, 2),)),
-    "DotInteraction with diagonal": (lambda: md.DotInteraction(2, 2, True), (X.reshape(3, 2, 2),)),
-    "DLRM": (model, (Batch(X[:, :2], np.array([[0, 5]] * 3)),)),
+CASES = {
+    name: (target, inputs)
+    for name, target, inputs in cases.everything(1)
+    if not isinstance(target, md.Loss)  # it returns a number
 }
-every_layer = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+
+
+def make(case, dtype=np.float32):
+    """A layer or a model in this dtype, and what its forward takes."""
+    layer, inputs = case
+    return layer.astype(dtype), tuple(cast(value, dtype) for value in inputs)
+
+
+def cast(value, dtype):
+    if isinstance(value, Batch):
+        return Batch(value.dense.astype(np.float32), cast(value.sparse, np.float32), value.label)
+    if isinstance(value, Jagged):
+        weights = None if value.weights is None else value.weights.astype(dtype)
+        return Jagged(value.values, value.offsets, weights)
+    return value.astype(dtype) if value.dtype.kind == "f" else value
 
 
 def arrays(value):
@@ -51,11 +52,11 @@ def gradients(layer):
     return arrays([parameter.grad for parameter in layer.parameters()])
 
 
-@every_layer
-def test_every_layer_wants_one_forward_for_each_backward(case):
-    layer, inputs = case[0](), case[1]
+@every_case
+def test_each_backward_wants_a_forward_of_its_own(case):
+    layer, inputs = make(case)
     with pytest.raises(RuntimeError, match=r"backward\(\) without a forward\(\) before it"):
-        layer.backward(np.ones((3, 3)) if layer.parameters() else X)
+        layer.backward(np.ones((8, 4)))
     dy = np.ones_like(layer.forward(*inputs))
     layer.backward(dy)
     before = copies(gradients(layer))
@@ -64,9 +65,9 @@ def test_every_layer_wants_one_forward_for_each_backward(case):
     assert_equal(gradients(layer), before)
 
 
-@every_layer
+@every_case
 def test_forward_and_backward_return_fresh_arrays_and_do_not_change_their_inputs(case):
-    layer, inputs = case[0](), case[1]
+    layer, inputs = make(case)
     given = copies(inputs)
     y = layer.forward(*inputs)
     dy = np.full_like(y, 0.5)
@@ -81,9 +82,9 @@ def test_forward_and_backward_return_fresh_arrays_and_do_not_change_their_inputs
     assert not any(np.shares_memory(a, dy) for a in gradients(layer))
 
 
-@every_layer
-def test_gradients_of_every_layer_add_up_until_zero_grad(case):
-    layer, inputs = case[0](), case[1]
+@every_case
+def test_gradients_of_each_case_add_up_until_zero_grad(case):
+    layer, inputs = make(case)
     for count in (1, 2, 3):
         layer.backward(np.ones_like(layer.forward(*inputs)))
         if count == 1:
@@ -95,9 +96,9 @@ def test_gradients_of_every_layer_add_up_until_zero_grad(case):
     assert gradients(layer) == []
 
 
-@every_layer
+@every_case
 def test_a_dy_of_the_wrong_shape_changes_nothing(case):
-    layer, inputs = case[0](), case[1]
+    layer, inputs = make(case)
     y = layer.forward(*inputs)
     before = copies(list(layer.state_dict().values()))
     with pytest.raises(ValueError, match=r"backward: dy has shape .*, the output had"):
@@ -106,22 +107,20 @@ def test_a_dy_of_the_wrong_shape_changes_nothing(case):
     assert_equal(arrays(list(layer.state_dict().values())), before)
 
 
-@every_layer
+@every_case
 def test_the_same_call_gives_the_same_bits_in_float32(case):
     results = []
     for _ in range(2):
-        layer = case[0]()
-        y = layer.forward(*case[1])
+        layer, inputs = make(case)
+        y = layer.forward(*inputs)
         results.append(arrays([y, layer.backward(np.ones_like(y))]) + gradients(layer))
     assert_equal(*results)
     assert {a.dtype for a in results[0]} <= {np.dtype(np.float32), np.dtype(np.int64)}
 
 
-@every_layer
-def test_complex_numbers_flow_through_every_layer(case):
-    layer, inputs = case[0]().astype(np.complex128), case[1]
-    if isinstance(inputs[0], np.ndarray) and inputs[0].dtype.kind == "f":
-        inputs = (inputs[0].astype(np.complex128),)
+@every_case
+def test_complex_numbers_flow_through(case):
+    layer, inputs = make(case, np.complex128)
     y = layer.forward(*inputs)
     layer.backward(1j * np.ones_like(y))
     assert y.dtype == np.complex128
@@ -150,11 +149,11 @@ def test_parameters_come_in_the_order_of_definition():
 
 def test_backward_before_forward_raises():
     with pytest.raises(RuntimeError, match=r"Linear.backward\(\) without a forward\(\)"):
-        md.Linear(2, 3).backward(np.ones((1, 3)))
+        md.Linear(2, 3, rng=np.random.default_rng(0)).backward(np.ones((1, 3)))
 
 
 def test_backward_twice_for_one_forward_raises():
-    linear = md.Linear(2, 3)
+    linear = md.Linear(2, 3, rng=np.random.default_rng(0))
     linear.forward(np.ones((1, 2), np.float32))
     linear.backward(np.ones((1, 3)))
     with pytest.raises(RuntimeError, match="backward once for each forward"):
@@ -162,7 +161,11 @@ def test_backward_twice_for_one_forward_raises():
 
 
 def test_gradients_add_up_until_zero_grad():
-    linear, x, dy = md.Linear(2, 3), np.ones((1, 2), np.float32), np.ones((1, 3), np.float32)
+    linear, x, dy = (
+        md.Linear(2, 3, rng=np.random.default_rng(0)),
+        np.ones((1, 2), np.float32),
+        np.ones((1, 3), np.float32),
+    )
     for count in (1, 2):
         linear.forward(x)
         linear.backward(dy)
@@ -210,7 +213,7 @@ def test_astype_copies():
 
 
 def test_astype_forgets_gradients_and_what_forward_kept():
-    linear = md.Linear(2, 3)
+    linear = md.Linear(2, 3, rng=np.random.default_rng(0))
     linear.forward(np.ones((1, 2), np.float32))
     copy = linear.astype(np.float64)
     assert copy.weight.grad is None
@@ -233,7 +236,7 @@ def test_a_module_without_passes_says_so():
 
 @pytest.mark.parametrize("value", ["text", np.complex128(1j)])
 def test_a_state_of_the_wrong_dtype_changes_nothing(value):
-    linear = md.Linear(2, 3)
+    linear = md.Linear(2, 3, rng=np.random.default_rng(0))
     state = {"weight": linear.weight.value + 1, "bias": np.full(3, value)}
     before = copies(list(linear.state_dict().values()))
     with pytest.raises((ValueError, TypeError), match="bias"):
@@ -245,7 +248,10 @@ def test_modules_in_lists_are_walked_in_order_and_counted():
     class Pair(md.Module):
         def __init__(self):
             self.scale = md.Parameter(np.ones(2), "scale")
-            self.parts = (md.Linear(2, 3), md.Linear(3, 1, bias=False))
+            self.parts = (
+                md.Linear(2, 3, rng=np.random.default_rng(0)),
+                md.Linear(3, 1, bias=False, rng=np.random.default_rng(0)),
+            )
             self.last = md.ReLU()
 
     names = ["scale", "parts.0.weight", "parts.0.bias", "parts.1.weight"]

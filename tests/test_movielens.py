@@ -102,22 +102,22 @@ def test_clicks_with_genres_and_time(form, tmp_path):
 
 def test_ranking_leaves_the_last_item_of_each_user_out(tmp_path):
     rows = [row for row in ratings_rows(6) if (row[0] + row[1] // 10) % 4]  # three of four each
-    data = movielens_ranking(write(tmp_path, "u.data", rows), num_negatives=5)
-    assert len(data.test) == len(data.valid) == 6 * 6
-    items = data.test.sparse[:, 1].reshape(6, 6)
+    data = movielens_ranking(write(tmp_path, "u.data", rows), num_negatives=1)
+    assert len(data.test) == len(data.valid) == 6 * 2
+    items = data.test.sparse[:, 1].reshape(6, 2)
     for user in range(6):
         own = sorted((r for r in rows if r[0] == user + 1), key=lambda r: r[3])
         assert items[user, 0] == list(MOVIES).index(own[-1][1])
         rated = {list(MOVIES).index(r[1]) for r in own}
         assert not rated & set(items[user, 1:].tolist())
-    assert data.test.label.reshape(6, 6).sum(axis=1).tolist() == [1] * 6
+    assert data.test.label.reshape(6, 2).sum(axis=1).tolist() == [1] * 6
     batch = data.with_negatives(2, seed=(0, 1))
     assert len(batch) == 3 * len(data.train)
     negatives = batch.sparse[batch.label == 0]
-    assert not data.rated[negatives[:, 0], negatives[:, 1]].any()
+    assert not data.is_rated(negatives[:, 0], negatives[:, 1]).any()
     other = data.with_negatives(2, seed=(0, 2)).sparse
     assert not np.array_equal(batch.sparse, other) or len(MOVIES) == 4
-    assert data.scores(np.arange(36.0)).shape == (6, 6)
+    assert data.scores(np.arange(12.0)).shape == (6, 2)
 
 
 def test_an_unknown_user_is_named(tmp_path):
@@ -142,7 +142,8 @@ def test_files_that_do_not_fit(tmp_path):
     with pytest.raises(ValueError, match="good"):
         movielens_ratings(path)
     path.write_text("userId,movieId,rating,timestamp\n1,2,3,4\n1,3,nan,4\n")
-    with pytest.raises(ValueError, match="rating of rating 2 is nan"):
+    missing = r"ratings.csv: line 3, column rating: the rating is missing"
+    with pytest.raises(ValueError, match=missing):
         movielens_ratings(path)
     path.write_text("")
     with pytest.raises(ValueError, match="is empty"):
@@ -150,7 +151,7 @@ def test_files_that_do_not_fit(tmp_path):
     path.write_text("userId,movieId,rating,timestamp\n1,2,3,4\n")
     with pytest.raises(FileNotFoundError, match="no movies at"):
         movielens_clicks(path)
-    with pytest.raises(ValueError, match="fewer than 3 ratings"):
+    with pytest.raises(ValueError, match="user 1 has rated 1 of 1 items: leave-one-out needs 3"):
         movielens_ranking(path)
     with pytest.raises(ValueError, match="split is 'user'"):
         movielens_ratings(path, split="user")
@@ -162,5 +163,121 @@ def test_a_user_who_rated_every_item_leaves_no_negative(tmp_path):
     lines = [f"{user},{movie},3,{movie}" for user in (7, 8) for movie in range(4 + (user == 8))]
     path = tmp_path / "ratings.csv"
     path.write_text("\n".join(["userId,movieId,rating,timestamp", *lines]))
-    with pytest.raises(ValueError, match="user 8 has rated all 5 items"):
+    with pytest.raises(ValueError, match="user 8 has rated 5 of 5 items: 1 unrated are drawn"):
         movielens_ranking(path, num_negatives=1)
+
+
+# Files as people have them
+
+
+def text(path, *lines):
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_times_are_not_needed_where_nothing_is_ordered(tmp_path):
+    path = text(tmp_path / "r.csv", "userId,movieId,rating", "1,2,3", "1,3,4", "2,2,5", "2,3,1")
+    assert movielens_ratings(path).table_sizes == [2, 2]
+    with pytest.raises(ValueError, match="has no column timestamp; it has userId, movieId, rating"):
+        movielens_ratings(path, split="time")
+
+
+def test_dates_are_read_and_milliseconds_refused(tmp_path):
+    head = "userId,movieId,rating,timestamp"
+    rows = [f"1,{k},3,2005-04-0{k} 23:53:47" for k in (3, 2, 1)]
+    data = movielens_ratings(text(tmp_path / "a.csv", head, *rows), split="time")
+    assert data.train.sparse.tolist() == [[0, 0]]  # the earliest is movie 1
+    rows = ["1,1,3,1700000000", "1,2,3,1700000000000", "1,3,3,1700000001"]
+    with pytest.raises(ValueError, match=r"b\.csv: line 3, column timestamp: .*milliseconds"):
+        movielens_ratings(text(tmp_path / "b.csv", head, *rows))
+
+
+@pytest.mark.parametrize("head", ["user_id,item_id,rating,timestamp", "User,Item,Rating,Time"])
+def test_columns_by_their_usual_names(tmp_path, head):
+    path = text(tmp_path / "x.csv", head, "1,2,3,4", "1,3,4,5", "2,2,5,6")
+    assert movielens_ratings(path).table_sizes == [2, 2]
+
+
+def test_fold_files_and_byte_order_marks(tmp_path):
+    path = text(tmp_path / "u1.base", *(f"{u}\t{m}\t4\t100" for u in (1, 2) for m in (5, 6)))
+    assert movielens_ratings(path).table_sizes == [2, 2]
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert movielens_ratings(path).table_sizes == [2, 2]
+
+
+@pytest.mark.parametrize("bad", ["1.5", "0.5"])
+def test_an_id_is_no_fraction(tmp_path, bad):
+    head = "userId,movieId,rating,timestamp"
+    path = text(tmp_path / "r.csv", head, "1,2,3,4", f"{bad},3,4,5", "2,2,5,6")
+    with pytest.raises(ValueError, match=rf"line 3, column userId: '{bad}': an id must be a whole"):
+        movielens_ratings(path)
+
+
+def test_large_ids_and_text_ids_stay_apart(tmp_path):
+    head = "userId,movieId,rating,timestamp"
+    big = [2**53, 2**53 + 1, 2**62, 2**62 + 1]
+    path = text(tmp_path / "a.csv", head, *(f"{user},7,3,4" for user in big))
+    data = movielens_ratings(path)
+    assert data.vocabulary.users.tolist() == big
+    assert data.vocabulary.encode([str(2**53 + 1)], [7]).tolist() == [[1, 0]]
+    path = text(tmp_path / "b.csv", head, *(f"{user},7,3,4" for user in ("ann", "bob", "12")))
+    data = movielens_ratings(path)
+    assert data.vocabulary.encode("bob", 7).tolist() == [[2, 0]]
+    assert data.schema.encode([{"user": "bob", "item": 7}]).sparse.tolist() == [[2, 0]]
+    with pytest.raises(IndexError, match="column user: 'eve' is not among the 3 known values"):
+        data.schema.encode([{"user": "eve", "item": 7}])
+
+
+def test_known_ids_as_text_or_alone(tmp_path):
+    ids = movielens_ratings(write(tmp_path, "u.data", ratings_rows())).vocabulary
+    for users, items in (("2", "20"), (2, 20), (["2"], [20]), ([2.0], ["20.0"])):
+        assert ids.encode(users, items).tolist() == [[1, 1]]
+
+
+def test_the_schema_of_clicks_encodes_a_raw_row(tmp_path):
+    data = movielens_clicks(write(tmp_path, "ratings.csv", ratings_rows(7)))
+    row = {"hour": 23, "weekday": 3, "age": 50, "user": 3, "movie": 40, "genres": "Crime"}
+    batch = data.schema.encode([row])
+    np.testing.assert_allclose(batch.dense, [[1, 0.5, 0.5]])
+    crime = data.schema["genres"].categories.value(int(batch.sparse.values[2]))
+    assert (batch.sparse.values[:2].tolist(), crime) == ([2, 3], "Crime")
+
+
+def test_movies_that_do_not_fit(tmp_path):
+    write(tmp_path, "ratings.csv", ratings_rows())
+    movies = tmp_path / "movies.csv"
+    for content, match in [
+        (b"movieId,title\n10,A\n", "must have the columns movieId, title and genres"),
+        (b"movieId,title,genres\n10\n", "line 2 is too short"),
+        (b"movieId,title,genres\n10,Am\xe9lie,B\n", "is not UTF-8 text"),
+    ]:
+        movies.write_bytes(content)
+        with pytest.raises(ValueError, match=match):
+            movielens_clicks(tmp_path)
+
+
+# Rankings of logs as they are
+
+
+def test_repeated_pairs_are_kept_once(tmp_path):
+    rng = np.random.default_rng(0)
+    lines = [f"{u},{rng.integers(0, 9)},1,{t}" for u in range(20) for t in range(40)]
+    lines += [f"99,{m},1,{m}" for m in range(20)]
+    path = text(tmp_path / "r.csv", "userId,movieId,rating,timestamp", *lines)
+    data = movielens_ranking(path, num_negatives=3, drop_users=True)
+    assert "repeated pairs dropped" in data.description
+    train = set(map(tuple, np.asarray(data.train.sparse).tolist()))
+    for part in (data.valid, data.test):
+        held_out = np.asarray(part.sparse)[np.asarray(part.label) == 1]
+        assert not train & set(map(tuple, held_out.tolist()))
+
+
+def test_short_users_are_named_or_dropped_and_negatives_differ(tmp_path):
+    lines = [f"{u},{m},1,{m}" for u in range(5) for m in range(12) if (u + m) % 3]
+    path = text(tmp_path / "r.csv", "userId,movieId,rating,timestamp", *lines, "77,1,1,5")
+    with pytest.raises(ValueError, match="user 77 has rated 1 of 12 items: leave-one-out needs 3"):
+        movielens_ranking(path, num_negatives=4)
+    data = movielens_ranking(path, num_negatives=4, drop_users=True)
+    assert "1 users with too few rows dropped" in data.description
+    lists = np.asarray(data.test.sparse)[:, 1].reshape(5, 5)
+    assert all(len(set(row)) == 5 for row in lists.tolist())

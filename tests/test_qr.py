@@ -6,12 +6,13 @@ import pytest
 import minidlrm as md
 
 IDS, OFFSETS = np.array([7, 3, 7, 9, 0]), np.array([0, 3, 3, 5])
+LAST = {"include_last_offset": True}
 
 
 @pytest.mark.parametrize("mode", ["sum", "mean"])
 @pytest.mark.parametrize("operation", ["mult", "add", "concat"])
 def test_gradients_by_differences(operation, mode, rng):
-    bag = md.QREmbeddingBag(10, 4, 3, operation, mode, rng=rng)
+    bag = md.QREmbeddingBag(10, 4, 3, operation, mode=mode, rng=rng, **LAST)
     md.gradcheck(bag, IDS, OFFSETS, verbose=False).raise_if_failed()
     if mode == "sum":
         weights = rng.normal(size=5)
@@ -22,7 +23,7 @@ def test_gradients_by_differences(operation, mode, rng):
 
 @pytest.mark.parametrize("operation", ["mult", "add", "concat"])
 def test_the_definition_bag_by_bag(operation, rng):
-    bag = md.QREmbeddingBag(10, 4, 3, operation, rng=rng, dtype=np.float64)
+    bag = md.QREmbeddingBag(10, 4, 3, operation, rng=rng, dtype=np.float64, **LAST)
     q, r = bag.tables.table(0), bag.tables.table(1)
     assert q.shape[0] == 4
     assert r.shape[0] == 3
@@ -39,19 +40,21 @@ def test_the_definition_bag_by_bag(operation, rng):
 @pytest.mark.parametrize("operation", ["mult", "add", "concat"])
 @pytest.mark.parametrize("collisions", [4, 100, 2500])
 def test_the_result_has_the_variance_of_a_plain_table(operation, collisions):
-    bag = md.QREmbeddingBag(10_000, 64, collisions, operation, dtype=np.float64)
+    bag = md.QREmbeddingBag(
+        10_000, 64, collisions, operation, dtype=np.float64, rng=np.random.default_rng(0)
+    )
     y = bag.forward(np.arange(10_000)[:, None])
     assert y.var() == pytest.approx(1 / (3 * 10_000), rel=0.15)
 
 
 def test_every_id_has_a_vector_of_its_own():
-    y = md.QREmbeddingBag(50, 4, 7).forward(np.arange(50)[:, None])
+    y = md.QREmbeddingBag(50, 4, 7, rng=np.random.default_rng(0)).forward(np.arange(50)[:, None])
     assert len(np.unique(y, axis=0)) == 50
 
 
 @pytest.mark.oracle
 def test_pytorch_agrees(torch, rng):
-    bag = md.QREmbeddingBag(10, 4, 3, rng=rng, dtype=np.float64)
+    bag = md.QREmbeddingBag(10, 4, 3, rng=rng, dtype=np.float64, **LAST)
     tables = [torch.tensor(bag.tables.table(t).copy(), requires_grad=True) for t in range(2)]
     offsets = torch.from_numpy(OFFSETS)
     pooled = [
@@ -72,14 +75,17 @@ def test_pytorch_agrees(torch, rng):
 
 def test_bad_input_is_named():
     with pytest.raises(IndexError, match=r"id 10 out of range \[0, 10\), at values\[1\]"):
-        md.QREmbeddingBag(10, 4, 3).forward(np.array([0, 10]), np.array([0, 2]))
+        md.QREmbeddingBag(10, 4, 3, rng=np.random.default_rng(0)).forward(
+            np.array([0, 10]), np.array([0])
+        )
     for arguments, message in [
-        ((10, 4, 0), r"num_collisions is 0: it must lie in \[1, 10\]"),
+        ((10, 4, 0), "num_collisions is 0: it must be at least 1"),
+        ((10, 4, 11), r"num_collisions is 11: it must lie in \[1, 10\]"),
         ((10, 4, 3, "max"), "operation is 'max'"),
         ((10, 5, 3, "concat"), "needs an even one"),
     ]:
         with pytest.raises(ValueError, match=message):
-            md.QREmbeddingBag(*arguments)
+            md.QREmbeddingBag(*arguments, rng=np.random.default_rng(0))
 
 
 # In DLRM
@@ -94,7 +100,7 @@ def batch(rng):
 def test_large_tables_of_a_dlrm_are_composed(operation, rng, tmp_path):
     options = {"qr_threshold": 20, "qr_collisions": 4, "qr_operation": operation}
     model = md.DLRM(4, [30, 5, 40], 4, (6,), (5,), **options)
-    assert [type(table).__name__ for table in model.composed] == ["QREmbeddingBag"] * 2
+    assert [type(table).__name__ for table in model.embeddings.composed] == ["QREmbeddingBag"] * 2
     md.gradcheck(model, batch(rng), verbose=False).raise_if_failed()
     md.save(model, tmp_path / "m.safetensors")
     again = md.load(tmp_path / "m.safetensors")

@@ -20,13 +20,13 @@ def test_forward_then_backward_in_reverse(setting):
         "embeddings",
         "bottom.layers.0",
         "bottom.layers.1",
-        "dot",
+        "interaction",
         "top.layers.0",
         "top.layers.1",
         "loss",
     ]
     assert set(backward) == set(forward)
-    assert backward[:4] == ["loss", "top.layers.1", "top.layers.0", "dot"]
+    assert backward[:4] == ["loss", "top.layers.1", "top.layers.0", "interaction"]
     assert all(op.equation for op in steps.operations)
 
 
@@ -78,12 +78,12 @@ def test_arrays_have_the_names_of_the_arguments(setting):
     steps = md.trace(*setting)
     forward = {op.name: op for op in steps.operations if op.phase == "forward"}
     backward = {op.name: op for op in steps.operations if op.phase == "backward"}
-    assert list(forward["dot"].inputs) == ["z"]
+    assert list(forward["interaction"].inputs) == ["z"]
     assert list(forward["loss"].inputs) == ["logits", "label"]
     assert list(backward["bottom.layers.0"].inputs) == ["dy"]
     assert list(backward["bottom.layers.0"].outputs) == ["dx", "dweight", "dbias"]
     assert list(backward["embeddings"].outputs) == ["dweight.rows", "dweight.values"]
-    assert backward["dot"].partner is forward["dot"]
+    assert backward["interaction"].partner is forward["interaction"]
     dweight = backward["top.layers.0"].outputs["dweight"]
     np.testing.assert_array_equal(dweight, steps.grads["top.layers.0.weight"])
 

@@ -25,7 +25,7 @@ def test_the_slope_goes_to_the_gradient(steps):
 def test_only_what_comes_after_moves(steps):
     what = steps.perturb("top.layers.1.bias", 0, 1)
     moved = {name: change for name, change, _ in what.moved}
-    assert moved["bottom.layers.0"] == moved["dot"] == moved["top.layers.0"] == 0
+    assert moved["bottom.layers.0"] == moved["interaction"] == moved["top.layers.0"] == 0
     assert moved["top.layers.1"] == pytest.approx(1)
     assert moved["loss"] > 0
 
@@ -56,9 +56,9 @@ def test_it_prints_shows_and_draws(steps):
 def test_what_cannot_be_changed(steps):
     with pytest.raises(KeyError, match="no parameter 'top.weight'"):
         steps.perturb("top.weight", 0, 0.1)
-    with pytest.raises(IndexError, match=r"has shape \(8,\): there is no entry \[8\]"):
+    with pytest.raises(IndexError, match=r"has shape \(8,\): it has no entry \[8\]"):
         steps.perturb("top.layers.0.bias", 8, 0.1)
-    with pytest.raises(IndexError, match="there is no entry"):
+    with pytest.raises(IndexError, match="it has no entry"):
         steps.perturb("top.layers.0.weight", 3, 0.1)
     with pytest.raises(ValueError, match="eps is 0"):
         steps.perturb("top.layers.0.bias", 0, 0)

@@ -38,7 +38,7 @@ def test_the_sums_that_are_written_out_are_true(steps, sample):
 
 
 def test_the_result_is_what_the_layer_gave(steps):
-    dot = next(op for op in steps.operations if op.name == "dot" and op.phase == "forward")
+    dot = next(op for op in steps.operations if op.name == "interaction" and op.phase == "forward")
     for sample in (0, 1):
         assert last_number(worked(dot, sample)) == pytest.approx(
             dot.outputs["y"][sample, 0], rel=0.01

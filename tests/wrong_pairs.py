@@ -357,7 +357,7 @@ def tied_weights(rng):
         return h @ w.T, (x, w, h)
 
     def backward(dy, c):
-        x, w, h = c
+        _x, w, h = c
         dh = (dy @ w) * (1 - h * h)
         return dh @ w.T, dy.T @ h
 
@@ -397,14 +397,14 @@ def hidden_slope(rng):
     )
 
 
-@wrong("two layers: the ReLU's is taken from the other layer's input", "slope_place", "random")
+@wrong("two layers: the ReLU's mask is taken from the other layer's input", "slope_place", "random")
 def hidden_mask(rng):
     def forward(x, w):
         h = np.maximum(x @ w, 0)
         return h, (x, w, h)
 
     def backward(dy, c):
-        x, w, h = c
+        x, w, _h = c
         d = dy * (x > 0)
         return d @ w.T, x.T @ d
 
@@ -441,7 +441,7 @@ def hard_tanh(rng):
     return (lambda x: np.clip(x, -1, 1), lambda dy: dy), 2 * rng.normal(size=(6, 4))
 
 
-@wrong("abs: the sign is forgotten", "slope_forgotten branch  local_factor")
+@wrong("abs: the sign is forgotten", "slope_forgotten branch local_factor")
 def absolute(rng):
     return (lambda x: np.abs(x), lambda dy: dy), rng.normal(size=(6, 4))
 
@@ -461,7 +461,7 @@ def power(rng):
     return (lambda x: (x**4, x), lambda dy, x: 4 * dy * x**4), rng.normal(size=(5, 3))
 
 
-@wrong("sigmoid: s in place of s (1 - s)", "local_factor  slope_forgotten")
+@wrong("sigmoid: s in place of s (1 - s)", "local_factor slope_forgotten")
 def sigmoid_half(rng):
     def forward(x):
         s = sigmoid(x)
@@ -470,7 +470,7 @@ def sigmoid_half(rng):
     return (forward, lambda dy, s: dy * s), rng.normal(size=(5, 3))
 
 
-@wrong("the slope is squared", "local_factor local_factor")
+@wrong("the slope is squared", "local_factor")
 def slope_squared(rng):
     def forward(x):
         s = np.tanh(x)
@@ -524,7 +524,7 @@ def softmax_columns(rng):
     ), rng.normal(size=(5, 4))
 
 
-@wrong("softmax: the sum over dy y is forgotten: y dy", "statistic part_missing second_path")
+@wrong("softmax: the sum over dy y is forgotten: y dy", "statistic part_missing second_path term")
 def softmax_no_sum(rng):
     def forward(x):
         y = softmax(x)
@@ -578,7 +578,7 @@ def huber(rng):
     return (forward, lambda dy, e: dy * e), 2 * rng.normal(size=(6, 4))
 
 
-@wrong("hinge: the margin is forgotten, the is s < 0", "branch part_missing", "random")
+@wrong("hinge: the margin is forgotten, the mask is s < 0", "branch part_missing", "random")
 def hinge(rng):
     t = np.where(rng.random(12) > 0.5, 1.0, -1.0)
 
@@ -684,7 +684,7 @@ def recurrent_truncated(rng):
     return (forward, backward), rng.normal(size=(3, 4, 2)), rng.normal(size=(3, 2))
 
 
-@wrong("recurrent: the decay is missing on the way back", "row_factor row_factor")
+@wrong("recurrent: the decay is missing on the way back", "row_factor")
 def recurrent_decay(rng):
     def forward(x):
         h = 0
@@ -697,7 +697,7 @@ def recurrent_decay(rng):
     )
 
 
-@wrong("convolution: the kernel is not flipped in dx", "shifted transpose pairing shifted")
+@wrong("convolution: the kernel is not flipped in dx", "shifted transpose pairing")
 def convolution_flip(rng):
     def forward(x, k):
         return np.stack([x[:, i : i + 5] @ k for i in range(4)], axis=1), (x, k)
@@ -770,14 +770,14 @@ def cross_layer(rng):
         return x * s[:, None] + x, (x, w, s)
 
     def backward(dy, c):
-        x, w, s = c
+        x, w, _s = c
         along = (dy * x).sum(axis=1)
         return dy + along[:, None] * w, x.T @ along
 
     return (forward, backward), rng.normal(size=(5, 4)), rng.normal(size=4)
 
 
-@wrong("weighted mean: the weights are not normalized in backward", "row_factor row_factor")
+@wrong("weighted mean: the weights are not normalized in backward", "row_factor")
 def weighted_mean(rng):
     def forward(x, w):
         return (w[:, :, None] * x).sum(axis=1) / w.sum(axis=1)[:, None], (x, w)
@@ -791,7 +791,7 @@ def weighted_mean(rng):
     return (forward, backward), rng.normal(size=(4, 3, 2)), rng.random((4, 3)) + 0.2
 
 
-@wrong("a is applied in forward, and not in backward", "mask_forgotten operand_left")
+@wrong("a mask is applied in forward, and not in backward", "mask_forgotten operand_left")
 def mask_in_forward(rng):
     def forward(x, m):
         return np.tanh(x) * m, x

@@ -40,7 +40,7 @@ API = {
     "Modules and parameters": "module",
     "Gradient checks": "checking",
     "Step through a batch": "tracing",
-    "The figure of a model": "diagram",
+    "The figure of a model": "figure",
     "Data": "data",
     "Metrics": "metrics",
     "Plots": "plots",

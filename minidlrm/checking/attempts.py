@@ -17,7 +17,7 @@ import numpy as np
 from minidlrm.checking import ids, probing, protocol
 from minidlrm.checking.catalogue import make_cause
 from minidlrm.checking.comparing import Tolerance, compare
-from minidlrm.checking.diagnosis import Fingerprint, diagnose, from_faults
+from minidlrm.checking.diagnosis import Fingerprint, diagnose
 from minidlrm.checking.evidence import Evidence
 from minidlrm.checking.forms import Reading, as_input
 from minidlrm.checking.numeric import Differences
@@ -25,6 +25,7 @@ from minidlrm.checking.protocol import Fault
 from minidlrm.checking.raised import described
 from minidlrm.checking.report import ArrayCheck, Cause, GradCheckReport
 from minidlrm.checking.roles import unreturned
+from minidlrm.checking.rules import from_faults
 from minidlrm.checking.subject import FunctionPair, Subject
 
 # With the caller's own seed, r could be the caller's x: then r^T x is symmetric, and a
@@ -72,11 +73,9 @@ class Question:
 def best_run(target: Any, inputs: tuple, named: dict[str, Any], options: Options) -> Run:
     """Check a target; take the ids and the reading under which the code is right, if any."""
     question = _question(target, inputs, named)
-    state = np.random.get_state()  # noqa: NPY002  (of a caller who uses it)
-    try:
-        return _best_ids(question, options)
-    finally:
-        np.random.set_state(state)  # noqa: NPY002
+    run = _best_ids(question, options)
+    run.leave_random_numbers()
+    return run
 
 
 def _question(target: Any, inputs: tuple, named: dict[str, Any]) -> Question:
@@ -90,7 +89,8 @@ def _question(target: Any, inputs: tuple, named: dict[str, Any]) -> Question:
             f"the target is a {type(target).__name__}: give a Module, or a pair "
             "(forward, backward) of functions, or an object that has both"
         )
-    _check_names(target, named)
+    if named:
+        _check_names(target, named)
     given = (*inputs, *named.values())
     settings = tuple(k for k, v in enumerate(given) if isinstance(v, (float, np.floating)))
     return Question(target, name, tuple(map(as_input, given)), tuple(named), settings)
@@ -201,7 +201,7 @@ class Run:
         self.others: dict[str, str] = {}
         self.tolerance = Tolerance(options.rtol or 1e-5, 1e-3, 2e-16, options.atol)
         self.evidence: Evidence | None = None
-        self.analytic: Subject | None = None
+        self.ran = False  # forward, at least once
 
     # What came out
 
@@ -223,7 +223,7 @@ class Run:
     def is_flat(self) -> bool:
         """Whether the function does not move where the gradient is wrong: writes were lost."""
         wrong = [check for check in self.checks if not check.passed]
-        faults = any(f.key != "branch" for f in self.faults)
+        faults = any(f.key != "unreached" for f in self.faults)
         return bool(wrong) and not faults and all(map(_is_flat, wrong))
 
     @property
@@ -234,13 +234,17 @@ class Run:
 
     def other_readings(self) -> Iterator[Reading]:
         """Yield what else the code may mean."""
-        calls = None if self.analytic is None else self.analytic.calls
-        if calls is None or calls.reading is None or self.reading is not None:
+        if not self.ran or self.reading is not None:
             return
+        calls, form = self.analytic.calls, self.analytic.form
         yield from calls.possible[1:]
-        form = None if self.analytic is None else self.analytic.form
         if self.analytic.complex_names or (form is not None and any(form.complex_ones)):
             yield from (replace(reading, conjugate=True) for reading in calls.possible)
+
+    def leave_random_numbers(self) -> None:
+        """Set np.random back to where the caller had it."""
+        if self.ran and isinstance(self.analytic.random.common, tuple):
+            np.random.set_state(self.analytic.random.common)  # noqa: NPY002
 
     # Looking
 
@@ -273,9 +277,7 @@ class Run:
         """Run forward in float64, and in the code's own precision; False: nothing to check."""
         question = self.question
         try:
-            given = Subject(
-                self.target, question.inputs, [], question.keywords, self.reading
-            )
+            given = Subject(self.target, question.inputs, [], question.keywords, self.reading)
             self.subject = self.analytic = given.astype(np.float64)
             floats = [array.dtype.itemsize for array in given.arrays.values()]
             if isinstance(self.target, FunctionPair) and floats and max(floats) < 8:
@@ -286,6 +288,7 @@ class Run:
             self.faults, self.output = protocol.forward_faults(self.subject, self.before)
             if any(fault.key != "modified" for fault in self.faults):
                 return False
+            self.ran = True
             self.y = self.output if self.same else self.analytic.output().copy()
         except Exception as error:
             self._raised(error, "forward")
@@ -340,12 +343,14 @@ class Run:
             names = [c.name for c in self.checks if _may_hide_rounding(c)]
             if names:
                 self.faults += probing.rounding_faults(self.analytic, self.r, names, rng)
-            self.remarks += [_approximate(c) for c in self.checks if c.name in names and _is_near(c)]
+            self.remarks += [
+                _approximate(c) for c in self.checks if c.name in names and _is_near(c)
+            ]
 
     def _raised(self, error: Exception, what: str) -> None:
-        function = getattr(self.target, "forward_function", None)
-        functions = (function, getattr(self.target, "backward_function", None))
-        text = described(error, what, functions)
+        names = ("forward_function", "backward_function")
+        functions = [getattr(self.target, name, None) for name in names]
+        text = described(error, what, tuple(filter(None, functions)))
         self.faults.append(Fault("raised", "", text))
 
     # The report
@@ -358,8 +363,7 @@ class Run:
         elif self.faults:
             causes = from_faults(self.faults)
         texts = tuple(dict.fromkeys(fault.text for fault in self.faults))
-        arrays = {} if self.analytic is None else self.analytic.arrays
-        others = tuple((n, arrays[n].shape, role) for n, role in self.others.items())
+        others = tuple((n, self.analytic.arrays[n].shape, r) for n, r in self.others.items())
         row = (self.question.name, self.checks, self.tolerance.rtol, texts, tuple(causes))
         return GradCheckReport(*row, tuple(dict.fromkeys(self.remarks)), others)
 

@@ -153,11 +153,16 @@ def _tables(rng: np.random.Generator) -> Iterator[Case]:
     yield Case("EmbeddingBagCollection, ids", tables, (one_hot(rng, _SIZES, 0).sparse,))
     ids, offsets = np.array([1, 1, 4, 0, 2]), np.array([0, 3, 3, 5])
     weighted = ids, offsets, rng.normal(size=5)
-    yield Case("EmbeddingBag, weighted", layers.EmbeddingBag(5, 3, rng=rng), weighted)
-    yield Case("EmbeddingBag, mean", layers.EmbeddingBag(5, 3, "mean", rng=rng), (ids, offsets))
+    last: dict[str, Any] = {"include_last_offset": True, "rng": rng}
+    yield Case("EmbeddingBag, weighted", layers.EmbeddingBag(5, 3, mode="sum", **last), weighted)
+    mean = layers.EmbeddingBag(5, 3, mode="mean", **last)
+    yield Case("EmbeddingBag, mean", mean, (ids, offsets))
     for operation in ("mult", "add", "concat"):
-        qr = layers.QREmbeddingBag(10, 4, 3, operation, rng=rng)
+        qr = layers.QREmbeddingBag(10, 4, 3, operation, **last)
         yield Case(f"QREmbeddingBag, {operation}", qr, weighted)
+    composed = layers.ComposedTables(_SIZES, _DIM, threshold=8, rng=rng)
+    yield Case("ComposedTables, ids", composed, (one_hot(rng, _SIZES, 0).sparse,))
+    yield Case("ComposedTables, weighted", composed, (bags(rng, True),))
     batch = one_hot(rng, _SIZES, _DENSE)
     fields = layers.FieldEmbeddings(_DENSE, _SIZES, _DIM, rng=rng)
     yield Case("FieldEmbeddings", fields, (batch.dense, batch.sparse))
@@ -169,12 +174,16 @@ def _interactions(rng: np.random.Generator) -> Iterator[Case]:
     for diagonal in (False, True):
         layer = layers.DotInteraction(4, 3, diagonal)
         yield Case(f"DotInteraction, diagonal={diagonal}", layer, (z,))
+    yield Case("Flatten", layers.Flatten(4, 3), (z,))
+    yield Case("CrossInteraction", layers.CrossInteraction(4, 3, 2, rng=rng), (z,))
     yield Case("FMInteraction", layers.FMInteraction(4, 3), (z,))
     yield Case("BiInteraction", layers.BiInteraction(4, 3), (z,))
     yield Case("ElementwiseProduct", layers.ElementwiseProduct(), (x, rng.normal(size=x.shape)))
+    both = x, rng.normal(size=x.shape)
+    yield Case("VectorCross", layers.VectorCross(6, rng=rng), both)
+    for rank in (None, 2):
+        yield Case(f"MatrixCross, rank={rank}", layers.MatrixCross(6, rank, rng=rng), both)
     for form, rank in (("vector", None), ("matrix", None), ("matrix", 2)):
-        one = layers.CrossLayer(6, form, rank, rng=rng)
-        yield Case(f"CrossLayer, {form}, rank={rank}", one, (x, rng.normal(size=x.shape)))
         net = layers.CrossNetwork(6, 3, form, rank, rng=rng)
         yield Case(f"CrossNetwork, {form}, rank={rank}", net, (x,))
     yield Case("CINLayer", layers.CINLayer(4, 3, 5, rng=rng), (z[:, :, 0], z[:, 0]))

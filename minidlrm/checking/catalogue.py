@@ -21,7 +21,7 @@ CATALOGUE: dict[str, tuple[str, str]] = {
         "Write the shapes under the formula: each sum runs over the axis that both sides share.",
     ),
     "operand": (
-        "it is the gradient of the wrong operand",
+        "a wrong operand is used",
         "The derivative by one factor of a product is the other factor.",
     ),
     "not_summed": (
@@ -100,6 +100,87 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     "part_missing": (
         "a part of the derivative is left out; the rest is right",
         "List every place where forward uses the array: each adds a term.",
+    ),
+    "axis": (
+        "a sum or a mean runs over the wrong axis",
+        "Write the shape behind each sum; keepdims=True keeps the axes in their places.",
+    ),
+    "statistic": (
+        "a number that comes from many entries is treated as a constant, or weighted wrongly",
+        "A mean, a variance, a norm or a sum depends on every entry: each gets a part through it.",
+    ),
+    "order": (
+        "the gradients go to the wrong arrays",
+        "backward walks the layers from the last to the first, and returns one gradient for each "
+        "input, in the order of forward's arguments.",
+    ),
+    "branch": (
+        "the slope of one branch is wrong",
+        "Differentiate each branch by itself, and use the condition that forward uses.",
+    ),
+    "mask_inverted": (
+        "the branches are exchanged, or 1 - slope stands for the slope",
+        "Put one number into forward and into the condition of backward, and compare.",
+    ),
+    "mask_forgotten": (
+        "the gradient goes on where the function is flat",
+        "Where forward cuts off, masks or drops, the output does not move: the gradient is 0.",
+    ),
+    "local_factor": (
+        "a factor that differs from entry to entry is missing, or is too much",
+        "Follow the chain rule link by link: each inner function gives one factor.",
+    ),
+    "row_factor": (
+        "each row is right up to a factor of its own",
+        "Look for a division by a sum, a norm or a count that only forward, or backward, has.",
+    ),
+    "count": (
+        "the rows are divided by how often they are used",
+        "The gradients of all uses of a row add up; they are not averaged.",
+    ),
+    "samples": (
+        "some samples are left out",
+        "Check where the loop over the samples begins and ends.",
+    ),
+    "product_rule": (
+        "only one factor of a product is differentiated",
+        "(u v)' = u' v + u v': where both depend on x, there are two terms.",
+    ),
+    "shifted": (
+        "the right numbers are at the wrong places",
+        "Compare the indices that forward reads with those that backward writes.",
+    ),
+    "index_shift": (
+        "the ids or labels are off by one",
+        "Use the same indices in forward and in backward.",
+    ),
+    "fancy_index": (
+        "[:, labels] takes these columns of every row",
+        "One entry of each row is [np.arange(B), labels].",
+    ),
+    "term": (
+        "a term is missing, or has the wrong factor or sign",
+        "Derive this term once more by itself.",
+    ),
+    "extra_term": (
+        "there is a gradient where none belongs",
+        "An entry gets dy only from the outputs that depend on it.",
+    ),
+    "operand_left": (
+        "one of the factors is left out",
+        "The derivative by one factor of a product holds all the others.",
+    ),
+    "function_left": (
+        "a function of an array is left out, or is there once too often",
+        "See whether the formula wants the array itself, or a function of it.",
+    ),
+    "epsilon": (
+        "the epsilon is at another place than in forward",
+        "sqrt(v + eps) is not sqrt(v) + eps; use the root that forward has computed.",
+    ),
+    "updated": (
+        "the weights were updated too early",
+        "Compute all gradients first, with the weights that forward used; then take the step.",
     ),
     "sigmoid_twice": (
         "the derivative of the sigmoid is applied once more",
@@ -181,7 +262,7 @@ CATALOGUE: dict[str, tuple[str, str]] = {
         "there is no float input",
         "Integers have no gradient: pass float arrays, such as x.astype(float).",
     ),
-    "branch": (
+    "unreached": (
         "a branch that these inputs do not reach is wrong",
         "Check inputs on both sides of each threshold: a clip, a mask, a maximum.",
     ),

@@ -14,13 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from minidlrm.checking.arithmetic import TESTS
+from minidlrm.checking import arithmetic, elsewhere, formulas, jacobians, rules, slopes, terms
 from minidlrm.checking.catalogue import CATALOGUE, make_cause
-from minidlrm.checking.evidence import Evidence, close
-from minidlrm.checking.protocol import Fault
+from minidlrm.checking.evidence import Evidence
 from minidlrm.checking.report import Cause
 from minidlrm.checking.subject import Subject, rows_of
+from minidlrm.checking.whereabouts import nothing_fits
 from minidlrm.module import Module, SparseGrad
+
+_TOGETHER = 0.03  # for a cause that explains every wrong array
 
 
 @dataclass(frozen=True)
@@ -75,15 +77,58 @@ def diagnose(evidence: Evidence, fingerprints: Sequence[Fingerprint] = ()) -> tu
     tuple of Cause
         The likeliest first; never empty. Other arrays that show the same cause come last.
     """
-    causes = [*from_faults(evidence.faults), *_from_fingerprints(evidence, fingerprints)]
+    causes = [*rules.causes(evidence), *_from_fingerprints(evidence, fingerprints)]
     for name in evidence.failed:
-        whole = evidence.whole(name)
-        if whole is not None:
-            causes += [cause for test in TESTS for cause in test(evidence, whole)]
+        causes += _of_array(evidence, name)
     causes += _from_inside(evidence)
     if not causes:
-        causes = [make_cause("random", evidence.failed[0] if evidence.failed else "", "", 0.1)]
-    causes.sort(key=lambda cause: -cause.score)
+        causes = [nothing_fits(evidence)]
+    return _ranked(causes, evidence)
+
+
+TESTS = (
+    *arithmetic.TESTS,
+    *jacobians.TESTS,
+    *slopes.TESTS,
+    *terms.TESTS,
+    *formulas.TESTS,
+    *elsewhere.TESTS,
+)
+
+
+def _of_array(evidence: Evidence, name: str) -> list[Cause]:
+    """Put every question to one wrong gradient."""
+    whole = None if evidence.broken(name) else evidence.whole(name)
+    if whole is None:
+        return []
+    with np.errstate(all="ignore"):
+        found = [cause for test in arithmetic.PLAIN for cause in _asked(test, evidence, whole)]
+        if found and whole.numeric.size > 1:
+            return found  # one factor explains every entry: nothing simpler can
+        for test in TESTS:
+            found += _asked(test, evidence, whole)
+    return found
+
+
+def _asked(test: Any, evidence: Evidence, whole: Any) -> list[Cause]:
+    try:
+        return list(test(evidence, whole))
+    except (ValueError, IndexError, np.linalg.LinAlgError):
+        return []  # the question does not fit these arrays
+
+
+def _ranked(causes: list[Cause], evidence: Evidence) -> tuple[Cause, ...]:
+    """Sort: what explains all wrong arrays at once comes before what explains one of them."""
+    arrays: dict[str, set[str]] = {}
+    for cause in causes:
+        arrays.setdefault(cause.key, set()).add(cause.array)
+    wrong = max(1, len(evidence.failed))
+
+    def rank(cause: Cause) -> float:
+        share = len(arrays[cause.key] & set(evidence.failed)) / wrong if cause.array else 1
+        return -cause.score - _TOGETHER * share
+
+    causes = sorted(causes, key=rank)
     best: dict[str, Cause] = {}  # of each cause the array that shows it best comes first
     others: dict[tuple[str, str], Cause] = {}
     for cause in causes:
@@ -92,19 +137,6 @@ def diagnose(evidence: Evidence, fingerprints: Sequence[Fingerprint] = ()) -> tu
         elif cause.array != best[cause.key].array:
             others.setdefault((cause.key, cause.array), cause)
     return (*best.values(), *others.values())
-
-
-_FAULT_SCORES = {"leftover": 0.7, "not_linear": 0.75, "missing": 0.97, "shape": 0.8}
-
-
-def from_faults(faults: Sequence[Fault]) -> tuple[Cause, ...]:
-    """Return a cause for each rule that was broken."""
-    causes = []
-    for fault in faults:
-        text = fault.text[0].upper() + fault.text[1:] + "."
-        key = "transpose" if fault.key == "transposed_shape" else fault.key
-        causes.append(make_cause(key, fault.array, text, _FAULT_SCORES.get(fault.key, 0.98)))
-    return tuple(causes)
 
 
 # Fingerprints
@@ -127,7 +159,7 @@ def _from_fingerprints(evidence: Evidence, more: Sequence[Fingerprint]) -> Itera
             share = len(explained) / len(evidence.failed)
             text = f"The gradient equals the wrong formula: {fingerprint.evidence}."
             where = explained[0] if len(explained) == 1 else ""
-            yield Cause(fingerprint.key, title, where, text, hint, 0.9 + 0.06 * share)
+            yield Cause(fingerprint.key, title, where, text, hint, 0.93 + 0.06 * share)
 
 
 def _equals(evidence: Evidence, name: str, wrong: np.ndarray) -> bool:
@@ -135,8 +167,8 @@ def _equals(evidence: Evidence, name: str, wrong: np.ndarray) -> bool:
     wrong = np.asarray(wrong)
     if isinstance(grad, SparseGrad):
         rows = np.union1d(grad.rows, np.flatnonzero(wrong.reshape(len(wrong), -1).any(axis=1)))
-        return close(rows_of(grad, rows), wrong[rows])
-    return close(np.asarray(grad), wrong)
+        return evidence.same(rows_of(grad, rows), wrong[rows])
+    return evidence.same(np.asarray(grad), wrong)
 
 
 # Layers inside

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -14,7 +16,8 @@ from minidlrm.checking.report import ArrayCheck
 from minidlrm.checking.subject import Subject, rows_of
 from minidlrm.module import SparseGrad
 
-TOL = 1e-4  # relative, for "the same up to the errors of differences"
+TOL = 1e-4  # relative, for "the same" in float32
+_TOL = {True: 1e-7, False: 1e-5}  # in float64, by whether the complex step carried
 _LIMIT = 1500  # entries of an array that is compared whole
 _MAX_OUTPUTS = 120  # of which each gets a backward pass of its own
 
@@ -50,6 +53,28 @@ class Evidence:
         self.failed = [check.name for check in self.checks if not check.passed]
         self._whole: dict[str, Whole | None] = {}
 
+    @cached_property
+    def tol(self) -> float:
+        """Relative: what counts as the same number, with the errors of the differences."""
+        if self.r.dtype.itemsize < 8 or self.subject.output().dtype.itemsize < 8:
+            return TOL
+        return _TOL[all(self.differences.is_analytic(name) for name in self.failed)]
+
+    def same(self, a: Any, b: Any) -> bool:
+        """Whether two gradients are equal, and not all zero."""
+        return close(np.asarray(a), np.asarray(b), self.tol)
+
+    @cached_property
+    def is_linear(self) -> bool:
+        """Whether backward may be asked for one output after another."""
+        odd = {"not_linear", "upstream_ignored", "leftover", "stale", "noise", "modified"}
+        return not odd & {fault.key for fault in self.faults}
+
+    def broken(self, name: str) -> bool:
+        """Whether the form of a gradient is wrong, so that its numbers say nothing."""
+        form = ("shape", "nan", "missing")
+        return any(fault.array == name and fault.key in form for fault in self.faults)
+
     def whole(self, name: str) -> Whole | None:
         """Return the array's two gradients, every entry; None when it is too large."""
         if name not in self._whole:
@@ -75,7 +100,7 @@ class Evidence:
 
     def analytic_jacobian(self, w: Whole) -> np.ndarray | None:
         """Return backward(e_k) for each output k (outputs, entries); None when there are many."""
-        if not 1 < self.r.size <= _MAX_OUTPUTS:
+        if not 1 < self.r.size <= _MAX_OUTPUTS or not self.is_linear:
             return None
         rows = []
         for grads in self._of_each_output:
@@ -99,6 +124,84 @@ class Evidence:
             )
         return found
 
+    def jacobians(self, w: Whole) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return ours and theirs (outputs, entries); of one output, ours is divided by dy."""
+        theirs = w.jacobian.reshape(len(w.jacobian), -1)
+        if self.r.size == 1:
+            return w.analytic.reshape(1, -1) / float(self.r.item()), theirs
+        ours = self.analytic_jacobian(w)
+        return None if ours is None else (ours, theirs)
+
+    @cached_property
+    def known(self) -> dict[str, np.ndarray]:
+        """All float arrays that backward may use, by what they are called to the reader."""
+        found = {name: np.asarray(a, float) for name, a in self.subject.arrays.items()}
+        found["y"] = np.asarray(self.subject.output(), float)
+        target = self.subject.target
+        for k, item in enumerate(_flat(getattr(target, "_cache", getattr(target, "_kept", ())))):
+            if isinstance(item, np.ndarray) and item.dtype.kind in "fb" and item.ndim:
+                value = item.astype(float)
+                if not any(_is_equal(value, other) for other in found.values()):
+                    found[f"item {k} of the cache"] = value
+        return {name: a for name, a in found.items() if np.isfinite(a).all()}
+
+    @cached_property
+    def integers(self) -> dict[str, np.ndarray]:
+        """The inputs that have no gradient: ids, labels, masks."""
+        pairs = zip(self.subject.names, self.subject.inputs, strict=False)
+        return {n: v for n, v in pairs if isinstance(v, np.ndarray) and v.dtype.kind in "iub"}
+
+    def elsewhere(self, w: Whole, changes: Mapping[str, np.ndarray]) -> bool:
+        """Whether our gradient is the right one where other inputs are as in `changes`.
+
+        One random direction first: most guesses are wrong, and that takes one forward pass.
+        """
+        if not w.analytic.any() or w.rows is not None or w.value.size < 2:
+            return False
+        found = self.right_where(w, changes, w.analytic)
+        return found is not None and self.same(w.analytic, found)
+
+    def right_where(
+        self, w: Whole, changes: Mapping[str, np.ndarray], like: np.ndarray | None = None
+    ) -> np.ndarray | None:
+        """Return the right gradient at other inputs; None where the code does not take them.
+
+        With `like`, None as well where it differs along one random direction.
+        """
+        if w.rows is not None:
+            return None
+        try:
+            with _changed(self.subject, changes), _changed(self.differences.complex, changes):
+                if like is not None and not self._fits(w, like):
+                    return None
+                places = np.ndindex(w.value.shape)
+                right = [self._project(self.differences.jacobian(w.name, at)) for at in places]
+        except Exception:
+            return None
+        return np.reshape(right, w.value.shape)
+
+    def _fits(self, w: Whole, grad: np.ndarray) -> bool:
+        direction = np.random.default_rng(0).normal(size=w.value.shape)
+        terms = grad * direction
+        off = abs(self._along(w.name, direction) - terms.sum())
+        return bool(off <= 10 * self.tol * np.abs(terms).sum())
+
+    def _project(self, outputs: np.ndarray) -> float:
+        return float(np.sum(self.r * outputs.reshape(self.r.shape)))
+
+    def _along(self, name: str, direction: np.ndarray) -> float:
+        if self.differences.is_analytic(name):
+            return self._project(self.differences._complex_derivatives({name: (..., direction)}))
+        array, h = self.subject.arrays[name], 1e-6
+        start = array.copy()
+        try:
+            array[...] = start + h * direction
+            above = self._project(self.subject.output())
+            array[...] = start - h * direction
+            return (above - self._project(self.subject.output())) / (2 * h)
+        finally:
+            array[...] = start
+
     def _rows(self, name: str) -> np.ndarray | None:
         """Choose the rows of a large table to look at: those that matter here."""
         grad, value = self.grads[name], self.subject.arrays[name]
@@ -117,11 +220,20 @@ class Evidence:
         for name, array in self.subject.arrays.items():
             for axis, n in enumerate(array.shape):
                 found.setdefault(float(n), f"the length of axis {axis} of {name}")
+        for name, array in self.subject.arrays.items():
+            found.setdefault(float(array.size), f"the number of entries of {name}")
+        found.setdefault(float(y.size), "the number of outputs")
         if y.ndim > 1:
             found[float(y.shape[1])] = f"the number of outputs of a sample, {y.shape[1]}"
         if self.batch_size > 1:
             found[float(self.batch_size)] = f"B = {self.batch_size}, the batch size"
         return found
+
+    def is_usual(self, c: float) -> bool:
+        """Whether a factor is 1, 2, a length, or one over it, with any sign."""
+        usual = (1.0, *self.lengths)
+        sizes = (abs(c), 1 / max(abs(c), 1e-300))
+        return any(abs(size - v) <= TOL * v for size in sizes for v in usual)
 
     @cached_property
     def batch_size(self) -> int:
@@ -170,9 +282,47 @@ def _part(grad: Any, rows: np.ndarray | None, value: np.ndarray) -> np.ndarray:
     return np.asarray(grad)
 
 
-def close(a: np.ndarray, b: np.ndarray) -> bool:
-    """Whether two gradients are the same, up to the errors of differences."""
+def _flat(cache: Any) -> Iterator[Any]:
+    """Yield what a cache holds, however it is nested."""
+    if isinstance(cache, dict):
+        cache = tuple(cache.values())
+    if isinstance(cache, (tuple, list)):
+        for item in cache:
+            yield from _flat(item)
+    else:
+        yield cache
+
+
+def _is_equal(a: np.ndarray, b: np.ndarray) -> bool:
+    return a.shape == b.shape and bool((a == b).all())
+
+
+@contextmanager
+def _changed(subject: Subject | None, changes: Mapping[str, np.ndarray]) -> Iterator[None]:
+    """Let arrays have other numbers for a while."""
+    if subject is None:
+        yield
+        return
+    floats = {n: v for n, v in changes.items() if n in subject.arrays}
+    kept = {name: subject.arrays[name].copy() for name in floats}
+    inputs = subject.inputs
+    subject.inputs = tuple(
+        changes.get(name, value) if name not in floats else value
+        for name, value in zip(subject.names, inputs, strict=True)
+    )
+    try:
+        for name, value in floats.items():
+            subject.arrays[name][...] = value
+        yield
+    finally:
+        subject.inputs = inputs
+        for name, value in kept.items():
+            subject.arrays[name][...] = value
+
+
+def close(a: np.ndarray, b: np.ndarray, tol: float = TOL) -> bool:
+    """Whether two gradients are the same, up to the errors of differences; not both zero."""
     if np.shape(a) != np.shape(b):
         return False
     size = float(np.max(np.abs(b), initial=0))
-    return bool(np.all(np.abs(np.asarray(a) - b) <= TOL * size)) and size > 0
+    return bool(np.all(np.abs(np.asarray(a) - b) <= tol * size)) and size > 0

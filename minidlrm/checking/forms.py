@@ -7,6 +7,7 @@ mean, the commonest first; `pack` makes one array of what forward returns.
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-_PLAIN = (np.ndarray, np.generic, float, int, complex, bool, type(None))
+_PLAIN = (np.ndarray, np.generic, float, int, complex)
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,8 @@ class Reading:
     outputs : int
         How many values of forward are outputs; 0: what it returns is the output, whole.
     parts : tuple of str
-        What backward takes, in order: "dy", "(dy)" (with zeros for what is no output), "dys" (one argument), "*dys", "cache", "*caches",
-        "caches" (one argument), "*inputs", "inputs", "y".
+        What backward takes, in order: "dy", "(dy)" (with zeros for what is no output), "dys" (one
+        argument), "*dys", "*caches", "caches" (one argument), "*inputs", "inputs", "y".
     conjugate : bool
         Of complex numbers: whether dL/dz is dL/dx - i dL/dy. By default it has a plus, as in
         PyTorch.
@@ -41,7 +42,9 @@ class Reading:
     def is_unusual(self) -> bool:
         """Whether backward takes something other than dy and a cache."""
         first = self.parts[0] if self.parts else ""
-        return first not in ("dy", "dys", "*dys", "(dy)") or bool({"*inputs", "inputs", "y"} & {*self.parts})
+        return first not in ("dy", "dys", "*dys", "(dy)") or bool(
+            {"*inputs", "inputs", "y"} & {*self.parts}
+        )
 
     def __str__(self) -> str:
         what = {"*dys": "dy1, dy2, ...", "dys": "(dy1, dy2, ...)", "*caches": "cache"}
@@ -122,22 +125,32 @@ def _is_number(value: Any) -> bool:
 
 
 def _arity(function: Callable) -> tuple[int, float]:
-    """Return how many positional arguments a function needs at least, and takes at most."""
+    """Return how many arguments a function needs at least, and takes at most."""
+    least, most, _ = _signature(function)
+    return least, most
+
+
+def _signature(function: Callable) -> tuple[int, float, tuple[str, ...]]:
+    """Return the least and most arguments, and those that must be given by their names."""
+    if inspect.ismethod(function):
+        least, most, named = _known_signature(function.__func__)
+        return max(0, least - 1), most - 1, named
+    return _read_signature(function)
+
+
+def _read_signature(function: Callable) -> tuple[int, float, tuple[str, ...]]:
     try:
-        parameters = inspect.signature(function).parameters.values()
+        every = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):
-        return 0, np.inf
-    if any(p.kind is p.VAR_POSITIONAL for p in parameters):
-        most: float = np.inf
-    else:
-        most = sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
-    named = [p for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty]
-    positional = [
-        p
-        for p in parameters
-        if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.default is p.empty
-    ]
-    return len(positional) + len(named), most + len(named)
+        return 0, np.inf, ()
+    by_place = [p for p in every if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    named = tuple(p.name for p in every if p.kind is p.KEYWORD_ONLY and p.default is p.empty)
+    least = sum(p.default is p.empty for p in by_place) + len(named)
+    more = any(p.kind is p.VAR_POSITIONAL for p in every)
+    return least, np.inf if more else len(by_place) + len(named), named
+
+
+_known_signature = functools.lru_cache(maxsize=256)(_read_signature)  # of the layers' methods
 
 
 @dataclass(eq=False)
@@ -157,6 +170,10 @@ class Calls:
     reading: Reading | None = None
     possible: list[Reading] = field(default_factory=list)
 
+    def of(self, forward: Callable, backward: Callable) -> Calls:
+        """Return the same reading of two other functions."""
+        return Calls(forward, backward, self.reading, self.possible)
+
     def forward(self, *inputs: Any, **named: Any) -> Any:
         """Call the first function; keep what the second is given."""
         result = self.forward_function(*inputs, **named)
@@ -169,21 +186,21 @@ class Calls:
             k = 0
         values = result if k else (result,)
         self._inputs = (*inputs, *named.values())
-        self._values, self._caches = values[: max(k, 1)], tuple(values[max(k, 1) :])
+        self._values, self._cache = values[: max(k, 1)], tuple(values[max(k, 1) :])
         return values[0] if k <= 1 else tuple(values[:k])
 
     def backward(self, dy: Any) -> Any:
         """Call the second function with dy, of the form of the output."""
         assert self.reading is not None
         dys = dy if self.reading.outputs > 1 else (dy,)
-        rest = [0 * np.asarray(c) if _is_float(c) else None for c in self._caches]
+        rest = [0 * np.asarray(c) if _is_float(c) else None for c in self._cache]
         parts = {
             "dy": (dy,),
             "dys": (tuple(dys),),
             "*dys": tuple(dys),
             "(dy)": ((dy, *rest),),
-            "*caches": self._caches,
-            "caches": (self._caches,),
+            "*caches": self._cache,
+            "caches": (self._cache,),
             "*inputs": self._inputs,
             "inputs": (self._inputs,),
             "y": (self._values[0],),
@@ -199,15 +216,10 @@ class Calls:
 
 def _call(function: Callable, arguments: list[Any], times: Any) -> Any:
     """Call it; the last arguments by their names where it takes them by name alone."""
-    named: dict[str, Any] = {}
-    try:
-        kinds = inspect.signature(function).parameters.values()
-        needed = [p.name for p in kinds if p.kind is p.KEYWORD_ONLY and p.default is p.empty]
-    except (TypeError, ValueError):
-        needed = []
-    if needed:
-        split = len(arguments) - len(needed)
-        named = dict(zip(needed, arguments[split:], strict=True))
+    names, named = _signature(function)[2], {}
+    if names:
+        split = len(arguments) - len(names)
+        named = dict(zip(names, arguments[split:], strict=True))
         arguments = arguments[:split]
     returned = function(*arguments, **named)
     return returned if times is None else scaled(returned, float(times))
@@ -244,7 +256,8 @@ class Form:
 
     def unpack(self, flat: np.ndarray) -> Any:
         """Return a flat array in the form of the output."""
-        flat, parts, start = flat.reshape(-1), [], 0
+        flat, start = flat.reshape(-1), 0
+        parts: list[Any] = []
         for shape, split in zip(self.shapes, self.complex_ones, strict=True):
             if shape is None:
                 parts.append(None)
@@ -428,7 +441,8 @@ def _by_name(returned: dict, float_ones: list) -> dict[str, Any] | None:
         found = next((each for form in forms for each in float_ones if each[0] == form), None)
         if found is None or found[0] in grads:
             return None
-        grads.update(_spread(*found, part))
+        name, arrays, value = found
+        grads.update(_spread(name, arrays, value, part))
     return grads
 
 

@@ -90,7 +90,7 @@ def gradcheck(
     --------
     >>> import numpy as np, minidlrm as md
     >>> x = np.random.default_rng(0).normal(size=(4, 3))
-    >>> md.gradcheck(md.Linear(3, 2), x, verbose=False).passed
+    >>> md.gradcheck(md.Linear(3, 2, rng=np.random.default_rng(0)), x, verbose=False).passed
     True
     >>> report = md.gradcheck((np.sin, lambda dy: dy), x, verbose=False)
     >>> report.passed

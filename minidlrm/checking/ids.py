@@ -104,7 +104,9 @@ def _changed_rows(ids: np.ndarray, inputs: Inputs) -> tuple[Any, Any, bool]:
     bold = ids.copy()
     bold[:1, 1:2] = ids[:1, :1]
     bold[1:2] = bold[:1]
-    lengths = [len(v) for v in inputs if isinstance(v, np.ndarray) and v.dtype.kind == "f" and v.ndim]
+    lengths = [
+        len(v) for v in inputs if isinstance(v, np.ndarray) and v.dtype.kind == "f" and v.ndim
+    ]
     by_sample = bool(lengths) and all(n == len(ids) for n in lengths)  # x[b, ids[b]]
     return bold, mild, by_sample or all(_is_permutation(row) for row in ids)
 

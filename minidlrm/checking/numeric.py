@@ -93,9 +93,11 @@ class Differences:
         self._rng = rng
         self._all_analytic: bool | None = None
         self._analytic: dict[str, bool] = {}
+        if like is not None:
+            self._all_analytic, self._analytic = like._all_analytic, dict(like._analytic)
         self._along: dict[str, tuple[np.ndarray, float]] = {}
         self._noise: dict[tuple[str, bool], float] = {}
-        if method == "complex" and not self._carries_complex():
+        if method == "complex" and like is None and not self._carries_complex():
             raise ValueError(
                 f"method 'complex': {subject.target!r} does not carry complex numbers; "
                 "take 'auto', 'central' or 'richardson'"
@@ -204,6 +206,10 @@ class Differences:
         if not np.isfinite(exact) or not self._is_same_output(y):
             return None
         return bool(abs(every.sum() - exact) <= tolerance * np.abs(every).sum())
+
+    def doubt(self) -> None:
+        """Ask anew for each array whether the complex step may be trusted."""
+        self._all_analytic, self._analytic = None, {}
 
     def _is_confirmed(self, names: list[str]) -> bool:
         """Whether real differences give what the complex step gives, along one direction."""

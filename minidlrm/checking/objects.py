@@ -40,8 +40,10 @@ def _parts(value: Any) -> list[tuple[Any, Any]]:
         return list(value.items())
     if isinstance(value, (list, tuple)):
         return list(enumerate(value))
-    return list(vars(value).items()) if hasattr(value, "__dict__") and not callable(value) else (
-        list(vars(value).items()) if hasattr(value, "forward") else []
+    return (
+        list(vars(value).items())
+        if hasattr(value, "__dict__") and not callable(value)
+        else (list(vars(value).items()) if hasattr(value, "forward") else [])
     )
 
 

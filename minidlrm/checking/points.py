@@ -19,7 +19,9 @@ Inputs = tuple[Any, ...]
 
 def others(inputs: Inputs, rng: np.random.Generator) -> Iterator[Inputs]:
     """Yield other inputs of the same shapes, the most different first."""
-    yield tuple(_mapped(value, lambda a: _free(a, rng), lambda ids: ids[::-1].copy()) for value in inputs)
+    yield tuple(
+        _mapped(value, lambda a: _free(a, rng), lambda ids: ids[::-1].copy()) for value in inputs
+    )
     yield tuple(_mapped(value, lambda a: a[::-1].copy() if a.ndim else a) for value in inputs)
     yield tuple(_mapped(value, lambda a: _near(a, rng)) for value in inputs)
 

@@ -266,8 +266,8 @@ def _all_hold(subject, other: _Elsewhere, dy, grads, before, tol) -> bool:
 
     Both run on other inputs. The fresh one gives g'(dy); the one that was used must give
     -2 g'(dy), which its parameters add to the g(dy) that they have; and after zero_grad
-    g'(-c dy) = -c g'(dy), with a c so large that a hidden limit shows. (A function such as |dy| or max(dy, 0) keeps a positive
-    factor, but not a negative one.)
+    -c g'(dy) for -c dy, with a c so large that a hidden limit shows. (A function such as |dy| or
+    max(dy, 0) keeps a positive factor, but not a negative one.)
     """
     factor, held = -_large(dy), subject.parameters
     scaled, expected = (factor * dy).astype(dy.dtype), other.grads
@@ -276,7 +276,9 @@ def _all_hold(subject, other: _Elsewhere, dy, grads, before, tol) -> bool:
         if held:
             total, y = subject.more_gradients(-2 * dy, other.inputs)
             names = [n for n in held if n in grads]
-            added = all(_is_sum(total.get(n), (1, grads[n]), (-2, expected.get(n)), tol) for n in names)
+            added = all(
+                _is_sum(total.get(n), (1, grads[n]), (-2, expected.get(n)), tol) for n in names
+            )
             if not added or not _near(y, other.y, tol) or _not_cleared(subject):
                 return False
         total, y = subject.gradients(scaled, other.inputs)
@@ -286,7 +288,9 @@ def _all_hold(subject, other: _Elsewhere, dy, grads, before, tol) -> bool:
         subject.forget()
     if not np.array_equal(scaled, given) or subject.changed(before) or not _near(y, other.y, tol):
         return False
-    return all(_is_sum(total.get(n), (0, g), (factor, expected.get(n)), tol) for n, g in grads.items())
+    return all(
+        _is_sum(total.get(n), (0, g), (factor, expected.get(n)), tol) for n, g in grads.items()
+    )
 
 
 def _linearity(subject, dy, grads, rng, tol) -> list[Fault]:
@@ -298,7 +302,12 @@ def _linearity(subject, dy, grads, rng, tol) -> list[Fault]:
     if _same(grads, other, tol):
         text = "the gradients are the same whatever dy is: backward ignores it"
         return [Fault("upstream_ignored", "", text)]
-    return next(filter(None, (_not_linear(subject, dy, grads, more, other, c, tol) for c in (2.0, _large(dy)))), [])
+    return next(
+        filter(
+            None, (_not_linear(subject, dy, grads, more, other, c, tol) for c in (2.0, _large(dy)))
+        ),
+        [],
+    )
 
 
 def _not_linear(subject, dy, grads, more, other, factor: float, tol) -> list[Fault]:

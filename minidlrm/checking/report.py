@@ -47,7 +47,8 @@ class ArrayCheck:
     Examples
     --------
     >>> import numpy as np, minidlrm as md
-    >>> report = md.gradcheck(md.Linear(3, 2), np.ones((4, 3)), verbose=False)
+    >>> layer = md.Linear(3, 2, rng=np.random.default_rng(0))
+    >>> report = md.gradcheck(layer, np.ones((4, 3)), verbose=False)
     >>> [(check.name, check.shape, check.passed) for check in report.arrays]
     [('weight', (2, 3), True), ('bias', (2,), True), ('x', (4, 3), True)]
     """

@@ -89,18 +89,22 @@ class Subject:
         self.names = self.names or self._argument_names()
         self.places: dict[str, objects.Path] = {}
         self.gradient_places: dict[str, objects.Path] | None = None
+        self._hold_parameters()
+        if not pair and not self.parameters:
+            self.places = objects.parameters_of(target, lambda: self.forward_again()[0])
+            self._hold_parameters()
+        taken = set(self.arrays)
+        self.names = [f"input {name}" if name in taken else name for name in self.names]
+        self._add_inputs()
+
+    def _hold_parameters(self) -> None:
+        target = self.target
         self.parameters = dict(target.named_parameters()) if isinstance(target, Module) else {}
         self.arrays = {name: p.value for name, p in self.parameters.items()}
-        if not pair and not self.parameters:
-            self.places = objects.parameters_of(target, self._run_quietly)
-            self.arrays = {n: objects.get(target, path) for n, path in self.places.items()}
-        self.holder_names = list(self.arrays)
-        self._add_inputs()
+        self.arrays |= {n: objects.get(target, path) for n, path in self.places.items()}
 
     def _add_inputs(self) -> None:
         """Name the float arrays of the inputs."""
-        taken = set(self.arrays)
-        self.names = [f"input {name}" if name in taken else name for name in self.names]
         self.input_names: list[str] = []
         self.complex_names: set[str] = set()
         for name, value in zip(self.names, self.inputs, strict=True):
@@ -146,14 +150,25 @@ class Subject:
         return objects.cast(self.target, dtype) if self.places else copy.deepcopy(self.target)
 
     def _with(self, target: Any, inputs: tuple[Any, ...], step: bool) -> Subject:
-        reading = self.calls.reading
-        other = Subject(target, inputs, self.names, self.keywords, reading, step)
-        other.gradient_places = self.gradient_places
+        other = copy.copy(self)
+        other.target, other.inputs, other.step = target, inputs, step
+        if isinstance(target, FunctionPair):
+            other.calls = target
+        else:
+            other.calls = self.calls.of(target.forward, target.backward)
+        other._hold_parameters()
+        other._add_inputs()
+        if self.random.own:
+            other.random = _Random([inputs, target], self.random)
         return other
 
     def elsewhere(self, inputs: tuple[Any, ...]) -> Subject:
         """Return the same target with other inputs, of the same precision."""
-        return self._with(self.target, inputs, self.step)
+        other = copy.copy(self)
+        other.inputs = inputs
+        other.arrays = {n: self.arrays[n] for n in (*self.parameters, *self.places)}
+        other._add_inputs()
+        return other
 
     def snapshot(self) -> dict[str, np.ndarray]:
         """Copy all arrays."""
@@ -174,10 +189,10 @@ class Subject:
         return y
 
     def _forward(self, inputs: tuple[Any, ...]) -> tuple[np.ndarray, Form | None]:
-        self.random.rewind()
         k = len(inputs) - len(self.keywords)
-        named = dict(zip(self.keywords, inputs[k:], strict=True))
-        return pack(self.calls.forward(*inputs[:k], **named), not self.step, self._conjugate)
+        named = dict(zip(self.keywords, inputs[k:], strict=True)) if self.keywords else {}
+        y = self.random.repeat(self.calls.forward, inputs[:k], named)
+        return pack(y, not self.step, self._conjugate)
 
     @property
     def _conjugate(self) -> bool:
@@ -246,18 +261,29 @@ class Subject:
 class _Random:
     """Random generators among the inputs and in the target: each forward begins with the same."""
 
-    def __init__(self, things: list[Any]):
+    def __init__(self, things: list[Any], like: _Random | None = None):
         found = [each for thing in things for each in _generators(thing, 0)]
-        self.own = [(g, copy.deepcopy(g.bit_generator.state)) for g in found]
-        self.common = np.random.get_state()  # noqa: NPY002  (a student's np.random.rand)
+        states: list[Any] = [state for _, state in like.own] if like is not None else []
+        if len(states) != len(found):
+            states = [copy.deepcopy(g.bit_generator.state) for g in found]
+        self.own: list[tuple[np.random.Generator, Any]] = list(zip(found, states, strict=True))
+        self.common: Any = "unknown" if like is None else like.common
 
-    def rewind(self) -> None:
-        """Set all generators back."""
+    def repeat(self, forward: Callable, inputs: tuple, named: dict[str, Any]) -> Any:
+        """Call forward with all generators as they were at first; np.random is one of them."""
         for generator, state in self.own:
             generator.bit_generator.state = state
-        name, keys, place, *rest = np.random.get_state()  # noqa: NPY002
-        if place != self.common[2] or rest != list(self.common[3:]):
-            np.random.set_state(self.common)  # noqa: NPY002
+        if self.common is None:
+            return forward(*inputs, **named)
+        if isinstance(self.common, str):
+            first: Any = np.random.get_state()  # noqa: NPY002  (a student's np.random.rand)
+            y = forward(*inputs, **named)
+            after: Any = np.random.get_state()  # noqa: NPY002
+            drawn = first[2:] != after[2:] or not np.array_equal(first[1], after[1])
+            self.common = first if drawn else None
+            return y
+        np.random.set_state(self.common)  # noqa: NPY002
+        return forward(*inputs, **named)
 
 
 def _generators(value: Any, depth: int) -> Iterator[np.random.Generator]:

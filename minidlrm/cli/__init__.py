@@ -1,4 +1,4 @@
-"""The command line: minidlrm train, compare, gradcheck, show, verify, data, learn, grade."""
+"""The command line, minidlrm COMMAND; each command is a function of this package."""
 
 from minidlrm.cli.app import main
 

@@ -1,33 +1,17 @@
 """compare: every model on the same data, under the same budget, with its noise."""
 
-from minidlrm.comparison.run import (
-    CONTENDERS,
-    Budget,
-    Contender,
-    Row,
-    as_markdown,
-    as_records,
-    compare,
-    deviation,
-    explained,
-    is_noise,
-    metric,
-    order_markdown,
-    paired_interval,
-)
+from minidlrm.comparison.order import Shares, compare_orders
+from minidlrm.comparison.report import as_records, markdown_page
+from minidlrm.comparison.result import Budget, Result, paired_interval
+from minidlrm.comparison.run import compare
 
 __all__ = [
-    "CONTENDERS",
     "Budget",
-    "Contender",
-    "Row",
-    "as_markdown",
+    "Result",
+    "Shares",
     "as_records",
     "compare",
-    "deviation",
-    "explained",
-    "is_noise",
-    "metric",
-    "order_markdown",
+    "compare_orders",
+    "markdown_page",
     "paired_interval",
 ]

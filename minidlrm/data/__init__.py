@@ -1,39 +1,70 @@
 """Data: what models eat, and where it comes from.
 
-The readers of files are imported when they are first used: most programs need one, or none.
+`READERS` lists the sources of rows, by the name that the command line gives each. Readers are
+imported when they are first used: most programs need one, or none.
 """
 
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
 from minidlrm.data.batch import Batch, Dataset, Jagged, minibatches
-from minidlrm.data.synthetic import synthetic_clicks
 
-_READERS = {
-    "fetch": "download",
-    "movielens_clicks": "movielens",
-    "movielens_ranking": "movielens",
-    "movielens_ratings": "movielens",
-    "read_criteo": "criteo",
-    "read_libfm": "libfm",
+
+@dataclass(frozen=True)
+class Reader:
+    """A source of rows, which the command line takes as SCHEME:PATH.
+
+    Parameters
+    ----------
+    home : str
+        Module and function, such as "criteo.read_criteo".
+    path : str
+        What the function takes first, in capitals: "PATH", "FOLDER"; "" when it reads nothing.
+    gives : str
+        What its rows are, in a few words.
+
+    Examples
+    --------
+    >>> from minidlrm.data import READERS
+    >>> READERS["criteo"].function.__name__, "rows" in READERS["criteo"].arguments
+    ('read_criteo', True)
+    """
+
+    home: str
+    path: str
+    gives: str
+
+    @property
+    def function(self) -> Callable[..., Dataset]:
+        """The function that reads; its module is imported now."""
+        module, name = self.home.split(".")
+        return getattr(import_module(f"minidlrm.data.{module}"), name)
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """Names of the arguments that the function takes."""
+        return tuple(inspect.signature(self.function).parameters)
+
+
+READERS = {
+    "synthetic": Reader("synthetic.synthetic_clicks", "", "clicks whose truth is known"),
+    "criteo": Reader("criteo.read_criteo", "PATH", "clicks of the Criteo challenge"),
+    "libfm": Reader("libfm.read_libfm", "PATH", "clicks or ratings in libFM's format"),
+    "movielens": Reader("movielens.movielens_clicks", "FOLDER", "clicks"),
+    "movielens-ratings": Reader("movielens.movielens_ratings", "FOLDER", "ratings"),
+    "movielens-ranking": Reader("rankings.movielens_ranking", "FOLDER", "rankings"),
 }
 
-__all__ = [
-    "Batch",
-    "Dataset",
-    "Jagged",
-    "fetch",
-    "minibatches",
-    "movielens_clicks",
-    "movielens_ranking",
-    "movielens_ratings",
-    "read_criteo",
-    "read_libfm",
-    "synthetic_clicks",
-]
+_HOMES = {reader.home.split(".")[1]: reader.home.split(".")[0] for reader in READERS.values()}
+_HOMES |= {"Schema": "schema", "fetch": "download", "read_table": "frame"}
+
+__all__ = ["READERS", "Batch", "Dataset", "Jagged", "Reader", "minibatches", *sorted(_HOMES)]
 
 
 def __getattr__(name: str) -> Any:
-    if name in _READERS:
-        return getattr(import_module(f"minidlrm.data.{_READERS[name]}"), name)
+    if name in _HOMES:
+        return getattr(import_module(f"minidlrm.data.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

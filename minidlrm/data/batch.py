@@ -148,6 +148,8 @@ class Batch:
         One id a table; or bags of ids, for multi-hot and weighted features.
     label : float array (B,), optional
         1 for a click, 0 for none, or a rate between them; or a rating. None where it is not known.
+    weight : float array (B,), optional
+        How much each row counts in the loss and the metrics. The default is 1 for all.
 
     Raises
     ------
@@ -174,6 +176,7 @@ class Batch:
     dense: np.ndarray
     sparse: np.ndarray | Jagged
     label: np.ndarray | None = None
+    weight: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         dense = floats("Batch.dense", self.dense, 2)
@@ -191,6 +194,9 @@ class Batch:
         if self.label is not None:
             object.__setattr__(self, "label", floats("Batch.label", self.label, 1))
             self._check_rows("label", self.label)
+        if self.weight is not None:
+            object.__setattr__(self, "weight", floats("Batch.weight", self.weight, 1))
+            self._check_rows("weight", self.weight)
 
     def _check_rows(self, name: str, array: np.ndarray) -> None:
         if len(array) != len(self.dense):
@@ -238,7 +244,8 @@ class Batch:
         sparse: Any = self.sparse
         picked = sparse[rows, len(self)] if isinstance(sparse, Jagged) else sparse[rows]
         label = None if self.label is None else self.label[rows]
-        return Batch(self.dense[rows], picked, label)
+        weight = None if self.weight is None else self.weight[rows]
+        return Batch(self.dense[rows], picked, label, weight)
 
     def __repr__(self) -> str:
         kind = "multi-hot tables" if isinstance(self.sparse, Jagged) else "tables"
@@ -298,6 +305,7 @@ class Dataset:
     bayes_log_loss: float | None = None
     bayes_auc: float | None = None
     vocabulary: Any = field(default=None, repr=False)
+    schema: Any = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if self.task not in TASKS:

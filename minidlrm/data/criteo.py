@@ -8,32 +8,32 @@ holds one block, or one column, and the vocabulary; the result is memory-mapped.
 
 from __future__ import annotations
 
-import contextlib
-import gzip
 import hashlib
 import json
 import os
-import shutil
-import tempfile
 import warnings
-import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from minidlrm.data.batch import Batch, Dataset, split_in_time, split_rows
-from minidlrm.data.encode import Vocabulary, hash_ids, log_transform, parse_hex
+from minidlrm.data.columns import hex_words
+from minidlrm.data.criteo_text import (
+    DENSE,
+    NUM_DENSE,
+    NUM_TABLES,
+    SPARSE,
+    Reader,
+    read_layout,
+)
+from minidlrm.data.encode import MAX_IDS, Vocabulary, hash_ids
+from minidlrm.data.intern import Interner
+from minidlrm.data.schema import Categories, Column, Schema
+from minidlrm.data.spool import Spool, cached, open_entry
 
-NUM_DENSE, NUM_TABLES = 13, 26
-_DENSE = [f"I{k + 1}" for k in range(NUM_DENSE)]
-_SPARSE = [f"C{t + 1}" for t in range(NUM_TABLES)]
-_INTEGER = r"^(-?[0-9]+(\.0*)?)?$"
-_BLOCK_BYTES = 8 << 20  # of text at a time
 _CHUNK_ROWS = 1 << 18  # encoded at a time
-_VERSION = 1  # of the cache's format
+_VERSION = 2  # of the cache's format
 
 
 def read_criteo(
@@ -65,11 +65,11 @@ def read_criteo(
         Categories that occur less often in the training rows share the id 0 with those
         that do not occur there. With 1, nothing trains the vector of id 0.
     hash_size : int, optional
-        Hash the categories of each column to so many ids instead of counting them.
+        Hash the categories of each column to this many ids instead of counting them.
     vocabulary : Dataset or Vocabulary, optional
         Of an earlier file: the ids mean the same then, and all rows go to ``.test``.
     rows : int, optional
-        Read only so many rows.
+        Read only this many rows.
     on_bad_line : "error" or "skip"
         Stop at a malformed line; or skip and count them, and warn of the count.
     cache_dir : path, optional
@@ -106,10 +106,10 @@ def read_criteo(
     >>> len(clicks.train), len(clicks.valid), len(clicks.test), clicks.table_sizes[:3]
     (24, 2, 2, [2, 2, 2])
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     known = vocabulary.vocabulary if isinstance(vocabulary, Dataset) else vocabulary
     _check_options(min_count, hash_size, known, rows, on_bad_line)
-    layout = _layout(path)
+    layout = read_layout(path)
     if not layout.has_label and known is None and hash_size is None:
         raise ValueError(
             f"{path} has no labels: give vocabulary=, the Dataset of the training file, "
@@ -125,10 +125,10 @@ def read_criteo(
         "vocabulary": known.digest() if known is not None else None,
         "rows": rows,
         "on_bad_line": on_bad_line,
+        "has_label": layout.has_label,
     }
-    entry = Path(cache_dir) / f"criteo-{_key(path, options)}"
-    if not (entry / "meta.json").is_file():
-        _build(path, layout, options, known, entry, progress)
+    entry = Path(cache_dir).expanduser() / f"criteo-{_key(path, options)}"
+    cached(entry, lambda spool: _fill(path, layout, options, known, spool, progress))
     dataset, skipped = _open(path, layout, entry, known)
     if skipped:
         warnings.warn(f"{path}: {skipped} malformed lines were skipped", stacklevel=2)
@@ -145,113 +145,76 @@ def _check_options(min_count, hash_size, known, rows, on_bad_line) -> None:
         raise TypeError(f"vocabulary is {type(known).__name__}: give a Dataset or a Vocabulary")
     if known is not None and hash_size is not None:
         raise ValueError("vocabulary and hash_size exclude each other")
-
-
-@dataclass(frozen=True)
-class _Layout:
-    """What the first line says of the file."""
-
-    delimiter: str
-    names: list[str]
-    header: bool
-
-    @property
-    def has_label(self) -> bool:
-        return "label" in self.names
-
-
-def _layout(path: Path) -> _Layout:
-    if not path.is_file():
-        raise FileNotFoundError(f"no file at {path}")
-    try:
-        with gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb") as file:
-            first = file.readline(1 << 16).decode("utf-8", "replace").rstrip("\r\n")
-    except (EOFError, OSError, zlib.error) as error:
-        raise ValueError(f"{path} cannot be unpacked: {error}") from None
-    if not first:
-        raise ValueError(f"{path} is empty, or its first line is")
-    delimiter = "\t" if "\t" in first else ","
-    fields = first.split(delimiter)
-    features = [*_DENSE, *_SPARSE]
-    if set(features) <= set(fields):
-        return _Layout(delimiter, fields, header=True)
-    if len(fields) not in (NUM_DENSE + NUM_TABLES, 1 + NUM_DENSE + NUM_TABLES):
-        raise ValueError(
-            f"{path}: line 1 has {len(fields)} fields: expected 40 (label, 13 integers, 26 "
-            "categories), 39 without the label, or a header with I1 ... I13 and C1 ... C26"
-        )
-    label = ["label"] if len(fields) == 1 + NUM_DENSE + NUM_TABLES else []
-    return _Layout(delimiter, label + features, header=False)
+    if hash_size is not None and hash_size > MAX_IDS:
+        raise ValueError(f"hash_size is {hash_size}: ids are int32, so at most {MAX_IDS} fit")
 
 
 def _key(path: Path, options: dict[str, Any]) -> str:
-    stat = path.stat()
-    parts = [_VERSION, str(path.resolve()), stat.st_size, stat.st_mtime_ns, options]
+    with open(path, "rb") as file:
+        content = hashlib.file_digest(file, "sha256").hexdigest()
+    parts = [_VERSION, path.suffix == ".gz", content, options]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
 
 
-def _build(path, layout, options, known, entry: Path, progress: bool) -> None:
-    """Write a cache entry in a temporary folder, and rename it when it is whole."""
-    entry.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=".criteo-", dir=entry.parent))
-    try:
-        count, skipped = _parse(path, layout, options, folder, progress)
-        if count == 0:
-            raise ValueError(f"{path} has no rows")
-        sizes = _encode(folder, count, options, known, progress)
-        meta = {"rows": count, "skipped": skipped, "table_sizes": sizes}
-        (folder / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
-        with contextlib.suppress(OSError):  # another process has finished the same entry first
-            os.rename(folder, entry)
-        if not (entry / "meta.json").is_file():
-            raise OSError(f"the cache entry {entry} could not be written")
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+def _fill(path, layout, options, known, spool: Spool, progress: bool) -> None:
+    """Parse, count and encode the rows."""
+    count, skipped = _parse(path, layout, options, spool, progress)
+    if count == 0:
+        raise ValueError(f"{path} has no rows")
+    spool.meta = {"rows": count, "skipped": skipped}
+    spool.meta["table_sizes"] = _encode(spool, count, options, known, progress)
 
 
 def _open(path, layout, entry: Path, known) -> tuple[Dataset, int]:
-    meta = json.loads((entry / "meta.json").read_text(encoding="utf-8"))
-    count = meta["rows"]
-
-    def mapped(name: str, dtype, *shape: int) -> np.ndarray:
-        return np.memmap(entry / name, dtype, mode="r", shape=(count, *shape))
-
-    dense = mapped("dense.bin", np.float32, NUM_DENSE)
-    sparse = mapped("sparse.bin", np.int32, NUM_TABLES)
-    label = mapped("label.bin", np.float32) if layout.has_label else None
-    data = Batch(dense, sparse, label)
+    stored = open_entry(entry)
+    meta, arrays = stored.meta, stored.arrays
+    data = Batch(arrays["dense"], arrays["sparse"], arrays.get("label"))
     vocabulary = known
-    if known is None and (entry / "vocabulary.npz").is_file():
-        vocabulary = Vocabulary.load(entry / "vocabulary.npz")
+    if known is None and "values0" in arrays:
+        values = [np.array(arrays[f"values{t}"]) for t in range(NUM_TABLES)]
+        vocabulary = Vocabulary(values, [np.array(arrays[f"ids{t}"]) for t in range(NUM_TABLES)])
     only_test = known is not None or not layout.has_label
     train, valid, test = (data[:0], data[:0], data) if only_test else split_in_time(data)
     skipped = f", {meta['skipped']} malformed lines skipped" if meta["skipped"] else ""
-    description = f"Criteo: {count:,} rows of {path.name}{skipped}"
-    names = [*_DENSE, *_SPARSE]
-    sizes = meta["table_sizes"]
-    dataset = Dataset(train, valid, test, sizes, names, description, vocabulary=vocabulary)
+    dataset = Dataset(
+        train,
+        valid,
+        test,
+        meta["table_sizes"],
+        [*DENSE, *SPARSE],
+        f"Criteo: {meta['rows']:,} rows of {path.name}{skipped}",
+        vocabulary=vocabulary,
+        schema=None if vocabulary is None else _schema(vocabulary),
+    )
     return dataset, meta["skipped"]
 
 
-# The text, block by block
+def _schema(vocabulary: Vocabulary) -> Schema:
+    """Describe the columns: counts of which the logarithm is taken, and hexadecimal categories."""
+    columns = [Column(name, "dense", "log") for name in DENSE]
+    for name, values, ids in zip(SPARSE, vocabulary.values, vocabulary.ids, strict=True):
+        words = hex_words(values[np.argsort(ids)])
+        known = Interner(words.text, words.offsets[1:])
+        columns.append(
+            Column(
+                name, "sparse", categories=Categories(known, hexadecimal=True), distinct=len(ids)
+            )
+        )
+    return Schema(tuple(columns), "label")
 
 
-def _parse(path: Path, layout: _Layout, options, folder: Path, progress: bool) -> tuple[int, int]:
-    """Write label.bin, dense.bin and raw0.bin ... raw25.bin; return the rows, and those skipped."""
-    reader = _Reader(path, layout, options["on_bad_line"])
+def _parse(path: Path, layout, options, spool: Spool, progress: bool) -> tuple[int, int]:
+    """Spool labels, dense features and raw categories; return the rows, and those skipped."""
+    reader = Reader(path, layout, options["on_bad_line"])
     limit, count = options["rows"], 0
-    with contextlib.ExitStack() as stack:
-        bar = stack.enter_context(_bar(path.stat().st_size, "reading", "B", progress))
-        open_ = lambda name: stack.enter_context(open(folder / name, "wb"))  # noqa: E731
-        dense_file, label_file = open_("dense.bin"), open_("label.bin")
-        raw_files = [open_(f"raw{t}.bin") for t in range(NUM_TABLES)]
+    with _bar(path.stat().st_size, "reading", "B", progress) as bar:
         for label, dense, raw in reader.blocks():
             keep = slice(None if limit is None else limit - count)
-            dense[keep].tofile(dense_file)
+            spool.append("dense", dense[keep])
             if label is not None:
-                label[keep].tofile(label_file)
-            for file, column in zip(raw_files, raw, strict=True):
-                column[keep].tofile(file)
+                spool.append("label", label[keep])
+            for t, column in enumerate(raw):
+                spool.append(f"raw{t}", column[keep])
             count += len(dense[keep])
             bar.update(reader.position - bar.n)
             if count == limit:
@@ -259,194 +222,43 @@ def _parse(path: Path, layout: _Layout, options, folder: Path, progress: bool) -
     return count, reader.num_bad + len(reader.wrong_width)
 
 
-class _Reader:
-    """Blocks of parsed rows, with the line number of every row that is malformed."""
-
-    def __init__(self, path: Path, layout: _Layout, on_bad_line: str):
-        self.path, self.layout, self.on_bad_line = path, layout, on_bad_line
-        self.position = 0  # bytes of the file that have been read
-        self.num_bad = 0  # rows with a malformed field
-        self.num_rows = 0  # rows the CSV reader has returned
-        self.wrong_width: list[int] = []  # lines it has not, in order
-        self.fault = ""  # the line of the wrong width that stopped it
-
-    def blocks(self) -> Iterator[tuple[np.ndarray | None, np.ndarray, list[np.ndarray]]]:
-        import pyarrow as pa
-
-        with pa.OSFile(str(self.path)) as file:
-            try:
-                reader = self._open(file)
-                for table in reader:
-                    self.position = file.tell()
-                    yield self._convert(table)
-            except (pa.ArrowInvalid, OSError) as error:
-                raise ValueError(
-                    f"{self.path}{self.fault or f' cannot be read: {error}'}"
-                ) from None
-
-    def _open(self, file):
-        import pyarrow as pa
-        from pyarrow import csv
-
-        text = pa.CompressedInputStream(file, "gzip") if self.path.suffix == ".gz" else file
-        names = self.layout.names
-        wanted = [name for name in names if name in {"label", *_DENSE, *_SPARSE}]
-        return csv.open_csv(
-            text,
-            read_options=csv.ReadOptions(
-                column_names=names,
-                skip_rows=int(self.layout.header),
-                block_size=_BLOCK_BYTES,
-                use_threads=False,  # or else the reader does not know line numbers
-            ),
-            parse_options=csv.ParseOptions(
-                delimiter=self.layout.delimiter,
-                quote_char=False,
-                ignore_empty_lines=False,
-                invalid_row_handler=self._on_wrong_width,
-            ),
-            convert_options=csv.ConvertOptions(
-                column_types=dict.fromkeys(names, pa.string()),
-                strings_can_be_null=False,
-                include_columns=wanted,
-            ),
-        )
-
-    def _on_wrong_width(self, row) -> str:
-        if self.on_bad_line == "error":
-            self.fault = (
-                f": line {row.number} has {row.actual_columns} fields, expected "
-                f"{row.expected_columns}: {row.text[:80]!r}"
-            )
-            return "error"
-        self.wrong_width.append(row.number)
-        return "skip"
-
-    def _line(self, row: int) -> int:
-        """Return the line number of a row that the CSV reader has returned."""
-        line = row + 1 + self.layout.header
-        for skipped in self.wrong_width:
-            line += skipped <= line
-        return line
-
-    def _convert(self, table):
-        columns = {name: table.column(name) for name in table.schema.names}
-        bad = np.zeros(len(table), bool)
-        label = None
-        if self.layout.has_label:
-            label, wrong = _parse_label(columns["label"])
-            self._note(bad, wrong, columns, "label", "not 0 or 1")
-        dense = np.empty((len(table), NUM_DENSE), np.float32)
-        empty = np.ones(len(table), bool)
-        for k, name in enumerate(_DENSE):
-            numbers, wrong, missing = _parse_integers(columns[name])
-            self._note(bad, wrong, columns, name, "not an integer")
-            dense[:, k] = log_transform(numbers)
-            empty &= missing
-        raw = []
-        for name in _SPARSE:
-            codes, wrong, missing = _parse_categories(columns[name])
-            self._note(bad, wrong, columns, name, "not 1 to 8 hexadecimal digits")
-            raw.append(codes)
-            empty &= missing
-        if label is None:
-            self._note(bad, empty, columns, _DENSE[0], "part of an empty line")
-        self.num_rows += len(table)
-        self.num_bad += int(bad.sum())
-        if bad.any():
-            keep = ~bad
-            label = None if label is None else label[keep]
-            return label, dense[keep], [column[keep] for column in raw]
-        return label, dense, raw
-
-    def _note(self, bad: np.ndarray, wrong: np.ndarray, columns, name: str, what: str) -> None:
-        """Mark the wrong rows; in the mode "error", raise for the first one."""
-        if not wrong.any():
-            return
-        if self.on_bad_line == "error":
-            row = int(wrong.argmax())
-            line, text = self._line(self.num_rows + row), columns[name][row].as_py()
-            raise ValueError(f"{self.path}: line {line}, column {name}: {text!r} is {what}")
-        bad |= wrong
-
-
-def _parse_label(column) -> tuple[np.ndarray, np.ndarray]:
-    text, offsets = _bytes(column)
-    lengths = np.diff(offsets)
-    first = text[np.minimum(offsets[:-1], max(0, len(text) - 1))] if len(text) else lengths * 0
-    label = (first == ord("1")).astype(np.float32)
-    return label, (lengths != 1) | ((first != ord("0")) & (first != ord("1")))
-
-
-def _parse_integers(column) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return float64 numbers (0 where missing), which are malformed, and which are missing."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    missing = np.asarray(pc.equal(column, ""))
-    wrong = np.zeros(len(column), bool)
-    filled = pc.if_else(pa.array(missing), "0", column)
-    try:
-        numbers = np.asarray(pc.cast(filled, pa.int64()), np.float64)
-    except pa.ArrowInvalid:  # 260.0, or a malformed one: the slow way
-        wrong = ~np.asarray(pc.match_substring_regex(column, _INTEGER))
-        numbers = np.asarray(pc.cast(pc.if_else(pa.array(wrong), "0", filled), pa.float64()))
-    return numbers, wrong, missing
-
-
-def _parse_categories(column) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    text, offsets = _bytes(column)
-    codes, wrong = parse_hex(text, offsets)
-    return codes, wrong, np.diff(offsets) == 0
-
-
-def _bytes(column) -> tuple[np.ndarray, np.ndarray]:
-    """Return the characters of a string column, and the offsets (n + 1,)."""
-    _, offsets, text = column.buffers()
-    places = np.frombuffer(offsets, np.int32)[column.offset : column.offset + len(column) + 1]
-    return np.frombuffer(text or b"", np.uint8), places.astype(np.int64)
-
-
 # The ids
 
 
-def _encode(folder: Path, count: int, options, known, progress: bool) -> list[int]:
-    """Turn raw*.bin into sparse.bin; return the table sizes."""
-
-    def raw(t: int, start: int, stop: int) -> np.ndarray:  # read, not mapped: memory stays free
-        place = folder / f"raw{t}.bin"
-        return np.fromfile(place, np.uint32, count=stop - start, offset=4 * start)
-
+def _encode(spool: Spool, count: int, options, known, progress: bool) -> list[int]:
+    """Turn raw categories into ids; return the table sizes."""
+    spool.keep("dense", (count, NUM_DENSE))
+    if options["has_label"]:
+        spool.keep("label", (count,))
     vocabulary, hash_size = known, options["hash_size"]
     if known is None and hash_size is None:
         first_valid = split_rows(count)[0]
-        with _bar(NUM_TABLES, "counting categories", "column", progress) as bar:
-            columns = (_told(bar, raw(t, 0, first_valid)) for t in range(NUM_TABLES))
-            vocabulary = Vocabulary.fit(columns, options["min_count"])
-        vocabulary.save(folder / "vocabulary.npz")
-    with (
-        open(folder / "sparse.bin", "wb") as file,
-        _bar(count, "encoding", "row", progress) as bar,
-    ):
+        vocabulary = Vocabulary([], [])
+        for t in _columns(progress):
+            own = Vocabulary.fit([spool.column(f"raw{t}")[:first_valid]], options["min_count"])
+            for key, array in (("values", own.values[0]), ("ids", own.ids[0])):
+                getattr(vocabulary, key).append(array)
+                spool.output(f"{key}{t}", array.dtype, array.shape)[...] = array
+    ids = spool.output("sparse", np.int32, (count, NUM_TABLES))
+    with _bar(count, "encoding", "row", progress) as bar:
         for start in range(0, count, _CHUNK_ROWS):
             stop = min(start + _CHUNK_ROWS, count)
-            ids = np.empty((stop - start, NUM_TABLES), np.int32)
             for t in range(NUM_TABLES):
-                codes = raw(t, start, stop)
+                codes = np.asarray(spool.column(f"raw{t}")[start:stop])
                 if hash_size is None:
-                    ids[:, t] = vocabulary.encode(t, codes)
+                    ids[start:stop, t] = vocabulary.encode(t, codes)
                 else:
-                    ids[:, t] = hash_ids(codes, t, hash_size)
-            ids.tofile(file)
-            bar.update(len(ids))
-    for t in range(NUM_TABLES):
-        (folder / f"raw{t}.bin").unlink()
+                    ids[start:stop, t] = hash_ids(codes, t, hash_size)
+            bar.update(stop - start)
     return [hash_size] * NUM_TABLES if hash_size is not None else vocabulary.sizes
 
 
-def _told(bar, value):
-    bar.update()
-    return value
+def _columns(progress: bool):
+    """Count the tables with a progress bar."""
+    from tqdm.auto import tqdm
+
+    hide = not progress
+    return tqdm(range(NUM_TABLES), "counting categories", unit="column", disable=hide, leave=False)
 
 
 def _bar(total: int, what: str, unit: str, show: bool):

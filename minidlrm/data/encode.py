@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 _NOT_HEX = 255
+MAX_IDS = 2**31 - 1  # of a column: ids are int32
 _NIBBLE = np.full(256, _NOT_HEX, np.uint8)  # the value of each ASCII hexadecimal digit
 for _digit in b"0123456789abcdefABCDEF":
     _NIBBLE[_digit] = int(chr(_digit), 16)
@@ -89,6 +90,8 @@ def hash_ids(values: np.ndarray, column: int, size: int) -> np.ndarray:
     >>> int(ids.min()), int(ids.max())
     (0, 9)
     """
+    if not 1 <= size <= MAX_IDS:
+        raise ValueError(f"size is {size}: ids are int32, so it must lie in [1, {MAX_IDS}]")
     x = values.astype(np.uint64) + np.uint64((column + 1) << 32)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

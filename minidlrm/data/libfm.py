@@ -1,13 +1,19 @@
-"""read_libfm: the sparse text format of libFM and libSVM, one feature a field in each line."""
+"""read_libfm: the sparse text formats of libFM, libSVM and libFFM, a list of features a line."""
 
 from __future__ import annotations
 
+import gzip
 import os
+import zlib
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from minidlrm.data.batch import Batch, Dataset, Jagged, split_in_time
+from minidlrm.data.columns import of_words
+from minidlrm.data.intern import Interner
+from minidlrm.data.schema import Categories, Column, Schema
 
 
 def read_libfm(
@@ -15,13 +21,19 @@ def read_libfm(
     valid: str | os.PathLike | None = None,
     test: str | os.PathLike | None = None,
 ) -> Dataset:
-    r"""Read lines such as ``1 17:1 203:1 451:0.5``: a label, then index:value for each field.
+    r"""Read lines such as ``1 17:1 203:1 451:0.5``: a label, then index:value for each feature.
 
-    Every line must have the same number of fields, in the same order (as Frappe and the
-    like have them): the k-th field becomes table k. Within a table, id 0 stands for an index
-    that the training rows do not have; the others are numbered from 1, in rising order.
-    Values other than 1 become the weights of the ids. Labels -1 and 1 become 0 and 1; others,
-    such as ratings, stay as they are.
+    Three kinds of lines are told apart by the training file:
+
+    - The same number of features in each line, in the same order (as Frappe and the like have
+      them): the k-th becomes table k. An index that occurs in two places is an error.
+    - Any number of features: all indices share one table, and a line is a bag.
+    - libFFM's ``field:index:value``: each field becomes a table, and holds a bag.
+
+    Within a table, id 0 stands for an index that the training rows do not have; the others are
+    numbered from 1, in rising order. Values other than 1 become the weights of the ids. Where the
+    training labels are -1 and 1, every label above 0 becomes 1 and the others 0; other labels, such
+    as ratings, stay as they are. Empty lines, and what follows a #, are left out.
 
     Parameters
     ----------
@@ -33,15 +45,15 @@ def read_libfm(
     Returns
     -------
     Dataset
-        Without dense features. Its `vocabulary` is a list of the known indices of each table.
+        Without dense features. Its `task` is "clicks" where all training labels lie in [0, 1].
 
     Raises
     ------
     FileNotFoundError
         When there is no such file.
     ValueError
-        When a file is empty, or a line is malformed (file and line are named); or when only
-        one of `valid` and `test` is given.
+        When a file is empty or is not text, or a line is malformed (file and line are named); or
+        when only one of `valid` and `test` is given.
 
     Examples
     --------
@@ -54,73 +66,184 @@ def read_libfm(
     """
     if (valid is None) != (test is None):
         raise ValueError("give both valid and test, or neither")
-    paths = (
-        [Path(train)] if valid is None or test is None else [Path(train), Path(valid), Path(test)]
-    )
-    files = [_read(path) for path in paths]
-    num_fields = files[0][1].shape[1]
-    for path, (_, indices, _) in zip(paths, files, strict=True):
-        if indices.shape[1] != num_fields:
-            raise ValueError(
-                f"{path} has {indices.shape[1]} fields a line, {paths[0]} {num_fields}"
-            )
-    count = len(files[0][0]) if len(files) > 1 else len(files[0][0]) * 6 // 7
-    known = [np.unique(files[0][1][:count, k]) for k in range(num_fields)]
-    weighted = any((values != 1).any() for _, _, values in files)
-    clicks = {-1.0, 1.0} >= {float(x) for label, _, _ in files for x in np.unique(label)}
-    batches = [_batch(file, known, weighted, clicks) for file in files]
+    given = [train] if valid is None or test is None else [train, valid, test]
+    files = [_read(Path(path).expanduser()) for path in given]
+    first = files[0]
+    in_order = all(file.in_order for file in files)
+    for file in files:
+        if in_order and file.width != first.width:
+            wide = f"{file.path} has {file.width} fields a line"
+            raise ValueError(f"{wide}, {first.path} {first.width}")
+    fields = _fields(files, in_order)
+    count = first.rows if len(files) > 1 else first.rows * 6 // 7
+    if count == 0:
+        raise ValueError(f"{first.path} has {first.rows} rows: none is left to train on")
+    known = [np.unique(first.index[(first.field == k) & (first.row < count)]) for k in fields]
+    weighted = any((file.value != 1).any() for file in files)
+    minus = {-1.0, 1.0} >= set(np.unique(first.label[:count]).tolist())
+    batches = [_batch(file, fields, known, in_order, weighted, minus) for file in files]
     splits = batches if len(batches) == 3 else split_in_time(batches[0])
+    label = np.asarray(splits[0].label)
+    task = "clicks" if ((label >= 0) & (label <= 1)).all() else "ratings"
+    names = [f"field{k}" for k in fields] if len(fields) > 1 or in_order else ["features"]
     rows = sum(map(len, batches))
+    paths = ", ".join(file.path.name for file in files)
     return Dataset(
         splits[0],
         splits[1],
         splits[2],
         [len(values) + 1 for values in known],
-        [f"field{k}" for k in range(num_fields)],
-        f"libfm: {rows:,} rows of {', '.join(path.name for path in paths)}, {num_fields} fields",
+        names,
+        f"libfm: {rows:,} rows of {paths}, {len(fields)} fields",
+        task=task,
         vocabulary=known,
+        schema=_schema(names, known, in_order and not weighted, task),
     )
 
 
-def _batch(file, known: list[np.ndarray], weighted: bool, clicks: bool) -> Batch:
-    label, indices, values = file
-    ids = np.empty(indices.shape, np.int64)  # (n, T)
-    for k, column in enumerate(known):
-        place = np.minimum(np.searchsorted(column, indices[:, k]), len(column) - 1)
-        ids[:, k] = np.where(column[place] == indices[:, k], place + 1, 0)
-    sparse: np.ndarray | Jagged = ids
-    if weighted:
-        offsets = np.arange(ids.size + 1)
-        sparse = Jagged(ids.T.ravel(), offsets, values.T.ravel().astype(np.float32))
-    if clicks:
-        label = (label > 0).astype(np.float64)
-    return Batch(np.zeros((len(ids), 0), np.float32), sparse, label.astype(np.float32))
+def _schema(names: list[str], known: list[np.ndarray], one_each: bool, task: str) -> Schema:
+    """Describe the tables: a column of indices each; bags are lists, or text with spaces."""
+    columns = []
+    for name, values in zip(names, known, strict=True):
+        words = of_words(map(str, values.tolist()))
+        categories = Categories(Interner(words.text, words.offsets[1:]), integers=True)
+        column = Column(name, "sparse", categories=categories, distinct=len(values))
+        columns.append(column if one_each else replace(column, role="bag", separator=" "))
+    return Schema(tuple(columns), "label", task)
 
 
-def _read(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return labels (n,), indices (n, T) and values (n, T)."""
+@dataclass(frozen=True, eq=False)
+class _File:
+    """A file: a label for each row, and for each feature its row, field, index and value."""
+
+    path: Path
+    lines: list[int]  # the number of each row's line
+    label: np.ndarray
+    row: np.ndarray
+    field: np.ndarray
+    index: np.ndarray
+    value: np.ndarray
+    triples: bool  # whether the fields are named, as libFFM has them
+    width: int  # features of the first line
+
+    @property
+    def rows(self) -> int:
+        return len(self.label)
+
+    @property
+    def in_order(self) -> bool:
+        """Whether every line has the same number of features, and fields are places."""
+        counts = np.bincount(self.row, minlength=self.rows)
+        return not self.triples and bool((counts == self.width).all())
+
+
+def _fields(files: list[_File], in_order: bool) -> list[int]:
+    """Return the fields that become tables; check that each index keeps to its place."""
+    if files[0].triples:
+        return np.unique(files[0].field).tolist()
+    if not in_order:
+        for file in files:
+            file.field[:] = 0
+        return [0]
+    for file in files:
+        pairs = np.unique(np.stack([file.index, file.field], axis=1), axis=0)
+        twice = np.flatnonzero(np.diff(pairs[:, 0]) == 0)
+        if len(twice):
+            index, place = pairs[twice[0] + 1]
+            k = int(((file.index == index) & (file.field == place)).argmax())
+            raise ValueError(
+                f"{file.path}: line {file.lines[file.row[k]]}: index {index} is feature "
+                f"{place + 1} here, and feature {pairs[twice[0], 1] + 1} elsewhere: features "
+                "must come in one order "
+                "(or name their fields, as libFFM's field:index:value does)"
+            )
+    return list(range(files[0].width))
+
+
+def _batch(file: _File, fields, known, in_order: bool, weighted: bool, minus: bool) -> Batch:
+    label = (file.label > 0).astype(np.float64) if minus else file.label
+    ids, counts, weights = [], [], []
+    for k, column in zip(fields, known, strict=True):
+        own = file.field == k
+        place = np.minimum(np.searchsorted(column, file.index[own]), max(0, len(column) - 1))
+        hit = column[place] == file.index[own] if len(column) else np.zeros(len(place), bool)
+        ids.append(np.where(hit, place + 1, 0).astype(np.int64))
+        counts.append(np.bincount(file.row[own], minlength=file.rows))
+        weights.append(file.value[own].astype(np.float32))
+    dense = np.zeros((file.rows, 0), np.float32)
+    if in_order and not weighted:
+        return Batch(dense, np.stack(ids, axis=1), label.astype(np.float32))
+    offsets = np.concatenate([[0], np.cumsum(np.concatenate(counts))])
+    bags = Jagged(np.concatenate(ids), offsets, np.concatenate(weights) if weighted else None)
+    return Batch(dense, bags, label.astype(np.float32))
+
+
+def _read(path: Path) -> _File:
     if not path.is_file():
         raise FileNotFoundError(f"no file at {path}")
-    lines = path.read_text(encoding="utf-8").splitlines()
+    try:
+        with gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb") as file:
+            text = file.read().decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is not UTF-8 text") from None
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise ValueError(f"{path} cannot be unpacked: {error}") from None
+    lines = [
+        (number, line.partition("#")[0].split())
+        for number, line in enumerate(text.split("\n"), 1)
+        if line.partition("#")[0].strip()
+    ]
     if not lines:
         raise ValueError(f"{path} is empty")
-    width = lines[0].count(":")
-    if width == 0:
-        raise ValueError(f"{path}: line 1 has no index:value pair: {lines[0][:60]!r}")
-    for k, line in enumerate(lines, 1):
-        if line.count(":") != width or len(line.split()) != width + 1:
-            raise ValueError(
-                f"{path}: line {k} has not a label and {width} index:value pairs: {line[:60]!r}"
-            )
+    first = lines[0][1]
+    colons = {token.count(":") for token in first[1:]}
+    if not colons or colons - {1, 2} or len(colons) > 1:
+        shown = " ".join(first)[:60]
+        raise ValueError(f"{path}: line {lines[0][0]} has no index:value pair: {shown!r}")
+    triples = colons == {2}
+    for number, tokens in lines:
+        form = "field:index:value triples" if triples else "index:value pairs"
+        if ":" in tokens[0] or any(token.count(":") != 1 + triples for token in tokens[1:]):
+            shown = " ".join(tokens)[:60]
+            raise ValueError(f"{path}: line {number}: expected a label and {form}: {shown!r}")
+    counts = np.array([len(tokens) - 1 for _, tokens in lines])
+    row = np.repeat(np.arange(len(lines)), counts)
+    place = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    parts = [token.split(":") for _, tokens in lines for token in tokens[1:]]
+    where = [number for number, _ in lines]
+    label = _floats(path, [tokens[0] for _, tokens in lines], where)
+    of = [where[k] for k in row]
+    index = _whole(path, [part[-2] for part in parts], of)
+    value = _floats(path, [part[-1] for part in parts], of)
+    field = _whole(path, [part[0] for part in parts], of) if triples else place
+    return _File(path, where, label, row, field, index, value, triples, int(counts[0]))
+
+
+def _floats(path: Path, words: list[str], lines: list[int]) -> np.ndarray:
     try:
-        numbers = np.array(" ".join(lines).replace(":", " ").split(), np.float64)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
-    table = numbers.reshape(len(lines), 1 + 2 * width)
-    indices = table[:, 1::2]
-    bad = ~np.isfinite(table).all(axis=1) | (indices < 0).any(axis=1)
-    bad |= (indices != np.floor(indices)).any(axis=1)
-    if bad.any():
-        k = int(bad.argmax())
-        raise ValueError(f"{path}: line {k + 1} has a bad number: {lines[k][:60]!r}")
-    return table[:, 0], indices.astype(np.int64), table[:, 2::2]
+        numbers = np.array(words, np.float64) if words else np.zeros(0)
+        wrong = ~np.isfinite(numbers)
+    except ValueError:
+        wrong = np.array([not _is_number(word) for word in words])
+    if wrong.any():
+        k = int(wrong.argmax())
+        raise ValueError(f"{path}: line {lines[k]}: {words[k]!r} is not a number")
+    return numbers
+
+
+def _is_number(word: str) -> bool:
+    try:
+        return bool(np.isfinite(float(word)))
+    except ValueError:
+        return False
+
+
+def _whole(path: Path, words: list[str], lines: list[int]) -> np.ndarray:
+    """Read indices exactly: a float would lose the last digits of large ones."""
+    for k, word in enumerate(words):
+        if not (word.isascii() and word.isdigit() and len(word) <= 18):
+            raise ValueError(
+                f"{path}: line {lines[k]}: {word!r} is not an index: "
+                "it must be a whole number below 10^18"
+            )
+    return np.array([int(word) for word in words], np.int64)

@@ -1,4 +1,4 @@
-"""MovieLens ratings in all their common forms: as ratings, as clicks, and as rankings.
+"""MovieLens ratings in all their common forms: as ratings, and as clicks.
 
 Nothing is bundled. A folder (or its ratings file) of latest-small, 100K, or 1M is read as it
 comes; GroupLens' terms are in its README.
@@ -6,25 +6,36 @@ comes; GroupLens' terms are in its README.
 
 from __future__ import annotations
 
-import io
+import contextlib
 import os
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from minidlrm.data.batch import Batch, Dataset, Jagged, split_in_time
+from minidlrm.data.columns import Texts, numbers, of_words, one_array, texts, times
+from minidlrm.data.intern import Interner
+from minidlrm.data.schema import Categories, Column, Schema
+from minidlrm.data.sources import TextSource
 
-# the ratings file: its delimiter, whether it has a header, and the movies file beside it
+# the ratings file, and the movies file beside it
 _FORMS = {
-    "ratings.csv": (",", True, "movies.csv"),
-    "u.data": ("\t", False, "u.item"),
-    "ratings.dat": ("::", False, "movies.dat"),
+    "ratings.csv": "movies.csv",
+    "u.data": "u.item",
+    "ratings.dat": "movies.dat",
 }
 _COLUMNS = ["userId", "movieId", "rating", "timestamp"]
+_NAMES = {  # of columns, without case and underscores
+    "user": ("userid", "user", "uid"),
+    "item": ("movieid", "itemid", "item", "movie", "iid"),
+    "rating": ("rating", "stars"),
+    "time": ("timestamp", "time", "date"),
+}
+_LAST_SECOND = 95_617_584_000  # of the year 4999
 _GENRES_100K = (
     *("unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime"),
     *("Documentary", "Drama", "Fantasy", "Film-Noir", "Horror", "Musical", "Mystery"),
@@ -53,25 +64,51 @@ class RatingIds:
     users: np.ndarray
     items: np.ndarray
 
-    def encode(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
-        """Turn raw ids into rows (n, 2); IndexError names a user or item that is not known."""
+    def encode(self, users: Any, items: Any) -> np.ndarray:
+        """Turn raw ids, numbers or text, into rows (n, 2); IndexError names one not known."""
+        if np.size(users) != np.size(items):
+            raise ValueError(f"{np.size(users)} users and {np.size(items)} items: give pairs")
         columns = []
-        for name, known, raw in (("user", self.users, users), ("item", self.items, items)):
-            raw = np.asarray(raw)
-            place = np.minimum(np.searchsorted(known, raw), len(known) - 1)
-            if (known[place] != raw).any():
-                unknown = raw[(known[place] != raw).argmax()]
+        for name, known, given in (("user", self.users, users), ("item", self.items, items)):
+            raw = np.atleast_1d(np.asarray(given))
+            place = np.minimum(np.searchsorted(known, _as(known, raw)), len(known) - 1)
+            wrong = known[place].astype(str) != _as(known, raw).astype(str)
+            if wrong.any():
+                unknown = raw[wrong.argmax()]
                 raise IndexError(f"{name} {unknown} is not among the {len(known):,} known ones")
             columns.append(place)
         return np.stack(columns, axis=1)
 
+    def columns(self) -> tuple[Column, Column]:
+        """Return the two columns of a schema: no id stands for values that are not known."""
+        return _column("user", self.users), _column("item", self.items)
+
+
+def _as(known: np.ndarray, raw: np.ndarray) -> np.ndarray:
+    """Turn raw ids into the type of the known ones; what cannot be turned stays unknown."""
+    if known.dtype.kind == "U" or raw.dtype.kind in "iu":
+        return raw.astype(str) if known.dtype.kind == "U" else raw
+    whole = [re.fullmatch(r"(-?[0-9]{1,18})(\.0+)?", str(value)) for value in raw]
+    return np.array([int(found[1]) if found else np.iinfo(np.int64).min for found in whole])
+
+
+def _column(name: str, ids: np.ndarray) -> Column:
+    """Describe a table whose row k is the k-th known id."""
+    words = of_words(map(str, ids.tolist()))
+    integers = ids.dtype.kind == "i"
+    known = Interner(words.text, words.offsets[1:])
+    categories = Categories(known, integers=integers, has_unseen=False)
+    return Column(name, "sparse", categories=categories, distinct=len(ids))
+
 
 @dataclass(frozen=True, eq=False)
-class _Ratings:
+class Ratings:
+    """A ratings file: ids (n, 2), ratings (n,), seconds (n,) where it has times."""
+
     path: Path
     rows: np.ndarray  # (n, 2) int64
     rating: np.ndarray  # (n,) float32
-    time: np.ndarray  # (n,) int64, seconds
+    time: np.ndarray | None  # (n,) int64, seconds
     ids: RatingIds
 
 
@@ -122,9 +159,11 @@ def movielens_ratings(
         raise ValueError(f"split is {split!r}: it must be 'random' or 'time'")
     if not 0 < test_share < 0.5:
         raise ValueError(f"test_share is {test_share}: it must lie in (0, 0.5)")
-    ratings = _read_ratings(path)
+    ratings = read_ratings(path, needs_time=split == "time")
     count = len(ratings.rating)
-    if split == "random":
+    if count < 3:
+        raise ValueError(f"{ratings.path} has {count} ratings: three splits need at least 3")
+    if split == "random" or ratings.time is None:
         order = np.random.default_rng(seed).permutation(count)
     else:
         order = np.argsort(ratings.time, kind="stable")
@@ -142,6 +181,7 @@ def movielens_ratings(
         + (f", seed {seed}" if split == "random" else ""),
         task="ratings",
         vocabulary=ratings.ids,
+        schema=Schema(ratings.ids.columns(), "rating", "ratings"),
     )
 
 
@@ -185,7 +225,8 @@ def movielens_clicks(path: str | os.PathLike, *, threshold: float = 4.0) -> Data
     >>> clicks.feature_names, clicks.table_sizes
     (['hour', 'weekday', 'age', 'user', 'movie', 'genres'], [4, 5, 2])
     """
-    ratings = _read_ratings(path)
+    ratings = read_ratings(path, needs_time=True)
+    assert ratings.time is not None
     years, bags, names = _read_movies(ratings)
     order = np.argsort(ratings.time, kind="stable")
     rows, time = ratings.rows[order], ratings.time[order]
@@ -211,150 +252,24 @@ def movielens_clicks(path: str | os.PathLike, *, threshold: float = 4.0) -> Data
         f"MovieLens: {count:,} ratings of {ratings.path.parent.name} as clicks "
         f"(rating >= {threshold:g}), split by time",
         vocabulary=ratings.ids,
+        schema=_click_schema(ratings.ids, names),
     )
 
 
-@dataclass(frozen=True, eq=False)
-class RankingDataset(Dataset):
-    """A leave-one-out split: each user's last item, among items that the user has not rated.
-
-    Parameters
-    ----------
-    train, valid, test, table_sizes, feature_names, description
-        As `Dataset`.
-    bayes_log_loss, bayes_auc, vocabulary
-        As `Dataset`.
-    num_negatives : int
-        Items beside the one left out. `test` has 1 + num_negatives rows a user, the item
-        that was left out first; `valid` likewise, with each user's last item but one.
-    rated : bool array (users, items)
-        What each user has rated.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from minidlrm.data import Batch
-    >>> from minidlrm.data.movielens import RankingDataset
-    >>> rows = Batch(np.zeros((2, 0)), [[0, 0], [0, 1]], np.array([1.0, 0.0]))
-    >>> items = RankingDataset(rows, rows, rows, [1, 2], ["user", "item"], "", num_negatives=1)
-    >>> items.scores(np.array([0.7, 0.2]))                   # a user a row
-    array([[0.7, 0.2]])
-    """
-
-    num_negatives: int = 99
-    rated: np.ndarray | None = None
-
-    def with_negatives(self, per_positive: int, seed: int | Sequence[int]) -> Batch:
-        """Return the training rows, and so many random unrated items for each, label 0."""
-        rng = np.random.default_rng(seed)
-        positives = np.asarray(self.train.sparse)
-        users = np.repeat(positives[:, 0], per_positive)
-        assert self.rated is not None  # movielens_ranking sets it
-        negatives = np.stack([users, _unrated(self.rated, users, rng)], axis=1)
-        label = np.r_[np.ones(len(positives)), np.zeros(len(negatives))].astype(np.float32)
-        ids = np.concatenate([positives, negatives])
-        return Batch(np.zeros((len(ids), 0), np.float32), ids, label)
-
-    def scores(self, logits: np.ndarray) -> np.ndarray:
-        """Arrange the logits of `test` or `valid` as (users, 1 + num_negatives)."""
-        return logits.reshape(-1, 1 + self.num_negatives)
+def _click_schema(ids: RatingIds, genres: list[str]) -> Schema:
+    """Describe the features of `movielens_clicks`: the dense ones are divided by their range."""
+    dense = [
+        Column(name, "dense", "standardize", std=scale)
+        for name, scale in (("hour", 23.0), ("weekday", 6.0), ("age", 100.0))
+    ]
+    user, movie = ids.columns()
+    bag = replace(_column("genres", np.array(genres)), role="bag", separator="|")
+    return Schema((*dense, user, replace(movie, name="movie"), bag), "click")
 
 
-def movielens_ranking(
-    path: str | os.PathLike, *, num_negatives: int = 99, seed: int = 0
-) -> RankingDataset:
-    r"""Read ratings for NCF: what was rated is a 1, and the last of each user is left out.
-
-    Parameters
-    ----------
-    path : path
-        As `movielens_ratings`.
-    num_negatives : int
-        Random unrated items that the one left out is ranked among.
-    seed : int
-        Of these items.
-
-    Returns
-    -------
-    RankingDataset
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        As `movielens_ratings`; and when a user has fewer than three ratings, or has rated every
-        item.
-
-    Examples
-    --------
-    >>> import minidlrm as md
-    >>> from pathlib import Path
-    >>> from tempfile import mkdtemp
-    >>> folder = Path(mkdtemp())
-    >>> lines = [f"{user},{movie},{movie},{10 * user + movie}"
-    ...          for user in range(1, 5) for movie in range(user, user + 3)]
-    >>> lines = ["userId,movieId,rating,timestamp", *lines]
-    >>> _ = (folder / "ratings.csv").write_text("\n".join(lines))
-    >>> items = md.data.movielens_ranking(folder, num_negatives=1)
-    >>> len(items.train), len(items.valid), len(items.test)
-    (4, 8, 8)
-    """
-    if num_negatives < 1:
-        raise ValueError(f"num_negatives is {num_negatives}: it must be at least 1")
-    ratings = _read_ratings(path)
-    num_users, num_items = len(ratings.ids.users), len(ratings.ids.items)
-    order = np.lexsort((ratings.time, ratings.rows[:, 0]))  # by user, then by time
-    rows = ratings.rows[order]
-    last = np.flatnonzero(np.diff(rows[:, 0], append=-1))  # (U,)
-    if (np.diff(last, prepend=-1) < 3).any():
-        raise ValueError(f"{ratings.path}: a user has fewer than 3 ratings; leave-one-out needs 3")
-    rated = np.zeros((num_users, num_items), bool)
-    rated[rows[:, 0], rows[:, 1]] = True
-    full = np.flatnonzero(rated.all(axis=1))
-    if len(full):
-        raise ValueError(
-            f"{ratings.path}: user {ratings.ids.users[full[0]]} has rated all {num_items} items: "
-            "there is no negative to draw"
-        )
-    rng = np.random.default_rng(seed)
-
-    def held_out(place: np.ndarray) -> Batch:
-        users = np.repeat(rows[place, 0], num_negatives)
-        items = _unrated(rated, users, rng).reshape(-1, num_negatives)
-        lists = np.concatenate([rows[place, 1:], items], axis=1)  # (U, 1 + negatives)
-        pairs = np.stack([np.repeat(rows[place, 0], lists.shape[1]), lists.ravel()], axis=1)
-        label = np.zeros(lists.shape, np.float32)
-        label[:, 0] = 1
-        return Batch(np.zeros((len(pairs), 0), np.float32), pairs, label.ravel())
-
-    keep = np.ones(len(rows), bool)
-    keep[last] = keep[last - 1] = False
-    train = rows[keep]
-    return RankingDataset(
-        Batch(np.zeros((len(train), 0), np.float32), train, np.ones(len(train), np.float32)),
-        held_out(last - 1),
-        held_out(last),
-        [num_users, num_items],
-        ["user", "item"],
-        f"MovieLens: {len(rows):,} ratings of {ratings.path.parent.name}, leave one out of "
-        f"{1 + num_negatives}",
-        vocabulary=ratings.ids,
-        num_negatives=num_negatives,
-        rated=rated,
-    )
-
-
-def _unrated(rated: np.ndarray, users: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Draw an item for each of `users` that the user has not rated, by rejection."""
-    items = rng.integers(0, rated.shape[1], len(users))
-    again = np.flatnonzero(rated[users, items])
-    while len(again):
-        items[again] = rng.integers(0, rated.shape[1], len(again))
-        again = again[rated[users[again], items[again]]]
-    return items
-
-
-def _read_ratings(path: str | os.PathLike) -> _Ratings:
-    path = Path(path)
+def read_ratings(path: str | os.PathLike, needs_time: bool = False) -> Ratings:
+    """Read a ratings file, or the one in a folder; ValueError names file, line and column."""
+    path = Path(path).expanduser()
     if path.is_dir():
         found = [path / name for name in _FORMS if (path / name).is_file()]
         if not found:
@@ -362,57 +277,117 @@ def _read_ratings(path: str | os.PathLike) -> _Ratings:
         path = found[0]
     if not path.is_file():
         raise FileNotFoundError(f"no ratings at {path}")
-    delimiter, header, _ = _form(path)
-    columns = _read_columns(path, delimiter, header)
-    users, user = np.unique(columns[0].astype(np.int64), return_inverse=True)
-    items, item = np.unique(columns[1].astype(np.int64), return_inverse=True)
-    rows = np.stack([user, item], axis=1).astype(np.int64)
-    rating, time = columns[2].astype(np.float32), columns[3].astype(np.int64)
-    return _Ratings(path, rows, rating, time, RatingIds(users, items))
-
-
-def _form(path: Path) -> tuple[str, bool, str]:
-    """Return delimiter, header and movies file; a file of another name is read as ratings.csv."""
-    return _FORMS.get(path.name, _FORMS["ratings.csv"])
-
-
-def _read_columns(path: Path, delimiter: str, header: bool) -> list[np.ndarray]:
+    source = _source(path)
+    names = _columns(source, path, needs_time)
+    blocks = list(source.read(list(names.values()), []))
+    if not blocks:
+        raise ValueError(f"{path} has no ratings")
     import pyarrow as pa
-    from pyarrow import csv
 
-    text = path.read_bytes()
-    if not text.strip():
+    raw = {key: pa.chunked_array([block[name] for block in blocks]) for key, name in names.items()}
+    users, user = _numbered(texts(raw["user"], names["user"]), names["user"], source)
+    items, item = _numbered(texts(raw["item"], names["item"]), names["item"], source)
+    rating = numbers(raw["rating"], names["rating"], source.place)
+    if np.isnan(rating).any():
+        row = int(np.isnan(rating).argmax())
+        raise ValueError(f"{source.place(row)}, column {names['rating']}: the rating is missing")
+    time = None
+    if "time" in names:
+        time = _seconds(raw["time"], names["time"], source.place)
+    rows = np.stack([user, item], axis=1).astype(np.int64)
+    return Ratings(path, rows, rating.astype(np.float32), time, RatingIds(users, items))
+
+
+def _source(path: Path) -> TextSource:
+    """Open a ratings file: by its name, or by what its first line shows."""
+    with open(path, "rb") as file:
+        first = file.readline(1 << 16).removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace")
+    if not first.strip():
         raise ValueError(f"{path} is empty")
-    if delimiter == "::":
-        text, delimiter = text.replace(b"::", b"\t"), "\t"
-    names = None if header else _COLUMNS
-    try:
-        table = csv.read_csv(
-            io.BytesIO(text),
-            read_options=csv.ReadOptions(column_names=names),
-            parse_options=csv.ParseOptions(delimiter=delimiter),
-            convert_options=csv.ConvertOptions(
-                column_types=dict.fromkeys(_COLUMNS, pa.float64()), null_values=[]
-            ),
-        )
-    except pa.ArrowInvalid as error:
-        raise ValueError(f"{path}: {error}") from None
-    missing = [name for name in _COLUMNS if name not in table.column_names]
-    if missing:
+    if "::" in first:
+        return _DoubleColons(path)
+    delimiter = "\t" if "\t" in first else ","
+    fields = first.rstrip("\r\n").split(delimiter)
+    if any(re.fullmatch(r"[0-9.]+", field) for field in fields):
+        if len(fields) not in (3, 4):
+            raise ValueError(
+                f"{path}: line 1 has {len(fields)} fields: expected user, item, rating, time"
+            )
+        return TextSource([path], delimiter, column_names=_COLUMNS[: len(fields)])
+    return TextSource([path], delimiter)
+
+
+class _DoubleColons(TextSource):
+    """ratings.dat of MovieLens 1M: fields with :: between."""
+
+    def __init__(self, path: Path):
+        super().__init__([path], "\t", column_names=_COLUMNS)
+
+    def stream(self, path: Path) -> Any:
+        """Open the file with tabs."""
+        import pyarrow as pa
+
+        return pa.BufferReader(path.read_bytes().replace(b"::", b"\t"))
+
+
+def _columns(source: TextSource, path: Path, needs_time: bool) -> dict[str, str]:
+    """Find the columns by the names that they have in public files."""
+    plain = {name.lower().replace("_", "").replace(" ", ""): name for name in source.names}
+    names = {}
+    for key, known in _NAMES.items():
+        found = [plain[name] for name in known if name in plain]
+        if found:
+            names[key] = found[0]
+        elif key != "time" or needs_time:
+            usual = {"user": "userId", "item": "movieId", "rating": "rating", "time": "timestamp"}
+            raise ValueError(f"{path} has no column {usual[key]}; it has {', '.join(source.names)}")
+    return names
+
+
+def _numbered(words: Texts, name: str, source: TextSource) -> tuple[np.ndarray, np.ndarray]:
+    """Return the sorted ids of a column, int64 or text, and the place of each row's id."""
+    if words.missing.any():
+        row = int(words.missing.argmax())
+        raise ValueError(f"{source.place(row)}, column {name}: the id is missing")
+    words = words.without_point_zero()
+    known = Interner()
+    codes = known.add(words.text, words.offsets)
+    values: np.ndarray = np.array(known.texts())
+    fraction = [k for k, text in enumerate(values) if re.fullmatch(r"-?[0-9]*\.[0-9]+", text)]
+    if fraction:
+        row = int((codes == fraction[0]).argmax())
         raise ValueError(
-            f"{path} has no column {', '.join(missing)}; it has {', '.join(table.column_names)}"
+            f"{source.place(row)}, column {name}: {str(values[fraction[0]])!r}: "
+            "an id must be a whole number or text"
         )
-    columns = [table.column(name).to_numpy() for name in _COLUMNS]
-    for name, column in zip(_COLUMNS, columns, strict=True):
-        if not np.isfinite(column).all():
-            row = int((~np.isfinite(column)).argmax())
-            raise ValueError(f"{path}: {name} of rating {row + 1} is {column[row]}: not a number")
-    return columns
+    if all(re.fullmatch(r"-?(0|[1-9][0-9]{0,18})", text) for text in values):
+        with contextlib.suppress(OverflowError):  # above int64: they stay text
+            values = values.astype(np.int64)
+    unique, place = np.unique(values, return_inverse=True)
+    return unique, place[codes]
 
 
-def _read_movies(ratings: _Ratings) -> tuple[np.ndarray, Jagged, list[str]]:
+def _seconds(column: Any, name: str, place: Any) -> np.ndarray:
+    """Read moments as seconds since 1970 -> int64; dates are read, milliseconds are refused."""
+    try:
+        seconds = numbers(column, name, place)
+    except ValueError:
+        seconds = times(one_array(column), name, place) / 1e6
+    if np.isnan(seconds).any():
+        row = int(np.isnan(seconds).argmax())
+        raise ValueError(f"{place(row)}, column {name}: the time is missing")
+    if np.abs(seconds).max() > _LAST_SECOND:
+        row = int((np.abs(seconds) > _LAST_SECOND).argmax())
+        raise ValueError(
+            f"{place(row)}, column {name}: {seconds[row]:.0f} seconds after 1970 lie beyond the "
+            "year 5000: are these milliseconds? Divide them by 1000"
+        )
+    return seconds.astype(np.int64)
+
+
+def _read_movies(ratings: Ratings) -> tuple[np.ndarray, Jagged, list[str]]:
     """Return the year of each movie (0 where unknown), its genres, and the genres' names."""
-    path = ratings.path.parent / _form(ratings.path)[2]
+    path = ratings.path.parent / _FORMS.get(ratings.path.name, "movies.csv")
     if not path.is_file():
         raise FileNotFoundError(f"no movies at {path}: the genres are needed")
     titles, genres = {}, {}
@@ -423,7 +398,7 @@ def _read_movies(ratings: _Ratings) -> tuple[np.ndarray, Jagged, list[str]]:
     years = np.zeros(len(ratings.ids.items), np.int64)
     values, offsets = [], [0]
     this_year = datetime.now(UTC).year
-    for k, movie in enumerate(ratings.ids.items.tolist()):
+    for k, movie in enumerate(map(str, ratings.ids.items.tolist())):
         found = re.findall(r"\((\d{4})\)", titles.get(movie, ""))
         years[k] = int(found[-1]) if found else this_year  # age 0 where it is not known
         values += [number[name] for name in genres.get(movie, [])]
@@ -432,20 +407,36 @@ def _read_movies(ratings: _Ratings) -> tuple[np.ndarray, Jagged, list[str]]:
 
 
 def _movie_lines(path: Path):
-    """Yield (movie id, title, genres) from movies.csv, u.item or movies.dat."""
+    """Yield (movie id as text, title, genres) from movies.csv, u.item or movies.dat."""
     import csv
 
     if path.name == "movies.csv":
-        with open(path, encoding="utf-8", newline="") as file:
-            for row in csv.DictReader(file):
-                yield int(row["movieId"]), row["title"], row["genres"].split("|")
+        try:
+            with open(path, encoding="utf-8-sig", newline="") as file:
+                reader = csv.DictReader(file)
+                names = {name.lower().replace("_", ""): name for name in reader.fieldnames or ()}
+                found = [names.get(n) for n in ("movieid", "title", "genres")]
+                found[0] = found[0] or names.get("itemid")
+                if None in found:
+                    raise ValueError(
+                        f"{path} must have the columns movieId, title and genres; "
+                        f"it has {', '.join(names.values())}"
+                    )
+                for row in reader:
+                    movie, title, genres = (row[str(name)] for name in found)
+                    if title is None or genres is None:
+                        raise ValueError(f"{path}: line {reader.line_num} is too short")
+                    yield movie, title, genres.split("|")
+        except UnicodeDecodeError:
+            raise ValueError(f"{path} is not UTF-8 text") from None
         return
-    for line in path.read_text(encoding="latin-1").splitlines():
+    for number, line in enumerate(path.read_text(encoding="latin-1").splitlines(), 1):
+        fields = line.split("::") if path.name == "movies.dat" else line.split("|")
+        if len(fields) < (3 if path.name == "movies.dat" else 2 + len(_GENRES_100K)):
+            raise ValueError(f"{path}: line {number} has {len(fields)} fields: {line[:60]!r}")
         if path.name == "movies.dat":
-            movie, title, names = line.split("::")
-            yield int(movie), title, names.split("|")
+            yield fields[0], fields[1], fields[2].split("|")
         else:
-            fields = line.split("|")
             flags = fields[-len(_GENRES_100K) :]
             flagged = [g for g, flag in zip(_GENRES_100K, flags, strict=True) if flag == "1"]
-            yield int(fields[0]), fields[1], flagged
+            yield fields[0], fields[1], flagged

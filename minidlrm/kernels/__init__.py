@@ -10,55 +10,10 @@ import os
 import sys
 
 from minidlrm.kernels import reference
-from minidlrm.kernels.reference import (
-    adagrad_rows,
-    adam_rows,
-    add_bias,
-    bag_rows,
-    bag_weight_grad,
-    bias_backward,
-    cross_matrix,
-    cross_matrix_backward,
-    cross_vector,
-    cross_vector_backward,
-    ftrl_rows,
-    gather,
-    gather_bags,
-    mf_epoch,
-    momentum_rows,
-    pairs,
-    pairs_backward,
-    rowwise_adagrad_rows,
-    scatter_add,
-    sgd_rows,
-    table_rows,
-)
+from minidlrm.kernels.reference import *
 
-__all__ = [
-    "adagrad_rows",
-    "adam_rows",
-    "add_bias",
-    "backend",
-    "bag_rows",
-    "bag_weight_grad",
-    "bias_backward",
-    "cross_matrix",
-    "cross_matrix_backward",
-    "cross_vector",
-    "cross_vector_backward",
-    "ftrl_rows",
-    "gather",
-    "gather_bags",
-    "mf_epoch",
-    "momentum_rows",
-    "pairs",
-    "pairs_backward",
-    "rowwise_adagrad_rows",
-    "scatter_add",
-    "sgd_rows",
-    "table_rows",
-    "use",
-]
+__all__ = ["backend", "use"]
+__all__ += reference.__all__
 
 backend = "numpy"
 
@@ -90,9 +45,7 @@ def use(name: str) -> None:
     if name not in modules:
         raise ValueError(f"kernels {name!r} are not known: choose 'numba' or 'numpy'")
     module = importlib.import_module(modules[name])
-    for kernel in __all__:
-        if hasattr(reference, kernel):
-            globals()[kernel] = getattr(module, kernel)
+    globals().update({kernel: getattr(module, kernel) for kernel in reference.__all__})
     globals()["backend"] = name
 
 

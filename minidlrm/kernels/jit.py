@@ -41,9 +41,9 @@ def bag_rows(values, offsets, starts):
         for i in range(offsets[t * batch_size], offsets[(t + 1) * batch_size]):
             row = np.int64(values[i])
             if row < 0 or row >= starts[t + 1] - starts[t]:
-                return rows, i
+                return rows, i, t
             rows[i] = row + starts[t]
-    return rows, -1
+    return rows, -1, -1
 
 
 @_compile
@@ -201,6 +201,9 @@ def bias_backward(dy, y, relu):
             dz[b, n] = 0 if flat else dy[b, n]
             dbias[n] += dz[b, n]
     return dz, dbias
+
+
+# Cross layers
 
 
 @_compile

@@ -1,11 +1,35 @@
 """Each kernel in a few lines of NumPy: the definition that `jit` is tested against.
 
-Every function here has a twin of the same name in `jit`. Inputs have been checked by
-the layers; a kernel trusts them. A `rows` argument holds row numbers of one array that
-stacks all tables of a model.
+Every function in `__all__` has a twin of the same name in `jit`. Kernels are internal, and trust
+their inputs: the layers check them, and give all floats of a call in one dtype (`layers.inputs`).
+A `rows` argument holds row numbers of one array that stacks all tables of a model.
 """
 
 import numpy as np
+
+__all__ = [
+    "adagrad_rows",
+    "adam_rows",
+    "add_bias",
+    "bag_rows",
+    "bag_weight_grad",
+    "bias_backward",
+    "cross_matrix",
+    "cross_matrix_backward",
+    "cross_vector",
+    "cross_vector_backward",
+    "ftrl_rows",
+    "gather",
+    "gather_bags",
+    "mf_epoch",
+    "momentum_rows",
+    "pairs",
+    "pairs_backward",
+    "rowwise_adagrad_rows",
+    "scatter_add",
+    "sgd_rows",
+    "table_rows",
+]
 
 # Embeddings
 
@@ -16,14 +40,6 @@ def table_rows(ids, starts):
     Table t begins at row starts[t]; `starts` (T + 1,) ends with the rows of all. Returns rows
     int64 (B, T) and the flat position of the first id that is out of range (-1 when there is
     none).
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from minidlrm.kernels import reference as kernels
-    >>> rows, bad = kernels.table_rows(np.array([[0, 1], [2, 0]]), starts=np.array([0, 3, 5]))
-    >>> rows.tolist(), bad
-    ([[0, 4], [2, 3]], -1)
     """
     bad = (ids < 0) | (ids >= np.diff(starts))  # (B, T)
     rows = ids.astype(np.int64) + starts[:-1]  # (B, T)
@@ -34,35 +50,19 @@ def bag_rows(values, offsets, starts):
     """Turn the ids of bags, table by table, into rows of the stacked tables.
 
     `values` (nnz,) and `offsets` (T * B + 1,) are those of a `Jagged`, `starts` (T + 1,) as in
-    `table_rows`. Returns rows int64 (nnz,) and the first bad position, or -1.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from minidlrm.kernels import reference as kernels
-    >>> offsets, starts = np.array([0, 2, 3]), np.array([0, 3, 5])      # T = 2, B = 1
-    >>> rows, bad = kernels.bag_rows(np.array([0, 2, 7]), offsets, starts)
-    >>> rows.tolist(), bad                                  # table 1 has no id 7
-    ([0, 2, 10], 2)
+    `table_rows`. Returns rows int64 (nnz,), and the first bad position and its table, or -1.
     """
     num_tables = len(starts) - 1
     batch_size = (len(offsets) - 1) // num_tables
     table = np.repeat(np.arange(num_tables), np.diff(offsets[::batch_size]))  # (nnz,)
     bad = (values < 0) | (values >= np.diff(starts)[table])  # (nnz,)
     rows = values.astype(np.int64) + starts[table]  # (nnz,)
-    return rows, int(bad.argmax()) if bad.any() else -1
+    first = int(bad.argmax()) if bad.any() else -1
+    return rows, first, int(table[first]) if first >= 0 else -1
 
 
 def gather(weight, rows):
-    """Look rows up: weight (S, D), rows (n,) -> (n, D).
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from minidlrm.kernels import reference as kernels
-    >>> kernels.gather(np.array([[1.0], [2.0], [3.0]]), np.array([2, 0, 2])).ravel()
-    array([3., 1., 3.])
-    """
+    """Look rows up: weight (S, D), rows (n,) -> (n, D)."""
     return weight[rows]
 
 
@@ -70,15 +70,6 @@ def gather_bags(weight, rows, offsets, scale, num_tables):
     """Sum scale[i] * weight[rows[i]] over each bag -> (B, T, D); no scale means 1.
 
     `weight` is (S, D), `rows` and `scale` (nnz,), `offsets` (T * B + 1,), T is `num_tables`.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from minidlrm.kernels import reference as kernels
-    >>> weight, rows = np.array([[1.0], [2.0], [4.0]]), np.array([0, 2, 1])
-    >>> kernels.gather_bags(weight, rows, np.array([0, 2, 3]), None, num_tables=1)
-    array([[[5.]],
-           [[2.]]])
     """
     picked = weight[rows] if scale is None else scale[:, None] * weight[rows]  # (nnz, D)
     bag = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))  # (nnz,)
@@ -94,15 +85,6 @@ def scatter_add(rows, dy, source, scale, num_rows):
     means 1. Returns rows (u,), sorted, each once, and sums (u, D). The terms of a row are added
     in the order of i: the same bits on every run. No row is `num_rows` or more; the compiled
     twin sorts by it.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from minidlrm.kernels import reference as kernels
-    >>> rows, sums = kernels.scatter_add(np.array([4, 0, 4]), np.eye(3), None, None, num_rows=5)
-    >>> rows, sums
-    (array([0, 4]), array([[0., 1., 0.],
-           [1., 0., 1.]]))
     """
     terms = dy if source is None else dy[source]  # (n, D)
     if scale is not None:
@@ -117,14 +99,6 @@ def bag_weight_grad(weight, rows, source, dy):
     """Dot each looked-up row weight[rows[i]] with the gradient of its bag, dy[source[i]].
 
     weight (S, D), rows and source (nnz,), dy (bags, D) -> (nnz,).
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from minidlrm.kernels import reference as kernels
-    >>> weight, dy = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[1.0, 10.0]])
-    >>> kernels.bag_weight_grad(weight, np.array([0, 1]), np.array([0, 0]), dy)
-    array([21., 43.])
     """
     return (weight[rows] * dy[source]).sum(axis=1)
 
@@ -136,13 +110,6 @@ def pairs(z, diagonal):
     """Dot every vector with each one before it: z (B, F, D) -> (B, P).
 
     The pairs (i, j) with i > j (i >= j with the diagonal) in row-major order.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from minidlrm.kernels import reference as kernels
-    >>> kernels.pairs(np.array([[[1.0], [2.0], [3.0]]]), diagonal=False)
-    array([[2., 3., 6.]])
     """
     i, j = np.tril_indices(z.shape[1], 0 if diagonal else -1)  # (P,)
     return (z @ z.transpose(0, 2, 1))[:, i, j]
@@ -152,14 +119,6 @@ def pairs_backward(dy, z, diagonal):
     """Gradient of `pairs`: dz_i = sum_j (dy_ij + dy_ji) z_j.
 
     dy (B, P), z (B, F, D), `diagonal` as it was in `pairs` -> (B, F, D).
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from minidlrm.kernels import reference as kernels
-    >>> z = np.array([[[1.0], [2.0], [3.0]]])
-    >>> kernels.pairs_backward(np.ones((1, 3)), z, diagonal=False).ravel()   # the others' sum
-    array([5., 4., 3.])
     """
     num_features = z.shape[1]
     i, j = np.tril_indices(num_features, 0 if diagonal else -1)  # (P,)
@@ -172,33 +131,28 @@ def pairs_backward(dy, z, diagonal):
 
 
 def add_bias(y, bias, relu):
-    """Add the bias (n,) to y (B, n) in place, then apply ReLU when `relu` is true.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from minidlrm.kernels import reference as kernels
-    >>> y = np.array([[1.0, -3.0]])
-    >>> kernels.add_bias(y, np.array([1.0, 1.0]), relu=True); y
-    array([[2., 0.]])
-    """
+    """Add the bias (n,) to y (B, n) in place, then apply ReLU when `relu` is true."""
     y += bias
     if relu:
         y[y.real <= 0] = 0  # not so for a NaN, which stays one
+
+
+def bias_backward(dy, y, relu):
+    """Compute the gradients before the activation (B, n), and of the bias (n,), from dy (B, n).
+
+    With `relu`, the gradient is 0 where the output y (B, n) is 0.
+    """
+    dz = (np.where(y.real <= 0, 0, dy) if relu else dy).astype(y.dtype, copy=False)  # (B, n)
+    return dz, dz.sum(axis=0)
+
+
+# Cross layers
 
 
 def cross_vector(x0, x, g, bias):
     """Compute x0 g + bias + x (B, d), with one number g (B, 1) a sample.
 
     x0 and x are (B, d), the bias is (d,).
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from minidlrm.kernels import reference as kernels
-    >>> x0, g = np.array([[1.0, 2.0]]), np.array([[10.0]])
-    >>> kernels.cross_vector(x0, x0, g, np.array([0.5, 0.5]))
-    array([[11.5, 22.5]])
     """
     return x0 * g + bias + x
 
@@ -207,29 +161,12 @@ def cross_vector_backward(dy, g, dg, weight):
     """Compute the gradients of x0 and x (B, d), and of the bias (d,), given that of g, dg (B, 1).
 
     dy is (B, d), g (B, 1); the weight w (d,) is there since g = <x, w>.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from minidlrm.kernels import reference as kernels
-    >>> dy, g, dg = np.array([[1.0, 2.0]]), np.array([[3.0]]), np.array([[10.0]])
-    >>> kernels.cross_vector_backward(dy, g, dg, np.array([0.1, 0.2]))
-    (array([[3., 6.]]), array([[2., 4.]]), array([1., 2.]))
     """
     return dy * g, dg * weight + dy, dy.sum(axis=0)
 
 
 def cross_matrix(x0, x, g, bias):
-    """Compute x0 (g + bias) + x (B, d); the bias (d,) is added to g (B, d) in place.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from minidlrm.kernels import reference as kernels
-    >>> x0, g = np.array([[1.0, 2.0]]), np.array([[10.0, 20.0]])
-    >>> kernels.cross_matrix(x0, x0, g, np.array([1.0, 1.0])), g
-    (array([[12., 44.]]), array([[11., 21.]]))
-    """
+    """Compute x0 (g + bias) + x (B, d); the bias (d,) is added to g (B, d) in place."""
     g += bias
     return x0 * g + x
 
@@ -238,38 +175,12 @@ def cross_matrix_backward(dy, x0, g):
     """Compute the gradients of x0 and g (B, d), and of the bias (d,), from dy (B, d).
 
     g is as `cross_matrix` left it: with the bias.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from minidlrm.kernels import reference as kernels
-    >>> dy, x0, g = np.array([[1.0, 2.0]]), np.array([[3.0, 4.0]]), np.array([[5.0, 6.0]])
-    >>> kernels.cross_matrix_backward(dy, x0, g)
-    (array([[ 5., 12.]]), array([[3., 8.]]), array([3., 8.]))
     """
     dg = dy * x0
     return dy * g, dg, dg.sum(axis=0)
 
 
-def bias_backward(dy, y, relu):
-    """Compute the gradients before the activation (B, n), and of the bias (n,), from dy (B, n).
-
-    With `relu`, the gradient is 0 where the output y (B, n) is 0.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from minidlrm.kernels import reference as kernels
-    >>> dy, y = np.array([[1.0, 1.0], [1.0, 1.0]]), np.array([[2.0, 0.0], [3.0, 4.0]])
-    >>> kernels.bias_backward(dy, y, relu=True)
-    (array([[1., 0.],
-           [1., 1.]]), array([2., 1.]))
-    """
-    dz = (np.where(y.real <= 0, 0, dy) if relu else dy).astype(y.dtype, copy=False)  # (B, n)
-    return dz, dz.sum(axis=0)
-
-
-# Row updates of the optimizers. All change `weight` (and state) at `rows` only; the dense
+# Row updates of the optimizers: `weight` (and state) changes at `rows` only. The dense
 # parameters come as a single row.
 
 
@@ -278,16 +189,6 @@ def sgd_rows(weight, rows, grad, lr, weight_decay):
 
     The `rows` (n,), each once, of a weight (N, D) change in place, given their gradients grad
     (n, D); g is grad + weight_decay w.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from minidlrm.kernels import reference as kernels
-    >>> weight = np.array([[1.0], [5.0]])
-    >>> rows, grad = np.array([1]), np.array([[2.0]])
-    >>> kernels.sgd_rows(weight, rows, grad, 0.5, 0.0)
-    >>> weight.ravel()
-    array([1., 4.])
     """
     w = weight[rows]
     weight[rows] = w - lr * (grad + weight_decay * w)
@@ -298,17 +199,6 @@ def momentum_rows(weight, velocity, rows, grad, lr, momentum, weight_decay):
 
     The `rows` (n,), each once, of a weight (N, D) change in place, given their gradients grad
     (n, D); g is grad + weight_decay w. v is `velocity` (N, D).
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from minidlrm.kernels import reference as kernels
-    >>> weight = np.array([[1.0], [5.0]])
-    >>> rows, grad = np.array([1]), np.array([[2.0]])
-    >>> velocity = np.full((2, 1), 4.0)
-    >>> kernels.momentum_rows(weight, velocity, rows, grad, 0.5, 0.5, 0.0)
-    >>> weight.ravel()
-    array([1., 3.])
     """
     w = weight[rows]
     v = momentum * velocity[rows] + (grad + weight_decay * w)
@@ -321,17 +211,6 @@ def adagrad_rows(weight, square_sum, rows, grad, lr, eps, weight_decay):
 
     The `rows` (n,), each once, of a weight (N, D) change in place, given their gradients grad
     (n, D); g is grad + weight_decay w. h is `square_sum` (N, D).
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from minidlrm.kernels import reference as kernels
-    >>> weight = np.array([[1.0], [5.0]])
-    >>> rows, grad = np.array([1]), np.array([[2.0]])
-    >>> square_sum = np.zeros((2, 1))
-    >>> kernels.adagrad_rows(weight, square_sum, rows, grad, 0.5, 0.0, 0.0)
-    >>> weight.ravel()
-    array([1. , 4.5])
     """
     w = weight[rows]
     g = grad + weight_decay * w
@@ -346,17 +225,6 @@ def rowwise_adagrad_rows(weight, square_mean, rows, grad, lr, eps, weight_decay)
     The `rows` (n,), each once, of a weight (N, D) change in place, given their gradients grad
     (n, D); g is grad + weight_decay w. h is
     `square_mean` (N,).
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from minidlrm.kernels import reference as kernels
-    >>> weight = np.array([[1.0], [5.0]])
-    >>> rows, grad = np.array([1]), np.array([[2.0]])
-    >>> square_mean = np.zeros(2)
-    >>> kernels.rowwise_adagrad_rows(weight, square_mean, rows, grad, 0.5, 0.0, 0.0)
-    >>> weight.ravel()
-    array([1. , 4.5])
     """
     w = weight[rows]
     g = grad + weight_decay * w
@@ -365,49 +233,12 @@ def rowwise_adagrad_rows(weight, square_mean, rows, grad, lr, eps, weight_decay)
     weight[rows] = w - lr * (g / (np.sqrt(h) + eps)[:, None])
 
 
-def ftrl_rows(weight, z, n, rows, grad, lr, l1, l2, beta):
-    """Step n <- n + g^2, z <- z + g - s w with s = (sqrt(n_new) - sqrt(n)) / lr, and from them w.
-
-    w <- 0 where ``|z| <= l1``, else (sign(z) l1 - z) / ((beta + sqrt(n)) / lr + l2). The `rows`
-    (n,), each once, of a weight (N, D) change in place, given their gradients grad (n, D); z
-    and n are (N, D).
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from minidlrm.kernels import reference as kernels
-    >>> weight = np.array([[1.0], [5.0]])
-    >>> rows, grad = np.array([1]), np.array([[2.0]])
-    >>> z, n = np.zeros((2, 1)), np.zeros((2, 1))
-    >>> kernels.ftrl_rows(weight, z, n, rows, grad, 1.0, 1.0, 0.0, 0.0)
-    >>> weight.ravel()
-    array([1. , 3.5])
-    """
-    n_new = n[rows] + grad * grad
-    z_new = z[rows] + grad - (np.sqrt(n_new) - np.sqrt(n[rows])) / lr * weight[rows]
-    z[rows], n[rows] = z_new, n_new
-    w = (np.sign(z_new) * l1 - z_new) / ((beta + np.sqrt(n_new)) / lr + l2)
-    weight[rows] = np.where(np.abs(z_new) <= l1, 0, w)
-
-
 def adam_rows(weight, m, v, rows, grad, lr, beta1, beta2, eps, weight_decay, bias1, bias2):
     """Step m, v <- running means of g, g^2;  w <- w - lr (m / bias1) / (sqrt(v / bias2) + eps).
 
     The `rows` (n,), each once, of a weight (N, D) change in place, given their gradients grad
     (n, D); g is grad + weight_decay w. m and v are
     (N, D). The means decay by beta1 and beta2; bias1 is 1 - beta1^t, bias2 is 1 - beta2^t.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from minidlrm.kernels import reference as kernels
-    >>> weight = np.array([[1.0], [5.0]])
-    >>> rows, grad = np.array([1]), np.array([[2.0]])
-    >>> m, v = np.zeros((2, 1)), np.zeros((2, 1))
-    >>> options = {"lr": 0.5, "beta1": 0.5, "beta2": 0.5, "eps": 0.0, "weight_decay": 0.0}
-    >>> kernels.adam_rows(weight, m, v, rows, grad, **options, bias1=0.5, bias2=0.5)
-    >>> weight.ravel()
-    array([1. , 4.5])
     """
     w = weight[rows]
     g = grad + weight_decay * w
@@ -415,6 +246,20 @@ def adam_rows(weight, m, v, rows, grad, lr, beta1, beta2, eps, weight_decay, bia
     v_new = beta2 * v[rows] + (1 - beta2) * (g * g)
     m[rows], v[rows] = m_new, v_new
     weight[rows] = w - lr * ((m_new / bias1) / (np.sqrt(v_new / bias2) + eps))
+
+
+def ftrl_rows(weight, z, n, rows, grad, lr, l1, l2, beta):
+    """Step n <- n + g^2, z <- z + g - s w with s = (sqrt(n_new) - sqrt(n)) / lr, and from them w.
+
+    w <- 0 where ``|z| <= l1``, else (sign(z) l1 - z) / ((beta + sqrt(n)) / lr + l2). The `rows`
+    (n,), each once, of a weight (N, D) change in place, given their gradients grad (n, D); z
+    and n are (N, D).
+    """
+    n_new = n[rows] + grad * grad
+    z_new = z[rows] + grad - (np.sqrt(n_new) - np.sqrt(n[rows])) / lr * weight[rows]
+    z[rows], n[rows] = z_new, n_new
+    w = (np.sign(z_new) * l1 - z_new) / ((beta + np.sqrt(n_new)) / lr + l2)
+    weight[rows] = np.where(np.abs(z_new) <= l1, 0, w)
 
 
 # Sequential SGD of matrix factorization
@@ -428,16 +273,6 @@ def mf_epoch(factors, biases, rows, ratings, order, mean, lr, reg):
     comes when. `mean` is the constant, `lr` the step, `reg` the weight of L2. It stops before the
     first error that is not finite, and returns NaN. The one kernel that is a loop in both twins:
     each step reads what the step before has written.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from minidlrm.kernels import reference as kernels
-    >>> factors, rows = np.array([[1.0], [2.0]]), np.array([[0, 1]])
-    >>> kernels.mf_epoch(factors, np.zeros(0), rows, np.array([3.0]), [0], 0.0, lr=0.5, reg=0.0)
-    1.0
-    >>> factors.ravel()
-    array([2. , 2.5])
     """
     total = 0.0
     for k in order:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from minidlrm.layers.inputs import converted, numbers
 from minidlrm.module import Module
 
 
@@ -25,7 +26,7 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
     >>> sigmoid(np.array([-1000.0, 0.0, 1000.0]))
     array([0. , 0.5, 1. ])
     """
-    x = np.asarray(x)
+    x = numbers("x", x)
     positive = x.real >= 0
     e = np.exp(np.where(positive, -x, x))  # never above 1 in size
     return np.where(positive, 1, e) / (1 + e)
@@ -51,9 +52,9 @@ class ReLU(Module):
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         """Compute y, of x's shape."""
-        x = np.asarray(x)
+        x = numbers("x", x)
         flat = x.real <= 0  # not for a NaN, which stays one
-        self.keep(flat)
+        self.keep(flat, x.dtype)
         return np.where(flat, 0, x)
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
@@ -63,8 +64,9 @@ class ReLU(Module):
         At x = 0 there is a corner; we take 0, as PyTorch does. Hence
         :math:`dx = dy \cdot [x > 0]`.
         """
-        (flat,) = self.kept()
-        return np.where(flat, 0, self.check_dy(dy, flat.shape))
+        flat, dtype = self.kept()
+        dy = converted("dy", self.check_dy(dy, flat.shape), dtype)
+        return np.where(flat, 0, dy)
 
     def __repr__(self) -> str:
         return "ReLU()"
@@ -98,7 +100,8 @@ class Sigmoid(Module):
         3. :math:`dx = dy \cdot y (1 - y)`.
         """
         (y,) = self.kept()
-        return self.check_dy(dy, y.shape) * y * (1 - y)
+        dy = converted("dy", self.check_dy(dy, y.shape), y.dtype)
+        return dy * y * (1 - y)
 
     def __repr__(self) -> str:
         return "Sigmoid()"

@@ -1,9 +1,14 @@
 """CIN: the compressed interaction network of xDeepFM."""
 
-from collections.abc import Sequence
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
+from minidlrm.layers.inputs import as_size, as_sizes, converted, numbers
+from minidlrm.layers.interaction import Interaction
 from minidlrm.module import Module, Parameter
 
 _CHUNK_BYTES = 4 << 20  # of outer products at a time: they stay in a cache
@@ -23,15 +28,10 @@ class CINLayer(Module):
         F, vectors of z, the model's embeddings.
     num_maps : int
         H, vectors of y.
-    rng : numpy.random.Generator, optional
-        Draws W from N(0, sqrt(2 / (num_inputs F + H))).
+    rng : numpy.random.Generator
+        Draws W (H, num_inputs, F) from N(0, sqrt(2 / (num_inputs F + H))).
     dtype : dtype
-        Of the parameters.
-
-    Raises
-    ------
-    ValueError
-        When `num_maps` is below 1.
+        Type of the parameters.
 
     References
     ----------
@@ -40,34 +40,23 @@ class CINLayer(Module):
     Examples
     --------
     >>> import numpy as np, minidlrm as md
-    >>> layer = md.layers.CINLayer(num_inputs=2, num_features=3, num_maps=4)
+    >>> layer = md.CINLayer(2, num_features=3, num_maps=4, rng=np.random.default_rng(0))
     >>> layer.forward(np.ones((5, 2), np.float32), np.ones((5, 3), np.float32)).shape
     (5, 4)
     """
 
     equation = r"y_h = \sum_{ij} W_{hij} (x_i \odot z_j) + b_h"
 
-    def __init__(
-        self,
-        num_inputs: int,
-        num_features: int,
-        num_maps: int,
-        *,
-        rng: np.random.Generator | None = None,
-        dtype=np.float32,
-    ):
-        if num_maps < 1:
-            raise ValueError(f"a CIN layer has {num_maps} maps: it must have at least 1")
-        rng = rng or np.random.default_rng(0)
-        std = np.sqrt(2 / (num_inputs * num_features + num_maps))
-        weight = rng.normal(0, std, (num_maps, num_inputs, num_features))
-        self.weight = Parameter(weight.astype(dtype), "weight")
-        self.bias = Parameter(np.zeros(num_maps, dtype), "bias")
-
     def forward(self, x: np.ndarray, z: np.ndarray) -> np.ndarray:
-        """Compute y (n, H) from x (n, num_inputs) and z (n, F), one row for each sample and d."""
+        """Compute y (n, H) from x (n, num_inputs) and z (n, F), one row for each sample and d.
+
+        ValueError on another shape.
+        """
         weight = self._matrix()  # (H, num_inputs F)
-        y = np.empty((len(x), len(weight)), np.result_type(x, weight))  # (n, H)
+        x = numbers("x", x, weight)
+        z = numbers("z", z, x)
+        self._check(x, z)
+        y = np.empty((len(x), len(weight)), z.dtype)  # (n, H)
         for rows in self._chunks(x, z):
             np.matmul(self._outer(x[rows], z[rows]), weight.T, out=y[rows])
         y += self.bias.value
@@ -88,9 +77,9 @@ class CINLayer(Module):
         """
         x, z = self.kept()
         weight = self._matrix()  # (H, num_inputs F)
-        dy = self.check_dy(dy, (len(x), len(weight)))
-        dweight = np.zeros_like(weight)
-        dx, dz = np.empty_like(x), np.empty_like(z)
+        dy = converted("dy", self.check_dy(dy, (len(x), len(weight))), z.dtype)
+        dweight = np.zeros(weight.shape, z.dtype)
+        dx, dz = np.empty(x.shape, z.dtype), np.empty(z.shape, z.dtype)
         for rows in self._chunks(x, z):
             dweight += dy[rows].T @ self._outer(x[rows], z[rows])
             dp = (dy[rows] @ weight).reshape(-1, x.shape[1], z.shape[1])  # (n, num_inputs, F)
@@ -100,6 +89,29 @@ class CINLayer(Module):
         self.bias.add_grad(dy.sum(axis=0))
         return dx, dz
 
+    def __init__(
+        self,
+        num_inputs: int,
+        num_features: int,
+        num_maps: int,
+        *,
+        rng: np.random.Generator,
+        dtype: Any = np.float32,
+    ):
+        inputs, features = as_size("num_inputs", num_inputs), as_size("num_features", num_features)
+        maps = as_size("num_maps", num_maps)
+        std = np.sqrt(2 / (inputs * features + maps))
+        weight = rng.normal(0, std, (maps, inputs, features))
+        self.weight = Parameter(weight.astype(dtype), "weight")
+        self.bias = Parameter(np.zeros(maps, dtype), "bias")
+
+    def _check(self, x: np.ndarray, z: np.ndarray) -> None:
+        _, inputs, features = self.weight.value.shape
+        if x.ndim != 2 or x.shape[1:] != (inputs,) or z.shape != (len(x), features):
+            raise ValueError(
+                f"CINLayer: x {x.shape} and z {z.shape}: expected (n, {inputs}) and (n, {features})"
+            )
+
     def _matrix(self) -> np.ndarray:
         return self.weight.value.reshape(len(self.weight.value), -1)
 
@@ -107,16 +119,21 @@ class CINLayer(Module):
     def _outer(x: np.ndarray, z: np.ndarray) -> np.ndarray:
         return (x[:, :, None] * z[:, None]).reshape(len(x), -1)  # (n, num_inputs F)
 
-    def _chunks(self, x: np.ndarray, z: np.ndarray):
-        step = max(1, _CHUNK_BYTES // (x.itemsize * x.shape[1] * z.shape[1]))
+    def _chunks(self, x: np.ndarray, z: np.ndarray) -> Iterator[slice]:
+        step = max(1, _CHUNK_BYTES // (z.itemsize * x.shape[1] * z.shape[1]))
         for start in range(0, len(x), step):
             yield slice(start, start + step)
+
+    def flops_per_sample(self) -> int:
+        """Return (2 H + 1) num_inputs F, for one of a sample's D rows."""
+        maps, inputs, features = self.weight.value.shape
+        return (2 * maps + 1) * inputs * features
 
     def __repr__(self) -> str:
         return f"CINLayer{self.weight.value.shape}"
 
 
-class CIN(Module):
+class CIN(Interaction):
     r"""Compressed interaction network: vector-wise interactions of growing order.
 
     Layer k's vectors hold products of k + 1 embeddings. The sum over d of each vector (sum
@@ -126,19 +143,13 @@ class CIN(Module):
     ----------
     num_features, embedding_dim : int
         F and D.
-    layers : sequence of int
+    cin_layers : sequence of int
         H_k, the number of vectors of each layer.
     split_half : bool
         Whether half of each layer's vectors (but the last's) go on to the next layer, and the
         other half to the output. By default all do both.
     rng, dtype
         As `CINLayer`.
-
-    Raises
-    ------
-    ValueError
-        When `num_features` or `embedding_dim` is below 1; when `layers` is empty or has a size
-        below 1; or, with `split_half`, an odd size that is to be split.
 
     References
     ----------
@@ -147,54 +158,16 @@ class CIN(Module):
     Examples
     --------
     >>> import numpy as np, minidlrm as md
-    >>> md.CIN(4, 3, layers=(6, 6)).forward(np.ones((2, 4, 3), np.float32)).shape
+    >>> cin = md.CIN(4, 3, cin_layers=(6, 6), rng=np.random.default_rng(0))
+    >>> cin.forward(np.ones((2, 4, 3), np.float32)).shape
     (2, 12)
     """
 
     equation = r"x^k_h = \sum_{ij} W^k_{hij} (x^{k-1}_i \odot z_j)"
 
-    def __init__(
-        self,
-        num_features: int,
-        embedding_dim: int,
-        layers: Sequence[int],
-        split_half: bool = False,
-        *,
-        rng: np.random.Generator | None = None,
-        dtype=np.float32,
-    ):
-        if num_features < 1 or embedding_dim < 1:
-            raise ValueError(f"CIN({num_features}, {embedding_dim}): both must be at least 1")
-        if len(layers) == 0:
-            raise ValueError("cin_layers is empty: a CIN needs at least one layer")
-        if split_half and any(size % 2 for size in layers[:-1]):
-            raise ValueError(f"cin_layers {list(layers)}: split_half needs even sizes")
-        rng = rng or np.random.default_rng(0)
-        self.num_features, self.embedding_dim = num_features, embedding_dim
-        self.layers: list[CINLayer] = []
-        self.passed_on: list[int] = []  # vectors of each layer that the next one reads
-        width = num_features
-        for k, size in enumerate(layers):
-            self.layers.append(CINLayer(width, num_features, size, rng=rng, dtype=dtype))
-            last = k == len(layers) - 1
-            width = 0 if last else size // 2 if split_half else size
-            self.passed_on.append(width)
-        self.split_half = split_half
-
-    @property
-    def num_outputs(self) -> int:
-        """Number of outputs: the vectors that are pooled."""
-        sizes = [len(layer.bias.value) for layer in self.layers]
-        return sum(sizes) - (sum(self.passed_on) if self.split_half else 0)
-
     def forward(self, z: np.ndarray) -> np.ndarray:
         """Compute the outputs (B, num_outputs) from z (B, F, D); ValueError on another shape."""
-        z = np.asarray(z)
-        if z.ndim != 3 or z.shape[1:] != (self.num_features, self.embedding_dim):
-            raise ValueError(
-                f"CIN: z has shape {z.shape}, "
-                f"expected (B, {self.num_features}, {self.embedding_dim})"
-            )
+        z = self.check_z(z)
         # a row for each sample and d, so that every layer is one matrix product
         flat = z.transpose(0, 2, 1).reshape(-1, self.num_features)  # (B D, F)
         x, pooled = flat, []
@@ -203,7 +176,7 @@ class CIN(Module):
             out = y[:, width:] if self.split_half else y
             pooled.append(out.reshape(len(z), self.embedding_dim, -1).sum(axis=1))  # (B, H)
             x = np.ascontiguousarray(y[:, :width])  # (B D, width)
-        self.keep(z.shape, [part.shape[1] for part in pooled])
+        self.keep(z.shape, z.dtype, [part.shape[1] for part in pooled])
         return np.concatenate(pooled, axis=1)
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
@@ -221,24 +194,49 @@ class CIN(Module):
         4. z goes into every layer, and is the first layer's x too:
            :math:`dz = dx^0 + \sum_k dz^k`.
         """
-        shape, widths = self.kept()
-        dy = self.check_dy(dy, (shape[0], sum(widths)))
-        parts = np.split(dy, np.cumsum(widths)[:-1], axis=1)
-        dflat: np.ndarray | float = 0.0
-        dx = np.zeros((shape[0] * shape[2], 0), dy.dtype)
-        for layer, width, part in zip(
-            reversed(self.layers), reversed(self.passed_on), reversed(parts), strict=True
-        ):
-            dpooled = np.repeat(part, shape[2], axis=0)  # (B D, H)
+        (batch_size, num_features, dim), dtype, widths = self.kept()
+        dy = converted("dy", self.check_dy(dy, (batch_size, sum(widths))), dtype)
+        parts = np.split(dy, np.cumsum(widths)[:-1], axis=1)  # (B, H) of each layer
+        dz_total = np.zeros((batch_size * dim, num_features), dtype)
+        dx = np.zeros((batch_size * dim, 0), dtype)  # the last layer passes nothing on
+        for k in reversed(range(len(self.layers))):
+            dlayer = np.repeat(parts[k], dim, axis=0)  # (B D, H)
             if self.split_half:
-                dlayer = np.concatenate([dx, dpooled], axis=1)
+                dlayer = np.concatenate([dx, dlayer], axis=1)
             else:
-                dlayer = dpooled
-                dlayer[:, :width] += dx
-            dx, dz = layer.backward(dlayer)
-            dflat = dz + dflat
-        total = dflat + dx  # (B D, F)
-        return total.reshape(shape[0], shape[2], shape[1]).transpose(0, 2, 1)
+                dlayer[:, : self.passed_on[k]] += dx
+            dx, dz = self.layers[k].backward(dlayer)
+            dz_total += dz
+        dz_total += dx  # (B D, F)
+        return dz_total.reshape(batch_size, dim, num_features).transpose(0, 2, 1)
+
+    def __init__(
+        self,
+        num_features: int,
+        embedding_dim: int,
+        cin_layers: Sequence[int],
+        split_half: bool = False,
+        *,
+        rng: np.random.Generator,
+        dtype: Any = np.float32,
+    ):
+        super().__init__(num_features, embedding_dim)
+        maps = as_sizes("cin_layers", cin_layers)
+        if not maps:
+            raise ValueError("cin_layers is empty: a CIN needs at least one layer")
+        if split_half and any(number % 2 for number in maps[:-1]):
+            raise ValueError(f"cin_layers {maps}: split_half needs even sizes")
+        self.config |= {"cin_layers": maps, "split_half": bool(split_half)}
+        self.split_half = bool(split_half)
+        self.layers: list[CINLayer] = []
+        self.passed_on: list[int] = []  # vectors of each layer that the next one reads
+        width = self.num_features
+        for k, number in enumerate(maps):
+            self.layers.append(CINLayer(width, self.num_features, number, rng=rng, dtype=dtype))
+            last = k == len(maps) - 1
+            width = 0 if last else number // 2 if split_half else number
+            self.passed_on.append(width)
+        self.num_outputs = sum(maps) - (sum(self.passed_on) if split_half else 0)
 
     def flops_per_sample(self) -> int:
         """Return the sum over layers of (2 H_k + 1) H_{k-1} F D."""

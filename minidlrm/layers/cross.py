@@ -1,140 +1,185 @@
 """CrossNetwork: the cross layers of DCN, in their three forms."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 
 from minidlrm import kernels
+from minidlrm.layers.inputs import as_size, converted, numbers
+from minidlrm.layers.interaction import Interaction
 from minidlrm.module import Module, Parameter
 
 
-class CrossLayer(Module):
-    r"""One cross layer: the first input times a linear map of the last, plus the last.
-
-    - "vector" (DCN): :math:`y = x_0 \langle x, w \rangle + b + x`
-    - "matrix" (DCN v2): :math:`y = x_0 \odot (W x + b) + x`
-    - "matrix" of low rank r: :math:`y = x_0 \odot (U V^\top x + b) + x`
+class VectorCross(Module):
+    r"""One cross layer of DCN, :math:`y = x_0 \langle x, w \rangle + b + x`.
 
     Parameters
     ----------
     in_features : int
         d, the size of x.
-    kind : "vector" or "matrix"
-        Which form.
-    rank : int, optional
-        r, for the low-rank form.
-    rng : numpy.random.Generator, optional
-        Draws the weights from N(0, 1/sqrt(d)) (for V and U: 1/sqrt(d) and 1/sqrt(r)).
+    rng : numpy.random.Generator
+        Draws w (1, d) from N(0, 1/sqrt(d)). b (d,) is 0 at first.
     dtype : dtype
-        Of the parameters.
-
-    Raises
-    ------
-    ValueError
-        When `in_features` is below 1, `kind` is not known, or `rank` is not in [1, in_features] or
-        comes with "vector".
+        Type of the parameters.
 
     References
     ----------
-    Wang et al. 2017, "Deep & cross network for ad click predictions", equation 3 (vector);
-    Wang et al. 2021, "DCN V2: Improved deep & cross network and practical lessons for web-scale
-    learning to rank systems", arXiv 2008.13535, equation 1 (matrix).
+    Wang et al. 2017, "Deep & cross network for ad click predictions", equation 3.
 
     Examples
     --------
     >>> import numpy as np, minidlrm as md
     >>> x = np.ones((2, 3), np.float32)
-    >>> md.layers.CrossLayer(3, "matrix").forward(x, x).shape
+    >>> md.VectorCross(3, rng=np.random.default_rng(0)).forward(x, x).shape
     (2, 3)
     """
 
-    def __init__(
-        self,
-        in_features: int,
-        kind: str = "matrix",
-        rank: int | None = None,
-        *,
-        rng: np.random.Generator | None = None,
-        dtype=np.float32,
-    ):
-        if kind not in ("vector", "matrix"):
-            raise ValueError(f"cross is {kind!r}: it must be 'vector' or 'matrix'")
-        if in_features < 1:
-            raise ValueError(f"in_features is {in_features}: it must be at least 1")
-        if rank is not None and (kind == "vector" or not 1 <= rank <= in_features):
-            raise ValueError(f"rank is {rank}: it must lie in [1, {in_features}], with 'matrix'")
-        rng = rng or np.random.default_rng(0)
-        d, std = in_features, 1 / np.sqrt(in_features)
-        self.kind, self.rank = kind, rank
-        self.down: Parameter | None = None
-        if rank is not None:
-            self.down = Parameter(rng.normal(0, std, (rank, d)).astype(dtype), "down")
-        width, std = (d, std) if rank is None else (rank, 1 / np.sqrt(rank))
-        rows = 1 if kind == "vector" else d
-        self.weight = Parameter(rng.normal(0, std, (rows, width)).astype(dtype), "weight")
-        self.bias = Parameter(np.zeros(d, dtype), "bias")
-        self.equation = {
-            "vector": r"y = x_0 \langle x, w \rangle + b + x",
-            "matrix": r"y = x_0 \odot (W x + b) + x",
-        }[kind]
+    equation = r"y = x_0 \langle x, w \rangle + b + x"
 
     def forward(self, x0: np.ndarray, x: np.ndarray) -> np.ndarray:
         """Compute y (B, d) from x0 and x (B, d); ValueError on another shape."""
-        x0, x = np.asarray(x0), np.asarray(x)
-        d = len(self.bias.value)
-        if x0.shape != x.shape or x.ndim != 2 or x.shape[1] != d:
-            raise ValueError(f"CrossLayer: x0 {x0.shape} and x {x.shape}: expected (B, {d})")
-        h = x if self.down is None else x @ self.down.value.T  # (B, d) or (B, r)
-        g = h @ self.weight.value.T  # (B, d), or (B, 1) for the vector
-        kernel = kernels.cross_vector if self.kind == "vector" else kernels.cross_matrix
-        y = kernel(x0, x, g, self.bias.value)  # (B, d)
-        self.keep(x0, x, h, g)
-        return y
+        weight, bias = self.weight.value, self.bias.value
+        x0, x = _inputs(self, x0, x, weight)
+        g = x @ weight.T  # (B, 1), the number <x, w> of each sample
+        self.keep(x0, x, g)
+        return kernels.cross_vector(x0, x, g, bias.astype(x.dtype, copy=False))  # (B, d)
 
     def backward(self, dy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        r"""Add to the gradients of the parameters; return dL/dx0 and dL/dx (B, d).
+        r"""Add to the gradients of w and b; return dL/dx0 and dL/dx (B, d).
 
-        Write :math:`y = x_0 \odot g + x`, where g = W x + b (for the vector, g is the number
-        :math:`\langle x, w \rangle`, and b is added to y instead).
+        Write :math:`y = x_0 g + b + x` with the number :math:`g = \langle x, w \rangle`.
 
-        1. :math:`dx_0 = dy \odot g`.
-        2. :math:`dg = dy \odot x_0`; for the vector the one number serves all d entries, so
-           :math:`dg = \sum_i dy_i x_{0,i}`.
-        3. :math:`dW = \sum_b dg\, x^\top`, and :math:`db = \sum_b dg` (vector:
-           :math:`\sum_b dy`).
-        4. x reaches y through g and by itself: :math:`dx = W^\top dg + dy`.
-        5. Low rank: :math:`g = U h + b` with :math:`h = V^\top x`; then
-           :math:`dU = \sum_b dg\, h^\top`, :math:`dh = U^\top dg`,
-           :math:`dV^\top = \sum_b dh\, x^\top`, :math:`dx = V dh + dy`.
+        1. :math:`dx_0 = dy \cdot g`, and :math:`db = \sum_b dy`.
+        2. The one number g serves all d entries: :math:`dg = \sum_i dy_i x_{0,i}`.
+        3. :math:`dw = \sum_b dg\, x`.
+        4. x reaches y through g and by itself: :math:`dx = dg\, w + dy`.
         """
-        x0, x, h, g = self.kept()
-        dy = self.check_dy(dy, x.shape)
-        weight = self.weight.value
-        if self.kind == "vector":
-            dg = np.einsum("bi,bi->b", dy, x0)[:, None]  # (B, 1), without the array dy * x0
-            dx0, dx, dbias = kernels.cross_vector_backward(dy, g, dg, weight)  # dx: (B, d)
-        else:
-            dx0, dg, dbias = kernels.cross_matrix_backward(dy, x0, g)  # dg: (B, d)
-            dx = dg @ weight  # (B, d) or (B, r)
-            if self.down is not None:
-                self.down.add_grad(dx.T @ x)
-                dx = dx @ self.down.value  # (B, d)
-            dx += dy
-        self.weight.add_grad(dg.T @ h)
+        x0, x, g = self.kept()
+        dy = converted("dy", self.check_dy(dy, x.shape), x.dtype)
+        weight = self.weight.value.astype(x.dtype, copy=False)
+        dg = np.einsum("bi,bi->b", dy, x0)[:, None]  # (B, 1), without the array dy * x0
+        dx0, dx, dbias = kernels.cross_vector_backward(dy, g, dg, weight)  # (B, d), (B, d), (d,)
+        self.weight.add_grad(dg.T @ x)
         self.bias.add_grad(dbias)
         return dx0, dx
 
+    def __init__(self, in_features: int, *, rng: np.random.Generator, dtype: Any = np.float32):
+        d = as_size("in_features", in_features)
+        weight = rng.normal(0, 1 / np.sqrt(d), (1, d))
+        self.weight = Parameter(weight.astype(dtype), "weight")
+        self.bias = Parameter(np.zeros(d, dtype), "bias")
+
     def flops_per_sample(self) -> int:
-        """Return 5 d (vector), 2 d^2 + 3 d (matrix), or 4 d r + 3 d (low rank)."""
-        d = len(self.bias.value)
-        if self.kind == "vector":
-            return 5 * d
-        return 2 * self.weight.value.size * (1 if self.down is None else 2) + 3 * d
+        """Return 5 d."""
+        return 5 * len(self.bias.value)
 
     def bytes_per_sample(self) -> int:
         """Return the bytes of x0, x and y."""
         return 3 * self.bias.value.nbytes
 
     def __repr__(self) -> str:
-        return f"CrossLayer({len(self.bias.value)}, {self.kind!r}, {self.rank})"
+        return f"VectorCross({len(self.bias.value)})"
+
+
+class MatrixCross(Module):
+    r"""One cross layer of DCN v2, :math:`y = x_0 \odot (W x + b) + x`.
+
+    With `rank` r, W is the product :math:`U V^\top` of two thin matrices.
+
+    Parameters
+    ----------
+    in_features : int
+        d, the size of x.
+    rank : int, optional
+        r, in [1, d]. The default is the full W (d, d).
+    rng : numpy.random.Generator
+        Draws W from N(0, 1/sqrt(d)); or V (r, d) from it, then U (d, r) from N(0, 1/sqrt(r)).
+    dtype : dtype
+        Type of the parameters.
+
+    References
+    ----------
+    Wang et al. 2021, "DCN V2: Improved deep & cross network", arXiv 2008.13535, equations 1 and 2.
+
+    Examples
+    --------
+    >>> import numpy as np, minidlrm as md
+    >>> x = np.ones((2, 3), np.float32)
+    >>> md.MatrixCross(3, rank=1, rng=np.random.default_rng(0)).forward(x, x).shape
+    (2, 3)
+    """
+
+    equation = r"y = x_0 \odot (W x + b) + x"
+
+    def forward(self, x0: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """Compute y (B, d) from x0 and x (B, d); ValueError on another shape."""
+        weight, bias = self.weight.value, self.bias.value
+        x0, x = _inputs(self, x0, x, weight)
+        h = x if self.down is None else x @ self.down.value.T  # (B, d) or (B, r)
+        g = h @ weight.T  # (B, d)
+        y = kernels.cross_matrix(x0, x, g, bias.astype(x.dtype, copy=False))  # adds b to g
+        self.keep(x0, x, h, g)
+        return y  # (B, d)
+
+    def backward(self, dy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        r"""Add to the gradients of the parameters; return dL/dx0 and dL/dx (B, d).
+
+        Write :math:`y = x_0 \odot g + x` with :math:`g = W x + b`.
+
+        1. :math:`dx_0 = dy \odot g` and :math:`dg = dy \odot x_0`.
+        2. :math:`dW = \sum_b dg\, x^\top`, and :math:`db = \sum_b dg`.
+        3. x reaches y through g and by itself: :math:`dx = W^\top dg + dy`.
+        4. Low rank: :math:`g = U h + b` with :math:`h = V^\top x`; then
+           :math:`dU = \sum_b dg\, h^\top`, :math:`dh = U^\top dg`,
+           :math:`dV^\top = \sum_b dh\, x^\top`, :math:`dx = V dh + dy`.
+        """
+        x0, x, h, g = self.kept()
+        dy = converted("dy", self.check_dy(dy, x.shape), x.dtype)
+        dx0, dg, dbias = kernels.cross_matrix_backward(dy, x0, g)  # (B, d), (B, d), (d,)
+        dx = dg @ self.weight.value  # (B, d) or (B, r)
+        if self.down is not None:
+            self.down.add_grad(dx.T @ x)
+            dx = dx @ self.down.value  # (B, d)
+        dx += dy
+        self.weight.add_grad(dg.T @ h)
+        self.bias.add_grad(dbias)
+        return dx0, dx
+
+    def __init__(
+        self,
+        in_features: int,
+        rank: int | None = None,
+        *,
+        rng: np.random.Generator,
+        dtype: Any = np.float32,
+    ):
+        d = as_size("in_features", in_features)
+        self.down: Parameter | None = None  # V, transposed
+        width = d
+        if rank is not None:
+            width = as_size("rank", rank)
+            if width > d:
+                raise ValueError(f"rank is {rank}: it must lie in [1, {d}]")
+            down = rng.normal(0, 1 / np.sqrt(d), (width, d))
+            self.down = Parameter(down.astype(dtype), "down")
+        weight = rng.normal(0, 1 / np.sqrt(width), (d, width))  # W, or U
+        self.weight = Parameter(weight.astype(dtype), "weight")
+        self.bias = Parameter(np.zeros(d, dtype), "bias")
+
+    def flops_per_sample(self) -> int:
+        """Return 2 d^2 + 3 d, or 4 d r + 3 d (low rank)."""
+        products = 2 * self.weight.value.size * (1 if self.down is None else 2)
+        return products + 3 * len(self.bias.value)
+
+    def bytes_per_sample(self) -> int:
+        """Return the bytes of x0, x and y."""
+        return 3 * self.bias.value.nbytes
+
+    def __repr__(self) -> str:
+        d, width = self.weight.value.shape
+        return f"MatrixCross({d})" if self.down is None else f"MatrixCross({d}, rank={width})"
 
 
 class CrossNetwork(Module):
@@ -146,48 +191,28 @@ class CrossNetwork(Module):
     ----------
     in_features : int
         d.
-    num_layers : int
+    num_cross_layers : int
         L.
-    kind, rank
-        As `CrossLayer`.
+    cross : "vector" or "matrix"
+        Whether the layers are `VectorCross` or `MatrixCross`.
+    rank : int, optional
+        As `MatrixCross`; refused for "vector".
     rng, dtype
-        As `CrossLayer`.
-
-    Raises
-    ------
-    ValueError
-        When `num_layers` is below 1; and as `CrossLayer`.
+        As `MatrixCross`.
 
     References
     ----------
-    As `CrossLayer`: Wang et al. 2017 ("vector") and 2021 ("matrix").
+    Wang et al. 2017 ("vector") and 2021 ("matrix"), as `VectorCross` and `MatrixCross`.
 
     Examples
     --------
     >>> import numpy as np, minidlrm as md
-    >>> net = md.CrossNetwork(3, num_layers=2, kind="vector")
+    >>> net = md.CrossNetwork(3, 2, cross="vector", rng=np.random.default_rng(0))
     >>> net.forward(np.ones((2, 3), np.float32)).shape, net.num_parameters()
     ((2, 3), 12)
     """
 
     equation = r"x_{l+1} = x_0 \odot (W_l x_l + b_l) + x_l"
-
-    def __init__(
-        self,
-        in_features: int,
-        num_layers: int,
-        kind: str = "matrix",
-        rank: int | None = None,
-        *,
-        rng: np.random.Generator | None = None,
-        dtype=np.float32,
-    ):
-        if num_layers < 1:
-            raise ValueError(f"num_cross_layers is {num_layers}: it must be at least 1")
-        rng = rng or np.random.default_rng(0)
-        self.layers = [
-            CrossLayer(in_features, kind, rank, rng=rng, dtype=dtype) for _ in range(num_layers)
-        ]
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         """Compute the last layer's output (B, d) from x (B, d)."""
@@ -202,7 +227,7 @@ class CrossNetwork(Module):
         Layer k makes :math:`x_k` of :math:`x_0` and :math:`x_{k-1}`. Go from k = L down to 1, with
         :math:`dx_L = dy`:
 
-        1. `CrossLayer.backward` makes of :math:`dx_k` the gradients :math:`dx_{k-1}`, and
+        1. `MatrixCross.backward` makes of :math:`dx_k` the gradients :math:`dx_{k-1}`, and
            :math:`dx_0^{(k)}`, that of :math:`x_0` in this layer.
         2. :math:`x_0` goes into every layer, so these add up. It is the first layer's x as well,
            whose gradient step 1 gives as :math:`dx_0`. So :math:`dx = dx_0 + \sum_k dx_0^{(k)}`.
@@ -214,5 +239,98 @@ class CrossNetwork(Module):
         dx0 += dy
         return dx0
 
+    def __init__(
+        self,
+        in_features: int,
+        num_cross_layers: int,
+        cross: str = "matrix",
+        rank: int | None = None,
+        *,
+        rng: np.random.Generator,
+        dtype: Any = np.float32,
+    ):
+        if cross not in ("vector", "matrix"):
+            raise ValueError(f"cross is {cross!r}: it must be 'vector' or 'matrix'")
+        if cross == "vector" and rank is not None:
+            raise ValueError(f"rank is {rank}: only cross='matrix' has a rank")
+        self.layers: list[VectorCross | MatrixCross] = []
+        for _ in range(as_size("num_cross_layers", num_cross_layers)):
+            if cross == "vector":
+                self.layers.append(VectorCross(in_features, rng=rng, dtype=dtype))
+            else:
+                self.layers.append(MatrixCross(in_features, rank, rng=rng, dtype=dtype))
+
     def __repr__(self) -> str:
         return f"CrossNetwork({len(self.layers)} × {self.layers[0]})"
+
+
+class CrossInteraction(Interaction):
+    """All vectors one after another, and cross layers of DCN v2 on them, as in MLPerf's DLRM.
+
+    Parameters
+    ----------
+    num_features, embedding_dim : int
+        F and D; the cross layers have d = F D.
+    num_cross_layers : int
+        As `CrossNetwork`; MLPerf has 3.
+    cross_rank : int, optional
+        As `MatrixCross`; MLPerf has 512.
+    rng, dtype
+        As `MatrixCross`.
+
+    References
+    ----------
+    MLPerf Training, benchmark DLRM-DCNv2; Wang et al. 2021, arXiv 2008.13535.
+
+    Examples
+    --------
+    >>> import numpy as np, minidlrm as md
+    >>> crossed = md.CrossInteraction(2, 3, num_cross_layers=1, rng=np.random.default_rng(0))
+    >>> crossed.forward(np.ones((4, 2, 3), np.float32)).shape
+    (4, 6)
+    """
+
+    equation = CrossNetwork.equation
+    keeps_dense = True
+
+    def forward(self, z: np.ndarray) -> np.ndarray:
+        """Compute y (B, F D) from z (B, F, D); ValueError on another shape."""
+        z = self.check_z(z)
+        self.keep(z.shape)
+        return self.cross.forward(z.reshape(len(z), -1))  # (B, F D)
+
+    def backward(self, dy: np.ndarray) -> np.ndarray:
+        r"""Return dL/dz (B, F, D): `CrossNetwork.backward`, in the shape of z."""
+        (shape,) = self.kept()
+        return self.cross.backward(self.check_dy(dy, (shape[0], self.num_outputs))).reshape(shape)
+
+    def __init__(
+        self,
+        num_features: int,
+        embedding_dim: int,
+        num_cross_layers: int = 3,
+        cross_rank: int | None = None,
+        *,
+        rng: np.random.Generator,
+        dtype: Any = np.float32,
+    ):
+        super().__init__(num_features, embedding_dim)
+        self.num_outputs = self.num_features * self.embedding_dim
+        self.cross = CrossNetwork(
+            self.num_outputs, num_cross_layers, "matrix", cross_rank, rng=rng, dtype=dtype
+        )
+        rank = None if cross_rank is None else int(cross_rank)
+        self.config |= {"num_cross_layers": int(num_cross_layers), "cross_rank": rank}
+
+
+def _inputs(layer: Module, x0: Any, x: Any, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return x0 and x in one dtype; ValueError unless both are (B, d)."""
+    same = x0 is x
+    x = numbers("x", x, weight)
+    x0 = x if same else numbers("x0", x0, x)
+    x = np.asarray(x, x0.dtype)
+    d = len(layer.bias.value)  # type: ignore[attr-defined]
+    if x0.shape != x.shape or x.ndim != 2 or x.shape[1] != d:
+        name = type(layer).__name__
+        raise ValueError(f"{name}: x0 {x0.shape} and x {x.shape}: expected (B, {d})")
+    return x0, x

@@ -1,17 +1,20 @@
 """DotInteraction: the dot product of every pair of feature vectors."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from minidlrm import kernels
-from minidlrm.module import Module
+from minidlrm.layers.inputs import converted
+from minidlrm.layers.interaction import Interaction
 
 
-class DotInteraction(Module):
+class DotInteraction(Interaction):
     r"""Pairwise dot products, :math:`y_{ij} = \langle z_i, z_j \rangle` for i > j.
 
     F vectors of size D give P = F (F - 1) / 2 numbers, or F (F + 1) / 2 with the diagonal:
     the strict lower triangle of :math:`z z^\top`, row by row, as in the reference
-    implementation of [1]_.
+    implementation of Naumov et al.
 
     Parameters
     ----------
@@ -22,14 +25,9 @@ class DotInteraction(Module):
     self_interaction : bool
         Whether the pairs (i, i) are included.
 
-    Raises
-    ------
-    ValueError
-        When a size is below 1.
-
     References
     ----------
-    .. [1] Naumov et al. 2019, arXiv 1906.00091, sections 2.1.3 and 2.2.
+    Naumov et al. 2019, arXiv 1906.00091, sections 2.1.3 and 2.2.
 
     Examples
     --------
@@ -41,31 +39,9 @@ class DotInteraction(Module):
 
     equation = r"y_{ij} = \langle z_i, z_j \rangle,\ i > j"
 
-    def __init__(self, num_features: int, embedding_dim: int, self_interaction: bool = False):
-        if num_features < 1 or embedding_dim < 1:
-            raise ValueError(
-                f"DotInteraction({num_features}, {embedding_dim}): both must be at least 1"
-            )
-        self.num_features = num_features
-        self.embedding_dim = embedding_dim
-        self.self_interaction = self_interaction
-        if self_interaction:
-            self.equation = r"y_{ij} = \langle z_i, z_j \rangle,\ i \geq j"
-
-    @property
-    def num_pairs(self) -> int:
-        """Number of outputs, P."""
-        diagonal = self.num_features if self.self_interaction else 0
-        return self.num_features * (self.num_features - 1) // 2 + diagonal
-
     def forward(self, z: np.ndarray) -> np.ndarray:
         """Compute the pairs (B, P) from z (B, F, D); ValueError on another shape."""
-        z = np.asarray(z)
-        if z.ndim != 3 or z.shape[1:] != (self.num_features, self.embedding_dim):
-            raise ValueError(
-                f"DotInteraction: z has shape {z.shape}, "
-                f"expected (B, {self.num_features}, {self.embedding_dim})"
-            )
+        z = self.check_z(z)
         self.keep(z)
         return kernels.pairs(z, self.self_interaction)  # (B, P)
 
@@ -85,16 +61,24 @@ class DotInteraction(Module):
            :math:`dz = (G + G^\top) z`. The diagonal's 2 comes out by itself.
         """
         (z,) = self.kept()
-        dy = self.check_dy(dy, (len(z), self.num_pairs))
+        dy = converted("dy", self.check_dy(dy, (len(z), self.num_outputs)), z.dtype)
         return kernels.pairs_backward(dy, z, self.self_interaction)  # (B, F, D)
+
+    def __init__(self, num_features: int, embedding_dim: int, self_interaction: bool = False):
+        super().__init__(num_features, embedding_dim)
+        self.self_interaction = self.config["self_interaction"] = bool(self_interaction)
+        diagonal = self.num_features if self_interaction else 0
+        self.num_outputs = self.num_features * (self.num_features - 1) // 2 + diagonal  # P
+        if self_interaction:
+            self.equation = r"y_{ij} = \langle z_i, z_j \rangle,\ i \geq j"
 
     def flops_per_sample(self) -> int:
         """Return 2 P D: the triangle only, one multiply-add for each entry of a product."""
-        return 2 * self.num_pairs * self.embedding_dim
+        return 2 * self.num_outputs * self.embedding_dim
 
     def bytes_per_sample(self) -> int:
         """Return the bytes of z and y in float32."""
-        return 4 * (self.num_features * self.embedding_dim + self.num_pairs)
+        return 4 * (self.num_features * self.embedding_dim + self.num_outputs)
 
     def __repr__(self) -> str:
         return f"DotInteraction({self.num_features}, {self.embedding_dim}, {self.self_interaction})"

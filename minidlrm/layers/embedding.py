@@ -1,21 +1,26 @@
-"""EmbeddingBag and EmbeddingBagCollection: rows of tables, looked up and added.
+"""EmbeddingBagCollection: rows of all tables of a model, looked up and added.
 
 A lookup is a product with a matrix that is nearly all zeros: w^T = e^T W. For one id, e
 is one-hot, and w is a row of W. For a bag of ids, e is multi-hot, and w is a sum of rows.
-With weights, e holds the weights. In no guise is e ever made.
+With weights, e holds the weights. The vector e is never built.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from minidlrm import kernels
+from minidlrm.arrays import integers
 from minidlrm.data.batch import Jagged
+from minidlrm.layers.inputs import as_size, as_sizes, converted
 from minidlrm.module import Module, Parameter, SparseGrad
 
 
 class EmbeddingBagCollection(Module):
-    """All embedding tables of a model, in one array.
+    """All embedding tables of a model, in one array `weight` (N_0 + ... + N_{T-1}, D).
 
     Parameters
     ----------
@@ -25,147 +30,59 @@ class EmbeddingBagCollection(Module):
         D, the size of a row.
     mode : "sum" or "mean"
         How a bag's rows are combined. An empty bag gives zeros.
-    rng : numpy.random.Generator, optional
-        Draws each table from U(-1/sqrt(N), 1/sqrt(N)), as the reference of [1]_.
+    rng : numpy.random.Generator
+        Draws each table from U(-1/sqrt(N), 1/sqrt(N)).
     dtype : float32 or float64
-        Of the table.
-
-    Attributes
-    ----------
-    weight : Parameter (N_0 + ... + N_{T-1}, D)
-        The tables, one below the other. Its gradient is a `SparseGrad`.
-
-    Raises
-    ------
-    ValueError
-        When `table_sizes` is empty, a size is below 1, or `mode` is not known.
+        Type of the tables.
 
     References
     ----------
-    .. [1] Naumov et al. 2019, arXiv 1906.00091; `DLRM_Net.create_emb`.
+    Naumov et al. 2019, arXiv 1906.00091; `DLRM_Net.create_emb`.
 
     Examples
     --------
     >>> import numpy as np, minidlrm as md
-    >>> tables = md.EmbeddingBagCollection([3, 10], embedding_dim=4)
+    >>> tables = md.EmbeddingBagCollection([3, 10], 4, rng=np.random.default_rng(0))
     >>> tables.forward(np.array([[0, 7], [2, 9]])).shape      # one id a table: (B, T) -> (B, T, D)
     (2, 2, 4)
-    >>> bags = md.data.Jagged(values=[0, 1, 2, 9], offsets=[0, 2, 3, 3, 4])
+    >>> bags = md.Jagged(values=[0, 1, 2, 9], offsets=[0, 2, 3, 3, 4])
     >>> tables.forward(bags)[0, 1]                            # table 1, sample 0: an empty bag
     array([0., 0., 0., 0.], dtype=float32)
-    >>> tables.forward(np.array([[0, 10]]))
-    Traceback (most recent call last):
-        ...
-    IndexError: table 1: id 10 out of range [0, 10), at sample 0
     """
 
     equation = r"y_{bt} = \sum_{i \in bag(b,t)} \alpha_i\, W^{(t)}_{v_i}"
 
-    def __init__(
-        self,
-        table_sizes: Sequence[int],
-        embedding_dim: int,
-        mode: str = "sum",
-        *,
-        rng: np.random.Generator | None = None,
-        dtype=np.float32,
-    ):
-        if len(table_sizes) == 0:
-            raise ValueError("table_sizes is empty: at least one table is needed")
-        for t, size in enumerate(table_sizes):
-            if size < 1:
-                raise ValueError(f"table_sizes[{t}] is {size}: a table needs at least one row")
-        if embedding_dim < 1:
-            raise ValueError(f"embedding_dim is {embedding_dim}: it must be at least 1")
-        if mode not in ("sum", "mean"):
-            raise ValueError(f"mode is {mode!r}: it must be 'sum' or 'mean'")
-        rng = rng or np.random.default_rng(0)
-        self.mode = mode
-        self.starts = np.concatenate([[0], np.cumsum(table_sizes)]).astype(np.int64)  # (T + 1,)
-        weight = np.empty((self.starts[-1], embedding_dim), dtype)  # (S, D)
-        for t, size in enumerate(table_sizes):
-            table = weight[self.starts[t] : self.starts[t + 1]]  # a view: filled in place
-            rng.random(out=table, dtype=table.dtype)
-            table *= 2 / np.sqrt(size)
-            table -= 1 / np.sqrt(size)
-        self.weight = Parameter(weight, "weight")
-
-    @property
-    def num_tables(self) -> int:
-        """Number of tables, T."""
-        return len(self.starts) - 1
-
-    def table(self, t: int) -> np.ndarray:
-        """Return the values of table `t` (N_t, D), a view."""
-        return self.weight.value[self.starts[t] : self.starts[t + 1]]
-
     def forward(self, sparse: np.ndarray | Jagged) -> np.ndarray:
-        """Look up ids (B, T), or the bags of a `Jagged` -> (B, T, D).
+        """Look up ids (B, T), or the bags of a `Jagged` -> y (B, T, D).
 
-        Parameters
-        ----------
-        sparse : integer array (B, T), or Jagged
-            One id a table; or bags, T of them for each sample.
-
-        Returns
-        -------
-        float array (B, T, D)
-            The rows; of bags, their sums, weighted sums or means.
-
-        Raises
-        ------
-        IndexError
-            When an id is out of its table's range; it names table, id and place.
-        TypeError, ValueError
-            When ids are no integers, or offsets or weights do not fit.
+        IndexError when an id is out of its table's range; it names table, id and place. TypeError
+        or ValueError when ids are not integers, or offsets or weights do not fit.
         """
+        table = self.weight.value
         if isinstance(sparse, Jagged):
             return self._forward_bags(sparse)
-        rows = self.rows_of(np.asarray(sparse))  # (B, T)
-        y = kernels.gather(self.weight.value, rows.ravel())  # (B * T, D)
-        y = y.reshape(*rows.shape, self.weight.value.shape[1])  # (B, T, D)
-        self.keep(y.shape, rows.ravel(), None, None, False)
+        rows = table_rows(sparse, self.starts)  # (B, T)
+        y = kernels.gather(table, rows.ravel()).reshape(*rows.shape, table.shape[1])  # (B, T, D)
+        self.keep(y.shape, rows.ravel(), None, None)
         return y
-
-    def rows_of(self, ids: np.ndarray) -> np.ndarray:
-        """Return the rows of `weight` (B, T) that ids (B, T), one a table, mean.
-
-        IndexError, TypeError and ValueError as `forward`.
-        """
-        if ids.dtype.kind not in "iu":
-            raise TypeError(f"ids have dtype {ids.dtype}: they must be integers (int64)")
-        if ids.ndim != 2 or ids.shape[1] != self.num_tables:
-            raise ValueError(f"ids have shape {ids.shape}, expected (B, {self.num_tables})")
-        rows, bad = kernels.table_rows(ids, self.starts)  # (B, T)
-        if bad >= 0:
-            sample, t = divmod(bad, self.num_tables)
-            raise self._out_of_range(t, ids[sample, t], f"sample {sample}")
-        return rows
 
     def _forward_bags(self, bags: Jagged) -> np.ndarray:
         batch_size = bags.check(self.num_tables)
         if bags.weights is not None and self.mode == "mean":
             raise ValueError("per_sample_weights need mode='sum', as in PyTorch")
-        rows, bad = kernels.bag_rows(bags.values, bags.offsets, self.starts)  # (nnz,)
-        if bad >= 0:
-            t = np.searchsorted(bags.offsets[::batch_size], bad, side="right") - 1
-            raise self._out_of_range(t, bags.values[bad], f"values[{bad}]")
+        rows = bag_rows(bags, self.starts)  # (nnz,)
         lengths = np.diff(bags.offsets)  # (T * B,)
         bag = np.repeat(np.arange(len(lengths)), lengths)  # (nnz,)
-        scale = bags.weights  # (nnz,) or None
+        dtype, scale = self.weight.value.dtype, bags.weights  # (nnz,) or None
         if scale is not None:
-            scale = scale.astype(self.weight.value.dtype, casting="same_kind", copy=False)
+            scale = converted("per_sample_weights", scale, dtype)
         if self.mode == "mean":
-            scale = (1 / lengths[bag]).astype(self.weight.value.dtype)
+            scale = (1 / lengths[bag]).astype(dtype)
         y = kernels.gather_bags(self.weight.value, rows, bags.offsets, scale, self.num_tables)
         t, b = np.divmod(bag, batch_size)
         source = b * self.num_tables + t  # the place of each id's bag in y.reshape(B * T, D)
-        self.keep(y.shape, rows, source, scale, bags.weights is not None)
+        self.keep(y.shape, rows, source, scale)
         return y  # (B, T, D)
-
-    def _out_of_range(self, t: int, value: int, place: str) -> IndexError:
-        size = self.starts[t + 1] - self.starts[t]
-        return IndexError(f"table {t}: id {value} out of range [0, {size}), at {place}")
 
     def backward(self, dy: np.ndarray) -> np.ndarray | None:
         r"""Add dL/dW to the gradient; return dL/dweights (nnz,) for bags with weights, or None.
@@ -184,13 +101,47 @@ class EmbeddingBagCollection(Module):
         Step 1 is a scatter-add. ``dW[rows] += terms`` would be wrong: NumPy buffers the
         fancy-indexed assignment, and of the terms of a repeated row only the last survives.
         """
-        shape, rows, source, scale, weighted = self.kept()
-        dim = shape[2]
-        dy = np.ascontiguousarray(self.check_dy(dy, shape)).reshape(-1, dim)  # (B * T, D)
+        shape, rows, source, scale = self.kept()
         table = self.weight.value
+        dy = converted("dy", self.check_dy(dy, shape), table.dtype).reshape(-1, shape[-1])
         unique, sums = kernels.scatter_add(rows, dy, source, scale, len(table))  # (u,), (u, D)
         self.weight.add_grad(SparseGrad(unique, sums, table.shape))
+        weighted = scale is not None and self.mode == "sum"
         return kernels.bag_weight_grad(table, rows, source, dy) if weighted else None
+
+    def __init__(
+        self,
+        table_sizes: Sequence[int],
+        embedding_dim: int,
+        mode: str = "sum",
+        *,
+        rng: np.random.Generator,
+        dtype: Any = np.float32,
+    ):
+        if len(table_sizes) == 0:
+            raise ValueError("table_sizes is empty: at least one table is needed")
+        rows = as_sizes("table_sizes", table_sizes)
+        dim = as_size("embedding_dim", embedding_dim)
+        if mode not in ("sum", "mean"):
+            raise ValueError(f"mode is {mode!r}: it must be 'sum' or 'mean'")
+        self.mode = mode
+        self.starts = np.concatenate([[0], np.cumsum(rows)]).astype(np.int64)  # (T + 1,)
+        weight = np.empty((self.starts[-1], dim), dtype)  # (S, D)
+        for t, num_rows in enumerate(rows):
+            table = weight[self.starts[t] : self.starts[t + 1]]  # a view: filled in place
+            rng.random(out=table, dtype=table.dtype)
+            table *= 2 / np.sqrt(num_rows)
+            table -= 1 / np.sqrt(num_rows)
+        self.weight = Parameter(weight, "weight")
+
+    @property
+    def num_tables(self) -> int:
+        """Number of tables, T."""
+        return len(self.starts) - 1
+
+    def table(self, t: int) -> np.ndarray:
+        """Return the values of table `t` (N_t, D), a view."""
+        return self.weight.value[self.starts[t] : self.starts[t + 1]]
 
     def flops_per_sample(self) -> int:
         """Return 0: a lookup of one id a table copies, and computes nothing."""
@@ -206,107 +157,30 @@ class EmbeddingBagCollection(Module):
         return f"EmbeddingBagCollection({self.num_tables} tables, {total:,} rows, D={dim})"
 
 
-class EmbeddingBag(EmbeddingBagCollection):
-    """One embedding table, with PyTorch's arguments: a collection with T = 1.
-
-    Parameters
-    ----------
-    num_embeddings : int
-        N, the rows.
-    embedding_dim : int
-        D, their size.
-    mode : "sum" or "mean"
-        How a bag's rows are combined. An empty bag gives zeros.
-    rng, dtype
-        See `EmbeddingBagCollection`.
-
-    Raises
-    ------
-    ValueError
-        As `EmbeddingBagCollection`.
-
-    References
-    ----------
-    The arguments and their meaning: PyTorch's ``torch.nn.EmbeddingBag``.
-
-    Examples
-    --------
-    The three guises of w^T = e^T W: one-hot, multi-hot, weighted.
-
-    >>> import numpy as np, minidlrm as md
-    >>> bag = md.EmbeddingBag(3, 2)
-    >>> bag.load_state_dict({"weight": np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])})
-    >>> bag.forward(np.array([2]), offsets=np.array([0, 1]))
-    array([[5., 6.]], dtype=float32)
-    >>> bag.forward(np.array([0, 2]), offsets=np.array([0, 2]))
-    array([[6., 8.]], dtype=float32)
-    >>> bag.forward(np.array([0, 2]), offsets=np.array([0, 2]),
-    ...             per_sample_weights=np.array([0.5, 2.0], np.float32))
-    array([[10.5, 13. ]], dtype=float32)
-    """
-
-    def __init__(
-        self,
-        num_embeddings: int,
-        embedding_dim: int,
-        mode: str = "sum",
-        *,
-        rng: np.random.Generator | None = None,
-        dtype=np.float32,
-    ):
-        super().__init__([num_embeddings], embedding_dim, mode, rng=rng, dtype=dtype)
-
-    def forward(self, input, offsets=None, per_sample_weights=None):
-        """Look up bags -> (B, D).
-
-        Parameters
-        ----------
-        input : integer array (nnz,) or (B, n)
-            The ids, bag after bag; or a bag of n ids in each row, without offsets.
-        offsets : integer array (B + 1,)
-            Where each bag begins, and at last `nnz`: PyTorch's ``include_last_offset=True``.
-        per_sample_weights : float array of `input`'s shape, optional
-            A weight for each id, for ``mode="sum"``.
-
-        Returns
-        -------
-        float array (B, D)
-            One vector a bag.
-
-        Raises
-        ------
-        IndexError, TypeError, ValueError
-            As `EmbeddingBagCollection.forward`.
-        """
-        return super().forward(as_bags(input, offsets, per_sample_weights))[:, 0]
-
-    def backward(self, dy: np.ndarray) -> np.ndarray | None:
-        """Add dL/dW to the gradient; return dL/dper_sample_weights (nnz,), or None without weights.
-
-        `EmbeddingBagCollection.backward` with T = 1, from dy (B, D).
-        """
-        if self._kept is not None:
-            shape = self._kept[0]
-            dy = self.check_dy(dy, (shape[0], shape[2]))
-        return super().backward(np.asarray(dy)[:, None])
+# Ids of T tables, as rows of one array where table t begins at starts[t]
 
 
-def as_bags(input, offsets=None, per_sample_weights=None) -> Jagged:
-    """Turn PyTorch's arguments of an embedding bag into a `Jagged` of one table."""
-    ids = np.asarray(input)
-    if ids.ndim == 2 and offsets is None:
-        offsets = np.arange(len(ids) + 1) * ids.shape[1]
-    elif ids.ndim != 1 or offsets is None:
-        raise ValueError(
-            f"input has shape {ids.shape}: give ids (nnz,) with offsets (B + 1,), "
-            "or ids (B, n) without"
-        )
-    if per_sample_weights is None:
-        return Jagged(ids.ravel(), offsets)
-    weights = np.asarray(per_sample_weights)
-    if weights.shape != ids.shape:
-        raise ValueError(
-            f"per_sample_weights has shape {weights.shape}, input {ids.shape}: "
-            "one weight for each id"
-        )
-    return Jagged(ids.ravel(), offsets, weights.ravel())
+def table_rows(ids: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """Return the rows (B, T) of ids (B, T); IndexError when an id is out of range."""
+    ids = integers("ids", ids)
+    num_tables = len(starts) - 1
+    if ids.ndim != 2 or ids.shape[1] != num_tables:
+        raise ValueError(f"ids have shape {ids.shape}, expected (B, {num_tables})")
+    rows, bad = kernels.table_rows(ids, starts)  # (B, T)
+    if bad >= 0:
+        sample, t = divmod(bad, num_tables)
+        raise _out_of_range(starts, t, ids[sample, t], f"sample {sample}")
+    return rows
+
+
+def bag_rows(bags: Jagged, starts: np.ndarray) -> np.ndarray:
+    """Return the rows (nnz,) of the ids in bags; IndexError when an id is out of range."""
+    rows, bad, t = kernels.bag_rows(bags.values, bags.offsets, starts)  # (nnz,)
+    if bad >= 0:
+        raise _out_of_range(starts, t, bags.values[bad], f"values[{bad}]")
+    return rows
+
+
+def _out_of_range(starts: np.ndarray, t: int, value: int, place: str) -> IndexError:
+    rows = starts[t + 1] - starts[t]
+    return IndexError(f"table {t}: id {value} out of range [0, {rows}), at {place}")

@@ -4,12 +4,16 @@ In the FM family every feature is a field with a vector. An id looks its vector 
 feature j has one vector V_j, and enters as its value times this vector.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from minidlrm.data.batch import Jagged
 from minidlrm.layers.embedding import EmbeddingBagCollection
+from minidlrm.layers.inputs import as_size, as_sizes, converted
 from minidlrm.module import Module, Parameter
 
 _STD = 0.05
@@ -30,12 +34,6 @@ class FieldEmbeddings(Module):
         As `EmbeddingBagCollection`, but all vectors are drawn from N(0, 0.05): with larger
         ones the sum over all pairs of fields would begin far from 0.
 
-    Raises
-    ------
-    ValueError
-        When there are neither dense features nor tables, `num_dense` is negative or
-        `embedding_dim` below 1; and as `EmbeddingBagCollection`.
-
     References
     ----------
     Rendle 2010, "Factorization machines", equation 1: each feature has a vector, times its value.
@@ -43,40 +41,12 @@ class FieldEmbeddings(Module):
     Examples
     --------
     >>> import numpy as np, minidlrm as md
-    >>> fields = md.layers.FieldEmbeddings(2, [5, 7], embedding_dim=3)
+    >>> fields = md.layers.FieldEmbeddings(2, [5, 7], 3, rng=np.random.default_rng(0))
     >>> fields.forward(np.ones((4, 2), np.float32), np.zeros((4, 2), int)).shape
     (4, 4, 3)
     """
 
     equation = r"z_j = x_j V_j,\quad z_t = W^{(t)}_{v_t}"
-
-    def __init__(
-        self,
-        num_dense: int,
-        table_sizes: Sequence[int],
-        embedding_dim: int,
-        *,
-        rng: np.random.Generator | None = None,
-        dtype=np.float32,
-    ):
-        if num_dense < 0 or num_dense + len(table_sizes) == 0:
-            raise ValueError(f"num_dense is {num_dense}, with {len(table_sizes)} tables: no fields")
-        if embedding_dim < 1:
-            raise ValueError(f"embedding_dim is {embedding_dim}: it must be at least 1")
-        rng = rng or np.random.default_rng(0)
-        self.num_fields = num_dense + len(table_sizes)
-        self.tables = None
-        if len(table_sizes):
-            self.tables = EmbeddingBagCollection(table_sizes, embedding_dim, rng=rng, dtype=dtype)
-            table = self.tables.weight.value
-            table[...] = rng.normal(0, _STD, table.shape)
-        vectors = rng.normal(0, _STD, (num_dense, embedding_dim))
-        self.dense = Parameter(vectors.astype(dtype), "dense")  # V
-
-    @property
-    def num_tables(self) -> int:
-        """Number of tables, T."""
-        return self.tables.num_tables if self.tables else 0
 
     def forward(self, x: np.ndarray, sparse: np.ndarray | Jagged) -> np.ndarray:
         """Compute z (B, num_dense + T, D) from x (B, num_dense) and ids; dense fields first.
@@ -85,7 +55,7 @@ class FieldEmbeddings(Module):
         errors of `EmbeddingBagCollection.forward`.
         """
         v = self.dense.value
-        x = np.asarray(x).astype(v.dtype, copy=False)
+        x = converted("x", x, v.dtype)
         if x.ndim != 2 or x.shape[1] != len(v):
             raise ValueError(f"FieldEmbeddings: x has shape {x.shape}, expected (B, {len(v)})")
         parts = [x[:, :, None] * v] if len(v) else []  # (B, num_dense, D)
@@ -104,12 +74,40 @@ class FieldEmbeddings(Module):
         (x,) = self.kept()
         v = self.dense.value
         dz = self.check_dy(dz, (len(x), self.num_fields, v.shape[1]))
+        dz = converted("dz", dz, v.dtype)
         ddense = dz[:, : len(v)]  # (B, num_dense, D)
         if len(v):
             self.dense.add_grad(np.einsum("bj,bjd->jd", x, ddense))
         if self.tables:
             self.tables.backward(dz[:, len(v) :])
         return np.einsum("bjd,jd->bj", ddense, v)
+
+    def __init__(
+        self,
+        num_dense: int,
+        table_sizes: Sequence[int],
+        embedding_dim: int,
+        *,
+        rng: np.random.Generator,
+        dtype: Any = np.float32,
+    ):
+        columns, rows = as_size("num_dense", num_dense, 0), as_sizes("table_sizes", table_sizes)
+        dim = as_size("embedding_dim", embedding_dim)
+        if columns + len(rows) == 0:
+            raise ValueError("num_dense is 0, with 0 tables: no fields")
+        self.num_fields = columns + len(rows)
+        self.tables: EmbeddingBagCollection | None = None
+        if rows:
+            self.tables = EmbeddingBagCollection(rows, dim, rng=rng, dtype=dtype)
+            table = self.tables.weight.value
+            table[...] = rng.normal(0, _STD, table.shape)
+        vectors = rng.normal(0, _STD, (columns, dim))
+        self.dense = Parameter(vectors.astype(dtype), "dense")  # V
+
+    @property
+    def num_tables(self) -> int:
+        """Number of tables, T."""
+        return self.tables.num_tables if self.tables else 0
 
     def flops_per_sample(self) -> int:
         """Return num_dense D: the lookups compute nothing."""
@@ -134,9 +132,9 @@ class LinearTerm(Module):
     num_dense, table_sizes
         As `FieldEmbeddings`.
     bias : bool
-        Whether b is there. A model whose other part has one needs no second.
+        Whether to add b. Leave it out when another part of the model has a bias.
     dtype : dtype
-        Of the parameters. All are zero at first.
+        Type of the parameters. All are zero at first.
 
     Examples
     --------
@@ -147,21 +145,13 @@ class LinearTerm(Module):
 
     equation = r"y = b + \sum_j w_j x_j + \sum_t w^{(t)}_{v_t}"
 
-    def __init__(
-        self, num_dense: int, table_sizes: Sequence[int], bias: bool = True, *, dtype=np.float32
-    ):
-        self.fields = FieldEmbeddings(num_dense, table_sizes, 1, dtype=dtype)
-        for parameter in self.fields.parameters():
-            parameter.value[...] = 0
-        self.bias = Parameter(np.zeros(1, dtype), "bias") if bias else None
-
     def forward(self, x: np.ndarray, sparse: np.ndarray | Jagged) -> np.ndarray:
         """Compute y (B,) from x (B, num_dense) and `sparse`, ids (B, T) or a `Jagged`.
 
         Errors as `FieldEmbeddings.forward`.
         """
         y = self.fields.forward(x, sparse)[:, :, 0].sum(axis=1)  # (B,)
-        self.keep(y.shape)
+        self.keep(y.shape, y.dtype)
         return y if self.bias is None else y + self.bias.value
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
@@ -171,12 +161,26 @@ class LinearTerm(Module):
         :math:`dw^{(t)}_r = \sum_{b: v_{bt} = r} dy_b`, :math:`db = \sum_b dy_b` and
         :math:`dx_{bj} = dy_b\, w_j`.
         """
-        (shape,) = self.kept()
-        dy = self.check_dy(dy, shape)
+        shape, dtype = self.kept()
+        dy = converted("dy", self.check_dy(dy, shape), dtype)
         if self.bias is not None:
             self.bias.add_grad(dy.sum(keepdims=True))
         spread = np.broadcast_to(dy[:, None, None], (len(dy), self.fields.num_fields, 1))
         return self.fields.backward(spread)
+
+    def __init__(
+        self,
+        num_dense: int,
+        table_sizes: Sequence[int],
+        bias: bool = True,
+        *,
+        dtype: Any = np.float32,
+    ):
+        unused = np.random.default_rng(0)
+        self.fields = FieldEmbeddings(num_dense, table_sizes, 1, rng=unused, dtype=dtype)
+        for parameter in self.fields.parameters():
+            parameter.value[...] = 0
+        self.bias = Parameter(np.zeros(1, dtype), "bias") if bias else None
 
     def flops_per_sample(self) -> int:
         """Return 2 num_dense + T: products and sums."""

@@ -2,10 +2,11 @@
 
 import numpy as np
 
-from minidlrm.module import Module
+from minidlrm.layers.inputs import converted
+from minidlrm.layers.interaction import Interaction
 
 
-class BiInteraction(Module):
+class BiInteraction(Interaction):
     r"""Bi-interaction pooling, :math:`y = \sum_{i<j} z_i \odot z_j`, a vector of size D.
 
     Parameters
@@ -14,11 +15,6 @@ class BiInteraction(Module):
         F, the vectors of a sample.
     embedding_dim : int
         D, their size.
-
-    Raises
-    ------
-    ValueError
-        When a size is below 1.
 
     References
     ----------
@@ -34,14 +30,6 @@ class BiInteraction(Module):
 
     equation = r"y = \frac12 [(\sum_i z_i)^2 - \sum_i z_i^2]"
 
-    def __init__(self, num_features: int, embedding_dim: int):
-        if num_features < 1 or embedding_dim < 1:
-            raise ValueError(
-                f"{type(self).__name__}({num_features}, {embedding_dim}): both must be at least 1"
-            )
-        self.num_features = num_features
-        self.embedding_dim = embedding_dim
-
     def forward(self, z: np.ndarray) -> np.ndarray:
         r"""Compute y (B, D) from z (B, F, D) in O(F D); ValueError on another shape.
 
@@ -49,12 +37,7 @@ class BiInteraction(Module):
         sum over the F (F - 1) / 2 pairs is half of (the square of the sum, less the sum of
         the squares).
         """
-        z = np.asarray(z)
-        if z.ndim != 3 or z.shape[1:] != (self.num_features, self.embedding_dim):
-            raise ValueError(
-                f"{type(self).__name__}: z has shape {z.shape}, "
-                f"expected (B, {self.num_features}, {self.embedding_dim})"
-            )
+        z = self.check_z(z)
         total = z.sum(axis=1)  # (B, D)
         self.keep(z, total)
         return 0.5 * (total * total - np.einsum("bfd,bfd->bd", z, z))  # (B, D)
@@ -69,8 +52,12 @@ class BiInteraction(Module):
         3. :math:`dz_k = dy \odot (s - z_k)`.
         """
         z, total = self.kept()
-        dy = self.check_dy(dy, total.shape)
+        dy = converted("dy", self.check_dy(dy, total.shape), z.dtype)
         return dy[:, None] * (total[:, None] - z)  # (B, F, D)
+
+    def __init__(self, num_features: int, embedding_dim: int):
+        super().__init__(num_features, embedding_dim)
+        self.num_outputs = self.embedding_dim
 
     def flops_per_sample(self) -> int:
         """Return about 4 F D: sum, square, sum of squares."""
@@ -78,10 +65,7 @@ class BiInteraction(Module):
 
     def bytes_per_sample(self) -> int:
         """Return the bytes of z and y in float32."""
-        return 4 * (self.num_features + 1) * self.embedding_dim
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.num_features}, {self.embedding_dim})"
+        return 4 * (self.num_features * self.embedding_dim + self.num_outputs)
 
 
 class FMInteraction(BiInteraction):
@@ -94,11 +78,6 @@ class FMInteraction(BiInteraction):
     ----------
     num_features, embedding_dim : int
         F and D, as `BiInteraction`.
-
-    Raises
-    ------
-    ValueError
-        When a size is below 1.
 
     References
     ----------
@@ -119,5 +98,10 @@ class FMInteraction(BiInteraction):
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
         r"""Return dL/dz (B, F, D): :math:`dz_k = dy\,(s - z_k)`, since y adds up the D entries."""
-        dy = np.asarray(dy)
-        return super().backward(np.broadcast_to(dy[..., None], (*dy.shape, self.embedding_dim)))
+        z, total = self.kept()
+        dy = converted("dy", self.check_dy(dy, total.shape[:1]), z.dtype)
+        return dy[:, None, None] * (total[:, None] - z)  # (B, F, D)
+
+    def __init__(self, num_features: int, embedding_dim: int):
+        super().__init__(num_features, embedding_dim)
+        self.num_outputs = 1

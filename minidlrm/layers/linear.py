@@ -1,16 +1,18 @@
 """Linear: the affine map, with the ReLU that follows it fused in when asked."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
 
 from minidlrm import kernels
+from minidlrm.layers.inputs import as_size, converted, numbers
 from minidlrm.module import Module, Parameter
 
 
 class Linear(Module):
     """Affine map, y = x W^T + b, or y = max(0, x W^T + b) with ``activation="relu"``.
-
-    The activation is part of the layer for speed: bias and ReLU take one pass over y.
-    The result is the same as that of `Linear` and `ReLU` one after the other.
 
     Parameters
     ----------
@@ -19,34 +21,21 @@ class Linear(Module):
     bias : bool
         Whether to add b.
     activation : None or "relu"
-        What follows the affine map.
-    rng : numpy.random.Generator, optional
-        Draws W from N(0, sqrt(2 / (in + out))) and b from N(0, sqrt(1 / out)), the second
-        number being the standard deviation, as the reference implementation of [1]_.
-        The default is ``numpy.random.default_rng(0)``.
+        What follows the affine map, in the same pass over y.
+    rng : numpy.random.Generator
+        Draws W (out, in) from N(0, sqrt(2 / (in + out))) and b (out,) from N(0, sqrt(1 / out)).
+        The second number is the standard deviation.
     dtype : dtype
-        Of the parameters.
-
-    Attributes
-    ----------
-    weight : Parameter (out_features, in_features)
-        W.
-    bias : Parameter (out_features,) or None
-        b.
-
-    Raises
-    ------
-    ValueError
-        When a size is below 1, or `activation` is not known.
+        Type of the parameters.
 
     References
     ----------
-    .. [1] Naumov et al. 2019, arXiv 1906.00091; `DLRM_Net.create_mlp`.
+    Naumov et al. 2019, arXiv 1906.00091; `DLRM_Net.create_mlp` draws the weights so.
 
     Examples
     --------
     >>> import numpy as np, minidlrm as md
-    >>> layer = md.Linear(2, 1)
+    >>> layer = md.Linear(2, 1, rng=np.random.default_rng(0))
     >>> layer.load_state_dict({"weight": np.array([[1.0, 2.0]]), "bias": np.array([3.0])})
     >>> layer.forward(np.array([[1.0, 1.0]], np.float32))
     array([[6.]], dtype=float32)
@@ -54,42 +43,16 @@ class Linear(Module):
 
     equation = r"y = x W^\top + b"
 
-    def __init__(
-        self,
-        in_features: int,
-        out_features: int,
-        bias: bool = True,
-        *,
-        activation: str | None = None,
-        rng: np.random.Generator | None = None,
-        dtype=np.float32,
-    ):
-        if in_features < 1 or out_features < 1:
-            raise ValueError(f"Linear({in_features}, {out_features}): sizes must be at least 1")
-        if activation not in (None, "relu"):
-            raise ValueError(f"activation is {activation!r}: it must be None or 'relu'")
-        rng = rng or np.random.default_rng(0)
-        weight = rng.normal(
-            0, np.sqrt(2 / (in_features + out_features)), (out_features, in_features)
-        )
-        self.weight = Parameter(weight.astype(dtype), "weight")
-        self.bias: Parameter | None = None
-        if bias:
-            values = rng.normal(0, np.sqrt(1 / out_features), out_features)
-            self.bias = Parameter(values.astype(dtype), "bias")
-        self.activation = activation
-        if activation:
-            self.equation = r"y = \max(0, x W^\top + b)"
-
     def forward(self, x: np.ndarray) -> np.ndarray:
         """Compute y (B, out_features) from x (B, in_features); ValueError on another shape."""
-        x = np.asarray(x)
-        in_features = self.weight.value.shape[1]
-        if x.ndim != 2 or x.shape[1] != in_features:
-            raise ValueError(f"Linear: x has shape {x.shape}, expected (B, {in_features})")
-        y = x @ self.weight.value.T  # (B, out)
+        weight = self.weight.value
+        x = numbers("x", x, weight)
+        if x.ndim != 2 or x.shape[1] != weight.shape[1]:
+            raise ValueError(f"Linear: x has shape {x.shape}, expected (B, {weight.shape[1]})")
+        y = x @ weight.T  # (B, out)
         if self.bias is not None:
-            kernels.add_bias(y, self.bias.value, self.activation == "relu")
+            bias = self.bias.value.astype(y.dtype, copy=False)
+            kernels.add_bias(y, bias, self.activation == "relu")  # in place: one pass over y
         elif self.activation:
             y[y.real <= 0] = 0
         self.keep(x, y)
@@ -109,12 +72,35 @@ class Linear(Module):
            that is :math:`dx = dz\, W`.
         """
         x, y = self.kept()
-        dy = self.check_dy(dy, y.shape)
+        dy = converted("dy", self.check_dy(dy, y.shape), y.dtype)
         dz, dbias = kernels.bias_backward(dy, y, self.activation == "relu")  # (B, out), (out,)
         self.weight.add_grad(dz.T @ x)
         if self.bias is not None:
             self.bias.add_grad(dbias)
         return dz @ self.weight.value  # (B, in)
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        *,
+        activation: str | None = None,
+        rng: np.random.Generator,
+        dtype: Any = np.float32,
+    ):
+        inputs, outputs = as_size("in_features", in_features), as_size("out_features", out_features)
+        if activation not in (None, "relu"):
+            raise ValueError(f"activation is {activation!r}: it must be None or 'relu'")
+        weight = rng.normal(0, np.sqrt(2 / (inputs + outputs)), (outputs, inputs))
+        self.weight = Parameter(weight.astype(dtype), "weight")  # W
+        self.bias: Parameter | None = None
+        if bias:
+            values = rng.normal(0, np.sqrt(1 / outputs), outputs)
+            self.bias = Parameter(values.astype(dtype), "bias")  # b
+        self.activation = activation
+        if activation:
+            self.equation = r"y = \max(0, x W^\top + b)"
 
     def flops_per_sample(self) -> int:
         """Return 2 in out: one multiply-add for each weight."""

@@ -1,9 +1,13 @@
 """MLP: Linear layers one after the other, a ReLU after each."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
+from minidlrm.layers.inputs import as_sizes
 from minidlrm.layers.linear import Linear
 from minidlrm.module import Module
 
@@ -18,15 +22,8 @@ class MLP(Module):
     last_activation : bool
         Whether a ReLU follows the last layer too. DLRM's bottom MLP has one; its top MLP
         has none, since its output is a logit.
-    rng : numpy.random.Generator, optional
-        Draws the weights; see `Linear`.
-    dtype : dtype
-        Of the parameters.
-
-    Raises
-    ------
-    ValueError
-        When there are fewer than two sizes, or one is below 1.
+    rng, dtype
+        As `Linear`.
 
     References
     ----------
@@ -35,35 +32,12 @@ class MLP(Module):
     Examples
     --------
     >>> import numpy as np, minidlrm as md
-    >>> mlp = md.MLP([13, 64, 16])
+    >>> mlp = md.MLP([13, 64, 16], rng=np.random.default_rng(0))
     >>> mlp.forward(np.zeros((5, 13), np.float32)).shape
     (5, 16)
     """
 
     equation = r"h_k = \max(0, h_{k-1} W_k^\top + b_k)"
-
-    def __init__(
-        self,
-        sizes: Sequence[int],
-        *,
-        last_activation: bool = True,
-        rng: np.random.Generator | None = None,
-        dtype=np.float32,
-    ):
-        if len(sizes) < 2:
-            raise ValueError(f"MLP sizes are {list(sizes)}: at least an input and an output size")
-        rng = rng or np.random.default_rng(0)
-        last = len(sizes) - 2
-        self.layers = [
-            Linear(
-                sizes[k],
-                sizes[k + 1],
-                activation="relu" if k < last or last_activation else None,
-                rng=rng,
-                dtype=dtype,
-            )
-            for k in range(last + 1)
-        ]
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         """Compute the last layer's output (B, sizes[-1]) from x (B, sizes[0])."""
@@ -81,6 +55,29 @@ class MLP(Module):
         for layer in reversed(self.layers):
             dy = layer.backward(dy)
         return dy
+
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        *,
+        last_activation: bool = True,
+        rng: np.random.Generator,
+        dtype: Any = np.float32,
+    ):
+        if len(sizes) < 2:
+            raise ValueError(f"sizes is {list(sizes)}: an MLP needs an input and an output size")
+        sizes = as_sizes("sizes", sizes)
+        last = len(sizes) - 2
+        self.layers = [
+            Linear(
+                sizes[k],
+                sizes[k + 1],
+                activation="relu" if k < last or last_activation else None,
+                rng=rng,
+                dtype=dtype,
+            )
+            for k in range(last + 1)
+        ]
 
     def __repr__(self) -> str:
         sizes = [self.layers[0].weight.value.shape[1]]

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from minidlrm.layers.inputs import converted, numbers
 from minidlrm.module import Module
 
 
@@ -23,9 +24,11 @@ class ElementwiseProduct(Module):
 
     def forward(self, u: np.ndarray, v: np.ndarray) -> np.ndarray:
         """Compute y (B, D) from u and v (B, D); ValueError when their shapes differ."""
-        u, v = np.asarray(u), np.asarray(v)
+        u = numbers("u", u)
+        v = numbers("v", v, u)
         if u.shape != v.shape:
             raise ValueError(f"ElementwiseProduct: u has shape {u.shape}, v {v.shape}")
+        u = u.astype(v.dtype, copy=False)
         self.keep(u, v)
         return u * v
 
@@ -36,7 +39,7 @@ class ElementwiseProduct(Module):
         :math:`dv = dy \odot u`.
         """
         u, v = self.kept()
-        dy = self.check_dy(dy, u.shape)
+        dy = converted("dy", self.check_dy(dy, u.shape), u.dtype)
         return dy * v, dy * u
 
     def __repr__(self) -> str:

@@ -1,9 +1,17 @@
-"""QREmbeddingBag: a huge table as two small ones, by quotient and remainder."""
+"""QREmbeddingBag and ComposedTables: a huge table as two small ones, by quotient and remainder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
+from minidlrm.arrays import integers
 from minidlrm.data.batch import Jagged
-from minidlrm.layers.embedding import EmbeddingBagCollection, as_bags
+from minidlrm.layers.bag import as_bags
+from minidlrm.layers.embedding import EmbeddingBagCollection, bag_rows, table_rows
+from minidlrm.layers.inputs import as_size, as_sizes, converted
 from minidlrm.module import Module
 
 
@@ -15,27 +23,16 @@ class QREmbeddingBag(Module):
 
     Parameters
     ----------
-    num_categories : int
-        N, the ids.
-    embedding_dim : int
-        D, the size of the result.
+    num_categories, embedding_dim : int
+        N, the ids, and D, the size of the result.
     num_collisions : int
-        c: so many ids share a row of the quotient table.
+        c: this many ids share a row of the quotient table.
     operation : "mult", "add" or "concat"
         The product, entry by entry; the sum; or one after the other (each of size D / 2).
-    mode : "sum" or "mean"
-        As `EmbeddingBag`.
+    mode, include_last_offset
+        As `EmbeddingBag`, but sums are the default.
     rng, dtype
-        As `EmbeddingBag`. A plain table has entries of variance 1 / (3 N). Here the result
-        has that variance: for a product each factor has the root of it, for a sum each term
-        half of it. (The reference draws each factor as if it were a plain table of its own
-        size, so that the product's variance depends on c, and is far too large.)
-
-    Raises
-    ------
-    ValueError
-        When `operation` or `mode` is not known, `num_collisions` is not in [1, num_categories], or
-        `embedding_dim` is below 1, or odd with "concat".
+        As `EmbeddingBag`. The result has the variance of a plain table's entries, 1 / (3 N).
 
     References
     ----------
@@ -45,75 +42,31 @@ class QREmbeddingBag(Module):
     Examples
     --------
     >>> import numpy as np, minidlrm as md
-    >>> bag = md.QREmbeddingBag(1_000_000, 8, num_collisions=1000)
+    >>> bag = md.QREmbeddingBag(1_000_000, 8, num_collisions=1000, rng=np.random.default_rng(0))
     >>> bag.num_parameters()                       # instead of 8,000,000
     16000
-    >>> bag.forward(np.array([[999_999], [0]])).shape
-    (2, 8)
     """
 
     equation = r"y = (\sum_i q_{v_i \,div\, c}) \circ (\sum_i r_{v_i \,mod\, c})"
 
-    def __init__(
-        self,
-        num_categories: int,
-        embedding_dim: int,
-        num_collisions: int,
-        operation: str = "mult",
-        mode: str = "sum",
-        *,
-        rng: np.random.Generator | None = None,
-        dtype=np.float32,
-    ):
-        if operation not in ("mult", "add", "concat"):
-            raise ValueError(f"operation is {operation!r}: it must be 'mult', 'add' or 'concat'")
-        if num_categories < 1 or not 1 <= num_collisions <= num_categories:
-            raise ValueError(
-                f"num_collisions is {num_collisions}: it must lie in [1, {num_categories}]"
-            )
-        if operation == "concat" and embedding_dim % 2:
-            raise ValueError(f"embedding_dim is {embedding_dim}: 'concat' needs an even one")
-        self.num_categories, self.num_collisions = num_categories, num_collisions
-        self.operation = operation
-        rng = rng or np.random.default_rng(0)
-        dim = embedding_dim // 2 if operation == "concat" else embedding_dim
-        sizes = [-(-num_categories // num_collisions), num_collisions]
-        self.tables = EmbeddingBagCollection(sizes, dim, mode, rng=rng, dtype=dtype)
-        variance = 1 / (3 * num_categories)
-        variance = {"mult": variance**0.5, "add": variance / 2, "concat": variance}[operation]
-        bound = np.sqrt(3 * variance)
-        table = self.tables.weight.value
-        table[...] = rng.uniform(-bound, bound, table.shape)
+    def forward(
+        self, input: Any, offsets: Any = None, per_sample_weights: Any = None
+    ) -> np.ndarray:
+        """Look up bags -> y (B, D); arguments and errors as `EmbeddingBag.forward`."""
+        bags = as_bags(input, offsets, per_sample_weights, self.include_last_offset)
+        return self.forward_bags(bags)
 
-    def forward(self, input, offsets=None, per_sample_weights=None) -> np.ndarray:
-        """Look up bags -> (B, D).
-
-        Parameters
-        ----------
-        input, offsets, per_sample_weights
-            As `EmbeddingBag.forward`.
-
-        Returns
-        -------
-        float array (B, D)
-            One vector a bag.
-
-        Raises
-        ------
-        IndexError
-            When an id is not in [0, num_categories).
-        TypeError, ValueError
-            As `EmbeddingBag.forward`.
-        """
-        bags = as_bags(input, offsets, per_sample_weights)
-        ids = bags.values
+    def forward_bags(self, bags: Jagged) -> np.ndarray:
+        """Look up the bags of one table -> y (B, D); IndexError when an id is out of range."""
+        ids = bags.values.astype(np.int64, copy=False)  # a small type could not hold c
         bad = (ids < 0) | (ids >= self.num_categories)
         if bad.any():
             k = int(bad.argmax())
             raise IndexError(f"id {ids[k]} out of range [0, {self.num_categories}), at values[{k}]")
         both = np.concatenate([ids // self.num_collisions, ids % self.num_collisions])
         weights = None if bags.weights is None else np.tile(bags.weights, 2)
-        twice = np.concatenate([bags.offsets[:-1], bags.offsets + len(ids)])
+        offsets = bags.offsets.astype(np.int64, copy=False)
+        twice = np.concatenate([offsets[:-1], offsets + len(ids)])
         z = self.tables.forward(Jagged(both, twice, weights))  # (B, 2, D)
         self.keep(z)
         q, r = z[:, 0], z[:, 1]  # (B, D)
@@ -133,7 +86,7 @@ class QREmbeddingBag(Module):
         """
         (z,) = self.kept()
         width = z.shape[2] * (2 if self.operation == "concat" else 1)
-        dy = self.check_dy(dy, (len(z), width))
+        dy = converted("dy", self.check_dy(dy, (len(z), width)), z.dtype)
         if self.operation == "mult":
             dz = dy[:, None] * z[:, ::-1]  # (B, 2, D): each times the other
         elif self.operation == "add":
@@ -142,6 +95,37 @@ class QREmbeddingBag(Module):
             dz = dy.reshape(z.shape)
         dweights = self.tables.backward(dz)
         return None if dweights is None else dweights.reshape(2, -1).sum(axis=0)
+
+    def __init__(
+        self,
+        num_categories: int,
+        embedding_dim: int,
+        num_collisions: int,
+        operation: str = "mult",
+        *,
+        mode: str = "sum",
+        include_last_offset: bool = False,
+        rng: np.random.Generator,
+        dtype: Any = np.float32,
+    ):
+        if operation not in ("mult", "add", "concat"):
+            raise ValueError(f"operation is {operation!r}: it must be 'mult', 'add' or 'concat'")
+        self.num_categories = as_size("num_categories", num_categories)
+        self.num_collisions = as_size("num_collisions", num_collisions)
+        if self.num_collisions > self.num_categories:
+            raise ValueError(
+                f"num_collisions is {num_collisions}: it must lie in [1, {num_categories}]"
+            )
+        dim = as_size("embedding_dim", embedding_dim)
+        if operation == "concat" and dim % 2:
+            raise ValueError(f"embedding_dim is {dim}: 'concat' needs an even one")
+        self.operation, self.include_last_offset = operation, bool(include_last_offset)
+        rows = [-(-self.num_categories // self.num_collisions), self.num_collisions]
+        width = dim // 2 if operation == "concat" else dim
+        self.tables = EmbeddingBagCollection(rows, width, mode, rng=rng, dtype=dtype)
+        bound = np.sqrt(3 * _variance(operation, self.num_categories))
+        table = self.tables.weight.value
+        table[...] = rng.uniform(-bound, bound, table.shape)
 
     def flops_per_sample(self) -> int:
         """Return D for the combination (0 for "concat"), for one id a bag."""
@@ -153,3 +137,132 @@ class QREmbeddingBag(Module):
             f"QREmbeddingBag({self.num_categories:,}, {dim}, {self.num_collisions:,}, "
             f"{self.operation!r})"
         )
+
+
+def _variance(operation: str, num_categories: int) -> float:
+    """The variance of an entry of each part, so that the result has that of a plain table.
+
+    For a product each factor has the root of it, for a sum each term half of it. (The reference
+    draws each factor as if it were a plain table of its own size, so that the product's variance
+    depends on c, and is far too large.)
+    """
+    plain = 1 / (3 * num_categories)
+    return {"mult": plain**0.5, "add": plain / 2, "concat": plain}[operation]
+
+
+class ComposedTables(Module):
+    """The tables of a model: those of more than `threshold` rows composed, the others plain.
+
+    It takes and gives what `EmbeddingBagCollection` does. Checkpoints know its parts as
+    ``embeddings`` (all plain tables) and ``composed`` (one `QREmbeddingBag` for each large table).
+
+    Parameters
+    ----------
+    table_sizes, embedding_dim
+        As `EmbeddingBagCollection`.
+    threshold : int
+        Tables of more rows are composed.
+    num_collisions, operation
+        As `QREmbeddingBag`; a small table has at most as many collisions as rows.
+    rng, dtype
+        As `EmbeddingBagCollection`.
+
+    References
+    ----------
+    Naumov et al. 2019, its code facebookresearch/dlrm, option ``--qr-threshold``.
+
+    Examples
+    --------
+    >>> import numpy as np, minidlrm as md
+    >>> tables = md.ComposedTables([1000, 7], 4, threshold=100, rng=np.random.default_rng(0))
+    >>> tables.forward(np.array([[999, 6], [0, 0]])).shape, tables.num_parameters()
+    ((2, 2, 4), 1044)
+    """
+
+    def forward(self, sparse: np.ndarray | Jagged) -> np.ndarray:
+        """Look up ids (B, T), or bags -> z (B, T, D); errors as `EmbeddingBagCollection`."""
+        if isinstance(sparse, Jagged):
+            batch_size = sparse.check(self.num_tables)
+            bag_rows(sparse, self.starts)  # names the table of an id that is out of range
+        else:
+            sparse = integers("ids", sparse)
+            batch_size = len(table_rows(sparse, self.starts))
+        dtype = self.composed[0].tables.weight.value.dtype
+        z = np.empty((batch_size, self.num_tables, self.embedding_dim), dtype)  # (B, T, D)
+        if self.embeddings:
+            z[:, self.plain] = self.embeddings.forward(_pick(sparse, self.plain, batch_size))
+        for t, table in zip(self.large, self.composed, strict=True):
+            ids = _pick(sparse, [t], batch_size)
+            z[:, t] = table.forward_bags(ids) if isinstance(ids, Jagged) else table.forward(ids)
+        self.keep(z.shape, sparse if isinstance(sparse, Jagged) else None)
+        return z
+
+    def backward(self, dz: np.ndarray) -> np.ndarray | None:
+        """Add to the gradients; return dL/dweights (nnz,) for bags with weights, or None.
+
+        Each table gets its part of dz (B, T, D): `EmbeddingBagCollection.backward` for the plain
+        ones, `QREmbeddingBag.backward` for the composed.
+        """
+        shape, bags = self.kept()
+        dz = self.check_dy(dz, shape)
+        parts = [
+            table.backward(dz[:, t]) for t, table in zip(self.large, self.composed, strict=True)
+        ]
+        plain = self.embeddings.backward(dz[:, self.plain]) if self.embeddings else None
+        if bags is None or bags.weights is None:
+            return None
+        spans = np.split(np.arange(len(bags.values)), bags.offsets[shape[0] :: shape[0]][:-1])
+        dweights = np.empty(len(bags.values), np.result_type(dz, *parts))
+        for t, part in zip(self.large, parts, strict=True):
+            dweights[spans[t]] = part
+        if plain is not None:
+            dweights[np.concatenate([spans[t] for t in self.plain])] = plain
+        return dweights
+
+    def __init__(
+        self,
+        table_sizes: Sequence[int],
+        embedding_dim: int,
+        *,
+        threshold: int,
+        num_collisions: int = 4,
+        operation: str = "mult",
+        rng: np.random.Generator,
+        dtype: Any = np.float32,
+    ):
+        rows = as_sizes("table_sizes", table_sizes)
+        self.embedding_dim = as_size("embedding_dim", embedding_dim)
+        collisions = as_size("num_collisions", num_collisions)
+        self.starts = np.concatenate([[0], np.cumsum(rows)]).astype(np.int64)  # (T + 1,)
+        self.plain = [t for t, number in enumerate(rows) if number <= threshold]
+        self.large = [t for t, number in enumerate(rows) if number > threshold]
+        if not self.large:
+            raise ValueError(f"threshold is {threshold}: no table has more rows")
+        options: dict[str, Any] = {"rng": rng, "dtype": dtype}
+        self.embeddings: EmbeddingBagCollection | None = None
+        if self.plain:
+            plain = [rows[t] for t in self.plain]
+            self.embeddings = EmbeddingBagCollection(plain, self.embedding_dim, **options)
+        self.composed = [
+            QREmbeddingBag(
+                rows[t], self.embedding_dim, min(collisions, rows[t]), operation, **options
+            )
+            for t in self.large
+        ]
+
+    @property
+    def num_tables(self) -> int:
+        """Number of tables, T."""
+        return len(self.starts) - 1
+
+    def __repr__(self) -> str:
+        parts = [self.embeddings, *self.composed]
+        return f"ComposedTables({', '.join(str(part) for part in parts if part)})"
+
+
+def _pick(sparse: np.ndarray | Jagged, which: list[int], batch_size: int) -> np.ndarray | Jagged:
+    """Return the ids (B, n), or the bags, of n tables."""
+    if not isinstance(sparse, Jagged):
+        return sparse[:, which]
+    bags = (np.array(which)[:, None] * batch_size + np.arange(batch_size)).ravel()
+    return sparse[bags, len(sparse.offsets) - 1]

@@ -10,6 +10,7 @@ import numpy as np
 from minidlrm.data.batch import Batch
 from minidlrm.layers.cross import CrossNetwork
 from minidlrm.layers.fields import FieldEmbeddings
+from minidlrm.layers.inputs import as_config
 from minidlrm.layers.linear import Linear
 from minidlrm.layers.mlp import MLP
 from minidlrm.models.model import Model
@@ -70,40 +71,6 @@ class DCN(Model):
 
     equation = r"\hat{y} = w^\top [\mathrm{cross}(x_0), \mathrm{deep}(x_0)] + b"
 
-    def __init__(
-        self,
-        num_dense: int,
-        table_sizes: Sequence[int],
-        embedding_dim: int = 16,
-        num_cross_layers: int = 3,
-        cross: str = "matrix",
-        mlp: Sequence[int] = (400, 400, 400),
-        structure: str = "parallel",
-        rank: int | None = None,
-        seed: int = 0,
-        dtype=np.float32,
-    ):
-        if structure not in ("parallel", "stacked"):
-            raise ValueError(f"structure is {structure!r}: it must be 'parallel' or 'stacked'")
-        self.config = {
-            "num_dense": int(num_dense),
-            "table_sizes": [int(n) for n in table_sizes],
-            "embedding_dim": int(embedding_dim),
-            "num_cross_layers": int(num_cross_layers),
-            "cross": cross,
-            "mlp": list(mlp),
-            "structure": structure,
-            "rank": rank,
-        }
-        options: dict[str, Any] = {"rng": np.random.default_rng(seed), "dtype": dtype}
-        self.fields = FieldEmbeddings(num_dense, table_sizes, embedding_dim, **options)
-        d = self.fields.num_fields * embedding_dim
-        self.cross = CrossNetwork(d, num_cross_layers, cross, rank, **options)
-        self.deep = MLP([d, *mlp], **options) if mlp else None
-        deep_out = mlp[-1] if mlp else 0
-        last_in = d + deep_out if structure == "parallel" else deep_out or d
-        self.last = Linear(last_in, 1, **options)
-
     def forward(self, batch: Batch) -> np.ndarray:
         """Compute the logits (B,) of a batch; errors as `DLRM.forward`."""
         batch.check(self.config["num_dense"], len(self.config["table_sizes"]))
@@ -135,6 +102,40 @@ class DCN(Model):
         else:
             dx = self.cross.backward(self.deep.backward(dtop))
         self.fields.backward(dx.reshape(shape))
+
+    def __init__(
+        self,
+        num_dense: int,
+        table_sizes: Sequence[int],
+        embedding_dim: int = 16,
+        num_cross_layers: int = 3,
+        cross: str = "matrix",
+        mlp: Sequence[int] = (400, 400, 400),
+        structure: str = "parallel",
+        rank: int | None = None,
+        seed: int = 0,
+        dtype: Any = np.float32,
+    ):
+        if structure not in ("parallel", "stacked"):
+            raise ValueError(f"structure is {structure!r}: it must be 'parallel' or 'stacked'")
+        self.config = as_config(
+            num_dense=num_dense,
+            table_sizes=table_sizes,
+            embedding_dim=embedding_dim,
+            num_cross_layers=num_cross_layers,
+            mlp=mlp,
+            rank=rank,
+        )
+        self.config |= {"cross": cross, "structure": structure}
+        mlp = self.config["mlp"]
+        options: dict[str, Any] = {"rng": np.random.default_rng(seed), "dtype": dtype}
+        self.fields = FieldEmbeddings(num_dense, table_sizes, embedding_dim, **options)
+        d = self.fields.num_fields * embedding_dim
+        self.cross = CrossNetwork(d, num_cross_layers, cross, rank, **options)
+        self.deep = MLP([d, *mlp], **options) if mlp else None
+        deep_out = mlp[-1] if mlp else 0
+        last_in = d + deep_out if structure == "parallel" else deep_out or d
+        self.last = Linear(last_in, 1, **options)
 
     def __repr__(self) -> str:
         structure = self.config["structure"]

@@ -10,6 +10,7 @@ import numpy as np
 from minidlrm.data.batch import Batch
 from minidlrm.layers.fields import FieldEmbeddings, LinearTerm
 from minidlrm.layers.fm import FMInteraction
+from minidlrm.layers.inputs import as_config
 from minidlrm.layers.mlp import MLP
 from minidlrm.models.model import Model
 
@@ -53,27 +54,6 @@ class MLPModel(Model):
 
     equation = r"\hat{y} = \mathrm{MLP}([z_1, \dots, z_F])"
 
-    def __init__(
-        self,
-        num_dense: int,
-        table_sizes: Sequence[int],
-        embedding_dim: int = 16,
-        mlp: Sequence[int] = (400, 400, 400),
-        seed: int = 0,
-        dtype=np.float32,
-    ):
-        self.config = {
-            "num_dense": int(num_dense),
-            "table_sizes": [int(n) for n in table_sizes],
-            "embedding_dim": int(embedding_dim),
-            "mlp": list(mlp),
-        }
-        rng = np.random.default_rng(seed)
-        options: dict[str, Any] = {"rng": rng, "dtype": dtype}
-        self.fields = FieldEmbeddings(num_dense, table_sizes, embedding_dim, **options)
-        sizes = [self.fields.num_fields * embedding_dim, *mlp, 1]
-        self.mlp = MLP(sizes, last_activation=False, **options)
-
     def forward(self, batch: Batch) -> np.ndarray:
         """Compute the logits (B,) of a batch; errors as `DLRM.forward`."""
         batch.check(self.config["num_dense"], len(self.config["table_sizes"]))
@@ -86,6 +66,24 @@ class MLPModel(Model):
         (shape,) = self.kept()
         dlogits = self.check_dy(dlogits, shape[:1])
         self.fields.backward(self.mlp.backward(dlogits[:, None]).reshape(shape))
+
+    def __init__(
+        self,
+        num_dense: int,
+        table_sizes: Sequence[int],
+        embedding_dim: int = 16,
+        mlp: Sequence[int] = (400, 400, 400),
+        seed: int = 0,
+        dtype: Any = np.float32,
+    ):
+        self.config = as_config(
+            num_dense=num_dense, table_sizes=table_sizes, embedding_dim=embedding_dim, mlp=mlp
+        )
+        rng = np.random.default_rng(seed)
+        options: dict[str, Any] = {"rng": rng, "dtype": dtype}
+        self.fields = FieldEmbeddings(num_dense, table_sizes, embedding_dim, **options)
+        sizes = [self.fields.num_fields * embedding_dim, *mlp, 1]
+        self.mlp = MLP(sizes, last_activation=False, **options)
 
     def __repr__(self) -> str:
         return f"MLPModel({self.fields}, {self.mlp})"
@@ -137,29 +135,6 @@ class DeepFM(Model):
 
     equation = r"\hat{y} = \sum_j w_j x_j + \sum_{i<j} \langle z_i, z_j \rangle + \mathrm{MLP}(z)"
 
-    def __init__(
-        self,
-        num_dense: int,
-        table_sizes: Sequence[int],
-        embedding_dim: int = 16,
-        mlp: Sequence[int] = (400, 400, 400),
-        seed: int = 0,
-        dtype=np.float32,
-    ):
-        self.config = {
-            "num_dense": int(num_dense),
-            "table_sizes": [int(n) for n in table_sizes],
-            "embedding_dim": int(embedding_dim),
-            "mlp": list(mlp),
-        }
-        rng = np.random.default_rng(seed)
-        options: dict[str, Any] = {"rng": rng, "dtype": dtype}
-        self.linear = LinearTerm(num_dense, table_sizes, bias=False, dtype=dtype)
-        self.fields = FieldEmbeddings(num_dense, table_sizes, embedding_dim, **options)
-        self.fm = FMInteraction(self.fields.num_fields, embedding_dim)
-        sizes = [self.fields.num_fields * embedding_dim, *mlp, 1]
-        self.mlp = MLP(sizes, last_activation=False, **options)
-
     def forward(self, batch: Batch) -> np.ndarray:
         """Compute the logits (B,) of a batch; errors as `DLRM.forward`."""
         batch.check(self.config["num_dense"], len(self.config["table_sizes"]))
@@ -179,6 +154,26 @@ class DeepFM(Model):
         dz = self.mlp.backward(dlogits[:, None]).reshape(shape)  # (B, F, D)
         dz += self.fm.backward(dlogits)
         self.fields.backward(dz)
+
+    def __init__(
+        self,
+        num_dense: int,
+        table_sizes: Sequence[int],
+        embedding_dim: int = 16,
+        mlp: Sequence[int] = (400, 400, 400),
+        seed: int = 0,
+        dtype: Any = np.float32,
+    ):
+        self.config = as_config(
+            num_dense=num_dense, table_sizes=table_sizes, embedding_dim=embedding_dim, mlp=mlp
+        )
+        rng = np.random.default_rng(seed)
+        options: dict[str, Any] = {"rng": rng, "dtype": dtype}
+        self.linear = LinearTerm(num_dense, table_sizes, bias=False, dtype=dtype)
+        self.fields = FieldEmbeddings(num_dense, table_sizes, embedding_dim, **options)
+        self.fm = FMInteraction(self.fields.num_fields, embedding_dim)
+        sizes = [self.fields.num_fields * embedding_dim, *mlp, 1]
+        self.mlp = MLP(sizes, last_activation=False, **options)
 
     def __repr__(self) -> str:
         return f"DeepFM({self.fields}, {self.mlp})"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from minidlrm.data.batch import Batch
 from minidlrm.layers.fields import FieldEmbeddings, LinearTerm
 from minidlrm.layers.fm import FMInteraction
+from minidlrm.layers.inputs import as_config
 from minidlrm.models.model import Model
 
 
@@ -30,9 +32,9 @@ class FactorizationMachine(Model):
     num_dense, table_sizes, embedding_dim
         As `DLRM`.
     seed : int
-        Of the initial parameters.
+        Seed of the parameters.
     dtype : dtype
-        Of the parameters.
+        Type of the parameters.
 
     Raises
     ------
@@ -57,24 +59,6 @@ class FactorizationMachine(Model):
 
     equation = r"\hat{y} = b + \sum_j w_j x_j + \sum_{i<j} \langle z_i, z_j \rangle"
 
-    def __init__(
-        self,
-        num_dense: int,
-        table_sizes: Sequence[int],
-        embedding_dim: int = 16,
-        seed: int = 0,
-        dtype=np.float32,
-    ):
-        self.config = {
-            "num_dense": int(num_dense),
-            "table_sizes": [int(n) for n in table_sizes],
-            "embedding_dim": int(embedding_dim),
-        }
-        rng = np.random.default_rng(seed)
-        self.linear = LinearTerm(num_dense, table_sizes, dtype=dtype)
-        self.fields = FieldEmbeddings(num_dense, table_sizes, embedding_dim, rng=rng, dtype=dtype)
-        self.fm = FMInteraction(self.fields.num_fields, embedding_dim)
-
     def forward(self, batch: Batch) -> np.ndarray:
         """Compute the logits, or the ratings, (B,) of a batch; errors as `DLRM.forward`."""
         batch.check(self.config["num_dense"], len(self.config["table_sizes"]))
@@ -85,6 +69,22 @@ class FactorizationMachine(Model):
         """Add to the gradients of all parameters: both terms of the sum get dL/dlogits (B,)."""
         self.linear.backward(dlogits)
         self.fields.backward(self.fm.backward(dlogits))
+
+    def __init__(
+        self,
+        num_dense: int,
+        table_sizes: Sequence[int],
+        embedding_dim: int = 16,
+        seed: int = 0,
+        dtype: Any = np.float32,
+    ):
+        self.config = as_config(
+            num_dense=num_dense, table_sizes=table_sizes, embedding_dim=embedding_dim
+        )
+        rng = np.random.default_rng(seed)
+        self.linear = LinearTerm(num_dense, table_sizes, dtype=dtype)
+        self.fields = FieldEmbeddings(num_dense, table_sizes, embedding_dim, rng=rng, dtype=dtype)
+        self.fm = FMInteraction(self.fields.num_fields, embedding_dim)
 
     def __repr__(self) -> str:
         return f"FactorizationMachine({self.fields})"

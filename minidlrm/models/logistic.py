@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from minidlrm.data.batch import Batch
 from minidlrm.layers.fields import LinearTerm
+from minidlrm.layers.inputs import as_config
 from minidlrm.models.model import Model
 
 
@@ -25,7 +27,7 @@ class LogisticRegression(Model):
     seed : int
         Not used: all weights are zero at first. It is there for the models' common form.
     dtype : dtype
-        Of the parameters.
+        Type of the parameters.
 
     Raises
     ------
@@ -46,10 +48,6 @@ class LogisticRegression(Model):
 
     equation = r"\hat{y} = b + \sum_j w_j x_j + \sum_t w^{(t)}_{v_t}"
 
-    def __init__(self, num_dense: int, table_sizes: Sequence[int], seed: int = 0, dtype=np.float32):
-        self.config = {"num_dense": int(num_dense), "table_sizes": [int(n) for n in table_sizes]}
-        self.linear = LinearTerm(num_dense, table_sizes, dtype=dtype)
-
     def forward(self, batch: Batch) -> np.ndarray:
         """Compute the logits (B,) of a batch; errors as `DLRM.forward`."""
         batch.check(self.config["num_dense"], len(self.config["table_sizes"]))
@@ -58,6 +56,16 @@ class LogisticRegression(Model):
     def backward(self, dlogits: np.ndarray) -> None:
         """Add to the gradients of all parameters, given dL/dlogits (B,)."""
         self.linear.backward(dlogits)
+
+    def __init__(
+        self,
+        num_dense: int,
+        table_sizes: Sequence[int],
+        seed: int = 0,
+        dtype: Any = np.float32,
+    ):
+        self.config = as_config(num_dense=num_dense, table_sizes=table_sizes)
+        self.linear = LinearTerm(num_dense, table_sizes, dtype=dtype)
 
     def __repr__(self) -> str:
         return f"LogisticRegression({self.linear})"

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from minidlrm import kernels
 from minidlrm.arrays import check_finite
-from minidlrm.data.batch import Batch
-from minidlrm.layers.embedding import EmbeddingBagCollection
+from minidlrm.data.batch import Batch, Jagged
+from minidlrm.layers.embedding import EmbeddingBagCollection, table_rows
 from minidlrm.layers.fm import FMInteraction
+from minidlrm.layers.inputs import as_config
 from minidlrm.models.model import Model
-from minidlrm.models.ncf import _check_two
+from minidlrm.models.ncf import check_two
 from minidlrm.module import bad_number
 
 
@@ -36,13 +38,13 @@ class MatrixFactorization(Model):
     embedding_dim : int
         D, the number of factors.
     biases : bool
-        Whether b_u and b_i are there.
+        Whether to add b_u and b_i.
     mean : float
         μ, a constant: the mean of the training ratings, or 0.
     seed : int
-        Of the vectors, drawn from N(0, 0.1). Biases are 0 at first.
+        Seed of the vectors, drawn from N(0, 0.1). Biases are 0 at first.
     dtype : dtype
-        Of the parameters.
+        Type of the parameters.
 
     Raises
     ------
@@ -69,31 +71,6 @@ class MatrixFactorization(Model):
     task = "ratings"
     equation = r"\hat{r} = \mu + b_u + b_i + \langle p_u, q_i \rangle"
 
-    def __init__(
-        self,
-        table_sizes: Sequence[int],
-        embedding_dim: int = 16,
-        biases: bool = True,
-        mean: float = 0.0,
-        seed: int = 0,
-        dtype=np.float32,
-    ):
-        sizes = _check_two(table_sizes, "MatrixFactorization")
-        self.config = {
-            "table_sizes": sizes,
-            "embedding_dim": int(embedding_dim),
-            "biases": bool(biases),
-            "mean": float(mean),
-        }
-        rng = np.random.default_rng(seed)
-        self.factors = EmbeddingBagCollection(sizes, embedding_dim, dtype=dtype)
-        self.factors.weight.value[...] = rng.normal(0, 0.1, self.factors.weight.value.shape)
-        self.product = FMInteraction(2, embedding_dim)
-        self.biases = None
-        if biases:
-            self.biases = EmbeddingBagCollection(sizes, 1, dtype=dtype)
-            self.biases.weight.value[...] = 0
-
     def forward(self, batch: Batch) -> np.ndarray:
         """Compute the ratings (B,) of a batch; errors as `DLRM.forward`."""
         batch.check(0, 2)
@@ -116,7 +93,28 @@ class MatrixFactorization(Model):
         if self.biases:
             self.biases.backward(np.broadcast_to(dratings[:, None, None], (len(dratings), 2, 1)))
 
-    def sgd_epoch(self, data: Batch, lr: float, reg: float, seed) -> float:
+    def __init__(
+        self,
+        table_sizes: Sequence[int],
+        embedding_dim: int = 16,
+        biases: bool = True,
+        mean: float = 0.0,
+        seed: int = 0,
+        dtype: Any = np.float32,
+    ):
+        sizes = check_two(table_sizes, "MatrixFactorization")
+        self.config = as_config(table_sizes=sizes, embedding_dim=embedding_dim)
+        self.config |= {"biases": bool(biases), "mean": float(mean)}
+        rng, unused = np.random.default_rng(seed), np.random.default_rng(0)
+        self.factors = EmbeddingBagCollection(sizes, embedding_dim, rng=unused, dtype=dtype)
+        self.factors.weight.value[...] = rng.normal(0, 0.1, self.factors.weight.value.shape)
+        self.product = FMInteraction(2, embedding_dim)
+        self.biases = None
+        if biases:
+            self.biases = EmbeddingBagCollection(sizes, 1, rng=unused, dtype=dtype)
+            self.biases.weight.value[...] = 0
+
+    def sgd_epoch(self, data: Batch, lr: float, reg: float, seed: int | Sequence[int]) -> float:
         r"""Run one epoch of sequential SGD, one rating at a time; return the mean squared error.
 
         For each rating, in an order shuffled by `seed`, with e = r - r̂:
@@ -132,7 +130,7 @@ class MatrixFactorization(Model):
         lr, reg : float
             η and λ.
         seed : int or sequence of int
-            Of the order.
+            Seed of the order.
 
         Raises
         ------
@@ -148,7 +146,9 @@ class MatrixFactorization(Model):
         check_finite("label", data.label)
         for parameter in self.parameters():
             parameter.check()
-        rows = self.factors.rows_of(np.asarray(data.sparse))  # (B, 2)
+        if isinstance(data.sparse, Jagged):
+            raise ValueError("sgd_epoch needs one user and one item a row; these are bags")
+        rows = table_rows(data.sparse, self.factors.starts)  # (B, 2)
         order = np.random.default_rng(seed).permutation(len(data))
         factors = self.factors.weight.value
         scalar = factors.dtype.type

@@ -9,18 +9,20 @@ import numpy as np
 
 from minidlrm.data.batch import Batch
 from minidlrm.layers.embedding import EmbeddingBagCollection
+from minidlrm.layers.inputs import as_config, as_sizes
 from minidlrm.layers.linear import Linear
 from minidlrm.layers.mlp import MLP
 from minidlrm.layers.product import ElementwiseProduct
 from minidlrm.models.model import Model
 
 
-def _check_two(table_sizes: Sequence[int], name: str) -> list[int]:
+def check_two(table_sizes: Sequence[int], name: str) -> list[int]:
+    """Return the sizes of two tables; ValueError when there are more, or fewer."""
     if len(table_sizes) != 2:
         raise ValueError(
             f"{name} takes two tables, users and items; table_sizes has {len(table_sizes)}"
         )
-    return [int(size) for size in table_sizes]
+    return as_sizes("table_sizes", table_sizes)
 
 
 class GMF(Model):
@@ -68,26 +70,32 @@ class GMF(Model):
 
     equation = r"\hat{y} = w^\top (p_u \odot q_i) + b"
 
-    def __init__(
-        self, table_sizes: Sequence[int], embedding_dim: int = 16, seed: int = 0, dtype=np.float32
-    ):
-        sizes = _check_two(table_sizes, "GMF")
-        self.config = {"table_sizes": sizes, "embedding_dim": int(embedding_dim)}
-        options: dict[str, Any] = {"rng": np.random.default_rng(seed), "dtype": dtype}
-        self.tables = EmbeddingBagCollection(sizes, embedding_dim, **options)
-        self.product = ElementwiseProduct()
-        self.last = Linear(embedding_dim, 1, **options)
-
     def forward(self, batch: Batch) -> np.ndarray:
         """Compute the logits (B,) of a batch; errors as `DLRM.forward`."""
         batch.check(0, 2)
         z = self.tables.forward(batch.sparse)  # (B, 2, D)
+        self.keep((len(z),))
         return self.last.forward(self.product.forward(z[:, 0], z[:, 1]))[:, 0]
 
     def backward(self, dlogits: np.ndarray) -> None:
         """Add to the gradients of all parameters, given dL/dlogits (B,)."""
-        dproduct = self.last.backward(np.asarray(dlogits)[:, None])  # (B, D)
+        (shape,) = self.kept()
+        dproduct = self.last.backward(self.check_dy(dlogits, shape)[:, None])  # (B, D)
         self.tables.backward(np.stack(self.product.backward(dproduct), axis=1))
+
+    def __init__(
+        self,
+        table_sizes: Sequence[int],
+        embedding_dim: int = 16,
+        seed: int = 0,
+        dtype: Any = np.float32,
+    ):
+        sizes = check_two(table_sizes, "GMF")
+        self.config = as_config(table_sizes=sizes, embedding_dim=embedding_dim)
+        options: dict[str, Any] = {"rng": np.random.default_rng(seed), "dtype": dtype}
+        self.tables = EmbeddingBagCollection(sizes, embedding_dim, **options)
+        self.product = ElementwiseProduct()
+        self.last = Linear(embedding_dim, 1, **options)
 
     def __repr__(self) -> str:
         return f"GMF({self.tables})"
@@ -137,43 +145,41 @@ class NeuMF(Model):
 
     equation = r"\hat{y} = w^\top [p_u \odot q_i, \mathrm{MLP}([p'_u, q'_i])] + b"
 
-    def __init__(
-        self,
-        table_sizes: Sequence[int],
-        embedding_dim: int = 16,
-        mlp: Sequence[int] = (64, 32, 16),
-        seed: int = 0,
-        dtype=np.float32,
-    ):
-        sizes = _check_two(table_sizes, "NeuMF")
-        if len(mlp) == 0:
-            raise ValueError("mlp is empty: NeuMF without an MLP is GMF")
-        self.config = {
-            "table_sizes": sizes,
-            "embedding_dim": int(embedding_dim),
-            "mlp": list(mlp),
-        }
-        options: dict[str, Any] = {"rng": np.random.default_rng(seed), "dtype": dtype}
-        self.gmf_tables = EmbeddingBagCollection(sizes, embedding_dim, **options)
-        self.mlp_tables = EmbeddingBagCollection(sizes, embedding_dim, **options)
-        self.product = ElementwiseProduct()
-        self.mlp = MLP([2 * embedding_dim, *mlp], **options)
-        self.last = Linear(embedding_dim + mlp[-1], 1, **options)
-
     def forward(self, batch: Batch) -> np.ndarray:
         """Compute the logits (B,) of a batch; errors as `DLRM.forward`."""
         batch.check(0, 2)
         z = self.gmf_tables.forward(batch.sparse)  # (B, 2, D)
         product = self.product.forward(z[:, 0], z[:, 1])  # (B, D)
         deep = self.mlp.forward(self.mlp_tables.forward(batch.sparse).reshape(len(z), -1))
+        self.keep((len(z),))
         return self.last.forward(np.concatenate([product, deep], axis=1))[:, 0]
 
     def backward(self, dlogits: np.ndarray) -> None:
         """Add to the gradients of all parameters, given dL/dlogits (B,)."""
+        (shape,) = self.kept()
         dim = self.config["embedding_dim"]
-        dtop = self.last.backward(np.asarray(dlogits)[:, None])  # (B, D + h)
+        dtop = self.last.backward(self.check_dy(dlogits, shape)[:, None])  # (B, D + h)
         self.gmf_tables.backward(np.stack(self.product.backward(dtop[:, :dim]), axis=1))
         self.mlp_tables.backward(self.mlp.backward(dtop[:, dim:]).reshape(-1, 2, dim))
+
+    def __init__(
+        self,
+        table_sizes: Sequence[int],
+        embedding_dim: int = 16,
+        mlp: Sequence[int] = (64, 32, 16),
+        seed: int = 0,
+        dtype: Any = np.float32,
+    ):
+        sizes = check_two(table_sizes, "NeuMF")
+        if len(mlp) == 0:
+            raise ValueError("mlp is empty: NeuMF without an MLP is GMF")
+        self.config = as_config(table_sizes=sizes, embedding_dim=embedding_dim, mlp=mlp)
+        options: dict[str, Any] = {"rng": np.random.default_rng(seed), "dtype": dtype}
+        self.gmf_tables = EmbeddingBagCollection(sizes, embedding_dim, **options)
+        self.mlp_tables = EmbeddingBagCollection(sizes, embedding_dim, **options)
+        self.product = ElementwiseProduct()
+        self.mlp = MLP([2 * embedding_dim, *mlp], **options)
+        self.last = Linear(embedding_dim + mlp[-1], 1, **options)
 
     def __repr__(self) -> str:
         return f"NeuMF({self.gmf_tables}, {self.mlp})"

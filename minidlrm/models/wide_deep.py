@@ -11,6 +11,7 @@ from minidlrm.data.batch import Batch, Jagged
 from minidlrm.data.encode import hash_ids
 from minidlrm.layers.embedding import EmbeddingBagCollection
 from minidlrm.layers.fields import FieldEmbeddings, LinearTerm
+from minidlrm.layers.inputs import as_config
 from minidlrm.layers.mlp import MLP
 from minidlrm.models.model import Model
 from minidlrm.module import Parameter
@@ -36,7 +37,7 @@ class WideDeep(Model):
     crosses : sequence of (int, int)
         Pairs of tables whose ids are crossed: each pair of ids has a weight of its own.
     cross_buckets : int, optional
-        Hash each cross to so many weights. The default is exact: N_i N_j weights.
+        Hash each cross to this many weights. The default is exact: N_i N_j weights.
     seed, dtype
         As `DLRM`.
 
@@ -64,45 +65,6 @@ class WideDeep(Model):
     """
 
     equation = r"\hat{y} = w^\top [x, \phi(x)] + \mathrm{MLP}(z)"
-
-    def __init__(
-        self,
-        num_dense: int,
-        table_sizes: Sequence[int],
-        embedding_dim: int = 16,
-        mlp: Sequence[int] = (400, 400, 400),
-        crosses: Sequence[tuple[int, int]] = (),
-        cross_buckets: int | None = None,
-        seed: int = 0,
-        dtype=np.float32,
-    ):
-        sizes = [int(n) for n in table_sizes]
-        for i, j in crosses:
-            if not (0 <= i < len(sizes) and 0 <= j < len(sizes)) or i == j:
-                raise ValueError(
-                    f"cross ({i}, {j}) names no two of the {len(sizes)} tables, "
-                    f"0 to {len(sizes) - 1}"
-                )
-        if cross_buckets is not None and cross_buckets < 1:
-            raise ValueError(f"cross_buckets is {cross_buckets}: it must be at least 1")
-        self.config = {
-            "num_dense": int(num_dense),
-            "table_sizes": sizes,
-            "embedding_dim": int(embedding_dim),
-            "mlp": list(mlp),
-            "crosses": [[int(i), int(j)] for i, j in crosses],
-            "cross_buckets": cross_buckets,
-        }
-        options: dict[str, Any] = {"rng": np.random.default_rng(seed), "dtype": dtype}
-        self.linear = LinearTerm(num_dense, sizes, bias=False, dtype=dtype)
-        self.crosses = None
-        if crosses:
-            cross_sizes = [cross_buckets or sizes[i] * sizes[j] for i, j in crosses]
-            self.crosses = EmbeddingBagCollection(cross_sizes, 1, dtype=dtype)
-            self.crosses.weight.value[...] = 0
-        self.fields = FieldEmbeddings(num_dense, sizes, embedding_dim, **options)
-        mlp_sizes = [self.fields.num_fields * embedding_dim, *mlp, 1]
-        self.mlp = MLP(mlp_sizes, last_activation=False, **options)
 
     def wide_parameters(self) -> list[Parameter]:
         """Return the parameters of the linear term and of the crosses."""
@@ -146,6 +108,44 @@ class WideDeep(Model):
             spread = (shape[0], self.crosses.num_tables, 1)
             self.crosses.backward(np.broadcast_to(dlogits[:, None, None], spread))
         self.fields.backward(self.mlp.backward(dlogits[:, None]).reshape(shape))
+
+    def __init__(
+        self,
+        num_dense: int,
+        table_sizes: Sequence[int],
+        embedding_dim: int = 16,
+        mlp: Sequence[int] = (400, 400, 400),
+        crosses: Sequence[tuple[int, int]] = (),
+        cross_buckets: int | None = None,
+        seed: int = 0,
+        dtype: Any = np.float32,
+    ):
+        self.config = as_config(
+            num_dense=num_dense,
+            table_sizes=table_sizes,
+            embedding_dim=embedding_dim,
+            mlp=mlp,
+            cross_buckets=cross_buckets,
+        )
+        sizes = self.config["table_sizes"]
+        for i, j in crosses:
+            if not (0 <= i < len(sizes) and 0 <= j < len(sizes)) or i == j:
+                raise ValueError(
+                    f"cross ({i}, {j}) names no two of the {len(sizes)} tables, "
+                    f"0 to {len(sizes) - 1}"
+                )
+        self.config["crosses"] = [[int(i), int(j)] for i, j in crosses]
+        options: dict[str, Any] = {"rng": np.random.default_rng(seed), "dtype": dtype}
+        self.linear = LinearTerm(num_dense, sizes, bias=False, dtype=dtype)
+        self.crosses = None
+        if self.config["crosses"]:
+            buckets, unused = self.config["cross_buckets"], np.random.default_rng(0)
+            cross_sizes = [buckets or sizes[i] * sizes[j] for i, j in self.config["crosses"]]
+            self.crosses = EmbeddingBagCollection(cross_sizes, 1, rng=unused, dtype=dtype)
+            self.crosses.weight.value[...] = 0
+        self.fields = FieldEmbeddings(num_dense, sizes, embedding_dim, **options)
+        mlp_sizes = [self.fields.num_fields * embedding_dim, *mlp, 1]
+        self.mlp = MLP(mlp_sizes, last_activation=False, **options)
 
     def __repr__(self) -> str:
         return f"WideDeep({self.fields}, {self.mlp}, crosses={self.config['crosses']})"

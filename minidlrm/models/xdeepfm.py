@@ -10,6 +10,7 @@ import numpy as np
 from minidlrm.data.batch import Batch
 from minidlrm.layers.cin import CIN
 from minidlrm.layers.fields import FieldEmbeddings, LinearTerm
+from minidlrm.layers.inputs import as_config
 from minidlrm.layers.linear import Linear
 from minidlrm.layers.mlp import MLP
 from minidlrm.models.model import Model
@@ -63,36 +64,6 @@ class XDeepFM(Model):
 
     equation = r"\hat{y} = \sum_j w_j x_j + w^\top \mathrm{CIN}(z) + \mathrm{MLP}(z) + b"
 
-    def __init__(
-        self,
-        num_dense: int,
-        table_sizes: Sequence[int],
-        embedding_dim: int = 16,
-        cin_layers: Sequence[int] = (16, 16),
-        mlp: Sequence[int] = (400, 400, 400),
-        split_half: bool = False,
-        seed: int = 0,
-        dtype=np.float32,
-    ):
-        self.config = {
-            "num_dense": int(num_dense),
-            "table_sizes": [int(n) for n in table_sizes],
-            "embedding_dim": int(embedding_dim),
-            "cin_layers": list(cin_layers),
-            "mlp": list(mlp),
-            "split_half": bool(split_half),
-        }
-        options: dict[str, Any] = {"rng": np.random.default_rng(seed), "dtype": dtype}
-        self.linear = LinearTerm(num_dense, table_sizes, bias=False, dtype=dtype)
-        self.fields = FieldEmbeddings(num_dense, table_sizes, embedding_dim, **options)
-        num_fields = self.fields.num_fields
-        self.cin = CIN(num_fields, embedding_dim, cin_layers, split_half, **options)
-        self.cin_last = Linear(self.cin.num_outputs, 1, **options)
-        self.mlp = None
-        if mlp:
-            sizes = [num_fields * embedding_dim, *mlp, 1]
-            self.mlp = MLP(sizes, last_activation=False, **options)
-
     def forward(self, batch: Batch) -> np.ndarray:
         """Compute the logits (B,) of a batch; errors as `DLRM.forward`."""
         batch.check(self.config["num_dense"], len(self.config["table_sizes"]))
@@ -116,6 +87,37 @@ class XDeepFM(Model):
         if self.mlp:
             dz = dz + self.mlp.backward(dlogits[:, None]).reshape(shape)
         self.fields.backward(dz)
+
+    def __init__(
+        self,
+        num_dense: int,
+        table_sizes: Sequence[int],
+        embedding_dim: int = 16,
+        cin_layers: Sequence[int] = (16, 16),
+        mlp: Sequence[int] = (400, 400, 400),
+        split_half: bool = False,
+        seed: int = 0,
+        dtype: Any = np.float32,
+    ):
+        self.config = as_config(
+            num_dense=num_dense,
+            table_sizes=table_sizes,
+            embedding_dim=embedding_dim,
+            cin_layers=cin_layers,
+            mlp=mlp,
+        )
+        self.config["split_half"] = bool(split_half)
+        mlp = self.config["mlp"]
+        options: dict[str, Any] = {"rng": np.random.default_rng(seed), "dtype": dtype}
+        self.linear = LinearTerm(num_dense, table_sizes, bias=False, dtype=dtype)
+        self.fields = FieldEmbeddings(num_dense, table_sizes, embedding_dim, **options)
+        num_fields = self.fields.num_fields
+        self.cin = CIN(num_fields, embedding_dim, cin_layers, split_half, **options)
+        self.cin_last = Linear(self.cin.num_outputs, 1, **options)
+        self.mlp = None
+        if mlp:
+            sizes = [num_fields * embedding_dim, *mlp, 1]
+            self.mlp = MLP(sizes, last_activation=False, **options)
 
     def __repr__(self) -> str:
         return f"XDeepFM({self.fields}, {self.cin}, {self.mlp})"

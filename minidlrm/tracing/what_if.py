@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from minidlrm.checking.subject import as_dense
+from minidlrm.module import SparseGrad
+from minidlrm.plots import new_axes
+from minidlrm.printing import as_html, as_text
+from minidlrm.tracing.operations import Step, run_step
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True)
@@ -20,7 +27,7 @@ class WhatIf:
     param : str
         The parameter.
     index : tuple of int
-        Which of its numbers.
+        The place of the number in it.
     eps : float
         What was added.
     moved : list of (str, float, int)
@@ -55,28 +62,14 @@ class WhatIf:
         return [moved, slopes]
 
     def __str__(self) -> str:
-        lines = [self._title()]
-        for rows in self._tables():
-            widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
-            lines += [
-                "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip()
-                for row in rows
-            ]
-            lines.append("")
-        return "\n".join(lines).rstrip()
+        return f"{self._title()}\n" + "\n\n".join(map(as_text, self._tables()))
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        text = f"<p><b>{html.escape(self._title())}</b></p>"
-        for head, *body in self._tables():
-            text += "<table><tr>" + "".join(f'<th scope="col">{c}</th>' for c in head) + "</tr>"
-            for row in body:
-                text += "<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in row) + "</tr>"
-            text += "</table>"
-        return text
+        return f"<p><b>{html.escape(self._title())}</b></p>" + "".join(map(as_html, self._tables()))
 
-    def plot(self, ax: Any = None) -> Any:
+    def plot(self, ax: Axes | None = None) -> Axes:
         """Draw how far each operation's output moved, in the order of the forward pass.
 
         Parameters
@@ -88,9 +81,7 @@ class WhatIf:
         -------
         matplotlib Axes
         """
-        from minidlrm.plots import _new_axes
-
-        ax = ax or _new_axes()
+        ax = ax or new_axes()
         names, changes, _ = zip(*self.moved, strict=True)
         ax.barh(names, changes, color="#0072b2")
         ax.invert_yaxis()
@@ -99,43 +90,40 @@ class WhatIf:
         return ax
 
 
-def what_if(trace: Any, param: str, index: Any, eps: float) -> WhatIf:
-    """Change one number of the traced model, run forward again, and put it back.
-
-    Parameters
-    ----------
-    trace, param, index, eps
-        See `Trace.perturb`.
-    """
-    from minidlrm.tracing import trace as run
-
-    parameters = dict(trace.model.named_parameters())
-    if param not in parameters:
-        raise KeyError(f"no parameter {param!r}: {', '.join(parameters)}")
+def perturbed(step: Step, param: str, index: int | Sequence[int], eps: float) -> WhatIf:
+    """Change one number of a step's model, run a copy forward again; see `Trace.perturb`."""
+    place = _place(step, param, index)
     if not eps or not np.isfinite(eps):
         raise ValueError(f"eps is {eps}: it must be a number other than 0")
-    value = parameters[param].value
-    index = tuple(index) if isinstance(index, (tuple, list)) else (int(index),)
-    if len(index) != value.ndim or not all(
-        -n <= k < n for k, n in zip(index, value.shape, strict=True)
-    ):
-        raise IndexError(f"{param} has shape {value.shape}: there is no entry {list(index)}")
-    model = trace.model.astype(np.float64)  # float32 would hide small changes
+    model = step.model.astype(np.float64)  # float32 would hide small changes
     array = dict(model.named_parameters())[param].value
-    base = run(model, trace.batch, trace.criterion)
-    before = array[index]
+    base = run_step(model, step.batch, step.criterion)
+    before = array[place]
     slopes: list[tuple[float, float]] = []
     moved: list[tuple[str, float, int]] = []
-    for step in (eps, eps / 10, eps / 100):
-        array[index] = before + step
-        after = run(model, trace.batch, trace.criterion)
-        slopes.append((step, (after.loss - base.loss) / step))
+    for size in (eps, eps / 10, eps / 100):
+        array[place] = before + size
+        after = run_step(model, step.batch, step.criterion)
+        slopes.append((size, (after.loss - base.loss) / size))
         moved = moved or _moved(base, after)
-    gradient = as_dense(base.grads[param])[index]
-    return WhatIf(param, index, eps, moved, slopes, np.float64(gradient))
+    grad = base.grads[param]
+    dense = grad.to_dense() if isinstance(grad, SparseGrad) else np.asarray(grad)
+    return WhatIf(param, place, eps, moved, slopes, np.float64(dense[place]))
 
 
-def _moved(base: Any, after: Any) -> list[tuple[str, float, int]]:
+def _place(step: Step, param: str, index: int | Sequence[int]) -> tuple[int, ...]:
+    parameters = dict(step.model.named_parameters())
+    if param not in parameters:
+        raise KeyError(f"no parameter {param!r}: {', '.join(parameters)}")
+    shape = parameters[param].value.shape
+    place = tuple(index) if isinstance(index, Sequence) else (int(index),)
+    fits = len(place) == len(shape)
+    if not fits or not all(-n <= k < n for k, n in zip(place, shape, strict=True)):
+        raise IndexError(f"{param} has shape {shape}: it has no entry {list(place)}")
+    return place
+
+
+def _moved(base: Step, after: Step) -> list[tuple[str, float, int]]:
     found = []
     for old, new in zip(base.operations, after.operations, strict=True):
         if old.phase == "forward":

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from minidlrm.tracing.operations import Operation
+
 _TERMS = 3  # of a sum that are written out
 _SYMBOLS = {
     r"\langle": "⟨",
@@ -40,7 +42,7 @@ def readable(equation: str) -> str:
     Parameters
     ----------
     equation : str
-        LaTeX, as the layers hold it.
+        LaTeX, as a layer's `equation`.
 
     Examples
     --------
@@ -59,15 +61,15 @@ def readable(equation: str) -> str:
     return text
 
 
-def worked(op: Any, sample: int = 0) -> str:
+def worked(op: Operation, sample: int = 0) -> str:
     """Write one output of an operation as its sum, with the numbers of one sample.
 
     Parameters
     ----------
     op : Operation
-        Of a trace.
+        One operation of a trace.
     sample : int
-        Which row of the batch.
+        The row of the batch that the equation shows.
 
     Returns
     -------
@@ -104,7 +106,7 @@ def _row(a: np.ndarray) -> str:
     return "(" + ", ".join(map(_number, a[:4])) + (", …)" if len(a) > 4 else ")")
 
 
-def _first_numbers(op: Any, b: int) -> str:
+def _first_numbers(op: Operation, b: int) -> str:
     parts = []
     for name, a in op.outputs.items():
         if a.dtype.kind == "f" and a.ndim:
@@ -116,7 +118,7 @@ def _first_numbers(op: Any, b: int) -> str:
     return "; ".join(parts)
 
 
-def _linear(op: Any, b: int) -> str:
+def _linear(op: Operation, b: int) -> str:
     x, y, w = op.inputs["x"][b], op.outputs["y"][b], op.parameters["weight"]
     k = int(np.argmax(y != 0))  # an output that the ReLU lets through
     bias = f" + {_number(op.parameters['bias'][k])}" if "bias" in op.parameters else ""
@@ -126,10 +128,10 @@ def _linear(op: Any, b: int) -> str:
     return f"y[{b}, {k}] = Σ_i x[{b}, i] W[{k}, i] + b[{k}] = {body} = {_number(y[k])}"
 
 
-def _linear_back(op: Any, b: int) -> str:
-    dz, w, x = op.inputs["dy"], op.parameters["weight"], op.partner.inputs["x"]
+def _linear_back(op: Operation, b: int) -> str:
+    dz, w, x = op.inputs["dy"], op.parameters["weight"], op.answered.inputs["x"]
     if op.options.get("activation") == "relu":
-        dz = np.where(op.partner.outputs["y"] == 0, 0, dz)  # (B, out)
+        dz = np.where(op.answered.outputs["y"] == 0, 0, dz)  # (B, out)
     dx, dw = op.outputs["dx"][b], op.outputs["dweight"]
     i = int(np.argmax(np.abs(dx)))
     o, j = map(int, np.unravel_index(np.argmax(np.abs(dw)), dw.shape))
@@ -140,7 +142,7 @@ def _linear_back(op: Any, b: int) -> str:
     )
 
 
-def _embedding(op: Any, b: int) -> str:
+def _embedding(op: Operation, b: int) -> str:
     y = op.outputs["y"]
     vector = y[b, 0] if y.ndim == 3 else y[b]
     if "sparse" in op.inputs:
@@ -148,7 +150,7 @@ def _embedding(op: Any, b: int) -> str:
     return f"y[{b}, 0] = sum of the rows of the bag = {_row(vector)}"
 
 
-def _embedding_back(op: Any, b: int) -> str:
+def _embedding_back(op: Operation, b: int) -> str:
     rows, values = op.outputs["dweight.rows"], op.outputs["dweight.values"]
     return (
         f"{len(rows):,} rows were looked up and get a gradient, all others 0; "
@@ -156,25 +158,25 @@ def _embedding_back(op: Any, b: int) -> str:
     )
 
 
-def _pair(op: Any) -> tuple[int, int]:
+def _pair(op: Operation) -> tuple[int, int]:
     return (0, 0) if op.options.get("self_interaction") else (1, 0)
 
 
-def _dot(op: Any, b: int) -> str:
+def _dot(op: Operation, b: int) -> str:
     (i, j), z = _pair(op), op.inputs["z"][b]
     y = _number(op.outputs["y"][b, 0])
     return f"y[{b}, pair ({i}, {j})] = <z_{i}, z_{j}> = {_sum(z[i], z[j])} = {y}"
 
 
-def _dot_back(op: Any, b: int) -> str:
-    f, d = op.partner.inputs["z"].shape[1:]
+def _dot_back(op: Operation, b: int) -> str:
+    f, d = op.answered.inputs["z"].shape[1:]
     return (
         f"dz[{b}, 0, 0] = Σ_j (dy of the pairs of 0 and j) z_j[0], over {f} vectors of {d} "
         f"= {_number(op.outputs['dz'][b, 0, 0])}"
     )
 
 
-def _fm(op: Any, b: int) -> str:
+def _fm(op: Operation, b: int) -> str:
     z = op.inputs["z"][b]
     s = z.sum(axis=0)
     y = op.outputs["y"][b]
@@ -184,8 +186,8 @@ def _fm(op: Any, b: int) -> str:
     )
 
 
-def _fm_back(op: Any, b: int) -> str:
-    z, dz = op.partner.inputs["z"][b], op.outputs["dz"][b, 0, 0]
+def _fm_back(op: Operation, b: int) -> str:
+    z, dz = op.answered.inputs["z"][b], op.outputs["dz"][b, 0, 0]
     dy = np.atleast_1d(op.inputs["dy"][b])[0]
     s = z.sum(axis=0)[0]
     return (
@@ -194,17 +196,17 @@ def _fm_back(op: Any, b: int) -> str:
     )
 
 
-def _product(op: Any, b: int) -> str:
+def _product(op: Operation, b: int) -> str:
     u, v, y = op.inputs["u"][b, 0], op.inputs["v"][b, 0], op.outputs["y"][b, 0]
     return f"y[{b}, 0] = u[{b}, 0] v[{b}, 0] = {_number(u)} × {_number(v)} = {_number(y)}"
 
 
-def _product_back(op: Any, b: int) -> str:
-    dy, v, du = op.inputs["dy"][b, 0], op.partner.inputs["v"][b, 0], op.outputs["du"][b, 0]
+def _product_back(op: Operation, b: int) -> str:
+    dy, v, du = op.inputs["dy"][b, 0], op.answered.inputs["v"][b, 0], op.outputs["du"][b, 0]
     return f"du[{b}, 0] = dy[{b}, 0] v[{b}, 0] = {_number(dy)} × {_number(v)} = {_number(du)}"
 
 
-def _bce(op: Any, b: int) -> str:
+def _bce(op: Operation, b: int) -> str:
     x, label = float(op.inputs["logits"][b]), float(op.inputs["label"][b])
     term = np.logaddexp(0, -x) + (1 - label) * x
     count = len(op.inputs["logits"])
@@ -215,14 +217,14 @@ def _bce(op: Any, b: int) -> str:
     )
 
 
-def _bce_back(op: Any, b: int) -> str:
-    x, label = float(op.partner.inputs["logits"][b]), float(op.partner.inputs["label"][b])
-    count, rate = len(op.partner.inputs["logits"]), 1 / (1 + np.exp(-x))
+def _bce_back(op: Operation, b: int) -> str:
+    x, label = float(op.answered.inputs["logits"][b]), float(op.answered.inputs["label"][b])
+    count, rate = len(op.answered.inputs["logits"]), 1 / (1 + np.exp(-x))
     dx = _number(op.outputs["dlogits"][b])
     return f"dx[{b}] = (σ(x) - y) / B = ({_number(rate)} - {_number(label)}) / {count} = {dx}"
 
 
-def _mse(op: Any, b: int) -> str:
+def _mse(op: Operation, b: int) -> str:
     x, target = float(op.inputs["prediction"][b]), float(op.inputs["label"][b])
     return (
         f"ℓ[{b}] = (x - y)² = ({_number(x)} - {_number(target)})² = {_number((x - target) ** 2)}; "
@@ -230,9 +232,9 @@ def _mse(op: Any, b: int) -> str:
     )
 
 
-def _mse_back(op: Any, b: int) -> str:
-    x, target = op.partner.inputs["prediction"][b], op.partner.inputs["label"][b]
-    count, dx = len(op.partner.inputs["label"]), op.outputs["dprediction"][b]
+def _mse_back(op: Operation, b: int) -> str:
+    x, target = op.answered.inputs["prediction"][b], op.answered.inputs["label"][b]
+    count, dx = len(op.answered.inputs["label"]), op.outputs["dprediction"][b]
     return (
         f"dx[{b}] = 2 (x - y) / B = 2 ({_number(x)} - {_number(target)}) / {count} = {_number(dx)}"
     )

@@ -43,14 +43,14 @@ def roof():
 def operations():
     """Yield (name, FLOPs, bytes moved at least, seconds) of the parts of a step."""
     rng = np.random.default_rng(0)
-    bags = md.layers.EmbeddingBagCollection([ROWS] * T, D)
+    bags = md.layers.EmbeddingBagCollection([ROWS] * T, D, rng=np.random.default_rng(0))
     ids = rng.integers(0, ROWS, (B, T))
     z = rng.normal(size=(B, F, D)).astype(np.float32)
     dy = rng.normal(size=(B, T, D)).astype(np.float32)
     dot = md.DotInteraction(F, D)
     pairs = dot.num_pairs
     x = rng.normal(size=(B, D + pairs)).astype(np.float32)
-    top = md.Linear(D + pairs, 512)
+    top = md.Linear(D + pairs, 512, rng=np.random.default_rng(0))
     dtop = rng.normal(size=(B, 512)).astype(np.float32)
 
     def both(layer, data, upstream):

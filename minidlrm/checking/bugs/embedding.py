@@ -14,7 +14,7 @@ class _Uses(EmbeddingBagCollection):
     """The right backward pass, use by use: what the wrong ones below vary."""
 
     def backward(self, dy):
-        shape, rows, source, scale, _ = self.kept()
+        shape, rows, source, scale = self.kept()
         flat = np.asarray(dy).reshape(-1, shape[2])  # (B T, D)
         places = np.arange(len(rows)) if source is None else source
         terms = flat[places]  # (nnz, D): the gradient of each use
@@ -86,9 +86,9 @@ class MeanNotDivided(EmbeddingBagCollection):
     """mode="mean": each id of a bag gets the bag's whole gradient."""
 
     def backward(self, dy):
-        shape, rows, source, _, weighted = self.kept()
+        shape, rows, source, _ = self.kept()
         assert self.mode == "mean"  # else there is nothing to forget
-        self.keep(shape, rows, source, None, weighted)
+        self.keep(shape, rows, source, None)
         return super().backward(dy)
 
 
@@ -96,9 +96,9 @@ class WeightsForgotten(EmbeddingBagCollection):
     """The row of an id gets dy, and not alpha_i dy."""
 
     def backward(self, dy):
-        shape, rows, source, _, weighted = self.kept()
-        assert weighted  # else there is nothing to forget
-        self.keep(shape, rows, source, None, weighted)
+        shape, rows, source, scale = self.kept()
+        assert scale is not None  # else there is nothing to forget
+        self.keep(shape, rows, source, None)
         return super().backward(dy)
 
 

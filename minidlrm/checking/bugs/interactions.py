@@ -12,8 +12,8 @@ from minidlrm.layers import (
     DotInteraction,
     ElementwiseProduct,
     FMInteraction,
+    MatrixCross,
 )
-from minidlrm.layers.cross import CrossLayer
 
 
 def _as_matrix(dy: np.ndarray, i: np.ndarray, j: np.ndarray, size: int) -> np.ndarray:
@@ -63,7 +63,7 @@ class PairsAveraged(DotInteraction):
     """The gradient is divided by the number of pairs."""
 
     def backward(self, dy):
-        return super().backward(dy) / self.num_pairs
+        return super().backward(dy) / self.num_outputs
 
 
 class OtherSample(DotInteraction):
@@ -104,7 +104,7 @@ class OperandsSwapped(ElementwiseProduct):
         return dv, du
 
 
-class ResidualForgotten(CrossLayer):
+class ResidualForgotten(MatrixCross):
     """y = x_0 (W x + b) + x: the last x gets no gradient."""
 
     def backward(self, dy):
@@ -186,7 +186,7 @@ BUGS = (
     Bug(DiagonalOnce, "diagonal", _with_diagonal, fingerprint=True),
     Bug(DiagonalDoubled, "diagonal", _with_diagonal, fingerprint=True),
     Bug(PairsAveraged, "factor", _vectors),
-    Bug(OtherSample, "random", _vectors),
+    Bug(OtherSample, "shifted", _vectors),
     Bug(SelfTermLeft, "self_term", _vectors, fingerprint=True),
     Bug(SelfTermLeftInTheSum, "self_term", _vectors),
     Bug(HalfLost, "factor", _vectors),

@@ -14,22 +14,22 @@ class DenseShortcutForgotten(DLRM):
     """The dense vector also goes straight to the top MLP; that way is left out."""
 
     def backward(self, dlogits):
-        width, _ = self.kept()
+        ((_, width),) = self.kept()
         dtop = self.top.backward(dlogits[:, None])
-        dz = self.dot.backward(dtop[:, width:])
+        dz = self.interaction.backward(dtop[:, width:])
         self.bottom.backward(dz[:, 0])
-        self._look_up_backward(dz[:, 1:])
+        self.embeddings.backward(dz[:, 1:])
 
 
 class DenseInteractionForgotten(DLRM):
     """The dense vector's part in the interaction is left out."""
 
     def backward(self, dlogits):
-        width, _ = self.kept()
+        ((_, width),) = self.kept()
         dtop = self.top.backward(dlogits[:, None])
-        dz = self.dot.backward(dtop[:, width:])
+        dz = self.interaction.backward(dtop[:, width:])
         self.bottom.backward(dtop[:, :width])
-        self._look_up_backward(dz[:, 1:])
+        self.embeddings.backward(dz[:, 1:])
 
 
 class SharedEmbeddingsForgotten(DeepFM):

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
 import minidlrm as md
-from minidlrm.figure.draw import DENSE, OUTPUT, SPARSE, SUM, graph
+from minidlrm.figure.graph import DENSE, OUTPUT, SPARSE, SUM, graph_of
 
 SIZES = [50, 6, 9]
 MODELS = {
@@ -34,10 +34,10 @@ ARROWS = {
     "DLRM": {
         (SPARSE, "embeddings"),
         (DENSE, "bottom"),
-        ("embeddings", "dot"),
-        ("bottom", "dot"),
+        ("embeddings", "interaction"),
+        ("bottom", "interaction"),
         ("bottom", "top"),
-        ("dot", "top"),
+        ("interaction", "top"),
         ("top", OUTPUT),
     },
     "DLRM, cat": {
@@ -90,14 +90,14 @@ ARROWS = {
 
 @pytest.mark.parametrize("name", ARROWS)
 def test_the_arrows_are_those_of_the_code(name):
-    assert set(graph(MODELS[name]())[1]) == ARROWS[name]
+    assert set(graph_of(MODELS[name]()).arrows) == ARROWS[name]
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_boxes_do_not_overlap_and_hold_their_text(name):
     ax = md.diagram(MODELS[name]())
     boxes = [p for p in ax.patches if isinstance(p, FancyBboxPatch)]
-    nodes, _ = graph(MODELS[name]())
+    nodes = graph_of(MODELS[name]()).nodes
     assert len(boxes) == len(nodes)
     for a, b in combinations([box.get_extents() for box in boxes], 2):
         assert not a.shrunk(0.98, 0.98).overlaps(b.shrunk(0.98, 0.98))
@@ -116,7 +116,8 @@ def test_boxes_do_not_overlap_and_hold_their_text(name):
 @pytest.mark.parametrize("name", MODELS)
 def test_every_part_is_reached_from_the_inputs_and_reaches_the_output(name):
     model = MODELS[name]()
-    nodes, arrows = graph(model)
+    graph = graph_of(model)
+    nodes, arrows = graph.nodes, graph.arrows
     assert {child for child, _ in model.named_children()} <= set(nodes)
     for name in nodes:
         if name not in (DENSE, SPARSE):
@@ -126,7 +127,7 @@ def test_every_part_is_reached_from_the_inputs_and_reaches_the_output(name):
 
 
 def test_shapes_and_sizes_are_written():
-    nodes, _ = graph(MODELS["DLRM"]())
+    nodes = graph_of(MODELS["DLRM"]()).nodes
     assert "(B, 10) → (B, 1)" in nodes["top"].lines
     assert "97 parameters" in nodes["top"].lines
 
@@ -134,9 +135,9 @@ def test_shapes_and_sizes_are_written():
 def test_a_batch_of_bags_is_drawn_too():
     model = md.FactorizationMachine(2, [4, 3], 2)
     bags = md.data.Jagged([0, 3, 1, 2, 0], [0, 2, 3, 4, 5])
-    nodes, arrows = graph(model, md.data.Batch(np.ones((2, 2), np.float32), bags))
-    assert (SPARSE, "fields") in arrows
-    assert "bags" in nodes["fields"].lines[2]
+    graph = graph_of(model, md.data.Batch(np.ones((2, 2), np.float32), bags))
+    assert (SPARSE, "fields") in graph.arrows
+    assert "bags" in graph.nodes["fields"].lines[2]
 
 
 def test_the_model_is_not_changed_even_after_an_error():

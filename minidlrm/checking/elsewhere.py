@@ -1,0 +1,167 @@
+"""Hypotheses of the form: your gradient would be right, if ...
+
+Either other inputs were there (all ones, the transpose, the output, the next label), or another
+dy arrived. A forward pass at those inputs tells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from minidlrm.checking.catalogue import make_cause
+from minidlrm.checking.evidence import Evidence, Whole
+from minidlrm.checking.report import Cause
+
+Guess = tuple[str, dict[str, np.ndarray], str, float]
+
+
+def other_inputs(evidence: Evidence, w: Whole) -> Iterator[Cause]:
+    """Try other inputs, the likeliest first; the first that fits is the cause."""
+    for key, changes, words, score in _guesses(evidence, w):
+        if evidence.elsewhere(w, changes) and _only_there(evidence, w, changes):
+            text = f"Your gradient of {w.name} would be the right one if {words}."
+            yield make_cause(key, w.name, text, score)
+            return
+
+
+def _only_there(evidence: Evidence, w: Whole, changes: dict[str, np.ndarray]) -> bool:
+    """Whether it is this place: near it, too, a function without curvature has that gradient."""
+    rng = np.random.default_rng(1)
+    near = {
+        name: value + 0.05 * (1 + np.abs(value)) * rng.random(value.shape)
+        for name, value in changes.items()
+        if value.dtype.kind == "f"
+    }
+    return not near or not evidence.elsewhere(w, near)
+
+
+def _guesses(evidence: Evidence, w: Whole) -> Iterator[Guess]:
+    yield from _at_the_output(evidence, w)
+    for name, value in evidence.integers.items():
+        yield from _other_integers(name, value)
+    arrays = evidence.subject.arrays
+    for name, value in arrays.items():
+        if value.ndim == 2 and value.shape[0] == value.shape[1] > 1:
+            yield "transpose", {name: value.T.copy()}, f"{name} was transposed", 0.955
+    for name, value in arrays.items():
+        for other, values in arrays.items():
+            if other != name and values.shape == value.shape:
+                text = f"{other} stood in the place of {name}"
+                yield "operand", {name: values.copy()}, text, 0.94
+    for name, value in arrays.items():
+        if name != w.name:
+            ones = np.ones_like(value)
+            yield "operand_left", {name: ones}, f"{name} was 1 everywhere", 0.945
+            yield "term", {name: 0 * ones}, f"{name} was 0 everywhere", 0.93
+            yield "sign", {name: -value}, f"{name} had the other sign", 0.93
+            yield "operand", {name: value * value}, f"{name} was squared", 0.92
+            yield from _moved(name, value)
+    yield from _updated(evidence, w)
+    x = w.here
+    yield "sign", {w.name: -x}, f"{w.name} had the other sign", 0.93
+    yield "slope_place", {w.name: 0 * x}, f"{w.name} was 0 everywhere", 0.92
+
+
+def _moved(name: str, value: np.ndarray) -> Iterator[Guess]:
+    for axis in range(value.ndim):
+        if value.shape[axis] > 1:
+            text = f"{name} was reversed along axis {axis}"
+            yield "shifted", {name: np.flip(value, axis).copy()}, text, 0.945
+        if value.shape[axis] > 2:
+            for step in (1, -1):
+                text = f"{name} was shifted by {step} along axis {axis}"
+                yield "shifted", {name: np.roll(value, step, axis)}, text, 0.94
+
+
+def _at_the_output(evidence: Evidence, w: Whole) -> Iterator[Guess]:
+    y = np.asarray(evidence.known["y"])
+    if y.shape == w.value.shape:
+        text = f"the output was put into the function in the place of {w.name}"
+        yield "slope_place", {w.name: y.copy()}, text, 0.96
+
+
+def _other_integers(name: str, value: np.ndarray) -> Iterator[Guess]:
+    if value.size and np.isin(value, (0, 1)).all():
+        text = f"{name} was 1 everywhere"
+        yield "mask_forgotten", {name: np.ones_like(value)}, text, 0.95
+        flipped = (~value) if value.dtype.kind == "b" else 1 - value
+        yield "mask_inverted", {name: flipped}, f"{name} was inverted", 0.955
+    if value.dtype.kind == "b":
+        return
+    top = int(value.max(initial=0)) + 1
+    for step in (1, -1):
+        moved = value + step
+        text = f"every number in {name} was one {'more' if step == 1 else 'less'}"
+        yield "index_shift", {name: moved}, text, 0.955
+        for size in (top, top + 1, top + 2):
+            yield "index_shift", {name: moved % size}, text + " (the end wraps around)", 0.95
+
+
+def _updated(evidence: Evidence, w: Whole) -> Iterator[Guess]:
+    """Weights that have taken their step already: W - c grad, with the c of the difference."""
+    for name in evidence.subject.arrays:
+        if name == w.name or name not in evidence.grads or name in evidence.failed:
+            continue
+        grad, value = evidence.grads[name], evidence.subject.arrays[name]
+        if not isinstance(grad, np.ndarray) or grad.shape != value.shape or not grad.any():
+            continue
+        c = _step(evidence, w, name, value, grad)
+        if c:
+            text = f"{name} had taken a step of {c:.4g} times its gradient already"
+            yield "updated", {name: value - c * grad}, text, 0.975
+
+
+def _step(evidence: Evidence, w: Whole, name: str, value: np.ndarray, grad: np.ndarray) -> float:
+    """Return the c with which ours fits along a line through the weights."""
+    moved = evidence.right_where(w, {name: value - 1e-3 * grad})
+    if moved is None:
+        return 0.0
+    change, rest = ((moved - w.numeric) / 1e-3).ravel(), (w.analytic - w.numeric).ravel()
+    if not change.any():
+        return 0.0
+    c = float(change @ rest / (change @ change))
+    return round(c, 9) if np.abs(rest - c * change).max() < 0.3 * np.abs(rest).max() else 0.0
+
+
+def other_upstream(evidence: Evidence, w: Whole) -> Iterator[Cause]:
+    """Try other gradients that may have arrived: of another order, without the batch, shared."""
+    r = evidence.r
+    if r.ndim == 0 or r.size < 3 or w.numeric.size < 2 or not w.analytic.any():
+        return
+    for key, other, words, score in _upstreams(r):
+        if other.shape != r.shape or evidence.same(other, r):
+            continue
+        right = np.tensordot(other.ravel(), w.jacobian.reshape(r.size, *w.numeric.shape), 1)
+        if evidence.same(w.analytic, right) and not evidence.same(w.numeric, right):
+            text = f"Your gradient of {w.name} would be the right one if {words}."
+            yield make_cause(key, w.name, text, score)
+            return
+
+
+def _upstreams(r: np.ndarray) -> Iterator[tuple[str, np.ndarray, str, float]]:
+    for axis in range(r.ndim):
+        yield "pairing", np.flip(r, axis), f"dy was reversed along axis {axis}", 0.945
+        for step in (1, -1):
+            text = f"dy was shifted by {step} along axis {axis}"
+            yield "pairing", np.roll(r, step, axis), text, 0.945
+        mean = np.broadcast_to(r.mean(axis=axis, keepdims=True), r.shape)
+        yield "axis", mean, f"dy was replaced by its mean along axis {axis}", 0.93
+        total = np.broadcast_to(r.sum(axis=axis, keepdims=True), r.shape)
+        yield "axis", total, f"dy was replaced by its sum along axis {axis}", 0.93
+        first = np.broadcast_to(r.take([0], axis), r.shape)
+        yield "one_sample", first, f"every dy along axis {axis} was the first", 0.93
+        last = np.broadcast_to(r.take([-1], axis), r.shape)
+        yield "one_sample", last, f"every dy along axis {axis} was the last", 0.93
+    if r.ndim == 2:
+        yield "transpose", r.T, "dy was transposed", 0.965
+        yield "pairing", r.reshape(r.shape[::-1]).T, "dy was reshaped, and not transposed", 0.94
+        other = np.asarray(r).reshape(r.shape, order="F")
+        yield "pairing", other, "dy was read in the other order", 0.94
+    yield "not_linear", np.abs(r), "dy was |dy|", 0.97
+    yield "not_linear", np.maximum(r, 0), "dy was cut off at 0", 0.97
+    yield "not_linear", r * r, "dy was squared", 0.975
+
+
+TESTS = (other_inputs, other_upstream)

@@ -1,0 +1,312 @@
+"""Hypotheses about the formula that was computed: simple formulas for ours and for the right one.
+
+A gradient is often a product: what arrives, a slope, and an operand, joined by a product or a
+sum. Where such a formula gives our numbers, and another gives the right ones, their difference
+is the mistake.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+
+from minidlrm.checking.catalogue import make_cause
+from minidlrm.checking.evidence import Evidence, Whole
+from minidlrm.checking.report import Cause
+from minidlrm.checking.slopes import slopes_of
+
+_MOST = 4000  # formulas that are tried
+
+
+@dataclass(frozen=True)
+class Formula:
+    """A product that a gradient may be: an upstream, a slope, an operand, and how they join."""
+
+    upstream: str
+    slope: str
+    operand: str
+    join: str
+    value: np.ndarray
+
+    def __str__(self) -> str:
+        flow = f"({self.upstream}) {self.slope}" if self.slope else self.upstream
+        return self.join.replace("D", f"[{flow}]").replace("K", self.operand)
+
+
+def formula(evidence: Evidence, w: Whole) -> Iterator[Cause]:
+    """Find simple formulas for both gradients, and see in what they differ."""
+    if evidence.r.ndim == 0 or w.rows is not None or w.numeric.size < 2:
+        return
+    s = slopes_of(evidence, w)
+    if s is not None and s.y is not None:
+        return  # the slopes of single entries say more
+    formulas = list(islice(_formulas(evidence, w), _MOST))
+    ours = _multiples(evidence, formulas, w.analytic)
+    theirs = _multiples(evidence, formulas, w.numeric)
+    pairs = [
+        (_distance(a, n), k, a, n, c)
+        for k, (a, c) in enumerate(ours)
+        for n, d in theirs
+        if abs(c - d) <= 1e-6 * abs(d)
+    ]
+    if pairs:
+        steps, _, a, n, c = min(pairs, key=lambda pair: pair[:2])
+        key = _edit(a, n, evidence.known)
+        if key:
+            text = f"Yours is {_times(c)}{a}; right is {_times(c)}{n}."
+            yield make_cause(key, w.name, text, 0.96 - 0.01 * steps)
+    elif ours and not theirs and "@" in ours[0][0].upstream and not ours[0][0].slope:
+        text = f"Yours is {_times(ours[0][1])}{ours[0][0]}: one matrix follows another, and the "
+        text += "derivative of what lies between is left out."
+        yield make_cause("slope_forgotten", w.name, text, 0.86)
+    else:
+        yield from _two_formulas(evidence, w, formulas)
+
+
+def _multiples(
+    evidence: Evidence, formulas: list[Formula], grad: np.ndarray
+) -> list[tuple[Formula, float]]:
+    """Return the formulas of which a gradient is a multiple, and the factor."""
+    found = []
+    size = float((grad * grad).sum())
+    for each in formulas:
+        c = float((each.value * grad).sum())
+        square = float((each.value * each.value).sum())
+        if c * c >= (1 - 1e-6) * square * size > 0 and evidence.same(grad, c / square * each.value):
+            found.append((each, c / square))
+    return found
+
+
+def _times(c: float) -> str:
+    return "" if abs(c - 1) < 1e-6 else f"{c:.4g} times "
+
+
+def _two_formulas(evidence: Evidence, w: Whole, formulas: list[Formula]) -> Iterator[Cause]:
+    """The right gradient is a sum of two, and ours has one of them, or one of them twice."""
+    a, n = w.analytic, w.numeric
+    for each in formulas:
+        if evidence.same(each.value, n - a):
+            text = (
+                f"What is missing from the gradient of {w.name} is {each}: {w.name} is used twice."
+            )
+            yield make_cause("second_path", w.name, text, 0.94)
+            return
+    for one in formulas:
+        if not evidence.same(2 * one.value, a):
+            continue
+        for other in formulas:
+            if evidence.same(one.value + other.value, n) and one.value is not other.value:
+                key = (
+                    "transpose"
+                    if _edit(one, other, evidence.known) == "transpose"
+                    else "second_path"
+                )
+                text = f"Right is {one} + {other}; yours is 2 {one}."
+                yield make_cause(key, w.name, text, 0.94)
+                return
+
+
+def _distance(a: Formula, n: Formula) -> int:
+    parts = ("upstream", "slope", "operand", "join")
+    return sum(getattr(a, part) != getattr(n, part) for part in parts)
+
+
+def _edit(a: Formula, n: Formula, known: Iterable[str]) -> str:
+    """Name the first difference between two formulas."""
+    if a.upstream != n.upstream:
+        if a.upstream == "dy" and n.upstream.startswith("dy * "):
+            return "operand_left"
+        bare = a.upstream.replace(".T", "") == n.upstream.replace(".T", "")
+        return "transpose" if bare else "operand"
+    if a.slope != n.slope:
+        return _edited_slope(a.slope, n.slope, known)
+    if a.operand != n.operand:
+        if not a.operand:
+            return "operand_left"
+        same = a.operand.split(" along axis")[0] == n.operand.split(" along axis")[0]
+        if same:
+            return "axis"
+        return "function_left" if _is_function(a.operand, n.operand) else "operand"
+    return "axis" if "sum" in a.join + n.join else "transpose"
+
+
+def _is_function(one: str, other: str) -> bool:
+    """Whether one name is that of a function of the other."""
+    return one != other and any(
+        inner in outer.replace("(", " ").replace(")", " ").replace("^", " ").split()
+        for inner, outer in ((one, other), (other, one))
+    )
+
+
+def _edited_slope(ours: str, right: str, known: Iterable[str]) -> str:
+    if not ours:
+        return "operand_left" if right in known else "slope_forgotten"
+    if not right:
+        return "local_factor"
+    inside = [slope.replace(" > 0", "").replace(" <= 0", "") for slope in (ours, right)]
+    if inside[0] == inside[1]:
+        return "mask_inverted"
+    first, second = (
+        slope.strip("()").replace("1 - ", "").split("^")[0].split(" (1")[0]
+        for slope in (ours, right)
+    )
+    return "local_factor" if first == second else "slope_place"
+
+
+def _formulas(evidence: Evidence, w: Whole) -> Iterator[Formula]:
+    shape, known = w.numeric.shape, evidence.known
+    flows = list(_upstreams(evidence))
+    for upstream, flow in flows:
+        yield from _alone(upstream, "", flow, shape)
+        yield from _with_operands(upstream, "", flow, known, shape)
+    derived = dict(derived_arrays(evidence))
+    for upstream, flow in flows:
+        for slope, d in _with_slopes(flow, known):
+            yield from _alone(upstream, slope, d, shape)
+            yield from _with_operands(upstream, slope, d, known, shape)
+        yield from _with_operands(upstream, "", flow, derived, shape)
+
+
+def _alone(upstream: str, slope: str, d: np.ndarray, shape) -> Iterator[Formula]:
+    if d.shape == shape:
+        yield Formula(upstream, slope, "", "D", d)
+    for axis in range(d.ndim):
+        if d.sum(axis=axis).shape == shape:
+            yield Formula(upstream, slope, "", f"D.sum({axis})", d.sum(axis=axis))
+
+
+def _with_operands(upstream, slope, d, operands, shape) -> Iterator[Formula]:
+    for operand, k in operands.items():
+        for join, value in _joins(d, k):
+            if value.shape == shape:
+                yield Formula(upstream, slope, operand, join, value)
+
+
+def derived_arrays(evidence: Evidence) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield the usual functions of what is known."""
+    with np.errstate(all="ignore"):
+        for name, t in evidence.known.items():
+            yield f"sigmoid({name})", 1 / (1 + np.exp(-t))
+            yield f"tanh({name})", np.tanh(t)
+            yield f"{name}^2", t * t
+            yield f"sign({name})", np.sign(t)
+            if t.ndim > 1:
+                for axis in range(t.ndim):
+                    e = np.exp(t - t.max(axis=axis, keepdims=True))
+                    yield f"softmax({name}) along axis {axis}", e / e.sum(axis=axis, keepdims=True)
+                    mean = t.mean(axis=axis, keepdims=True)
+                    yield f"({name} less its mean) along axis {axis}", t - mean
+
+
+def _upstreams(evidence: Evidence) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield dy, and what arrives behind one matrix or one factor."""
+    r = evidence.r
+    yield "dy", r
+    for name, k in evidence.known.items():
+        if k.ndim == r.ndim == 2 and k.shape != r.shape:
+            if k.shape[1] == r.shape[1]:
+                yield f"dy @ {name}.T", r @ k.T
+            if k.shape[0] == r.shape[1]:
+                yield f"dy @ {name}", r @ k
+        elif k.ndim == r.ndim == 2 and k.shape[0] == k.shape[1]:
+            yield f"dy @ {name}.T", r @ k.T
+            yield f"dy @ {name}", r @ k
+        if k.ndim == 1 and r.ndim == 1 and k.shape != r.shape:
+            yield f"dy outer {name}", np.outer(r, k)
+        if k.shape == r.shape[1:] or k.shape == r.shape:
+            yield f"dy * {name}", r * k
+        if r.ndim == 1 and k.ndim == 2 and len(k) == len(r):
+            yield f"dy[:, None] * {name}", r[:, None] * k
+
+
+def _with_slopes(flow: np.ndarray, known) -> Iterator[tuple[str, np.ndarray]]:
+    for name, h in known.items():
+        if h.shape == flow.shape:
+            yield f"(1 - {name}^2)", flow * (1 - h * h)
+            yield f"{name} (1 - {name})", flow * h * (1 - h)
+            yield name, flow * h
+            yield f"(1 - {name})", flow * (1 - h)
+            if (h > 0).any() and (h <= 0).any():
+                yield f"({name} > 0)", flow * (h > 0)
+                yield f"({name} <= 0)", flow * (h <= 0)
+
+
+def _joins(d: np.ndarray, k: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield the products and sums in which a gradient joins what arrives and an operand."""
+    if d.shape == k.shape or d.shape[1:] == k.shape:
+        yield "D * K", d * k
+        for axis in range(d.ndim):
+            yield f"(D * K).sum({axis})", (d * k).sum(axis=axis)
+    if d.ndim == 1 and k.ndim == 2 and len(d) == len(k):
+        yield "D[:, None] * K", d[:, None] * k
+        yield "K.T @ D", k.T @ d
+    if d.ndim == k.ndim == 2:
+        if len(d) == len(k):
+            yield "K.T @ D", k.T @ d
+            yield "D.T @ K", d.T @ k
+        if d.shape[1] == k.shape[1]:
+            yield "D @ K.T", d @ k.T
+        if d.shape[1] == k.shape[0]:
+            yield "D @ K", d @ k
+        if k.shape[1] == d.shape[0]:
+            yield "K @ D", k @ d
+    if d.ndim == k.ndim == 3 and len(d) == len(k):
+        for turned, other in (("K^T", k.transpose(0, 2, 1)), ("K", k)):
+            if d.shape[2] == other.shape[1]:
+                yield f"D @ {turned}", d @ other
+            if other.shape[2] == d.shape[1]:
+                yield f"{turned} @ D", other @ d
+
+
+def recovered_matrix(evidence: Evidence, w: Whole) -> Iterator[Cause]:
+    """Where n = M K with a known K: ours is M^T K, or M with another known operand."""
+    n, a = w.numeric, w.analytic
+    if n.ndim != 2 or w.rows is not None:
+        return
+    known = {**evidence.known, "dy": evidence.r}
+    square = {m: k for m, k in known.items() if k.shape == n.shape and k.shape[0] == k.shape[1] > 2}
+    for name, k in square.items():
+        if np.linalg.cond(k) > 1e6:
+            continue
+        theirs = np.linalg.solve(k.T, n.T).T
+        for other, operand in square.items():
+            for turned, matrix in (("M", theirs), ("M.T", theirs.T)):
+                if evidence.same(a, matrix @ operand) and not evidence.same(a, n):
+                    text = f"The right gradient of {w.name} is M @ {name} with a matrix M; yours "
+                    text += f"is {turned} @ {other}."
+                    key = "transpose" if other == name else "operand"
+                    yield make_cause(key, w.name, text, 0.95)
+                    return
+
+
+def stands_for(evidence: Evidence, w: Whole) -> Iterator[Cause]:
+    """Test n - a = c (t - u), times dy: u stands in a sum where t belongs."""
+    rest = w.numeric - w.analytic
+    if w.rows is not None or rest.size < 6 or evidence.r.ndim not in (0, 1, rest.ndim):
+        return
+    r = evidence.r
+    if r.ndim and (r.shape != rest.shape[: r.ndim] or not r.all()):
+        return
+    k = rest / r.reshape(r.shape + (1,) * (rest.ndim - r.ndim))
+    arrays = {**evidence.known, **dict(derived_arrays(evidence))}
+    arrays = {n: t for n, t in arrays.items() if t.shape == k.shape and np.isfinite(t).all()}
+    size = float((k * k).sum())
+    for right, t in arrays.items():
+        for ours, u in arrays.items():
+            d = t - u
+            c = float((k * d).sum())
+            square = float((d * d).sum())
+            if c <= 0 or c * c < (1 - 1e-6) * square * size or not evidence.same(k, c / square * d):
+                continue
+            text = f"Right minus yours is {c / square:.4g} ({right} - {ours}), times dy: {ours} "
+            text += f"stands where {right} belongs."
+            axis = right.split(" along axis")[0] == ours.split(" along axis")[0]
+            other = "function_left" if _is_function(right, ours) else "operand"
+            yield make_cause("axis" if axis else other, w.name, text, 0.93)
+            return
+
+
+TESTS = (formula, recovered_matrix, stands_for)

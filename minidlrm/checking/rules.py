@@ -1,0 +1,152 @@
+"""Causes from the rules that were broken: what form, state or a second dy tells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise, permutations
+from typing import Any
+
+import numpy as np
+
+from minidlrm.checking.catalogue import make_cause
+from minidlrm.checking.evidence import Evidence
+from minidlrm.checking.protocol import Fault
+from minidlrm.checking.report import Cause
+from minidlrm.checking.subject import as_dense
+
+_SCORES = {"leftover": 0.7, "not_linear": 0.97, "missing": 0.97, "shape": 0.96}
+
+
+def from_faults(faults: Sequence[Fault]) -> tuple[Cause, ...]:
+    """Return a cause for each rule that was broken.
+
+    A backward that gives another result the second time, or changes an array, shows as one that
+    depends on an earlier forward, too: only the first says something.
+    """
+    keys = {fault.key for fault in faults}
+    causes = []
+    for fault in faults:
+        if fault.key == "stale" and keys & {"leftover", "modified"}:
+            continue
+        text = fault.text[0].upper() + fault.text[1:] + "."
+        key = "transpose" if fault.key == "transposed_shape" else fault.key
+        causes.append(make_cause(key, fault.array, text, _SCORES.get(fault.key, 0.98)))
+    return tuple(causes)
+
+
+def causes(evidence: Evidence) -> Iterator[Cause]:
+    """Yield the causes of the broken rules, and what asking once more tells of them."""
+    keys = {fault.key for fault in evidence.faults}
+    yield from from_faults(evidence.faults)
+    if "shape" in keys:
+        yield from _order(evidence)
+    if "leftover" in keys:
+        yield from _drawn(evidence)
+    if "not_linear" in keys:
+        for name in evidence.failed or list(evidence.grads):
+            yield from _not_linear(evidence, name)
+    for name in evidence.failed:
+        yield from _single(evidence, name)
+
+
+def _order(evidence: Evidence) -> Iterator[Cause]:
+    """The gradients that were returned fit the inputs in another order."""
+    inputs = evidence.subject.input_names
+    if not 2 <= len(inputs) <= 5:
+        return
+    grads, _ = evidence.subject.gradients(evidence.r.copy())
+    returned = [grads.get(name) for name in inputs]
+    if any(grad is None or isinstance(grad, dict) for grad in returned):
+        return
+    for order in permutations(range(len(inputs))):
+        pairs = [(inputs[k], np.asarray(returned[j])) for k, j in enumerate(order)]
+        if order == tuple(sorted(order)) or not all(_fits(evidence, *pair) for pair in pairs):
+            continue
+        names = ", ".join(inputs[order.index(k)] for k in range(len(inputs)))
+        text = f"What backward returns is right for {names}, in this order; the arguments of "
+        text += f"forward are {', '.join(inputs)}."
+        yield make_cause("order", "", text, 0.99)
+        return
+
+
+def _fits(evidence: Evidence, name: str, grad: np.ndarray) -> bool:
+    if grad.dtype.kind not in "fiu" or grad.shape != evidence.subject.arrays[name].shape:
+        return False
+    whole = evidence.whole(name)
+    return whole is not None and evidence.same(grad, whole.numeric)
+
+
+def _drawn(evidence: Evidence) -> Iterator[Cause]:
+    """Backward that draws random numbers: it never gives the same, and does not grow either."""
+    seen = [_all(evidence, evidence.r) for _ in range(4)]
+    steps = [b - a for a, b in pairwise(seen)]
+    if all(step.any() for step in steps) and not np.allclose(steps[1], steps[2], atol=1e-9):
+        text = "On the same input and the same dy backward gives a different result each time: it "
+        yield make_cause("noise", "", text + "draws its own random numbers.", 0.985)
+
+
+def _all(evidence: Evidence, dy: np.ndarray) -> np.ndarray:
+    """Run both passes, and return all gradients in one flat array."""
+    grads, _ = evidence.subject.gradients(np.array(dy))
+    flat = [as_dense(grads[name]).ravel() for name in evidence.grads if grads.get(name) is not None]
+    return np.concatenate(flat).astype(float)
+
+
+def _of(evidence: Evidence, name: str, dy: np.ndarray) -> np.ndarray:
+    grads, _ = evidence.subject.gradients(np.array(dy))
+    return np.asarray(as_dense(grads[name]), float)
+
+
+def _not_linear(evidence: Evidence, name: str) -> Iterator[Cause]:
+    """See how a gradient that is not linear in dy depends on it."""
+    r = evidence.r
+    one, two, none = (_of(evidence, name, dy) for dy in (r, 2 * r, 0 * r))
+    if not one.any():
+        return
+    if _is_whole(one) and not _is_whole(evidence.subject.arrays[name]):
+        text = f"Every entry of the gradient of {name} is a whole number: it was stored in "
+        yield make_cause("dtype", name, text + "integers, which cut off the rest.", 0.985)
+    elif evidence.same(two, 4 * one):
+        text = f"backward(2 dy) is 4 backward(dy), for {name}: dy is there twice."
+        yield make_cause("not_linear", name, text, 0.975)
+    elif evidence.same(one, none):
+        text = f"The gradient of {name} is the same whatever dy is."
+        yield make_cause("upstream_ignored", name, text, 0.975)
+    elif np.abs(none).max() > 1e-6 * np.abs(one).max():
+        text = f"backward(0) is not 0: a part of the gradient of {name} has no factor dy."
+        yield make_cause("not_linear", name, text, 0.972)
+    else:
+        yield from _limited(evidence, name, one)
+
+
+def _is_whole(values: Any) -> bool:
+    values = np.asarray(values, float)
+    return bool(np.abs(values).max(initial=0) >= 1 and (values == np.round(values)).all())
+
+
+def _limited(evidence: Evidence, name: str, one: np.ndarray) -> Iterator[Cause]:
+    """Ask with a large dy: a gradient that is cut off does not grow with it."""
+    large = _of(evidence, name, 1e6 * evidence.r)
+    most = np.abs(large).max()
+    if most < 1e5 * np.abs(one).max():
+        norm = np.sqrt((large**2).sum())
+        at_limit = int((np.abs(large) >= most * (1 - 1e-9)).sum())
+        text = f"With a dy 1,000,000 times as large the gradient of {name} does not grow: "
+        text += (
+            f"{at_limit} entries are at {most:.4g}" if at_limit > 1 else f"its norm is {norm:.4g}"
+        )
+        yield make_cause("not_linear", name, text + ". It is clipped.", 0.976)
+
+
+def _single(evidence: Evidence, name: str) -> Iterator[Cause]:
+    """Every number is exactly one of float32, where the arrays are float64."""
+    grad = evidence.grads[name]
+    if evidence.broken(name) or evidence.r.dtype.itemsize < 8 or not isinstance(grad, np.ndarray):
+        return
+    whole = evidence.whole(name)
+    if whole is None or grad.size < 2 or not grad.any():
+        return
+    near = np.abs(grad - whole.numeric).max() <= 1e-5 * np.abs(whole.numeric).max()
+    if near and (grad == grad.astype(np.float32)).all() and not _is_whole(grad):
+        text = f"Each number of the gradient of {name} is one of float32: it was computed in "
+        yield make_cause("dtype", name, text + "single precision, and turned into float64.", 0.98)

@@ -1,0 +1,233 @@
+"""Hypotheses about a term that is missing, and about the formula that was computed instead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from minidlrm.checking.catalogue import make_cause
+from minidlrm.checking.evidence import Evidence, Whole
+from minidlrm.checking.report import Cause
+
+
+def regularized(evidence: Evidence, w: Whole) -> Iterator[Cause]:
+    """Test n - a = c x: a penalty c x^2 / 2 of the array itself has no gradient, or a wrong one."""
+    rest, x = (w.numeric - w.analytic).ravel(), w.here.ravel()
+    if x.size < 2 or not x.any() or not w.analytic.any():
+        return
+    c = float(rest @ x) / float(x @ x)
+    loss = evidence.r.ndim == 0
+    missing = c / float(evidence.r) if loss else c
+    if not evidence.same(rest, c * x):
+        return
+    full = _penalty(evidence, w)
+    times = f" times {w.name} itself" + (", times dy." if loss else ".")
+    factor = 1 - missing / full if full else 0.0  # of the penalty's part in ours
+    if abs(factor) > 1e-4 and evidence.is_usual(factor):
+        text = f"Right minus yours is {missing:.6g}{times} The penalty's own part is "
+        text += f"{full:.6g}{times} So that is there, with a wrong factor: {factor:.4g}"
+        yield make_cause("term", w.name, text + " of the right one.", 0.95)
+    elif missing > 0:
+        text = f"What is missing from the gradient of {w.name} is {missing:.6g}{times}"
+        yield make_cause("regularization", w.name, text, 0.94)
+
+
+def _penalty(evidence: Evidence, w: Whole) -> float:
+    """Return the c of a gradient c x that is left when the other inputs are 0; 0 if none."""
+    others = [name for name in evidence.subject.input_names if name != w.name]
+    for name in others:
+        found = evidence.right_where(w, {name: np.zeros_like(evidence.subject.arrays[name])})
+        if found is None:
+            continue
+        x = w.here.ravel()
+        c = float(found.ravel() @ x) / float(x @ x)
+        if evidence.same(found.ravel(), c * x):
+            return c / float(evidence.r) if evidence.r.ndim == 0 else c
+    return 0.0
+
+
+def with_itself(evidence: Evidence, w: Whole) -> Iterator[Cause]:
+    """Test n - a = -dy_b x_b: each sample's vector times dy is too much in the gradient."""
+    r, n = evidence.r, w.numeric
+    if r.ndim != 1 or n.ndim < 2 or len(n) != len(r) or w.rows is not None:
+        return
+    excess = (w.analytic - n).reshape(len(r), -1)
+    if evidence.same(excess, r[:, None] * w.here.reshape(len(r), -1)):
+        text = f"What is too much in the gradient of {w.name} is dy times {w.name} itself."
+        yield make_cause("self_term", w.name, text, 0.95)
+
+
+def straight_path(evidence: Evidence, w: Whole) -> Iterator[Cause]:
+    """Test n - a = dy: y = f(x) + x, and the second x has no gradient."""
+    r = evidence.r
+    same_shape = r.ndim and r.shape == w.numeric.shape
+    if same_shape and w.analytic.any() and evidence.same(w.numeric - w.analytic, r):
+        text = f"What is missing from the gradient of {w.name} is dy itself: {w.name} is also "
+        yield make_cause("second_path", w.name, text + "added to the output as it is.", 0.95)
+
+
+def along_a_row(evidence: Evidence, w: Whole) -> Iterator[Cause]:
+    """In each sample, what is missing is a number times x, or times another input's row."""
+    n = w.numeric
+    rest = n - w.analytic
+    if n.ndim < 2 or w.rows is not None or not w.analytic.any():
+        return
+    rows = rest.reshape(len(rest), -1)
+    live = np.abs(rows).max(axis=1) > evidence.tol * np.abs(n).max()
+    if live.sum() < 2 or rows.shape[1] < 3:
+        return
+    for name, value in evidence.known.items():
+        if value.shape != n.shape:
+            continue
+        t = value.reshape(rows.shape)[live]
+        size = (t * t).sum(axis=1)
+        c = (rows[live] * t).sum(axis=1) / np.maximum(size, 1e-300)
+        if not evidence.same(rows[live], c[:, None] * t):
+            continue
+        text = f"Right minus yours is, in each row, a number times {name}: "
+        text += ", ".join(f"{v:.4g}" for v in c[:4]) + "."
+        if name not in (w.name, "y"):
+            yield make_cause("term", w.name, text, 0.88)
+            return
+        text += " It is what a path through a norm or a sum of squares of the row gives: that "
+        yield make_cause("statistic", w.name, text + "number is treated as a constant.", 0.9)
+        return
+
+
+def constant_of_a_row(evidence: Evidence, w: Whole) -> Iterator[Cause]:
+    """In each row, or column, right minus yours is one number."""
+    n = w.numeric
+    rest = n - w.analytic
+    if n.ndim != 2 or w.rows is not None or not w.analytic.any():
+        return
+    for axis in (1, 0):
+        if n.shape[axis] < 3:
+            continue
+        one = rest.take([0], axis)
+        if evidence.same(rest, np.broadcast_to(one, n.shape)) and np.ptp(one) > 0:
+            text = f"Right minus yours is the same number all along axis {axis} of {w.name}: "
+            text += ", ".join(f"{v:.4g}" for v in one.ravel()[:4])
+            text += ". It is what a path through a mean or a sum along that axis gives."
+            yield make_cause("statistic", w.name, text, 0.9)
+            return
+
+
+# A term of the difference
+
+
+def term(evidence: Evidence, w: Whole) -> Iterator[Cause]:
+    """Test n - a = c k for a simple k."""
+    rest = w.numeric - w.analytic
+    if rest.size < 3 or w.rows is not None:
+        return
+    for name, k in _terms(evidence, w):
+        if k.shape != rest.shape or not k.any() or not w.analytic.any():
+            continue
+        c = float((rest * k).sum() / (k * k).sum())
+        if c and evidence.same(rest, c * k) and not evidence.same(w.numeric, w.analytic):
+            what = "" if abs(c - 1) < 1e-6 else "minus " if abs(c + 1) < 1e-6 else f"{c:.4g} times "
+            text = (
+                f"Right minus yours is {what}{name}: that term is missing, or has a wrong factor."
+            )
+            yield make_cause("term", w.name, text, 0.91)
+            return
+    yield from _label_terms(evidence, w, rest)
+
+
+def _terms(evidence: Evidence, w: Whole) -> Iterator[tuple[str, np.ndarray]]:
+    r, shape = evidence.r, w.numeric.shape
+    bare = dict(evidence.known)
+    if r.ndim == 0:
+        for name, value in bare.items():
+            if value.shape == shape and name != w.name:
+                yield f"dy times {name}", value * r
+        yield "dy", np.full(shape, r)
+        return
+    upstream = _aligned(r, shape)
+    for name, value in bare.items():
+        fitted = _aligned(value, shape)
+        if fitted is not None and upstream is not None:
+            yield f"dy times {name}", upstream * fitted
+            yield f"dy times {name}^2", upstream * fitted**2
+        if value.shape == shape and name != w.name:
+            yield name, value
+    if upstream is not None:
+        yield "dy", upstream
+    if r.shape == shape and r.ndim == 2:
+        for name, value in bare.items():
+            if value.shape == shape:
+                for axis in (0, 1):
+                    total = (r * value).sum(axis=axis, keepdims=True)
+                    yield f"the sum of dy {name} along axis {axis}", np.broadcast_to(total, shape)
+                    yield f"{name} times the sum of dy {name} along axis {axis}", total * value
+
+
+def _aligned(value: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
+    """Spread over the axes behind, as dy[:, None] is; None where it does not fit."""
+    if value.ndim > len(shape):
+        return None
+    form = value.reshape(value.shape + (1,) * (len(shape) - value.ndim))
+    try:
+        return np.broadcast_to(form, shape)
+    except ValueError:
+        return None
+
+
+def _label_terms(evidence: Evidence, w: Whole, rest: np.ndarray) -> Iterator[Cause]:
+    """Of a loss with integer labels: one-hot rows, and the labels themselves, spread out."""
+    if rest.ndim != 2 or evidence.r.ndim > 1:
+        return
+    for name, ids in evidence.integers.items():
+        if ids.shape != (len(rest),) or ids.min(initial=0) < 0 or ids.max(initial=0) >= len(rest.T):
+            continue
+        hot = np.zeros_like(rest)
+        hot[np.arange(len(ids)), ids] = 1
+        taken = np.zeros_like(rest)
+        taken[:, ids] = 1
+        k = rest / (evidence.r if evidence.r.ndim == 0 else evidence.r[:, None])
+        yield from _found_label_terms(evidence, w, name, ids, k, hot, taken)
+
+
+def _found_label_terms(evidence, w, name, ids, k, hot, taken) -> Iterator[Cause]:
+    c = float((k * hot).sum() / hot.sum())
+    if evidence.same(k, c * hot):
+        text = f"Right minus yours is {c:.4g} at the column of each row's own {name}, and 0 "
+        text += "elsewhere: the term of the label is missing, or has a wrong factor."
+        yield make_cause("term", w.name, text, 0.93)
+        return
+    beside = taken - hot
+    c = float((k * beside).sum() / max(beside.sum(), 1))
+    if beside.any() and evidence.same(k, c * beside):
+        text = f"Yours is off by {-c:.4g} in all columns that occur in {name}, in every row, but "
+        text += "not in the row's own: [:, labels] takes these columns of all rows."
+        yield make_cause("fancy_index", w.name, text, 0.95)
+        return
+    basis = np.stack([hot.ravel(), np.ones(hot.size)], axis=1)
+    (c, d), *_ = np.linalg.lstsq(basis, k.ravel(), rcond=None)
+    if evidence.same(k.ravel(), basis @ (c, d)):
+        text = f"Right minus yours is {c:.4g} at the column of each row's own {name}, and {d:.4g} "
+        text += "everywhere: the labels are weighted (smoothed) in forward, and not in backward."
+        yield make_cause("term", w.name, text, 0.93)
+        return
+    spread = [np.broadcast_to(ids[:, None], k.shape)]
+    if len(ids) == k.shape[1]:
+        spread.append(np.broadcast_to(ids[None, :], k.shape))
+    for each in spread:
+        basis = np.stack([hot.ravel(), each.ravel().astype(float)], axis=1)
+        (c, d), *_ = np.linalg.lstsq(basis, k.ravel(), rcond=None)
+        if evidence.same(k.ravel(), basis @ (c, d)):
+            text = f"Right minus yours is {c:.4g} times the one-hot {name}, and {d:.4g} times "
+            text += f"{name} as numbers: the labels are used as they are, and not as one-hot rows."
+            yield make_cause("term", w.name, text, 0.94)
+            return
+
+
+TESTS = (
+    regularized,
+    with_itself,
+    straight_path,
+    along_a_row,
+    constant_of_a_row,
+    term,
+)

@@ -1,0 +1,82 @@
+"""minidlrm compare: every model under the same budget, or what order each of them learns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from minidlrm import comparison
+from minidlrm.cli import options as given
+from minidlrm.comparison import Budget, report
+from minidlrm.data import Dataset
+from minidlrm.data.rankings import RankingDataset
+from minidlrm.printing import as_rich
+from minidlrm.writing import names
+
+_ROWS = 200_000  # of synthetic clicks, when none are named
+
+
+def compare(
+    data: given.DataOption = "synthetic",
+    rows: given.RowsOption = None,
+    experiment: Annotated[
+        str, typer.Option(help="models, or order: a pure signal of order 1, 2, 3.")
+    ] = "models",
+    epochs: Annotated[int, typer.Option(help="Passes over the training rows.")] = 3,
+    batch_size: Annotated[int, typer.Option("--batch-size", help="Rows a step.")] = 256,
+    embedding_dim: Annotated[int, typer.Option("--embedding-dim", help="For every model.")] = 8,
+    mlp: Annotated[str, typer.Option(help="Hidden sizes of every MLP.")] = "64,32",
+    seeds: Annotated[int, typer.Option(help="Runs of each model.")] = 3,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed of the data, where they are drawn.", show_default="0")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("runs/compare"),
+) -> None:
+    """Train every model under the same budget, and tell differences from noise.
+
+    The data are clicks or ratings. Finished runs are kept in the folder and not run again.
+    """
+    for option, value in (("--epochs", epochs), ("--batch-size", batch_size), ("--seeds", seeds)):
+        given.positive(option, value)
+    given.positive("--embedding-dim", embedding_dim)
+    if experiment not in ("models", "order"):
+        raise ValueError(f"experiment {experiment!r} is not known: models, or order")
+    sizes = given.sizes("--mlp", mlp)
+    if not sizes:
+        raise ValueError("--mlp is empty: the deep models need at least one hidden layer")
+    budget = Budget(embedding_dim, sizes, epochs, batch_size, seeds=seeds)
+    if data == "synthetic" and rows is None:
+        rows = _ROWS
+    if experiment == "order":
+        if data != "synthetic":
+            raise ValueError(f"--data {data}: the order experiment plants its own signal")
+        _compare_orders(Console(), budget, rows or _ROWS, seed or 0, out)
+        return
+    dataset = given.read(data, rows=rows, seed=seed)
+    if isinstance(dataset, RankingDataset):
+        raise ValueError(f"--data {data}: compare takes clicks or ratings, and no rankings")
+    _compare_models(Console(), budget, dataset, out)
+
+
+def _compare_models(console: Console, budget: Budget, dataset: Dataset, out: Path) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    console.print(dataset.description)
+    console.print(f"budget: {budget}")
+    results = comparison.compare(dataset, budget, out)
+    if not results:
+        raise ValueError("no model was finished")
+    for table in report.rich_tables(comparison.as_records(results, dataset), dataset):
+        console.print(table)
+    console.print(report.NOISE)
+    console.print(f"wrote {names(out, *report.write_comparison(out, results, dataset, budget))}")
+
+
+def _compare_orders(console: Console, budget: Budget, rows: int, seed: int, out: Path) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    shares = comparison.compare_orders(budget, rows, seed, out)
+    title = "share of the learnable signal that was learned (1: the Bayes limit)"
+    console.print(as_rich(title, shares.rows()))
+    console.print(f"wrote {names(out, *shares.write(out))}")

@@ -1,0 +1,224 @@
+"""minidlrm show, gradcheck and verify: commands that look, and train nothing."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+from tqdm.auto import tqdm
+
+import minidlrm as md
+from minidlrm.checking import GradCheckReport, cases, student
+from minidlrm.cli import options as given
+from minidlrm.models import MODELS
+from minidlrm.module import Module
+from minidlrm.printing import as_rich
+from minidlrm.verify import PUBLISHED_LOSSES, PublishedRun, Replay, agreeing, read_trace, replay
+
+
+def show(
+    model: Annotated[str, typer.Argument(help=f"One of {', '.join(MODELS)}.")] = "dlrm",
+    data: given.DataOption = "synthetic",
+    rows: Annotated[
+        int | None,
+        typer.Option(help="Rows to make, or to read at most; with --trace, rows of the batch."),
+    ] = None,
+    embedding_dim: given.DimOption = None,
+    bottom_mlp: given.BottomOption = None,
+    top_mlp: given.TopOption = None,
+    interaction: given.InteractionOption = None,
+    self_interaction: given.SelfOption = False,
+    batch_size: Annotated[
+        int | None,
+        typer.Option("--batch-size", help="Rows a step, without --trace.", show_default="512"),
+    ] = None,
+    trace: Annotated[
+        bool, typer.Option("--trace", help="Run one step, and show every operation.")
+    ] = False,
+    seed: given.SeedOption = 0,
+) -> None:
+    """Show a model: its layers, parameters, FLOPs, and the bytes that each operation moves."""
+    for option, value in (("--rows", rows), ("--batch-size", batch_size)):
+        if value is not None:
+            given.positive(option, value)
+    if trace and batch_size is not None:
+        raise ValueError(
+            "--batch-size has no meaning with --trace: --rows is the size of the batch"
+        )
+    options = given.model_options(
+        model,
+        embedding_dim=embedding_dim,
+        bottom_mlp=bottom_mlp,
+        top_mlp=top_mlp,
+        interaction=interaction,
+        self_interaction=self_interaction,
+    )
+    count = None if trace else rows
+    if data == "synthetic" and count is None:
+        count = 1000
+    dataset = given.read(data, model, {"seed": seed}, rows=count)
+    network = given.build(model, dataset, seed, options)
+    if trace:
+        loss = md.MSE() if dataset.task == "ratings" else md.BCEWithLogits()
+        print(md.trace(network, dataset.train[: rows or 4], loss))
+    else:
+        Console().print(summary(network, batch_size or 512))
+
+
+def summary(network: Module, batch_size: int) -> Table:
+    """One line for each layer; weights are read once a batch, so a sample's share is 1/B."""
+    title = f"{type(network).__name__} at B = {batch_size}"
+    table = Table(title=title, box=SIMPLE, show_footer=True)
+    moved, rows = 0.0, []
+    for name, layer in network.named_modules():
+        if any(layer.named_children()):
+            continue
+        size = layer.num_parameters()
+        shapes = " + ".join("×".join(map(str, p.value.shape)) for p in layer.parameters())
+        looked_up = isinstance(layer, md.EmbeddingBagCollection)  # its rows are counted already
+        layer_bytes = layer.bytes_per_sample() + (0 if looked_up else 4 * size / batch_size)
+        moved += layer_bytes
+        cost = (f"{layer.flops_per_sample():,}", f"{layer_bytes:,.0f}")
+        rows.append((name, shapes or "-", f"{size:,}", *cost))
+    totals = (f"{network.num_parameters():,}", f"{network.flops_per_sample():,}", f"{moved:,.0f}")
+    titles = ("operation", "shapes", "parameters", "FLOPs\na sample", "bytes moved\na sample")
+    for k, (name, total) in enumerate(zip(titles, ("total", "", *totals), strict=True)):
+        table.add_column(name, total, justify="right" if k > 1 else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def gradcheck(
+    target: Annotated[
+        str | None,
+        typer.Argument(
+            help=f"A model ({', '.join(MODELS)}); or PATH.py or PATH.py:NAME, with two functions "
+            "forward and backward, a layer, a loss, an optimizer, or a function that returns what "
+            "to check and on what.",
+            show_default="dlrm",
+        ),
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Check every layer, loss and model in every option.")
+    ] = False,
+    method: Annotated[
+        str, typer.Option(help="auto, complex, richardson or central differences.")
+    ] = "auto",
+    max_checks: Annotated[
+        int | None,
+        typer.Option("--max-checks", help="Entries of an array that are checked one by one."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of parameters and inputs.")] = 0,
+) -> None:
+    """Check every gradient of a model, of your own layer, or of all; explain what is wrong."""
+    if max_checks is not None:
+        given.positive("--max-checks", max_checks)
+    options: dict[str, Any] = {"max_checks": max_checks, "seed": seed, "verbose": False}
+    options["method"] = method
+    if everything:
+        if target is not None:
+            raise ValueError(f"{target} has no meaning with --all: give one of the two")
+        _gradcheck_all(Console(), list(cases.everything(seed)), options)
+        return
+    report = _report(target or "dlrm", options)
+    print(report)
+    if not report.passed:
+        raise typer.Exit(1)
+
+
+def _report(target: str, options: dict[str, Any]) -> GradCheckReport:
+    """Check a model, or what a file holds."""
+    if not student.is_file(target):
+        _, checked, inputs = next(cases.model(target, options["seed"]))
+        return md.gradcheck(checked, *inputs, **options)
+    try:
+        return student.check(target, **options)
+    except student.Unclear as error:  # several lines, with code to copy
+        print(f"error: {error}", file=sys.stderr)
+        raise typer.Exit(2) from None
+
+
+def _gradcheck_all(
+    console: Console, chosen: Sequence[cases.Case], options: dict[str, Any]
+) -> None:
+    table = Table(title="analytic gradients against the functions themselves, float64", box=SIMPLE)
+    table.add_column("target", overflow="fold")
+    for column in ("arrays", "entries", "kinks", "worst error"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    failed, arrays, entries = [], 0, 0
+    for name, target, inputs in tqdm(chosen, desc="checking", unit="target"):
+        report = md.gradcheck(target, *inputs, **options)
+        checked = sum(c.num_checked for c in report.arrays)
+        numbers = (len(report.arrays), checked, sum(c.kinks for c in report.arrays))
+        worst = f"{max((c.error for c in report.arrays), default=0):.1e}"
+        verdict = "[green]ok[/green]" if report.passed else "[red]FAILED[/red]"
+        table.add_row(Text(name), *map(str, numbers), worst, verdict)
+        arrays, entries = arrays + numbers[0], entries + checked
+        failed += [] if report.passed else [(name, report)]
+    console.print(table)
+    for name, report in failed:
+        print(f"\n{name}\n{report}")
+    passed = len(chosen) - len(failed)
+    counts = f"{arrays:,} arrays, {entries:,} entries"
+    console.print(f"{passed} of {len(chosen)} targets pass: {counts}")
+    if failed:
+        raise typer.Exit(1)
+
+
+def verify(
+    trace: Annotated[
+        Path | None,
+        typer.Option(
+            help="The printed run; default: dlrm-readme-trace/trace.txt in MINIDLRM_DATA."
+        ),
+    ] = None,
+) -> None:
+    """Replay the run that the README of facebookresearch/dlrm prints, digit by digit."""
+    console, ours = Console(), replay()
+    rows: list[tuple[str, ...]] = [("step", "published", "replayed", "")]
+    for k, (a, b) in enumerate(zip(PUBLISHED_LOSSES, ours.losses, strict=True), 1):
+        published, replayed = f"{a:.6f}", f"{b:.6f}"
+        rows.append((str(k), published, replayed, "equal" if published == replayed else "no"))
+    agree = sum(row[-1] == "equal" for row in rows)
+    console.print(as_rich("the reference's printed run: the loss of each step", rows))
+    console.print(f"losses: {agree} of {len(ours.losses)} agree to six digits")
+    passed = agree == len(ours.losses)
+    default = Path(os.environ.get("MINIDLRM_DATA", "")) / "dlrm-readme-trace" / "trace.txt"
+    if trace is None and not default.is_file():
+        console.print("parameters: not compared (give --trace, or set MINIDLRM_DATA)")
+    else:
+        passed &= _compare_parameters(console, ours, read_trace(trace or default))
+    if not passed:
+        raise typer.Exit(1)
+
+
+def _compare_parameters(console: Console, ours: Replay, published: PublishedRun) -> bool:
+    """Print every parameter after the steps, and how many agree with the published ones."""
+    total = len(ours.before)
+    if total != len(published.before):
+        raise ValueError(f"the trace has {len(published.before)} parameters, the model {total}")
+    pairs = ((ours.before, published.before), (ours.after, published.after))
+    rows: list[tuple[str, ...]] = [
+        ("array", "equal before", "equal after", "replayed, after the three steps")
+    ]
+    start = 0
+    for name, shape in ours.shapes.items():
+        part = slice(start, start := start + int(np.prod(shape)))
+        counts = [f"{agreeing(a[part], b[part], 5)} of {len(a[part])}" for a, b in pairs]
+        values = np.array2string(ours.after[part].reshape(shape), precision=5, max_line_width=36)
+        rows.append((name, *counts, values))
+    console.print(as_rich("parameters, to the five digits printed", rows, left=4))
+    before, after = (agreeing(a, b, 5) for a, b in pairs)
+    console.print(f"parameters before: {before} of {total} agree; after: {after} of {total} agree")
+    return before == after == total

@@ -1,0 +1,243 @@
+"""minidlrm train: any model on any data; curve, metrics and checkpoint are always written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.console import Console
+
+import minidlrm as md
+from minidlrm import recipes
+from minidlrm.cli import options as given
+from minidlrm.cli.inspect import summary
+from minidlrm.data import Batch, Dataset
+from minidlrm.data.rankings import RankingDataset
+from minidlrm.models import MODELS, Model
+from minidlrm.optim import OPTIMIZERS, Optimizer
+from minidlrm.printing import as_rich
+from minidlrm.training import History, begin_at_the_mean
+from minidlrm.writing import names, write_figure, write_json
+
+_MAX_REPORTED_ROWS = 100_000  # of the training rows, for the closing table
+_EVALUATIONS = 8  # an epoch
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train: what the options of `train` say, whatever the data."""
+
+    optimizer: str
+    lr: float
+    decay: bool | None
+    epochs: int
+    batch_size: int
+    patience: int | None
+    seed: int
+
+    def __post_init__(self):
+        if self.optimizer not in OPTIMIZERS:
+            raise ValueError(f"optimizer {self.optimizer!r} is not known: {', '.join(OPTIMIZERS)}")
+        if self.decay and self.optimizer == "ftrl":  # its sums hold gradients over the rate
+            given.refuse("decay", "optimizer ftrl", [o for o in OPTIMIZERS if o != "ftrl"])
+        given.positive("--epochs", self.epochs)
+        given.positive("--batch-size", self.batch_size)
+        if self.patience is not None:
+            given.positive("--patience", self.patience)
+        OPTIMIZERS[self.optimizer](lr=self.lr)  # refuses a bad rate before the data are read
+
+    def make_optimizer(self, rows: int) -> Optimizer:
+        """Make the optimizer of a run over this many rows an epoch."""
+        total = -(-rows // self.batch_size) * self.epochs
+        fall = {"decay_start_step": total // 2, "num_decay_steps": total - total // 2}
+        schedule = partial(md.warmup_decay, lr=self.lr, **fall)
+        decay = self.optimizer != "ftrl" if self.decay is None else self.decay
+        return OPTIMIZERS[self.optimizer](lr=schedule if decay else self.lr)
+
+
+def train(
+    model: Annotated[str, typer.Option(help=f"One of {', '.join(MODELS)}.")] = "dlrm",
+    data: given.DataOption = "synthetic",
+    rows: given.RowsOption = None,
+    epochs: Annotated[int, typer.Option(help="Passes over the training rows.")] = 2,
+    batch_size: Annotated[int, typer.Option("--batch-size", help="Rows a step.")] = 512,
+    embedding_dim: given.DimOption = None,
+    bottom_mlp: given.BottomOption = None,
+    top_mlp: given.TopOption = None,
+    interaction: given.InteractionOption = None,
+    self_interaction: given.SelfOption = False,
+    optimizer: Annotated[str, typer.Option(help=f"One of {', '.join(OPTIMIZERS)}.")] = "adam",
+    lr: Annotated[float, typer.Option(help="Learning rate.")] = 0.002,
+    decay: Annotated[
+        bool | None,
+        typer.Option(
+            "--decay/--no-decay",
+            help="Let the rate fall to 0 in the second half of the steps (not for ftrl).",
+            show_default="decay",
+        ),
+    ] = None,
+    patience: Annotated[
+        int | None,
+        typer.Option(
+            help="Stop after this many evaluations without an improvement, and keep the best."
+        ),
+    ] = None,
+    min_count: given.MinCountOption = None,
+    on_bad_line: given.BadLineOption = None,
+    drop_users: given.DropUsersOption = None,
+    seed: given.SeedOption = 0,
+    out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("runs/latest"),
+) -> None:
+    """Train a model, and write its learning curve, metrics and checkpoint.
+
+    Any model takes any data that it fits. Clicks are scored by log loss and AUC, ratings by
+    RMSE, rankings by hit rate and NDCG among the first ten.
+    """
+    sizes = given.model_options(
+        model,
+        embedding_dim=embedding_dim,
+        bottom_mlp=bottom_mlp,
+        top_mlp=top_mlp,
+        interaction=interaction,
+        self_interaction=self_interaction,
+    )
+    settings = Settings(optimizer, lr, decay, epochs, batch_size, patience, seed)
+    if data == "synthetic" and rows is None:
+        rows = 1_000_000
+    reading = {"rows": rows, "min_count": min_count, "on_bad_line": on_bad_line}
+    dataset = given.read(data, model, {"seed": seed}, **reading, drop_users=drop_users)
+    network = given.build(model, dataset, seed, sizes)
+    out.mkdir(parents=True, exist_ok=True)
+    console = Console()
+    console.print(dataset.description)
+    console.print(summary(network, batch_size))
+    if isinstance(dataset, RankingDataset):
+        history, results = _rank(network, dataset, settings)
+    else:
+        history, results = _fit(network, dataset, settings)
+    console.print(_epochs(history))
+    console.print(_results(results, dataset))
+    files = _write(out, model, network, history, results, dataset)
+    console.print(f"wrote {names(out, *files)}")
+
+
+Results = dict[str, dict[str, float]]  # for each split, its metrics
+
+
+def _fit(network: Model, dataset: Dataset, settings: Settings) -> tuple[History, Results]:
+    """Train on clicks or ratings."""
+    if dataset.task == "ratings":
+        begin_at_the_mean(network, dataset.train)
+    steps = -(-len(dataset.train) // settings.batch_size)
+    history = md.fit(
+        network,
+        dataset,
+        optimizer=settings.make_optimizer(len(dataset.train)),
+        epochs=settings.epochs,
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        eval_every=-(-steps // _EVALUATIONS),
+        patience=settings.patience,
+    )
+    splits = _splits(dataset).items()
+    return history, {name: md.evaluate(network, rows) for name, rows in splits}
+
+
+def _rank(network: Model, items: RankingDataset, settings: Settings) -> tuple[History, Results]:
+    """Train on rankings, with fresh negatives in each epoch."""
+    rows = len(items.train) * (1 + recipes.NEGATIVES)
+    history, best, since = History(), -1.0, 0
+    state: dict[str, np.ndarray] = {}
+    for record in recipes.train_ncf(
+        network,
+        items,
+        settings.seed,
+        settings.epochs,
+        optimizer=settings.make_optimizer(rows),
+        batch_size=settings.batch_size,
+    ):
+        history.records.append(record)
+        since += 1
+        if record["valid_hit_rate"] > best:
+            best, since = record["valid_hit_rate"], 0
+            state = {name: value.copy() for name, value in network.state_dict().items()}
+        if settings.patience is not None and since >= settings.patience:
+            history.stopped_early = True
+            break
+    if settings.patience is not None:
+        network.load_state_dict(state)
+    parts = ("valid", "test")
+    return history, {part: recipes.ranking_scores(network, items, part) for part in parts}
+
+
+def _splits(dataset: Dataset) -> dict[str, Batch]:
+    """Return the splits that have rows; of many training rows, the first."""
+    train = dataset.train[:_MAX_REPORTED_ROWS]
+    splits = {"train": train, "valid": dataset.valid, "test": dataset.test}
+    return {name: rows for name, rows in splits.items() if len(rows)}
+
+
+def _epochs(history: History) -> Any:
+    """Return a line for each epoch: the losses, and the metrics of the validation rows."""
+    records = [record for record in history.records if record["epoch"] == int(record["epoch"])]
+    records = records or history.records[-1:]
+    columns = [name for name in records[0] if name not in ("step", "seconds", "grad_norm")]
+    rows = [[name.replace("_", " ") for name in columns]]
+    for record in records:
+        rows.append([f"{record['epoch']:g}", *(f"{record[name]:.4f}" for name in columns[1:])])
+    return as_rich("epochs", rows, left=0)
+
+
+def _results(results: Results, dataset: Dataset) -> Any:
+    """Return a line for each metric, a column for each split, and the Bayes limit if known."""
+    splits = _splits(dataset)
+    head = ["", *(f"{name}\n{len(splits[name]):,} rows" for name in results)]
+    limits = _limits(dataset) if "test" in results else {}
+    if limits:
+        head += ["Bayes limit\n(test)", "test above\nlimit"]
+    rows = [head]
+    for metric in next(iter(results.values())):
+        cells = [f"{results[name][metric]:.5f}" for name in results]
+        if limits:
+            limit = limits.get(metric)
+            gap = results["test"][metric] / limit - 1 if limit else 0
+            cells += [f"{limit:.5f}", f"{100 * gap:+.2f}%"] if limit else ["", ""]
+        rows.append([metric.replace("_", " "), *cells])
+    return as_rich("results", rows)
+
+
+def _limits(dataset: Dataset) -> dict[str, float]:
+    """Return the best scores that can be expected on the test rows, where they are known."""
+    if dataset.bayes_log_loss is None or dataset.bayes_auc is None:
+        return {}
+    entropy = md.metrics.entropy(np.asarray(dataset.test.label))
+    return {
+        "log_loss": dataset.bayes_log_loss,
+        "auc": dataset.bayes_auc,
+        "normalized_entropy": dataset.bayes_log_loss / entropy,
+    }
+
+
+def _write(
+    out: Path, name: str, network: Model, history: History, results: Results, dataset: Dataset
+) -> list[str]:
+    """Write the results; return the names of the files."""
+    files = ["learning_curve.png", "metrics.json", f"{name}.safetensors"]
+    limit = dataset.bayes_log_loss
+    write_figure(out / files[0], lambda ax: history.plot(ax=ax, bayes_log_loss=limit))
+    content = {
+        "version": md.__version__,
+        "data": dataset.description,
+        "model": repr(network),
+        "results": results,
+        "bayes_log_loss": dataset.bayes_log_loss,
+        "bayes_auc": dataset.bayes_auc,
+        "history": history.records,
+    }
+    write_json(out / files[1], content)
+    md.save(network, out / files[2])
+    return files

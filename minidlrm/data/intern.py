@@ -1,0 +1,215 @@
+"""Interner: numbers distinct texts 0, 1, 2, ... in the order in which they come.
+
+A column of a table is text of which every distinct value needs a number, and new rows need the
+numbers that were given before. The texts are kept one after another as UTF-8 bytes, found
+through a hash table with linear probing. Numba walks a block of texts without making a Python
+object of any; without Numba a dict serves, with the same numbers.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+
+njit: Any
+try:
+    from numba import njit
+except ImportError:
+    njit = None
+
+_FNV_BASIS, _FNV_PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
+_LOW, _HIGH = np.uint64(0xFFFFFFFF), np.uint64(0xFFFFFFFF00000000)
+_UNKNOWN = -1
+_GROUP = 64  # texts whose places in memory are asked for at once
+_MAX_TEXTS = 2**31 - 1  # numbers are int32
+
+
+class Interner:
+    """Distinct texts and their numbers.
+
+    Parameters
+    ----------
+    text : uint8 array, optional
+        UTF-8 bytes of texts that are known from the beginning, one after another.
+    ends : int64 array (n,), optional
+        Where each of them ends.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minidlrm.data.intern import Interner
+    >>> known = Interner()
+    >>> block = np.frombuffer(b"redbluered", np.uint8)
+    >>> known.add(block, np.array([0, 3, 7, 10]))
+    array([0, 1, 0], dtype=int32)
+    >>> known.find(np.frombuffer(b"bluegreen", np.uint8), np.array([0, 4, 9]))
+    array([ 1, -1], dtype=int32)
+    >>> known.texts()
+    ['red', 'blue']
+    """
+
+    def __init__(self, text: np.ndarray | None = None, ends: np.ndarray | None = None):
+        self._count = 0
+        self._ends = np.zeros(1 << 8, np.int64)  # of each text in _bytes
+        self._hashes = np.zeros(1 << 8, np.uint64)  # of each text
+        self._bytes = np.zeros(1 << 12, np.uint8)
+        # at the place of its hash: half of the hash above, the number + 1 below; 0 where free
+        self._slots = np.zeros(1 << 10, np.uint64)
+        self._dict: dict[bytes, int] = {}
+        if text is not None and ends is not None and len(ends):
+            self.add(np.asarray(text, np.uint8), np.concatenate([[0], ends]))
+
+    def __len__(self) -> int:
+        return self._count
+
+    @property
+    def text(self) -> np.ndarray:
+        """All texts as bytes, one after another."""
+        return self._bytes[: self.ends[-1] if self._count else 0]
+
+    @property
+    def ends(self) -> np.ndarray:
+        """Where each text ends (n,)."""
+        return self._ends[: self._count]
+
+    def texts(self) -> list[str]:
+        """Return all texts in the order of their numbers. For few."""
+        data, starts = self.text.tobytes(), np.concatenate([[0], self.ends])
+        pairs = itertools.pairwise(starts)
+        return [data[a:b].decode("utf-8", "replace") for a, b in pairs]
+
+    def add(self, text: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+        """Number the texts ``text[offsets[k] : offsets[k + 1]]``, new ones too -> int32 (n,).
+
+        MemoryError when there are more than 2^31 - 1 distinct texts.
+        """
+        return self._numbers(text, np.asarray(offsets, np.int64), True)
+
+    def find(self, text: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+        """Return the numbers of texts -> int32 (n,); -1 where a text is not known."""
+        return self._numbers(text, np.asarray(offsets, np.int64), False)
+
+    def _numbers(self, text, offsets, add: bool) -> np.ndarray:
+        codes = np.empty(len(offsets) - 1, np.int32)
+        if _walk is None:
+            return self._from_dict(text, offsets, add, codes)
+        row = 0
+        while row < len(codes):
+            row, self._count, _ = _walk(
+                text,
+                offsets,
+                row,
+                self._slots,
+                self._hashes,
+                self._bytes,
+                self._ends,
+                self._count,
+                add,
+                codes,
+            )
+            if row < len(codes):
+                self._grow(int(offsets[row + 1] - offsets[row]))
+        return codes
+
+    def _from_dict(self, text, offsets, add: bool, codes: np.ndarray) -> np.ndarray:
+        data, bounds = text.tobytes(), offsets.tolist()
+        for k in range(len(codes)):
+            word = data[bounds[k] : bounds[k + 1]]
+            code = self._dict.get(word, _UNKNOWN)
+            if code == _UNKNOWN and add:
+                self._grow(len(word))
+                begin = int(self._ends[self._count - 1]) if self._count else 0
+                self._bytes[begin : begin + len(word)] = np.frombuffer(word, np.uint8)
+                self._ends[self._count] = begin + len(word)
+                code = self._dict[word] = self._count
+                self._count += 1
+            codes[k] = code
+        return codes
+
+    def _grow(self, needed: int) -> None:
+        """Double what is full, so that one more text of `needed` bytes fits."""
+        if self._count == len(self._ends):
+            if self._count >= _MAX_TEXTS:
+                raise MemoryError(f"more than {_MAX_TEXTS:,} distinct values in one column")
+            self._ends = np.resize(self._ends, 2 * len(self._ends))
+            self._hashes = np.resize(self._hashes, 2 * len(self._hashes))
+        used = int(self._ends[self._count - 1]) if self._count else 0
+        if used + needed > len(self._bytes):
+            size = max(2 * len(self._bytes), used + needed)
+            self._bytes = np.concatenate([self._bytes, np.zeros(size - used, np.uint8)])
+        if _walk is not None and 2 * (self._count + 1) > len(self._slots):
+            self._slots = np.zeros(4 * len(self._slots), np.uint64)
+            _place(self._slots, self._hashes, self._count)
+
+
+def _walk_source(text, offsets, row, slots, hashes, stored, ends, count, add, codes):
+    """Number texts from `row` on; stop where something must grow.
+
+    Return the row, the count, and a number that means nothing: it keeps the reads of the second
+    and third loop alive. They wait for memory side by side, so that the last loop need not wait.
+    """
+    mask = len(slots) - 1
+    group = np.empty(_GROUP, np.uint64)
+    touched = np.uint64(0)
+    for first in range(row, len(codes), _GROUP):
+        last = min(first + _GROUP, len(codes))
+        for k in range(first, last):
+            h = _FNV_BASIS
+            for i in range(offsets[k], offsets[k + 1]):
+                h = (h ^ np.uint64(text[i])) * _FNV_PRIME
+            group[k - first] = h ^ (h >> np.uint64(32))
+        for k in range(first, last):
+            touched ^= slots[np.int64(group[k - first]) & mask]
+        for k in range(first, last):
+            code = np.int64(slots[np.int64(group[k - first]) & mask] & _LOW) - 1
+            if code > 0:
+                touched ^= np.uint64(stored[min(ends[code - 1], len(stored) - 1)])
+        for k in range(first, last):
+            start, length = offsets[k], offsets[k + 1] - offsets[k]
+            h = group[k - first]
+            tag = h & _HIGH
+            slot = np.int64(h) & mask
+            found = np.int64(_UNKNOWN)
+            while slots[slot] != 0:
+                if slots[slot] & _HIGH == tag:
+                    code = np.int64(slots[slot] & _LOW) - 1
+                    begin = ends[code - 1] if code > 0 else 0
+                    same = ends[code] - begin == length
+                    i = 0
+                    while same and i < length:
+                        same = stored[begin + i] == text[start + i]
+                        i += 1
+                    if same:
+                        found = code
+                        break
+                slot = (slot + 1) & mask
+            if found < 0 and add:
+                begin = ends[count - 1] if count > 0 else 0
+                full = count == len(ends) or 2 * (count + 1) > len(slots)
+                if full or begin + length > len(stored):
+                    return k, count, touched
+                for i in range(length):
+                    stored[begin + i] = text[start + i]
+                ends[count] = begin + length
+                hashes[count] = h
+                slots[slot] = tag | np.uint64(count + 1)
+                found = np.int64(count)
+                count += 1
+            codes[k] = found
+    return len(codes), count, touched
+
+
+def _place_source(slots, hashes, count):
+    """Put the numbers 0 ... count - 1 at the places of their hashes."""
+    mask = len(slots) - 1
+    for code in range(count):
+        slot = np.int64(hashes[code]) & mask
+        while slots[slot] != 0:
+            slot = (slot + 1) & mask
+        slots[slot] = (hashes[code] & _HIGH) | np.uint64(code + 1)
+
+
+_walk = njit(cache=True, nogil=True)(_walk_source) if njit else None
+_place = njit(cache=True, nogil=True)(_place_source) if njit else _place_source

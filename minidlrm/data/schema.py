@@ -1,0 +1,479 @@
+"""Schema: what the columns of a table mean, and the one way from raw rows to a Batch.
+
+A schema is made from the training rows by a reader, saved with the model, and used again for
+every row that comes later. It knows the order of the columns, how a number is scaled, and which
+text has which id. A value that the training rows do not have gets the id 0.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from minidlrm.data.batch import Batch, Jagged
+from minidlrm.data.columns import (
+    Place,
+    Texts,
+    at,
+    bag_texts,
+    hex_values,
+    hex_words,
+    joined,
+    numbers,
+    texts,
+)
+from minidlrm.data.intern import Interner
+
+TRANSFORMS = ("standardize", "log", "none")
+_FORMAT = 1
+_FLAGS = (
+    "has_missing",
+    "integers",
+    "has_unseen",
+    "hexadecimal",
+)  # of Categories, in the order of its arguments
+_UNSEEN = 0  # the id of values that the training rows do not have, or have too rarely
+
+
+@dataclass(frozen=True, eq=False)
+class Categories:
+    """The known values of a categorical column, and their ids.
+
+    The id 0 stands for values that are not known. Where the training rows have missing values,
+    these have the id 1. The known values follow, the most frequent first, and equally frequent
+    ones in the order in which they come.
+
+    Parameters
+    ----------
+    known : Interner
+        The known values, in the order of their ids.
+    has_missing : bool
+        Whether missing values have an id of their own.
+    integers : bool
+        Whether all known values are whole numbers: then "7", "7.0" and 7 are one value.
+    has_unseen : bool
+        Whether values that are not known have the id 0. Without it they are an error, and a
+        table has no row for them: the readers of ratings have it so.
+    hexadecimal : bool
+        Whether values are hexadecimal numbers: "FF" and "000000ff" are one, a missing one is 0.
+
+    Examples
+    --------
+    >>> import minidlrm as md
+    >>> rows = {"click": [1, 0, 1, 0], "city": ["Ulm", "Rom", "Ulm", None]}
+    >>> data = md.data.read_table(rows, label="click", sparse=["city"], split="order",
+    ...                           fractions=(1, 0, 0), min_count=1)
+    >>> city = data.schema["city"].categories
+    >>> city.size, city.value(0), city.value(1), city.value(2)
+    (4, '(unseen)', '(missing)', 'Ulm')
+    """
+
+    known: Interner
+    has_missing: bool = False
+    integers: bool = False
+    has_unseen: bool = True
+    hexadecimal: bool = False
+
+    @property
+    def first(self) -> int:
+        """The id of the first known value."""
+        return self.has_unseen + self.has_missing
+
+    @property
+    def missing(self) -> int:
+        """The id of a missing value."""
+        return int(self.has_unseen) if self.has_missing else _UNSEEN
+
+    @property
+    def size(self) -> int:
+        """Number of ids."""
+        return self.first + len(self.known)
+
+    def value(self, i: int) -> str:
+        """Return the value that has the id `i`, as text; IndexError when there is none."""
+        if not 0 <= i < self.size:
+            raise IndexError(f"id {i} is out of range [0, {self.size})")
+        if i < self.first:
+            return "(missing)" if i == self.first - 1 and self.has_missing else "(unseen)"
+        return self.values([i])[0]
+
+    def values(self, ids: Iterable[int]) -> list[str]:
+        """Return the known values that have these ids, as text."""
+        ends, data = self.known.ends, self.known.text
+        starts = np.concatenate([[0], ends])
+        places = [int(i) - self.first for i in ids]
+        return [data[starts[k] : ends[k]].tobytes().decode("utf-8", "replace") for k in places]
+
+    def ids(self, column: Texts, name: str = "", place: Place = None) -> np.ndarray:
+        """Return the ids of values -> int32 (n,); IndexError where one must be known and is not."""
+        if self.integers:
+            column = column.without_point_zero()
+        elif self.hexadecimal:
+            column = hex_words(hex_values(column, name, place))
+        codes = self.known.find(column.text, column.offsets)
+        ids = np.where(codes >= 0, codes + np.int32(self.first), np.int32(_UNSEEN))
+        ids[column.missing] = self.missing
+        if not self.has_unseen:
+            self._check(codes, column, name, place)
+        return ids
+
+    def _check(self, codes: np.ndarray, column: Texts, name: str, place: Place) -> None:
+        wrong = (codes < 0) & ~(column.missing & self.has_missing)
+        if wrong.any():
+            row = int(wrong.argmax())
+            raise IndexError(
+                f"{at(place, row)}column {name}: {column.word(row)!r} is not among the "
+                f"{len(self.known):,} known values"
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class Column:
+    """One feature of a table: how its raw values become a number, an id, or a bag of ids.
+
+    Parameters
+    ----------
+    name : str
+        The column's name; of a bag in several columns, the name of the bag.
+    role : "dense", "sparse" or "bag"
+        A number, an id, or any number of ids.
+    transform : "standardize", "log" or "none"
+        Of a number x: (x - mean) / std of the training rows, log(1 + max(x, 0)), or x itself.
+        A missing one becomes 0 after the transform.
+    mean, std : float
+        Of the training rows.
+    categories : Categories, optional
+        The ids of a sparse column, or of a bag's entries.
+    separator : str, optional
+        What stands between the entries of a bag that is text.
+    parts : tuple of str
+        The columns of a bag that lies in several columns, an entry in each.
+    padding : str, optional
+        The entry that means "none" in these columns.
+    weights : str, optional
+        The column with a weight for each entry of a bag.
+    table : str, optional
+        The column whose table this one shares.
+    distinct : int
+        Distinct values among the training rows.
+    missing, unseen : float
+        Share of rows without a value; share of validation and test rows whose value the
+        training rows do not have, or have fewer than `min_count` times.
+    """
+
+    name: str
+    role: str
+    transform: str = "none"
+    mean: float = 0.0
+    std: float = 1.0
+    categories: Categories | None = None
+    separator: str | None = None
+    parts: tuple[str, ...] = ()
+    padding: str | None = None
+    weights: str | None = None
+    table: str | None = None
+    distinct: int = 0
+    missing: float = 0.0
+    unseen: float = 0.0
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The columns of the table that it reads."""
+        own = self.parts or (self.name,)
+        return (*own, self.weights) if self.weights else own
+
+    def scale(self, raw: np.ndarray) -> np.ndarray:
+        """Transform numbers, NaN where missing -> float32."""
+        with np.errstate(over="ignore"):
+            if self.transform == "standardize":
+                x = (raw - self.mean) / self.std
+            elif self.transform == "log":
+                x = np.log1p(np.maximum(raw, 0))
+            else:
+                x = raw
+            x = x.astype(np.float32)
+        if np.isinf(x).any():
+            k = int(np.isinf(x).argmax())
+            raise ValueError(
+                f"column {self.name}: {raw[k]} is too large for float32: "
+                "choose transform='log' or 'standardize'"
+            )
+        return np.where(np.isnan(raw), np.float32(0), x)
+
+    def entries(self, data: dict[str, Any], place: Any) -> tuple[Texts, np.ndarray, Any]:
+        """Return a bag's entries, row after row, the number in each row, and their weights."""
+        weights = data[self.weights] if self.weights else None
+        if self.parts:
+            return (*joined([texts(data[p], p, place) for p in self.parts], self.padding), None)
+        return bag_texts(data[self.name], self.name, self.separator, weights, place)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return all but the known values, for a header."""
+        plain = {k: v for k, v in vars(self).items() if k != "categories"}
+        if self.categories is not None:
+            plain.update({flag: getattr(self.categories, flag) for flag in _FLAGS})
+        return plain
+
+
+@dataclass(frozen=True, eq=False)
+class Schema:
+    """The columns of a table in the order of the model's inputs.
+
+    Parameters
+    ----------
+    columns : sequence of Column
+        Dense columns first, then those with ids.
+    label : str or None
+        The column with the labels.
+    task : "clicks" or "ratings"
+        What the labels are.
+    sample_weight : str or None
+        The column with the weight of each row in the loss.
+    ignored : sequence of str
+        Columns of the training table that have no role.
+
+    Examples
+    --------
+    >>> import minidlrm as md
+    >>> rows = {"click": [1, 0, 1, 0], "price": [1.0, 2.0, 3.0, 4.0],
+    ...         "city": ["Ulm", "Rom", "Ulm", "Rom"]}
+    >>> data = md.data.read_table(rows, label="click", dense=["price"], sparse=["city"],
+    ...                           split="order", fractions=(1, 0, 0))
+    >>> batch = data.schema.encode([{"price": 2.5, "city": "Rom"}, {"price": 9.0, "city": "Bonn"}])
+    >>> batch.dense[:, 0].round(2), batch.sparse.tolist()
+    (array([0.  , 5.81], dtype=float32), [[2], [0]])
+    """
+
+    columns: tuple[Column, ...]
+    label: str | None = None
+    task: str = "clicks"
+    sample_weight: str | None = None
+    ignored: tuple[str, ...] = field(default=())
+
+    @property
+    def dense(self) -> list[Column]:
+        """The columns that are numbers."""
+        return [column for column in self.columns if column.role == "dense"]
+
+    @property
+    def sparse(self) -> list[Column]:
+        """The columns of ids, a table each."""
+        return [column for column in self.columns if column.role != "dense"]
+
+    @property
+    def has_bags(self) -> bool:
+        """Whether a column holds bags of ids."""
+        return any(column.role == "bag" for column in self.columns)
+
+    @property
+    def table_sizes(self) -> list[int]:
+        """Number of ids of each column of ids."""
+        return [c.categories.size for c in self.sparse if c.categories is not None]
+
+    @property
+    def feature_names(self) -> list[str]:
+        """Names of the dense columns, then of the others."""
+        return [column.name for column in (*self.dense, *self.sparse)]
+
+    def __getitem__(self, name: str) -> Column:
+        """Return a column by its name; KeyError lists the names."""
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise KeyError(f"no column {name!r}; there are {', '.join(self.feature_names)}")
+
+    def encode(self, rows: Any) -> Batch:
+        """Turn raw rows into a Batch.
+
+        Parameters
+        ----------
+        rows : DataFrame, Arrow table, dict of lists, list of dicts, or a path
+            Anything that `read_table` reads. Columns without a role are ignored; labels are
+            used where the label's column exists.
+
+        Returns
+        -------
+        Batch
+            float32 dense features; int64 ids (B, T), or a `Jagged` where there are bags.
+
+        Raises
+        ------
+        ValueError
+            When a column is missing, or a value cannot be read; the error names the column,
+            the row and the value.
+
+        Examples
+        --------
+        See `Schema`.
+        """
+        from minidlrm.data.sources import open_source
+
+        source = open_source(rows)
+        parts = [self.encode_block(block, source.place) for block in source.blocks(self)]
+        if not parts:
+            raise ValueError(f"{source.description} has no rows")
+        return concatenated(parts)
+
+    def encode_block(self, data: dict[str, Any], place: Any = None) -> Batch:
+        """Turn Arrow arrays by column name into a Batch; `place` words a row for an error."""
+        count = len(next(iter(data.values())))
+        dense = np.empty((count, len(self.dense)), np.float32)
+        for k, column in enumerate(self.dense):
+            dense[:, k] = column.scale(numbers(data[column.name], column.name, place))
+        label = weight = None
+        if self.label is not None and self.label in data:
+            label = numbers(data[self.label], self.label, place).astype(np.float32)
+            label = None if np.isnan(label).all() else label
+        if self.sample_weight is not None and self.sample_weight in data:
+            weight = numbers(data[self.sample_weight], self.sample_weight, place)
+        batch = Batch(dense, self._ids(data, count, place), label)
+        return batch if weight is None else replace(batch, weight=weight.astype(np.float32))
+
+    def _ids(self, data: dict[str, Any], count: int, place: Any) -> np.ndarray | Jagged:
+        if not self.has_bags:
+            ids = np.empty((count, len(self.sparse)), np.int64)
+            for t, column in enumerate(self.sparse):
+                assert column.categories is not None
+                words = texts(data[column.name], column.name, place)
+                ids[:, t] = column.categories.ids(words, column.name, place)
+            return ids
+        values, lengths, weights = [], [], []
+        for column in self.sparse:
+            assert column.categories is not None
+            if column.role == "sparse":
+                entries = texts(data[column.name], column.name, place)
+                number, weight = np.ones(count, np.int64), None
+            else:
+                entries, number, weight = column.entries(data, place)
+            values.append(column.categories.ids(entries, column.name).astype(np.int64))
+            lengths.append(number)
+            weights.append(weight)
+        return jagged(values, lengths, weights)
+
+    def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """Return all of it as JSON-able values, and arrays: what a checkpoint stores."""
+        plain = {
+            "format": _FORMAT,
+            "label": self.label,
+            "task": self.task,
+            "sample_weight": self.sample_weight,
+            "ignored": list(self.ignored),
+            "columns": [column.as_json() for column in self.columns],
+        }
+        arrays = {}
+        for k, column in enumerate(self.columns):
+            if column.categories is not None and column.table is None:
+                arrays[f"{k}.text"] = column.categories.known.text
+                arrays[f"{k}.ends"] = column.categories.known.ends
+        return plain, arrays
+
+    @classmethod
+    def from_state(cls, plain: dict[str, Any], arrays: dict[str, np.ndarray]) -> Schema:
+        """Make the schema again from what `state` returned; ValueError where it does not fit."""
+        if plain.get("format") != _FORMAT:
+            raise ValueError(f"a schema of format {plain.get('format')!r} is not known here")
+        columns = []
+        for k, stored in enumerate(plain["columns"]):
+            stored = {**stored, "parts": tuple(stored["parts"])}
+            flags = [bool(stored.pop(flag)) for flag in _FLAGS if flag in stored]
+            categories = None
+            if flags and stored["table"] is None:
+                known = _checked(arrays.get(f"{k}.text"), arrays.get(f"{k}.ends"), stored["name"])
+                categories = Categories(known, *flags)
+            columns.append(Column(**stored, categories=categories))
+        own = {column.name: column.categories for column in columns}
+        columns = [replace(c, categories=own[c.table]) if c.table else c for c in columns]
+        rest = {key: plain[key] for key in ("label", "task", "sample_weight")}
+        return cls(tuple(columns), **rest, ignored=tuple(plain["ignored"]))
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """Return the schema as a table of text: a line for each column, a heading first."""
+        lines: list[tuple[str, ...]] = [
+            ("column", "role", "transform", "distinct", "missing", "unseen")
+        ]
+        if self.label is not None:
+            lines.append((self.label, f"label ({self.task})", "", "", "", ""))
+        if self.sample_weight is not None:
+            lines.append((self.sample_weight, "weight of the row", "", "", "", ""))
+        for c in (*self.dense, *self.sparse):
+            how = c.transform if c.role == "dense" else ""
+            if c.table is not None:
+                how = f"table of {c.table}"
+            seen = "" if c.role == "dense" else f"{100 * c.unseen:.1f}%"
+            lines.append((c.name, c.role, how, f"{c.distinct:,}", f"{100 * c.missing:.1f}%", seen))
+        return lines
+
+    def __repr__(self) -> str:
+        lines = self.rows()
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        text = [
+            "  ".join(
+                cell.ljust(w) if k < 3 else cell.rjust(w)
+                for k, (cell, w) in enumerate(zip(line, widths, strict=True))
+            ).rstrip()
+            for line in lines
+        ]
+        if self.ignored:
+            text.append(f"ignored: {', '.join(self.ignored)}")
+        return "\n".join(text)
+
+    def _repr_html_(self) -> str:
+        head, *lines = self.rows()
+        cell = lambda tag, text: f"<{tag}>{html.escape(text)}</{tag}>"  # noqa: E731
+        rows = ["".join(cell("th", text) for text in head)]
+        rows += ["".join(cell("td", text) for text in line) for line in lines]
+        return "<table>" + "".join(f"<tr>{row}</tr>" for row in rows) + "</table>"
+
+
+def _checked(text: np.ndarray | None, ends: np.ndarray | None, name: str) -> Interner:
+    """Make the known values of a stored column; ValueError where the arrays cannot be such."""
+    fits = text is not None and ends is not None and text.ndim == ends.ndim == 1
+    if fits and text is not None and ends is not None:
+        fits = text.dtype == np.uint8 and ends.dtype == np.int64
+        fits = fits and bool((np.diff(ends, prepend=0) >= 0).all())
+        fits = fits and (int(ends[-1]) if len(ends) else 0) == len(text)
+    if fits:
+        known = Interner(text, ends)
+        if len(known) == len(ends if ends is not None else ()):
+            return known
+    raise ValueError(f"the stored values of column {name} are damaged")
+
+
+def jagged(
+    values: Sequence[np.ndarray],
+    lengths: Sequence[np.ndarray],
+    weights: Sequence[np.ndarray | None],
+) -> Jagged:
+    """Put the ids of all tables one after another; where one has weights, the others weigh 1."""
+    offsets = np.concatenate([[0], np.cumsum(np.concatenate(lengths))])
+    every = None
+    if any(weight is not None for weight in weights):
+        pairs = zip(values, weights, strict=True)
+        every = np.concatenate([np.ones(len(v), np.float32) if w is None else w for v, w in pairs])
+    return Jagged(np.concatenate(values), offsets, every)
+
+
+def concatenated(parts: Sequence[Batch]) -> Batch:
+    """Put batches one after another."""
+    if len(parts) == 1:
+        return parts[0]
+    dense = np.concatenate([part.dense for part in parts])
+    label = None
+    if all(part.label is not None for part in parts):
+        label = np.concatenate([part.label for part in parts])
+    if not isinstance(parts[0].sparse, Jagged):
+        return Batch(dense, np.concatenate([part.sparse for part in parts]), label)
+    bags = [part.sparse for part in parts if isinstance(part.sparse, Jagged)]
+    num_tables = parts[0].num_tables
+    values, lengths, weights = [], [], []
+    for t in range(num_tables):
+        for bag, part in zip(bags, parts, strict=True):
+            own = bag.offsets[t * len(part) : (t + 1) * len(part) + 1]
+            values.append(bag.values[own[0] : own[-1]])
+            lengths.append(np.diff(own))
+            weights.append(None if bag.weights is None else bag.weights[own[0] : own[-1]])
+    return Batch(dense, jagged(values, lengths, weights), label)

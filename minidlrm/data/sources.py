@@ -1,0 +1,431 @@
+"""Sources of rows: text files, Parquet files, and tables in memory, read block by block as Arrow.
+
+`open_source` tells them apart. A source knows its columns, gives blocks of the columns that are
+asked for, and words the place of a row for an error.
+"""
+
+from __future__ import annotations
+
+import csv as plain_csv
+import glob
+import hashlib
+import io
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+_BLOCK_BYTES = 8 << 20  # of text at a time
+_BLOCK_ROWS = 1 << 16  # of a table at a time
+_PARQUET = (".parquet", ".pq")
+_PACKED = (".gz", ".zst", ".bz2", ".lz4")
+
+
+class Source:
+    """Rows that can be read block by block, more than once.
+
+    Attributes
+    ----------
+    names : list of str
+        The columns.
+    description : str
+        What it is, in a few words.
+    """
+
+    names: list[str]
+    description: str
+
+    def place(self, row: int) -> str:
+        """Word a row of the whole source, counted from 0."""
+        return f"row {row + 1}"
+
+    def types(self) -> dict[str, Any]:
+        """Return the Arrow type of each column, as far as the first rows show it."""
+        raise NotImplementedError
+
+    def read(self, wanted: Sequence[str], numeric: Iterable[str]) -> Iterator[dict[str, Any]]:
+        """Yield blocks of the wanted columns; those in `numeric` may come as numbers."""
+        raise NotImplementedError
+
+    def digest(self) -> str | None:
+        """Return a hash of the content, or None where none is needed: nothing is cached."""
+        return None
+
+    def reading(self) -> str:
+        """Return the options that decide how the content is read, for the key of a cache."""
+        return ""
+
+    def need(self, wanted: Iterable[str]) -> None:
+        """Raise ValueError when a column does not exist; the error lists those that do."""
+        lost = [name for name in dict.fromkeys(wanted) if name not in self.names]
+        if lost:
+            raise ValueError(
+                f"{self.description} has no column {', '.join(map(repr, lost))}; "
+                f"it has {', '.join(self.names)}"
+            )
+
+    def blocks(self, schema: Any) -> Iterator[dict[str, Any]]:
+        """Yield blocks with the columns that a schema needs, and its label where it exists."""
+        inputs = [name for column in schema.columns for name in column.sources]
+        self.need(inputs)
+        others = (schema.label, schema.sample_weight)
+        wanted = [*dict.fromkeys(inputs), *(n for n in others if n in self.names)]
+        yield from self.read(wanted, [column.name for column in schema.dense])
+
+
+def open_source(
+    rows: Any,
+    *,
+    delimiter: str | None = None,
+    encoding: str = "utf-8",
+    column_names: Sequence[str] | None = None,
+) -> Source:
+    """Return the source of anything that holds rows.
+
+    Parameters
+    ----------
+    rows : path, glob, list of paths, DataFrame, Arrow table, dict of arrays, or list of dicts
+        Files of one kind: text (CSV, TSV; .gz, .zst, .bz2, .lz4) or Parquet. Of objects,
+        anything with the Arrow capsule: pandas, polars, pyarrow, DuckDB.
+    delimiter, encoding, column_names
+        Of text files.
+
+    Raises
+    ------
+    FileNotFoundError
+        When there is no such file.
+    TypeError
+        When `rows` is none of these.
+    ValueError
+        When a file is empty, or files do not have the same columns.
+    """
+    if isinstance(rows, Source):
+        return rows
+    if isinstance(rows, (str, os.PathLike)):
+        return _files(_matching(rows), delimiter, encoding, column_names)
+    if isinstance(rows, (list, tuple)) and rows and isinstance(rows[0], (str, os.PathLike)):
+        paths = [path for item in rows for path in _matching(item)]
+        return _files(paths, delimiter, encoding, column_names)
+    return TableSource(_as_table(rows))
+
+
+def _matching(path: Any) -> list[Path]:
+    path = Path(path).expanduser()
+    if path.is_file():
+        return [path]
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder: give a file, or a glob such as {path}/*.csv")
+    found = sorted(Path(name) for name in glob.glob(str(path)) if Path(name).is_file())
+    if not found:
+        raise FileNotFoundError(f"no file at {path}")
+    return found
+
+
+def _files(paths: list[Path], delimiter, encoding, column_names) -> Source:
+    parquet = {path.suffix.lower() in _PARQUET for path in paths}
+    if len(parquet) > 1:
+        raise ValueError(f"{paths[0]} and others are text and Parquet: give files of one kind")
+    if parquet == {True}:
+        if delimiter is not None or column_names is not None:
+            raise ValueError(f"{paths[0]} is Parquet: delimiter and column_names are for text")
+        return ParquetSource(paths)
+    return TextSource(paths, delimiter, encoding, column_names)
+
+
+def _as_table(rows: Any) -> Any:
+    import pyarrow as pa
+
+    try:
+        if isinstance(rows, pa.Table):
+            return rows
+        if isinstance(rows, (list, tuple)) and all(isinstance(row, dict) for row in rows):
+            if not rows:
+                raise ValueError("the list of rows is empty")
+            names = dict.fromkeys(name for row in rows for name in row)
+            return pa.table({name: _plain([row.get(name) for row in rows]) for name in names})
+        if isinstance(rows, dict):
+            return pa.table({name: _plain(column) for name, column in rows.items()})
+        if hasattr(rows, "__arrow_c_stream__"):
+            return pa.table(rows)
+        if hasattr(rows, "__arrow_c_array__"):
+            return pa.Table.from_batches([pa.record_batch(rows)])
+        if type(rows).__module__.split(".")[0] == "pandas":
+            return pa.Table.from_pandas(rows, preserve_index=False)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+        raise ValueError(f"the rows cannot be read as a table: {error}") from None
+    raise TypeError(
+        f"rows are {type(rows).__name__}: give a path, a DataFrame, an Arrow table, "
+        "a dict of columns, or a list of dicts"
+    )
+
+
+def _plain(column: Any) -> Any:
+    import pyarrow as pa
+
+    if isinstance(column, np.ndarray) and column.dtype.kind in "biuf":
+        return pa.array(np.ascontiguousarray(column).astype(column.dtype.newbyteorder("=")))
+    if isinstance(column, (pa.Array, pa.ChunkedArray)):
+        return column
+    try:
+        return pa.array(list(column))
+    except (pa.ArrowInvalid, pa.ArrowTypeError):  # numbers and texts
+        return pa.array([None if x is None else str(x) for x in column])
+
+
+class TableSource(Source):
+    """A table in memory."""
+
+    def __init__(self, table: Any):
+        self.table = table
+        self.names = list(table.column_names)
+        _unique(self.names, "the table")
+        self.description = f"the table of {table.num_rows:,} rows"
+
+    def types(self) -> dict[str, Any]:
+        """Return the types of the columns."""
+        return {field.name: field.type for field in self.table.schema}
+
+    def read(self, wanted, numeric) -> Iterator[dict[str, Any]]:
+        """Yield slices of the wanted columns."""
+        table = self.table.select(list(wanted))
+        for start in range(0, table.num_rows, _BLOCK_ROWS):
+            part = table.slice(start, _BLOCK_ROWS)
+            yield {name: part.column(name) for name in wanted}
+
+
+class ParquetSource(Source):
+    """Parquet files with the same columns."""
+
+    def __init__(self, paths: list[Path]):
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        self.paths = paths
+        try:
+            self._schema = parquet.read_schema(paths[0])
+            self._counts = [parquet.read_metadata(path).num_rows for path in paths]
+            for path in paths[1:]:
+                if set(parquet.read_schema(path).names) != set(self._schema.names):
+                    raise ValueError(f"{path} does not have the columns of {paths[0]}")
+        except (pa.ArrowInvalid, OSError) as error:
+            raise ValueError(f"{paths[0]} cannot be read as Parquet: {error}") from None
+        self.names = list(self._schema.names)
+        self.description = _described(paths)
+
+    def types(self) -> dict[str, Any]:
+        """Return the types that the first file states."""
+        return {field.name: field.type for field in self._schema}
+
+    def place(self, row: int) -> str:
+        """Word a row: its file, and its number there."""
+        for path, count in zip(self.paths, self._counts, strict=True):
+            if row < count:
+                return f"{path}: row {row + 1}"
+            row -= count
+        return f"{self.paths[-1]}: row {row + 1}"
+
+    def read(self, wanted, numeric) -> Iterator[dict[str, Any]]:
+        """Yield blocks of the wanted columns."""
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        for path in self.paths:
+            try:
+                with parquet.ParquetFile(path) as file:
+                    for batch in file.iter_batches(_BLOCK_ROWS, columns=list(wanted)):
+                        yield {name: batch.column(name) for name in wanted}
+            except (pa.ArrowInvalid, OSError) as error:
+                raise ValueError(f"{path} cannot be read as Parquet: {error}") from None
+
+    def digest(self) -> str:
+        """Return a hash of all bytes of all files."""
+        return _digest(self.paths)
+
+
+class TextSource(Source):
+    """Text files with a delimiter and the same header."""
+
+    def __init__(self, paths: list[Path], delimiter=None, encoding="utf-8", column_names=None):
+        self.paths, self.encoding = paths, encoding
+        try:
+            "".encode(encoding)
+        except LookupError:
+            raise ValueError(f"encoding {encoding!r} is not known") from None
+        self._header = column_names is None
+        first = _first_line(paths[0], encoding)
+        self.delimiter = delimiter or _guess_delimiter(paths[0], first)
+        self.names = list(column_names) if column_names else _fields(first, self.delimiter)
+        _unique(self.names, str(paths[0]))
+        for path in paths[1:]:
+            own = _fields(_first_line(path, encoding), self.delimiter)
+            if self._header and own != self.names:
+                raise ValueError(f"{path} has the columns {own}, {paths[0]} {self.names}")
+        self.description = _described(paths)
+        self._counts: list[int] = []  # rows of the files that have been read
+
+    def reading(self) -> str:
+        """Return delimiter, encoding and columns."""
+        return repr((self.delimiter, self.encoding, self._header, self.names))
+
+    def types(self) -> dict[str, Any]:
+        """Return the types of the first block, as Arrow guesses them."""
+        import pyarrow as pa
+
+        try:
+            return {f.name: f.type for f in self._open(self.paths[0], {}, self.names).schema}
+        except (pa.ArrowInvalid, OSError, UnicodeError) as error:
+            raise self._fault(self.paths[0], error) from None
+
+    def read(self, wanted, numeric) -> Iterator[dict[str, Any]]:
+        """Yield blocks; ids are text, and numbers are parsed by Arrow where all are numbers."""
+        import pyarrow as pa
+
+        kinds = dict.fromkeys(wanted, pa.string()) | {
+            name: pa.float64() for name in numeric if name in wanted
+        }
+        self._counts = []
+        for path in self.paths:
+            count = 0
+            try:
+                for batch in self._open(path, kinds, wanted):
+                    count += len(batch)
+                    yield {name: batch.column(name) for name in wanted}
+            except (pa.ArrowInvalid, OSError, UnicodeError) as error:
+                if "conversion error to double" in str(error):
+                    raise NotNumbers from None
+                raise self._fault(path, error) from None
+            self._counts.append(count)
+
+    def stream(self, path: Path) -> Any:
+        """Open a file, unpacked."""
+        import pyarrow as pa
+
+        packed = path.suffix.lower() in _PACKED
+        return pa.input_stream(str(path), "detect") if packed else pa.OSFile(str(path))
+
+    def _open(self, path: Path, kinds: dict, wanted: Sequence[str]) -> Any:
+        from pyarrow import csv
+
+        return csv.open_csv(
+            self.stream(path),
+            read_options=csv.ReadOptions(
+                column_names=None if self._header else self.names,
+                block_size=_BLOCK_BYTES,
+                encoding=self.encoding,
+            ),
+            parse_options=csv.ParseOptions(delimiter=self.delimiter, newlines_in_values=True),
+            convert_options=csv.ConvertOptions(
+                column_types=kinds,
+                null_values=[""],
+                strings_can_be_null=True,
+                include_columns=list(wanted),
+                auto_dict_encode=False,
+            ),
+        )
+
+    def place(self, row: int) -> str:
+        """Word a row: its file and line. The file is read again up to it."""
+        for path, count in zip(self.paths, self._counts, strict=False):
+            if row < count:
+                return f"{path}: line {self._line(path, row)}"
+            row -= count
+        path = self.paths[min(len(self._counts), len(self.paths) - 1)]
+        return f"{path}: line {self._line(path, row)}"
+
+    def _line(self, path: Path, row: int) -> int:
+        with _text(path, self.encoding) as file:
+            reader = plain_csv.reader(file, delimiter=self.delimiter)
+            seen, begin = -1 if self._header else 0, 1
+            for fields in reader:
+                if fields:  # Arrow leaves empty lines out
+                    if seen == row:
+                        return begin
+                    seen += 1
+                begin = reader.line_num + 1
+        return begin
+
+    def _fault(self, path: Path, error: Exception) -> ValueError:
+        """Find the line that stopped Arrow, and say what is wrong with it."""
+        text = str(error)
+        if "Expected" in text:
+            with _text(path, self.encoding) as file:
+                reader = plain_csv.reader(file, delimiter=self.delimiter)
+                begin = 1
+                for fields in reader:
+                    if fields and len(fields) != len(self.names):
+                        short = self.delimiter.join(fields)[:80]
+                        return ValueError(
+                            f"{path}: line {begin} has {len(fields)} fields, expected "
+                            f"{len(self.names)}: {short!r}"
+                        )
+                    begin = reader.line_num + 1
+        if "UTF8" in text or isinstance(error, UnicodeError):
+            return ValueError(
+                f"{path} is not {self.encoding} text: name its encoding, such as encoding='latin-1'"
+            )
+        return ValueError(f"{path} cannot be read: {text}")
+
+    def digest(self) -> str:
+        """Return a hash of all bytes of all files."""
+        return _digest(self.paths)
+
+
+class NotNumbers(Exception):
+    """A column that should hold numbers does not, somewhere: read it as text to find out where."""
+
+
+def _text(path: Path, encoding: str) -> Any:
+    import pyarrow as pa
+
+    raw = pa.input_stream(str(path), compression="detect")
+    return io.TextIOWrapper(io.BufferedReader(raw), _with_bom(encoding), "replace", newline="")
+
+
+def _with_bom(encoding: str) -> str:
+    return "utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding
+
+
+def _first_line(path: Path, encoding: str) -> str:
+    try:
+        with _text(path, encoding) as file:
+            for line in file:
+                if line.strip():
+                    return line.rstrip("\r\n")
+    except (OSError, EOFError) as error:
+        raise ValueError(f"{path} cannot be read: {error}") from None
+    raise ValueError(f"{path} is empty")
+
+
+def _fields(line: str, delimiter: str) -> list[str]:
+    return next(plain_csv.reader([line], delimiter=delimiter))
+
+
+def _guess_delimiter(path: Path, line: str) -> str:
+    """Take the tab of a .tsv file, or the most frequent of the usual ones in the first line."""
+    stem = path.with_suffix("") if path.suffix.lower() in _PACKED else path
+    if stem.suffix.lower() in (".tsv", ".tab"):
+        return "\t"
+    return max(",\t;|", key=line.count)
+
+
+def _unique(names: list[str], where: str) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"{where} has the column {', '.join(map(repr, twice))} more than once")
+
+
+def _described(paths: list[Path]) -> str:
+    return paths[0].name if len(paths) == 1 else f"{paths[0].name} and {len(paths) - 1} more files"
+
+
+def _digest(paths: list[Path]) -> str:
+    def one(path: Path) -> str:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    with ThreadPoolExecutor(2) as pool:
+        hashes = list(pool.map(one, paths))
+    return hashlib.sha256("".join(hashes).encode()).hexdigest()

@@ -1,0 +1,112 @@
+"""EmbeddingBag: one table, with PyTorch's arguments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minidlrm.arrays import integers, native
+from minidlrm.data.batch import Jagged
+from minidlrm.layers.embedding import EmbeddingBagCollection
+
+
+class EmbeddingBag(EmbeddingBagCollection):
+    """One embedding table W (N, D), with the arguments and defaults of PyTorch's.
+
+    Parameters
+    ----------
+    num_embeddings, embedding_dim : int
+        N, the rows, and D, their size.
+    mode : "mean" or "sum"
+        How a bag's rows are combined. An empty bag gives zeros.
+    include_last_offset : bool
+        Whether `offsets` ends with the number of all ids: B + 1 entries in the place of B.
+    rng, dtype
+        As `EmbeddingBagCollection`.
+
+    References
+    ----------
+    The arguments and their meaning: PyTorch's ``torch.nn.EmbeddingBag``.
+
+    Examples
+    --------
+    The three guises of w^T = e^T W: one-hot, multi-hot, weighted.
+
+    >>> import numpy as np, minidlrm as md
+    >>> bag = md.EmbeddingBag(3, 2, mode="sum", rng=np.random.default_rng(0))
+    >>> bag.load_state_dict({"weight": np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])})
+    >>> bag.forward(np.array([2, 0, 2]), offsets=np.array([0, 1]))         # bags {2} and {0, 2}
+    array([[5., 6.],
+           [6., 8.]], dtype=float32)
+    >>> bag.forward(np.array([[0, 2]]), per_sample_weights=np.array([[0.5, 2.0]], np.float32))
+    array([[10.5, 13. ]], dtype=float32)
+    """
+
+    def forward(
+        self, input: Any, offsets: Any = None, per_sample_weights: Any = None
+    ) -> np.ndarray:
+        """Look up bags -> y (B, D).
+
+        Parameters
+        ----------
+        input : integer array (nnz,) or (B, n)
+            The ids, bag after bag; or a bag of n ids in each row, without offsets.
+        offsets : integer array (B,), or (B + 1,) with ``include_last_offset=True``
+            Where each bag begins; at last `nnz`, where the constructor was told so.
+        per_sample_weights : float array of `input`'s shape, optional
+            A weight for each id, for ``mode="sum"``.
+        """
+        bags = as_bags(input, offsets, per_sample_weights, self.include_last_offset)
+        y = super().forward(bags)[:, 0]  # (B, D): T is 1
+        _, *rest = self.kept()
+        self.keep(y.shape, *rest)
+        return y
+
+    def backward(self, dy: np.ndarray) -> np.ndarray | None:
+        """Add dL/dW to the gradient; return dL/dper_sample_weights (nnz,), or None without weights.
+
+        `EmbeddingBagCollection.backward` with T = 1, from dy (B, D).
+        """
+        return super().backward(dy)
+
+    def __init__(
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        *,
+        mode: str = "mean",
+        include_last_offset: bool = False,
+        rng: np.random.Generator,
+        dtype: Any = np.float32,
+    ):
+        super().__init__([num_embeddings], embedding_dim, mode, rng=rng, dtype=dtype)
+        self.include_last_offset = bool(include_last_offset)
+
+    def __repr__(self) -> str:
+        rows, dim = self.weight.value.shape
+        return f"EmbeddingBag({rows:,}, {dim}, mode={self.mode!r})"
+
+
+def as_bags(input: Any, offsets: Any, per_sample_weights: Any, include_last_offset: bool) -> Jagged:
+    """Turn PyTorch's arguments of an embedding bag into a `Jagged` of one table."""
+    ids = integers("input", input)
+    if ids.ndim == 2 and offsets is None:
+        offsets = np.arange(len(ids) + 1) * ids.shape[1]
+    elif ids.ndim != 1 or offsets is None:
+        entries = "B + 1" if include_last_offset else "B"
+        raise ValueError(
+            f"input has shape {ids.shape}: give ids (nnz,) with {entries} offsets, "
+            "or ids (B, n) without"
+        )
+    elif not include_last_offset:
+        offsets = np.append(integers("offsets", offsets, 1), len(ids))
+    if per_sample_weights is None:
+        return Jagged(ids.ravel(), offsets)
+    weights = native("per_sample_weights", per_sample_weights)
+    if weights.shape != ids.shape:
+        raise ValueError(
+            f"per_sample_weights has shape {weights.shape}, input {ids.shape}: "
+            "one weight for each id"
+        )
+    return Jagged(ids.ravel(), offsets, weights.ravel())

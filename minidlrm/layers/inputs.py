@@ -1,0 +1,66 @@
+"""What every layer does at its door: one rule for dtypes, and sizes that are Python integers.
+
+The rule: a layer computes in the dtype that NumPy gives for its input and its parameters
+together. Integers and booleans take the parameters' dtype (float64 without parameters), and
+float16 becomes float32. A gradient dy takes the dtype of the output that it belongs to. So all
+numbers that reach a kernel have one dtype, are in the machine's order, and lie row by row.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from minidlrm.arrays import floats, native
+
+
+def numbers(name: str, x: Any, *parameters: np.ndarray) -> np.ndarray:
+    """Return x as the layer computes with it; TypeError or ValueError names x where it cannot."""
+    x = native(name, x)
+    if x.dtype.kind in "biu":
+        x = x.astype(np.result_type(*parameters) if parameters else np.float64)
+    x = floats(name, x)
+    return np.asarray(x, np.result_type(x, np.float32, *parameters), order="C")
+
+
+def converted(name: str, x: Any, dtype: np.dtype) -> np.ndarray:
+    """Return x in `dtype`: dy in the output's, or data in the parameters'. TypeError names it."""
+    x = numbers(name, x)
+    if x.dtype.kind == "c" and np.dtype(dtype).kind != "c":
+        raise TypeError(f"{name} is of {x.dtype}, which does not fit into {np.dtype(dtype)}")
+    return x.astype(dtype, copy=False)
+
+
+def as_size(name: str, value: Any, least: int = 1) -> int:
+    """Return a size as a Python integer, which JSON can hold; it must be at least `least`."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} is {value!r}: it must be an integer") from None
+    if number < least:
+        raise ValueError(f"{name} is {number}: it must be at least {least}")
+    return number
+
+
+def as_sizes(name: str, values: Iterable[Any], least: int = 1) -> list[int]:
+    """Return sizes as Python integers; the error names the one that is wrong."""
+    return [as_size(f"{name}[{k}]", value, least) for k, value in enumerate(values)]
+
+
+def as_config(**arguments: Any) -> dict[str, Any]:
+    """Return sizes by name, as `as_size` and `as_sizes` make them; None stays None.
+
+    All must be at least 1, but for the number of dense features, which may be 0.
+    """
+    config: dict[str, Any] = {}
+    for name, value in arguments.items():
+        if value is None:
+            config[name] = None
+        elif np.ndim(value):
+            config[name] = as_sizes(name, value)
+        else:
+            config[name] = as_size(name, value, 0 if name == "num_dense" else 1)
+    return config

@@ -1,0 +1,90 @@
+"""Rows of cells as text, HTML, Markdown, and tables of the terminal: one way for all.
+
+`rows` is a list of rows of strings; the first holds the titles.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+Rows = Sequence[Sequence[str]]
+
+
+def as_text(rows: Rows) -> str:
+    """Return the rows as lines, each column as wide as its widest cell.
+
+    Examples
+    --------
+    >>> from minidlrm.printing import as_text
+    >>> print(as_text([("layer", "FLOPs"), ("dot", "640")]))
+    layer  FLOPs
+    dot    640
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def as_html(rows: Rows, bold: Collection[int] = ()) -> str:
+    """Return the rows as an HTML table; `bold` holds the numbers of rows below the titles.
+
+    Examples
+    --------
+    >>> from minidlrm.printing import as_html
+    >>> as_html([("x",), ("1 < 2",)])
+    '<table><tr><th scope="col">x</th></tr><tr><td>1 &lt; 2</td></tr></table>'
+    """
+    head, *body = rows
+    titles = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in head)
+    lines = [f"<tr>{titles}</tr>"]
+    for k, row in enumerate(body):
+        style = ' style="font-weight:bold"' if k in bold else ""
+        cells = "".join(f"<td>{html.escape(cell)}</td>" for cell in row)
+        lines.append(f"<tr{style}>{cells}</tr>")
+    return f"<table>{''.join(lines)}</table>"
+
+
+def as_markdown(rows: Rows) -> str:
+    r"""Return the rows as a Markdown table.
+
+    Examples
+    --------
+    >>> from minidlrm.printing import as_markdown
+    >>> print(as_markdown([("a", "b"), ("1", "x|y")]))
+    | a | b |
+    | --- | --- |
+    | 1 | x\|y |
+    """
+    head, *body = ([cell.replace("|", "\\|") for cell in row] for row in rows)
+    lines = [head, ["---"] * len(head), *body]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def as_rich(title: str, rows: Rows, left: int = 1, bold: Collection[int] = ()) -> Table:
+    """Return the rows as a table for the terminal.
+
+    The first `left` columns, and those without a title, are aligned to the left, the others to
+    the right. `bold` holds the numbers of rows below the titles.
+
+    Examples
+    --------
+    >>> from minidlrm.printing import as_rich
+    >>> as_rich("results", [("", "test"), ("auc", "0.75")]).row_count
+    1
+    """
+    from rich.box import SIMPLE
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title, box=SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
+    head, *body = rows
+    for k, name in enumerate(head):
+        table.add_column(name, justify="left" if k < left or not name else "right", overflow="fold")
+    for k, row in enumerate(body):
+        table.add_row(*map(Text, row), style="bold" if k in bold else None)
+    return table

@@ -1,0 +1,43 @@
+"""The operations of a step as a widget, for Jupyter; the parts are those of the page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from minidlrm.tracing.operations import Step
+from minidlrm.tracing.page import both, box_of, parts_of
+
+if TYPE_CHECKING:
+    from ipywidgets import VBox
+
+
+def stepper(step: Step, sample: int = 0) -> VBox:
+    """Return an ipywidgets box with previous, next, a slider, and the operation."""
+    try:
+        import ipywidgets
+    except ImportError:
+        raise ImportError(
+            'the stepper needs ipywidgets: pip install "minidlrm[notebooks]"; '
+            "or use trace.to_html()"
+        ) from None
+    parts = parts_of(step, sample)
+    slider = ipywidgets.IntSlider(0, 0, len(step.operations) - 1, description="operation")
+    shown = ipywidgets.HTML()
+
+    def draw(_: Any = None) -> None:
+        op = step.operations[slider.value]
+        box = f'id="{parts.name}-{box_of(op)}"'
+        lit = parts.figure.replace(box, f'{box} class="lit-{op.phase}"')
+        body = both(lit, parts.sections[slider.value])
+        shown.value = f'{parts.style}<div class="{parts.name}">{body}</div>'
+
+    def move(by: int) -> Callable[[Any], None]:
+        return lambda _: setattr(slider, "value", slider.value + by)
+
+    previous, following = (ipywidgets.Button(description=t) for t in ("Previous", "Next"))
+    previous.on_click(move(-1))
+    following.on_click(move(1))
+    slider.observe(draw, names="value")
+    draw()
+    return ipywidgets.VBox([ipywidgets.HBox([previous, following, slider]), shown])

@@ -1,0 +1,67 @@
+"""Interner: numbers of distinct texts, compiled and by a dict."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minidlrm.data import intern
+from minidlrm.data.intern import Interner
+
+
+def packed(words):
+    text = np.frombuffer(b"".join(words), np.uint8)
+    return text, np.concatenate([[0], np.cumsum([len(word) for word in words], dtype=np.int64)])
+
+
+@pytest.fixture(params=["compiled", "dict"])
+def either(request, monkeypatch):
+    if request.param == "dict":
+        monkeypatch.setattr(intern, "_walk", None)
+    return request.param
+
+
+@given(st.lists(st.binary(max_size=12)), st.lists(st.binary(max_size=12)))
+def test_numbers_go_by_first_occurrence(first, second):
+    for walk in (intern._walk, None):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(intern, "_walk", walk)
+            known, expected = Interner(), {}
+            for words in (first, second):
+                codes = [expected.setdefault(word, len(expected)) for word in words]
+                assert known.add(*packed(words)).tolist() == codes
+            assert known.text.tobytes() == b"".join(expected)
+            assert len(known) == len(expected)
+
+
+def test_it_grows_past_every_table(either):
+    words = [str(k).encode() * (1 + k % 40) for k in range(3000)]
+    known = Interner()
+    assert known.add(*packed(words)).tolist() == list(range(3000))
+    assert known.add(*packed(words[::-1])).tolist() == list(range(3000))[::-1]
+
+
+def test_a_text_that_is_not_known_is_found_nowhere(either):
+    known = Interner()
+    known.add(*packed([b"a", b"", b"ab"]))
+    assert known.find(*packed([b"b", b"", b"a", b"abc", b"ab"])).tolist() == [-1, 1, 0, -1, 2]
+    assert len(known) == 3
+
+
+def test_texts_with_one_hash_stay_apart(monkeypatch):
+    if intern.njit is None:
+        pytest.skip("Numba is not installed: no hash table")
+    walk = intern._walk.py_func
+    monkeypatch.setitem(walk.__globals__, "_FNV_PRIME", np.uint64(0))  # every hash is 0
+    monkeypatch.setattr(intern, "_walk", walk)
+    monkeypatch.setattr(intern, "_place", intern._place.py_func)
+    words = [b"ab", b"ba", b"cc", b"abc", b""]
+    known = Interner()
+    assert known.add(*packed([*words, *words])).tolist() == [0, 1, 2, 3, 4] * 2
+
+
+def test_it_begins_with_what_it_is_given(either):
+    text, offsets = packed([b"red", b"blue"])
+    known = Interner(text, offsets[1:])
+    assert known.texts() == ["red", "blue"]
+    assert known.add(*packed([b"blue", b"green"])).tolist() == [1, 2]
