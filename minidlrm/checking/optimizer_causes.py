@@ -12,8 +12,8 @@ import numpy as np
 
 from minidlrm.checking.optimizer_catalogue import make_cause
 from minidlrm.checking.report import Cause
-from minidlrm.checking.update_rules import Rule, has_rule
 from minidlrm.checking.steps import Paths, Stopped, Trial, alike, follows, walk
+from minidlrm.checking.update_rules import Rule, has_rule
 from minidlrm.checking.wrong_updates import Variant, variants
 
 

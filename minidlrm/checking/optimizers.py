@@ -18,7 +18,6 @@ from minidlrm import optim
 from minidlrm.checking.optimizer_catalogue import CATALOGUE, make_cause
 from minidlrm.checking.optimizer_causes import Steps, diagnose
 from minidlrm.checking.report import ArrayCheck, GradCheckReport
-from minidlrm.checking.update_rules import Rule
 from minidlrm.checking.steps import (
     DENSE,
     EVERY,
@@ -32,6 +31,7 @@ from minidlrm.checking.steps import (
     takes,
     walk,
 )
+from minidlrm.checking.update_rules import Rule
 
 __all__ = ["CATALOGUE", "OptimCheckReport", "optimcheck"]
 
