@@ -80,9 +80,9 @@ def verdict(key, right, vague=""):
         return "missed"
     if key in right.split():
         return "right"
-    if key in vague.split():
-        return "vague"
-    return "none fits" if key == "random" else "misleading"
+    if key == "random":
+        return "none fits"
+    return "vague" if key in vague.split() else "misleading"
 
 
 def of_wrong(path):

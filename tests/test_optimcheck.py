@@ -341,6 +341,22 @@ def test_a_rule_may_replace_its_state_and_have_the_older_name(name):
     assert optimcheck(type("Mine", (md.Momentum,), {name: rule})(0.1), verbose=False).passed
 
 
+def test_a_rule_keeps_what_it_likes_under_a_name_of_its_base_and_no_kernel_takes_it():
+    class Largest(md.RowwiseAdagrad):
+        def update(self, weight, rows, grad, state, lr):
+            h = state.setdefault("square_mean", np.zeros(len(weight)))
+            h[rows] += (grad * grad).max(axis=1)
+            weight[rows] -= lr * grad / (np.sqrt(h[rows]) + self.eps)[:, None]
+
+    class Passing(md.Momentum):
+        def update(self, weight, rows, grad, state, lr):
+            state["velocity"] = np.zeros(2)
+            super().update(weight, rows, grad, state, lr)
+
+    assert first_cause(Largest(0.1), None) == "max_for_mean"
+    assert "it must have (1, 12)" in optimcheck(Passing(0.1), verbose=False).faults[0]
+
+
 def test_a_rule_written_out_is_the_optimizer_of_minidlrm():
     for like in (
         md.SGD(0.1, 0.2),
