@@ -86,7 +86,8 @@ class Optimizer:
         super().__init_subclass__(**options)
         if "_update" in vars(cls):
             cls.update = vars(cls)["_update"]  # type: ignore[method-assign]
-        cls._update = cls.update  # type: ignore[attr-defined]
+        elif cls.__module__ == __name__:
+            cls._update = cls.update  # type: ignore[attr-defined]
 
     def __init__(self, lr: LearningRate, weight_decay: float = 0.0):
         if not callable(lr) and not (np.isfinite(lr) and lr >= 0):

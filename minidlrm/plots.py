@@ -311,7 +311,17 @@ def order_heat_map(
 
 
 def new_axes() -> Axes:
-    """Return new Axes of the usual size."""
+    """Return new Axes of the usual size.
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Examples
+    --------
+    >>> from minidlrm import plots
+    >>> plots.new_axes()  # doctest: +SKIP
+    """
     import matplotlib.pyplot as plt
 
     return plt.subplots(figsize=(6.4, 4.4), layout="constrained")[1]

@@ -22,6 +22,7 @@ from minidlrm.layers.activation import sigmoid
 from minidlrm.losses import MSE, BCEWithLogits, Loss
 from minidlrm.module import Module, Parameter, SparseGrad, bad_number
 from minidlrm.optim import Adagrad, Optimizer, OptimizerGroup
+from minidlrm.printing import as_html
 from minidlrm.resuming import Best, Interrupts, Run
 
 _LARGE_LABEL = 1000.0  # a rating above it needs a scale, or a tiny rate
@@ -75,12 +76,8 @@ class History:
 
     def _repr_html_(self) -> str:
         names = list(self.records[-1]) if self.records else []
-        head = "".join(f"<th>{name.replace('_', ' ')}</th>" for name in names)
-        rows = "".join(
-            "<tr>" + "".join(f"<td>{record[name]:.5g}</td>" for name in names) + "</tr>"
-            for record in self.records
-        )
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+        rows = [[f"{record[name]:.5g}" for name in names] for record in self.records]
+        return as_html([[name.replace("_", " ") for name in names], *rows])
 
 
 def fit(

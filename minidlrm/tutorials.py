@@ -24,17 +24,17 @@ def source() -> Path:
 
 
 def copy_to(folder: str | Path) -> tuple[list[Path], list[Path]]:
-    """Copy the tutorials, those in other languages too. What the reader has stays as it is.
+    """Copy the tutorials, translations included; files that exist already stay as they are.
 
     Parameters
     ----------
     folder : path
-        Made when it is not there.
+        Created if needed.
 
     Returns
     -------
     (list of Path, list of Path)
-        The files that were copied, and those that were there before.
+        The files that were copied, and those that existed already.
 
     Raises
     ------
@@ -64,6 +64,6 @@ def copy_to(folder: str | Path) -> tuple[list[Path], list[Path]]:
         copy.parent.mkdir(parents=True, exist_ok=True)
         part = copy.with_suffix(".part")
         shutil.copyfile(original, part)
-        part.replace(copy)  # a copy is there as a whole, or not at all
+        part.replace(copy)  # a copy is complete, or does not exist
         copied.append(copy)
     return copied, kept

@@ -16,14 +16,14 @@
 #
 # [![Open in Colab](colab.svg)](https://colab.research.google.com/github/)
 #
-# A backward pass is a formula that somebody derived and somebody typed. Both make mistakes.
-# A wrong gradient rarely crashes: the loss still falls, only less far. So every gradient in this
-# course is *checked*, and this notebook shows how.
+# A backward pass is a formula that somebody derived and somebody typed. Both make mistakes. A wrong gradient rarely
+# crashes: the loss still falls, only not as far. So every gradient in this course is *checked*, and this notebook
+# shows how.
 #
 # You need NumPy and the derivative of a function of one variable. Reading time: 55 minutes.
 #
-# **What you will have at the end**: a gradient checker of your own in ten lines, the reasons why it is
-# not enough, and `md.gradcheck`, which explains what it finds.
+# **What you will have at the end**: a gradient checker of your own in ten lines, the reasons why it is not
+# enough, and `md.gradcheck`, which explains what it finds.
 
 # %%
 # In Colab, or where minidlrm is not installed: pip install it first.
@@ -54,7 +54,7 @@ rng = np.random.default_rng(0)
 # - a small $h$ has a **rounding error**: $f$ is known to about $\varepsilon = 2\cdot 10^{-16}$ of its size, and the
 #   difference is divided by $2h$.
 #
-# The sum of both, about $h^2 + \varepsilon / h$, is smallest where the two are of one size: near
+# The sum of both, about $h^2 + \varepsilon / h$, is smallest where the two are equally large: near
 # $h = \sqrt[3]{\varepsilon} \approx 6\cdot 10^{-6}$. Let us see it.
 
 
@@ -83,12 +83,12 @@ ax.grid(alpha=0.3)
 # ### The complex step: no step to choose
 #
 # Put $x + ih$ into Taylor's formula: $f(x + ih) = f(x) + i h f'(x) - \frac{h^2}{2} f''(x) - \dots$ The
-# imaginary part is $h f'(x)$, but for a rest of the size $h^3$, and **nothing is subtracted**. So $h$ may be as small as
-# $10^{-20}$: the rest is gone, and the derivative is right to the last digit:
+# imaginary part is $h f'(x)$, up to a remainder of size $h^3$, and **nothing is subtracted**. So $h$ may be as small as
+# $10^{-20}$: the remainder vanishes, and the derivative is right to the last digit:
 #
 # $$f'(x) \approx \frac{\operatorname{Im} f(x + ih)}{h}$$
 #
-# (Here $i = \sqrt{-1}$.) It needs code that carries complex numbers: NumPy's `exp`, `log`, products and sums do. `abs` does not.
+# (Here $i = \sqrt{-1}$.) It needs code that works with complex numbers. NumPy's `exp`, `log`, products and sums do; `abs` does not.
 
 
 # %%
@@ -102,8 +102,8 @@ print(f"complex step:       {error_of(lambda x: complex_step(np.exp, x)):.1e}")
 # %% [markdown]
 # ### Your turn
 #
-# Richardson's trick: the error of a central difference $c(h)$ is nearly $a h^2$, with some number $a$. So $c(h/2)$ has a quarter of it, and a combination of
-# both has almost none. Find the combination. The blank takes the mean.
+# Richardson's trick: the error of a central difference $c(h)$ is nearly $a h^2$, with some number $a$. So the error of $c(h/2)$ is a quarter of that, and a
+# combination of both has almost none. Find the combination. The blank takes the mean.
 
 
 # %%
@@ -125,7 +125,8 @@ check_richardson(richardson)
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# $c(h) - a h^2 = c(h/2) - a h^2 / 4$, so the value without error is `(4 * second - first) / 3`. `gradcheck` uses it where code carries no complex numbers.
+# $c(h) - a h^2 = c(h/2) - a h^2 / 4$, so the value without error is `(4 * second - first) / 3`. `gradcheck` uses it where the code does not work with complex
+# numbers.
 #
 # </details>
 
@@ -136,14 +137,15 @@ def richardson_answer(f, x, h=1e-2):
     return (4 * second - first) / 3
 
 
+print("the answer:")
 check_richardson(richardson_answer)
 
 # %% [markdown]
 # ## 2. From one number to a layer
 #
-# A layer maps an array $x$ to an array $y$. Whatever comes after it makes one number of $y$: the loss $L$, which training
-# makes small. The layer's backward pass gets $dy = \partial L / \partial y$, the gradient that arrives from above, and must
-# return $dx = \partial L / \partial x$. Both have an entry for each entry of $y$ and of $x$.
+# A layer maps an array $x$ to an array $y$. What comes after it turns $y$ into one number, the loss $L$, which training
+# makes small. The layer's backward pass gets $dy = \partial L / \partial y$, the gradient that arrives from above, and
+# must return $dx = \partial L / \partial x$. $dy$ has an entry for each entry of $y$, and $dx$ one for each entry of $x$.
 #
 # To check a layer by itself we need an $L$ of our own. Choose fixed numbers $r$, one for each output, and let
 #
@@ -206,14 +208,14 @@ print(f"with random r:    {check(sigmoid, forgets_dy, x, r):.1e}   <- caught")
 
 # %% [markdown]
 # One more trap, which we fell into ourselves. If $r$ comes from the same random stream as $x$ (the same
-# seed!) and has its shape, then $r = x$. A linear layer $y = x W^\top$ has $dW = r^\top x$ (notebook 04 derives it). This
+# seed!) and has its shape, then $r = x$. A linear layer $y = x W^\top$ has $dW = r^\top x$ (notebook 04 derives it). It
 # is then $x^\top x$, which is symmetric, and a transposed $dW$ passes.
 # `md.gradcheck` draws $r$ from a stream of its own.
 #
 # ### Your turn
 #
-# Derive the backward pass of $y = \tanh(x)$. Its derivative is $1 - y^2$. The blank forgets the square; ask the checker that
-# we have just written.
+# Derive the backward pass of $y = \tanh(x)$. Its derivative is $1 - y^2$. The blank forgets the square. Ask the checker that we
+# have just written.
 
 
 # %%
@@ -227,9 +229,10 @@ def check_tanh(backward):
     if error < 1e-8:
         print(f"right: error {error:.1e}")
     else:
-        at, said = x[0, 0], backward(np.ones_like(x))[0, 0]
+        said, wanted = backward(r), r * central(np.tanh, x, 6e-6)
+        k = np.unravel_index(np.abs(said - wanted).argmax(), x.shape)
         print(f"not yet: error {error:.1e}; a right one has about 1e-10")
-        print(f"   at x = {at:.3f} you say {said:.3f}; slope {central(np.tanh, at, 6e-6):.3f}")
+        print(f"   at x = {x[k]:.3f}, dy = {r[k]:.3f} you say {said[k]:.3f}; it is {wanted[k]:.3f}")
 
 
 check_tanh(tanh_backward)
@@ -248,6 +251,7 @@ def tanh_backward_answer(dy):
     return dy * (1 - y * y)
 
 
+print("the answer:")
 check_tanh(tanh_backward_answer)
 
 # %% [markdown]
@@ -271,11 +275,11 @@ W, b = rng.normal(size=(2, 3)), rng.normal(size=2)
 report = md.gradcheck((affine, affine_backward), x, W, b)
 
 # %% [markdown]
-# Each line is an array. The errors are near $10^{-15}$, since `gradcheck` found that the code carries
-# complex numbers. Beside the differences it tries rules that need none: a backward pass is linear in `dy`, so `backward(0)` is
-# 0, and backward of a sum is the sum; and it must not change its inputs.
+# Each line is an array. The errors are near $10^{-15}$, since `gradcheck` found that the code works with complex numbers.
+# It also tests rules that need no differences. A backward pass is linear in `dy`: `backward(0)` is 0, and backward of a sum
+# is the sum. And it must not change its inputs.
 #
-# Now a mistake that every teacher has seen: a mean stands where the sum over the batch should be.
+# Now a mistake that every teacher has seen: a mean over the batch in the place of a sum.
 
 
 # %%
@@ -287,8 +291,8 @@ def mean_for_sum(dy, cache):
 report = md.gradcheck((affine, mean_for_sum), x, W, b)
 
 # %% [markdown]
-# It does not only say *wrong*: it says what the numbers look like. Draw it: if every point lies on
-# another line through 0, a factor is wrong.
+# It does not only say *wrong*: it says what the mistake looks like. Draw the two gradients against each other: if all
+# points lie on one line through 0, but not on the diagonal, a factor is wrong.
 
 # %%
 _ = report.plot("W")
@@ -296,8 +300,8 @@ _ = report.plot("W")
 # %% [markdown]
 # ### Your turn
 #
-# Derive the backward pass of $y = x \odot x \odot v$ (entry by entry), for $x$ and for $v$. Write it in place of
-# the dots, and run the cell. The checker tells you what is wrong.
+# Derive the backward pass of $y = x \odot x \odot v$ (entry by entry), for $x$ and for $v$. Write it in the place of the
+# dots, and run the cell. The checker tells you what is wrong.
 
 
 # %%
@@ -329,14 +333,14 @@ def square_answer(dy, cache):
 
 
 report = md.gradcheck((square_forward, square_answer), x, rng.normal(size=(4, 3)), verbose=False)
-print("the answer passes:", report.passed)
+print("the answer: passed =", report.passed)
 
 # %% [markdown]
 # ## 4. Corners
 #
-# ReLU, $y = \max(0, x)$, has no derivative at 0. A difference across the corner is a mixture of both
-# slopes, and means nothing. A checker must see that, set the entry aside, and never fail a right gradient
-# for it. It must not look at the gradient that it checks to decide: that would hide wrong ones.
+# ReLU, $y = \max(0, x)$, has no derivative at 0. A difference across this corner mixes both slopes, and means nothing. A
+# checker must notice this, set the entry aside, and never fail a right gradient because of it. It must decide by the
+# function alone: if it also looked at the gradient, it could hide a wrong one.
 
 # %%
 x_corner = np.array([-1.0, 0.0, 1e-7, 0.5, 2.0])
@@ -344,13 +348,13 @@ relu = (lambda x: np.maximum(x, 0) + 0.0, lambda dy: dy * (x_corner > 0))
 report = md.gradcheck(relu, x_corner, method="richardson")
 
 # %% [markdown]
-# Two entries are counted as kinks, and set aside: 0, and $10^{-7}$, which is nearer to the corner than the
-# smallest step. With the complex step (`method="auto"`) only 0 itself is a corner.
+# Two entries are counted as kinks, and set aside: 0, and $10^{-7}$, which is nearer to the corner than
+# the smallest step. With the complex step (`method="auto"`) only 0 itself is a corner.
 #
 # ### Your turn
 #
-# Leaky ReLU lets a tenth of the negative side through: $y = x$ where $x > 0$, and $y = x / 10$ elsewhere. The blank asks the
-# wrong array for its sign.
+# Leaky ReLU lets a tenth of the negative side through: $y = x$ where $x > 0$, and $y = x / 10$ elsewhere. The blank looks
+# at the sign of the wrong array.
 
 
 # %%
@@ -369,7 +373,7 @@ report = md.gradcheck((leaky, leaky_backward), x_corner, method="richardson")
 #
 # The slope is 1 or 0.1: `dy * np.where(x > 0, 1, 0.1)`
 #
-# With few entries the blank's numbers may agree, by luck. The rule of section 3, linear in `dy`, catches it all the same.
+# With few entries the blank's numbers may agree by luck. The rule of section 3, linearity in `dy`, catches it anyway.
 #
 # </details>
 
@@ -380,13 +384,13 @@ def leaky_answer(dy, x):
 
 
 report = md.gradcheck((leaky, leaky_answer), x_corner, method="richardson", verbose=False)
-print("the answer passes:", report.passed)
+print("the answer: passed =", report.passed)
 
 # %% [markdown]
 # ## 5. Ids that collide
 #
 # An embedding table is a matrix $W$ with a row for each id; a lookup is `W[ids]`. When an id occurs twice,
-# its row gets **two** gradients, and they add up. This is where NumPy is treacherous:
+# its row gets **two** gradients, and they add up. This is where NumPy sets a trap:
 
 # %%
 ids = np.array([5, 2, 5])
@@ -419,21 +423,21 @@ ax.set(
 ax.grid(alpha=0.3)
 
 # %% [markdown]
-# In a table of 2,000 rows such a test misses the bug about six times in seven. So for a layer or a model `gradcheck` never
-# leaves it to chance: it changes the ids that you give, so that they repeat inside a bag and across bags, and it uses
-# the first and the last id. (In a pair of functions, it lets each list of distinct ids repeat one of them.)
+# In a table of 2,000 rows such a test misses the bug about six times in seven. So for a layer or a model `gradcheck`
+# does not leave it to chance: it changes your ids so that they repeat inside a bag and across bags, and so that the first
+# and the last id occur. (For a pair of functions, it repeats one id in each list of distinct ids.)
 
 # %%
 from minidlrm.checking.bugs.embedding import LastWriteWins
 
-table = LastWriteWins([2000], embedding_dim=3)
+table = LastWriteWins([2000], embedding_dim=3, rng=rng)
 distinct = np.array([[11], [500], [42], [7], [1234], [99], [3], [640]])
 report = md.gradcheck(table, distinct)
 
 # %% [markdown]
 # ### Your turn
 #
-# A lookup: sample $b$ has the id $v_b$, and its output is the row of this id, $y_b = W_{v_b}$. The blank loses repeats. Mend
+# A lookup: sample $b$ has the id $v_b$, and its output is the row of this id, $y_b = W_{v_b}$. The blank loses repeats. Fix
 # it, and ask the checker.
 
 
@@ -470,33 +474,25 @@ def look_up_answer(dy, cache):
 report = md.gradcheck(
     (look_up, look_up_answer), rng.normal(size=(5, 2)), np.array([1, 3, 1, 4]), verbose=False
 )
-print("the answer passes:", report.passed)
+print("the answer: passed =", report.passed)
 
 # %% [markdown]
 # ## 6. The bug museum
 #
-# `minidlrm.checking.bugs` holds some sixty wrong backward passes that look right. Some of them even train.
-# Here are three wrong ways to derive the interaction of DLRM, the products of all pairs of vectors,
-# $y_{ij} = \langle z_i, z_j \rangle = \sum_d z_{id} z_{jd}$ for places $i$ and $j$ with $i > j$. (Notebook 05 derives it. `_as_matrix` writes `dy` into a square matrix $G$, at the places
-# given; the right answer is $(G + G^\top) z$, with $G$ filled below the diagonal.) **Find the mistake of each before you run
-# the cell below it.**
+# `minidlrm.checking.bugs` is a museum of wrong backward passes that look right. Some of them even train. Here are three
+# wrong ways to derive the interaction of DLRM, the products of all pairs of vectors,
+# $y_{ij} = \langle z_i, z_j \rangle = \sum_d z_{id} z_{jd}$ for places $i$ and $j$ with $i > j$. (Notebook 05 derives it. `_as_matrix` writes `dy`
+# into a square matrix $G$, at the places given; the right answer is $(G + G^\top) z$, with $G$ filled below the diagonal.)
+# **Find each mistake before you run the cell below.**
 
 # %%
-import inspect
+from minidlrm.checking import museum
 
-from minidlrm.checking.bugs import interactions
-
-museum = [interactions.UpperForLower, interactions.OneTriangle, interactions.PairsAveraged]
-for kind in museum:
-    print(f"class {kind.__name__}:")
-    print(inspect.getsource(kind.backward))
+bugs = museum.exhibits("UpperForLower", "OneTriangle", "PairsAveraged")
+museum.show(bugs)
 
 # %%
-z = rng.normal(size=(5, 4, 3))
-for kind in museum:
-    report = md.gradcheck(kind(4, 3), z, verbose=False)
-    print(f"{kind.__name__}: {report.diagnosis[0].title}")
-    print(f"   {report.diagnosis[0].evidence}")
+museum.explain(bugs)
 
 # %% [markdown]
 # ### Which of them still "train"?
@@ -508,9 +504,9 @@ for kind in museum:
 clicks = md.data.synthetic_clicks(20_000, seed=0)
 
 
-def curve_of(kind):
+def curve_of(layer):
     model = md.DLRM(13, clicks.table_sizes, 8, (16,), (32,), seed=0)
-    model.interaction.__class__ = kind  # the same layer, with this backward pass
+    model.interaction.__class__ = layer  # the same layer, with this backward pass
     history = md.fit(
         model,
         clicks.train,
@@ -527,22 +523,22 @@ def curve_of(kind):
 # %%
 fig, ax = plt.subplots(figsize=(6.4, 3.8), layout="constrained")
 styles = ("-", "--", "-.", ":")
-for kind, style in zip([md.DotInteraction, *museum], styles, strict=True):
-    name = "right" if kind is md.DotInteraction else kind.__name__
-    ax.plot(*curve_of(kind), style, label=name)
+layers = {"right": md.DotInteraction} | {bug.cls.__name__: bug.cls for bug in bugs}
+for (name, layer), style in zip(layers.items(), styles, strict=True):
+    ax.plot(*curve_of(layer), style, label=name)
 ax.set(xlabel="epoch", ylabel="validation log loss (nats)", title="Wrong gradients train, too")
 ax.legend()
 ax.grid(alpha=0.3)
 
 # %% [markdown]
-# All four curves fall, and two of the wrong ones cannot be told from the right one by looking. (Adagrad
+# All four curves fall, and two of the wrong ones look just like the right one. (Adagrad
 # divides each gradient by its usual size, so a wrong constant factor hardly matters to it. With SGD it
-# would.) `UpperForLower` stops early; without a check you would search the reason in the data, the learning
+# would.) `UpperForLower` stops improving early; without a check you would look for the reason in the data, the learning
 # rate, the weather.
 #
 # ### Your turn
 #
-# Write the right one, without any matrix. Number the pairs: pair $p$ is $(i, j)$, with $y_p = \langle z_i, z_j \rangle$. Its derivative by
+# Write the right one, without a matrix. Number the pairs: pair $p$ is $(i, j)$, with $y_p = \langle z_i, z_j \rangle$. Its derivative by
 # $z_i$ is $z_j$, and by $z_j$ it is $z_i$. So each pair adds to **two** vectors: $dy_p\, z_j$ to $dz_i$, and $dy_p\, z_i$ to $dz_j$. For a
 # batch of $B$ samples with $F$ vectors of $D$ numbers there are $P = F (F - 1) / 2$ pairs.
 
@@ -561,13 +557,14 @@ def pairs_backward(dy, z):
     return dz
 
 
+z = rng.normal(size=(5, 4, 3))  # (B, F, D)
 report = md.gradcheck((pairs_forward, pairs_backward), z)
 
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# Two lines in the loop; the next cell has them. Without the loop, `dz[:, i] += dy[:, :, None] * z[:, j]` meets each vector in many
-# pairs, and keeps the last: section 5 again. Try it, and read the diagnosis.
+# Two lines in the loop; the next cell has them. Without the loop, `dz[:, i] += dy[:, :, None] * z[:, j]` meets each vector in
+# several pairs, and keeps the last: section 5 again. Try it, and read the diagnosis.
 #
 # </details>
 
@@ -583,10 +580,10 @@ def pairs_answer(dy, z):
 
 
 report = md.gradcheck((pairs_forward, pairs_answer), z, verbose=False)
-print("the answer passes:", report.passed)
+print("the answer: passed =", report.passed)
 
 # %% [markdown]
-# The library's layer, with its square matrix, gives the same numbers:
+# The library's layer computes it with the square matrix, and gives the same numbers:
 
 # %%
 layer = md.DotInteraction(4, 3)
@@ -598,7 +595,7 @@ print("backward:", np.abs(layer.backward(dy) - pairs_answer(dy, z)).max())
 # ## 7. float32
 #
 # float32 has seven digits. A difference with $h = 6\cdot 10^{-6}$ leaves one or two of them. `gradcheck` runs *your* code
-# in float32, makes the numeric gradient in float64, and takes the tolerance that seven digits allow.
+# in float32, computes the numeric gradient in float64, and uses the tolerance that seven digits allow.
 
 # %%
 x32 = rng.normal(size=(4, 3)).astype(np.float32)
@@ -608,8 +605,8 @@ report = md.gradcheck(pair, x32)
 # %% [markdown]
 # ### Your turn
 #
-# Teach your own checker to do so. `backward` must run in float32, as it will in training. The differences, and `forward` for them,
-# need float64. The blank hands float32 to both.
+# Teach your own checker to do the same. `backward` must run in float32, as it will in training. The differences, and
+# `forward` for them, need float64. The blank gives float32 to both.
 
 
 # %%
@@ -629,7 +626,7 @@ def check_check32(function):
     if any(dtype != np.float32 for dtype in seen):
         print("not yet: backward got float64; in training it gets float32")
     elif right > 1e-6:
-        print(f"not yet: error {right:.1e} for a right gradient; which precision has h?")
+        print(f"not yet: error {right:.1e} for a right gradient; in which precision is h added?")
     elif not 5e-4 < wrong < 2e-3:
         print(f"not yet: a gradient that is 0.1% too large has the error {wrong:.1e}")
     else:
@@ -641,8 +638,8 @@ check_check32(check32)
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# Ask `backward` first. Then give `check` a copy of $x$ in float64, and the gradient that is already there. With float32 for all, an
-# error of 0.1% drowned in the rounding.
+# Call `backward` first. Then give `check` a copy of $x$ in float64, and the gradient that you already have. With float32
+# throughout, an error of 0.1% drowns in the rounding.
 #
 # </details>
 
@@ -653,27 +650,28 @@ def check32_answer(forward, backward, x, r):
     return check(forward, lambda _: analytic, x.astype(np.float64), r.astype(np.float64))
 
 
+print("the answer:")
 check_check32(check32_answer)
 
 # %% [markdown]
 # ## 8. A whole model
 #
-# A model is checked as a layer is: every parameter by itself, on a float64 copy, with ids that collide. Each number that is
-# moved costs a forward pass or two.
+# A model is checked like a layer: each parameter by itself, on a float64 copy, with ids that collide. Each number that is
+# moved costs one or two forward passes.
 
 # %%
-model = md.DLRM(13, clicks.table_sizes, embedding_dim=8, bottom_mlp=(16,), top_mlp=(16,))
-report = md.gradcheck(model, clicks.train[:8])
+model = md.DLRM(13, clicks.table_sizes, embedding_dim=7, bottom_mlp=(16,), top_mlp=(12,))
+report = md.gradcheck(model, clicks.train[:6])
 
 # %% [markdown]
-# When a model fails, the best clue is *which* lines of the report fail. Gradients travel from the loss back to the inputs. So
-# the mistake lies after the arrays that are right, and before those that are wrong.
+# When a model fails, the best clue is *which* lines of the report fail. Gradients travel from the loss back to the inputs.
+# So the mistake is between the arrays that are right and those that are wrong.
 #
 # ### Your turn
 #
 # A tiny recommender. Dense features $x$ make a vector $h = x W^\top$; an id looks up a row $e$ of a table $E$. Their product entry by
-# entry is $a = h \odot e$, and the numbers $c$ weigh its entries: $\mathrm{logit} = \sum_d a_d c_d$. **One** line of its backward pass is
-# wrong. Read the report: which arrays fail, and which line do all of them need? Then mend it.
+# entry is $a = h \odot e$, and the numbers $c$ weight its entries: $\mathrm{logit} = \sum_d a_d c_d$. **One** line of its backward pass is
+# wrong. Read the report: which arrays fail, and which line do all of them need? Then fix it.
 
 
 # %%
@@ -707,8 +705,8 @@ report = md.gradcheck((tiny, tiny_backward), *tiny_inputs, *tiny_weights)
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# $E$ and $c$ are right, so `da` and `de` are. $x$ and $W$ are wrong, and both come from `dh`. In a product each factor gets the
-# *other* one: `dh = da * e`.
+# $E$ and $c$ are right, so `da` and `de` are right, too. $x$ and $W$ are wrong, and both come from `dh`. In a product each
+# factor gets the *other* one: `dh = da * e`.
 #
 # </details>
 
@@ -724,13 +722,13 @@ def tiny_answer(dy, cache):
 
 
 report = md.gradcheck((tiny, tiny_answer), *tiny_inputs, *tiny_weights, verbose=False)
-print("the answer passes:", report.passed)
+print("the answer: passed =", report.passed)
 
 # %% [markdown]
 # ## 9. See the slope
 #
-# A gradient is a promise: *if this number grows by a little, the loss grows by so much*. `md.trace` runs one step and
-# keeps every operation. `perturb` changes one number, and follows the change through the model to the loss.
+# A gradient is a prediction: *if this number grows by a little, the loss grows by this times as much*. `md.trace` runs one
+# step and keeps every operation. `perturb` changes one number, and follows the change through the model to the loss.
 
 # %%
 steps = md.trace(model, clicks.train[:4])
@@ -743,14 +741,14 @@ print(what_if)
 _ = what_if.plot()
 
 # %% [markdown]
-# The slope of the loss comes nearer to the gradient as the step gets smaller. This is the difference of section 1,
-# made in the middle of a model.
+# The slope of the loss approaches the gradient as the step gets smaller. This is the difference of section 1, taken in
+# the middle of a model.
 #
 # ### Your turn
 #
 # A step of gradient descent moves *every* number at once: a number $w$ with the gradient $g$ becomes $w - \eta g$, where $\eta$ (`lr`) is
-# the learning rate. Predict how much the loss changes, before the step is made. `gradients` is a list of arrays. The blank adds
-# up the gradients, and forgets how far each number moves.
+# the learning rate. Predict how much the loss changes, before the step is taken. `gradients` is a list of arrays. The
+# blank adds up the gradients, and forgets how far each number moves.
 
 
 # %%
@@ -780,8 +778,9 @@ check_predicted(predicted)
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# A number that moves by $-\eta g$ changes the loss by about $-\eta g \cdot g$. The changes add up to $-\eta \sum g^2$. It is never
-# positive: this is why gradient descent goes down. With the large step the loss falls less than promised, for the slope changes on the way.
+# A number that moves by $-\eta g$ changes the loss by about $-\eta g \cdot g$. The changes add up to $-\eta \sum g^2$. This
+# is never positive: it is why gradient descent goes down. With the large step the loss falls less than predicted, because
+# the slope changes on the way.
 #
 # </details>
 
@@ -791,6 +790,7 @@ def predicted_answer(gradients, lr):
     return -lr * sum(np.sum(g * g) for g in gradients)
 
 
+print("the answer:")
 check_predicted(predicted_answer)
 
 # %% [markdown]
@@ -810,10 +810,11 @@ steps
 # ## What to remember
 #
 # 1. Reduce the outputs with **random** numbers, from a stream of their own.
-# 2. The complex step has no step size to choose. Where code carries no complex numbers, Richardson's trick is next best.
-# 3. Look for rules that need no difference: backward(0) = 0, linear in dy, nothing changed in place.
+# 2. The complex step has no step size to choose. Where the code does not work with complex numbers,
+#    Richardson's trick is next best.
+# 3. Test the rules that need no difference: backward(0) = 0, linear in dy, nothing changed in place.
 # 4. Make ids **collide**.
-# 5. Set corners aside, by the function alone.
+# 5. Set corners aside; decide by the function alone.
 # 6. A falling loss proves nothing.
 #
 # Next: 01, embeddings.

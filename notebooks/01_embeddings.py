@@ -47,9 +47,8 @@ rng = np.random.default_rng(0)
 # %% [markdown]
 # ## 1. A lookup is a matrix product
 #
-# Let there be $N$ categories, numbered $0 \dots N-1$. Category $i$ can be written as a **one-hot** vector
-# $e_i$: all zeros, with a 1 at place $i$. Let $W$ be a matrix of shape $(N, D)$: one row of $D$ numbers for
-# each category. Then
+# Take $N$ categories, numbered $0 \dots N-1$. Category $i$ can be written as a **one-hot** vector $e_i$: all zeros, with a
+# 1 at place $i$. Let $W$ be a matrix of shape $(N, D)$: one row of $D$ numbers for each category. Then
 #
 # $$ e_i^\top W = W_i , $$
 #
@@ -57,7 +56,7 @@ rng = np.random.default_rng(0)
 # computes it: we **look the row up**.
 
 # %%
-N, D = 6, 3
+N, D = 7, 4
 W = rng.normal(size=(N, D))
 i = 4
 one_hot = np.zeros(N)
@@ -68,7 +67,7 @@ print("W[i]: ", W[i])
 
 # %% [markdown]
 # For a batch of $B$ samples, the ids are an array of shape `(B,)`, and `W[ids]` has the shape `(B, D)`. This is
-# a **gather**. What it saves, counted:
+# a **gather**. This is what it saves:
 
 # %%
 rows = 10 ** np.arange(2, 9)
@@ -86,8 +85,8 @@ ax.grid(alpha=0.3)
 #
 # ### Your turn
 #
-# Write the one-hot vectors of a whole batch, one below the other: a matrix $E$ of shape $(B, N)$, with a single 1 in
-# each row. Then $E W$ must be `W[ids]`. The blank leaves all zeros.
+# Write the one-hot vectors of a whole batch, one below the other: a matrix $E$ of shape $(B, N)$, with a single 1 in each
+# row. Then $E W$ must be `W[ids]`. The blank returns zeros only.
 
 
 # %%
@@ -97,12 +96,9 @@ def one_hots(ids, N):
 
 
 def check_one_hots(function):
-    ids = np.array([4, 0, 4])
-    E = function(ids, N)
-    if np.array_equal(E.sum(axis=1), [1, 1, 1]) and np.array_equal(E @ W, W[ids]):
-        print("right: E W is W[ids]")
-    else:
-        print(f"not yet: the rows of E add up to {E.sum(axis=1)}, and each should have a single 1")
+    wanted = [[0, 0, 0, 0, 1, 0, 0], [1, 0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 1, 0, 0]]
+    wrong = md.checking.difference(function(np.array([4, 0, 4]), N), np.array(wanted, float), "E")
+    print(f"not yet: for the ids [4 0 4], {wrong}" if wrong else "right: E W is W[ids]")
 
 
 check_one_hots(one_hots)
@@ -122,22 +118,23 @@ def one_hots_answer(ids, N):
     return E
 
 
+print("the answer:")
 check_one_hots(one_hots_answer)
 
 # %% [markdown]
 # ## 2. Several ids, and weights
 #
-# A movie has several genres. Its sample holds a **bag** of ids, and the layer adds their rows up:
+# A movie has several genres. Its sample holds a **bag** of ids, and the layer adds up their rows:
 #
 # $$ y_b = \sum_{i \in \mathrm{bag}(b)} \alpha_i\, W_{v_i} $$
 #
-# From here on $i$ counts the *places* in the list of all ids. The id at place $i$ is $v_i$, and $\alpha_i$ is its weight (1 if
-# nobody gives weights; $1/n$ for the mean of a bag of $n$ ids). $\mathrm{bag}(b)$ is the set of places of sample $b$. In the
+# From here on $i$ counts the *places* in the list of all ids. The id at place $i$ is $v_i$, and $\alpha_i$ is its weight (1
+# without weights; $1/n$ for the mean of a bag of $n$ ids). $\mathrm{bag}(b)$ is the set of places of sample $b$. In the
 # language of section 1 this is a **multi-hot** vector times $W$: at place $r$ it holds the sum of the weights of id $r$.
 #
-# How are bags stored, when each has another length? All ids one after the other, and **offsets**: where
-# each bag begins. With $B$ bags there are $B + 1$ offsets; the last is the number of all ids, `nnz`. Bag $b$ is
-# `values[offsets[b] : offsets[b + 1]]`, and it may be empty.
+# How are bags of different lengths stored? All ids go into one list, and **offsets** say where each bag begins. With $B$
+# bags we write $B + 1$ offsets; the last is the number of all ids, `nnz`. Bag $b$ is `values[offsets[b] : offsets[b + 1]]`,
+# and it may be empty.
 
 # %%
 values = np.array([0, 2, 5, 2, 2, 1])
@@ -156,7 +153,8 @@ print("the empty bag gives", y[1])
 print("bag 2:", y[2], "=", 2 * W[2] + W[1])
 
 # %% [markdown]
-# The library's layer gives the same numbers:
+# The library's layer gives the same numbers. It has PyTorch's arguments: by default the mode is "mean", and there are only $B$
+# offsets.
 
 # %%
 options = {"mode": "sum", "include_last_offset": True, "dtype": np.float64}
@@ -167,8 +165,8 @@ print("largest difference:", np.abs(layer.forward(values, offsets) - y).max())
 # %% [markdown]
 # ### Your turn
 #
-# Write the forward pass with a weight for each id: `alpha` has the shape of `values`. The cell compares with
-# the library.
+# Write the forward pass with a weight for each id: `alpha` has the shape of `values`. The check compares with the
+# library.
 
 
 # %%
@@ -177,19 +175,20 @@ def weighted_forward(W, values, offsets, alpha):
 
 
 alpha = rng.normal(size=len(values))
-expected = layer.forward(values, offsets, alpha)
-mine = weighted_forward(W, values, offsets, alpha)
-if np.shape(mine) != expected.shape:
-    print(f"not yet: y has the shape {np.shape(mine)}, not {expected.shape}: one row for each bag")
-elif not np.allclose(mine, expected):
-    print(f"not yet: y[0] is {mine[0].round(3)}; it should be {expected[0].round(3)}")
-else:
-    print("right: as the library")
+
+
+def check_weighted(function):
+    expected = layer.forward(values, offsets, alpha)  # (B, D): one row for each bag
+    wrong = md.checking.difference(function(W, values, offsets, alpha), expected, "y")
+    print(f"not yet: {wrong}" if wrong else "right: as the library")
+
+
+check_weighted(weighted_forward)
 
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# Multiply each row by its weight before it is added. The next cell has the code.
+# Multiply each row by its weight before you add it. The next cell has the code.
 #
 # </details>
 
@@ -202,31 +201,32 @@ def weighted_answer(W, values, offsets, alpha):
     return y
 
 
-print("the answer is right:", np.allclose(weighted_answer(W, values, offsets, alpha), expected))
+print("the answer:")
+check_weighted(weighted_answer)
 
 # %% [markdown]
 # ## 3. The backward pass
 #
 # The gradient $dy = \partial L / \partial y$ arrives, of shape $(B, D)$. We want $dW = \partial L / \partial W$.
 #
-# Let $\mathrm{bag}(i)$ be the bag in which place $i$ lies. Row $r$ of the table, $W_r$, is used at every place with $v_i = r$, in any
-# bag. At such a place, $y_{\mathrm{bag}(i)}$ contains $\alpha_i W_r$: its derivative by $W_r$ is the number $\alpha_i$. So this use
+# Let $\mathrm{bag}(i)$ be the bag in which place $i$ lies. Row $r$ of the table, $W_r$, is used at every place with $v_i = r$, in
+# any bag. At such a place, $y_{\mathrm{bag}(i)}$ contains $\alpha_i W_r$: its derivative by $W_r$ is the number $\alpha_i$. So this use
 # contributes $\alpha_i$ times the gradient of its bag. By the chain rule, the uses add up:
 #
 # $$ dW_r = \sum_{i:\, v_i = r} \alpha_i\, dy_{\mathrm{bag}(i)} $$
 #
-# This is a **scatter-add**: the gather, run backwards. Rows that no id names have gradient zero, and are
-# never touched. So the gradient of a table with ten million rows need not cost more than that of a small
-# one (section 6 makes use of it; here we still write the zeros out).
+# This is a **scatter-add**: the gather, run backwards. Rows that do not occur in the batch have gradient zero, and are
+# never touched. So the gradient of a table with ten million rows need not cost more than that of a small one. (Section 6
+# makes use of this; here we still write the zeros out.)
 #
-# The weights get a gradient as well: $\alpha_i$ scales one row in one bag. The derivative of $y_{\mathrm{bag}(i)}$ by $\alpha_i$ is that row,
-# $W_{v_i}$, and the chain rule multiplies it with $dy$ and adds up the $D$ entries:
+# The weights get a gradient as well. $\alpha_i$ scales one row in one bag, so the derivative of $y_{\mathrm{bag}(i)}$ by
+# $\alpha_i$ is that row, $W_{v_i}$. The chain rule multiplies it with $dy$ and adds up the $D$ entries:
 #
 # $$ d\alpha_i = \langle W_{v_i}, dy_{\mathrm{bag}(i)} \rangle . $$
 #
 # ### Your turn
 #
-# Mend the first. The blank writes rows where it should add.
+# Write the gradient of the table, $dW$. The blank overwrites a row where it should add to it; its `dalpha` is right.
 
 
 # %%
@@ -265,7 +265,7 @@ def bag_backward_answer(dy, cache):
 
 
 report = md.gradcheck((bag_forward, bag_backward_answer), W, values, alpha, verbose=False)
-print("the answer passes:", report.passed)
+print("the answer: passed =", report.passed)
 
 # %% [markdown]
 # The library's layer has the same gradient for the table:
@@ -304,8 +304,8 @@ _ = axes[1].set(
 # %% [markdown]
 # ## 4. Why duplicates must add up
 #
-# Id 2 occurs three times in our six. Its row takes part in the loss three times, so its gradient has three
-# terms. With plain NumPy indexing two of them are lost:
+# Three of our six ids are id 2. Its row enters the loss three times, so its gradient has three terms. With plain
+# NumPy indexing two of them are lost:
 
 # %%
 lost = np.zeros_like(W)
@@ -315,14 +315,14 @@ print("row 2, scatter-add:       ", dW[2].round(3))
 print("row 2, dW[values] += ...: ", lost[2].round(3))
 
 # %% [markdown]
-# `lost[values] += terms` is `lost[values] = lost[values] + terms`. The right side is computed into a buffer, which
-# holds the old row plus *one* term, three times over. Then the buffer is written back; for row 2 three
-# times, each over the one before. The last write stays. There are no threads in this story.
+# `lost[values] += terms` is `lost[values] = lost[values] + terms`. NumPy computes the right side into a buffer, which
+# holds the old row plus *one* term, three times. Then it writes the buffer back: row 2 is written three times, and each
+# write replaces the one before. The last one stays. Threads play no part in this.
 #
 # ### Your turn
 #
-# Be NumPy: write with plain loops what `g[ids] += terms` does. First the whole buffer, then the writes. The blank does what one
-# might expect, and what `np.add.at` does: one term after the other.
+# Play NumPy: write with plain loops what `g[ids] += terms` does. First fill the whole buffer, then write it back. The
+# blank does what one might expect, and what `np.add.at` does: it adds one term after the other.
 
 
 # %%
@@ -360,35 +360,29 @@ def buffered_answer(g, ids, terms):
         g[ids[i]] = buffer[i]
 
 
+print("the answer:")
 check_buffered(buffered_answer)
 
 # %% [markdown]
-# Does such a layer train? Yes, and that is the danger. Rows that are used once in a batch are right. The others still
-# move in a direction that one of their samples wants.
+# Does such a layer train? Yes, and that is the danger. Rows that are used once in a batch are right. The
+# others still move in a direction that one of their samples wants.
 #
 # ### The museum of this chapter
 #
 # Three wrong backward passes of an embedding layer. Find the mistakes first; then run the cell below.
 
 # %%
-import inspect
+from minidlrm.checking import museum
 
-from minidlrm.checking.bugs import CORPUS, embedding
-
-names = ["LastWriteWins", "RepeatInsideABagLost", "FirstOfTheBag"]
-wrong = [bug for bug in CORPUS if bug.cls.__name__ in names]
-for bug in wrong:
-    print(f"class {bug.cls.__name__}:")
-    print(inspect.getsource(bug.cls.scatter))
+bugs = museum.exhibits("LastWriteWins", "RepeatInsideABagLost", "FirstOfTheBag")
+museum.show(bugs)
 
 # %%
-for bug in wrong:
-    report = md.gradcheck(*bug.make(bug.cls, np.random.default_rng(1)), verbose=False)
-    print(f"{bug.cls.__name__}: {report.diagnosis[0].title}.")
+museum.explain(bugs, seed=1)
 
 # %% [markdown]
-# Which of them still train? We need clicks whose bags hold more than one id. So each bag gets a foreign id, and then the right
-# one twice. (As if a user came back to an ad.)
+# Which of them still train? We need clicks whose bags hold more than one id. So each bag gets a random id, and then the
+# right one twice, as if a user came back to an ad.
 
 # %%
 clicks = md.data.synthetic_clicks(40_000, seed=0, num_tables=8, order=1)
@@ -397,15 +391,15 @@ clicks = md.data.synthetic_clicks(40_000, seed=0, num_tables=8, order=1)
 def with_bags(rows):
     """Each bag: one random id, and then the id of the sample, twice."""
     ids = np.asarray(rows.sparse)  # (B, T)
-    foreign = np.random.default_rng(1).integers(0, clicks.table_sizes, ids.shape)
-    bags = np.stack([foreign, ids, ids], axis=2).transpose(1, 0, 2)  # (T, B, 3)
+    other = np.random.default_rng(1).integers(0, clicks.table_sizes, ids.shape)
+    bags = np.stack([other, ids, ids], axis=2).transpose(1, 0, 2)  # (T, B, 3)
     jagged = md.data.Jagged(bags.ravel(), np.arange(0, bags.size + 1, 3))
     return md.data.Batch(rows.dense, jagged, rows.label)
 
 
-def curve_of(kind):
+def curve_of(layer):
     model = md.DLRM(13, clicks.table_sizes, 8, (16,), (32,), seed=0)
-    model.embeddings.__class__ = kind
+    model.embeddings.__class__ = layer
     options = {"optimizer": md.SGD(lr=0.1), "batch_size": 256, "epochs": 2, "eval_every": 32}
     train, valid = with_bags(clicks.train), with_bags(clicks.valid)
     history = md.fit(model, train, valid, progress=False, **options)
@@ -414,27 +408,27 @@ def curve_of(kind):
 
 # %%
 fig, ax = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
-kinds = [md.EmbeddingBagCollection, *(getattr(embedding, name) for name in names)]
-for kind, style in zip(kinds, ("-", "--", "-.", ":"), strict=True):
-    ax.plot(*curve_of(kind), style, label="right" if kind is kinds[0] else kind.__name__)
+layers = {"right": md.EmbeddingBagCollection} | {bug.cls.__name__: bug.cls for bug in bugs}
+for (name, layer_class), style in zip(layers.items(), ("-", "--", "-.", ":"), strict=True):
+    ax.plot(*curve_of(layer_class), style, label=name)
 ax.set(xlabel="epoch", ylabel="validation log loss (nats)", title="All of them train")
 ax.legend()
 ax.grid(alpha=0.3)
 
 # %% [markdown]
-# All four curves fall. The right one is ahead, by about as much as a better learning rate would bring. Who sees one of
-# the others alone finds nothing odd in it.
+# All four curves fall. The right one is ahead, by about as much as a better learning rate would bring. Seen alone, none of
+# the others looks odd.
 #
 # ## 5. Many tables in one array
 #
 # A click has many categories: user, ad, city. Each has a table of its own, $W^{(0)}, W^{(1)}, \dots$ DLRM's
-# Kaggle model has 26. We keep them in **one** array, one below the other, and remember where each begins.
-# Row $v$ of table $t$ is then row $\mathrm{start}_t + v$. One gather serves all tables.
+# Kaggle model has 26. We keep them in **one** array, one below the other, and remember where each begins. Row $v$ of
+# table $t$ is then row $\mathrm{start}_t + v$. One gather serves all tables.
 
 # %%
 sizes = [4, 3, 2]
 starts = np.concatenate([[0], np.cumsum(sizes)])
-tables = md.EmbeddingBagCollection(sizes, 2, dtype=np.float64, rng=np.random.default_rng(0))
+tables = md.EmbeddingBagCollection(sizes, 5, dtype=np.float64, rng=np.random.default_rng(0))
 ids = np.array([[3, 0, 1], [0, 2, 1]])  # (B, T)
 
 by_hand = tables.weight.value[ids + starts[:-1]]  # (B, T, D)
@@ -443,8 +437,8 @@ print("shape", by_hand.shape, " largest difference", np.abs(tables.forward(ids) 
 # %% [markdown]
 # ### Your turn
 #
-# The other way round: somebody gives you rows of the one array, and asks for table and id of each. The blank believes that
-# each table begins at row 0.
+# Now the other way round: given rows of the one array, find the table and the id of each. The blank takes all of them for
+# rows of table 0.
 
 
 # %%
@@ -453,9 +447,9 @@ def table_and_id(rows, starts):
 
 
 def check_table_and_id(function):
-    table, v = function(np.array([0, 3, 4, 6, 7, 8]), starts)
-    ok = np.array_equal(table, [0, 0, 1, 1, 2, 2]) and np.array_equal(v, [0, 3, 0, 2, 0, 1])
-    print("right" if ok else f"not yet: row 4 is id 0 of table 1; you say id {v[2]} of {table[2]}")
+    rows, wanted = np.array([0, 3, 4, 6, 7, 8]), (np.array([0, 0, 1, 1, 2, 2]), [0, 3, 0, 2, 0, 1])
+    wrong = md.checking.difference(function(rows, starts), wanted, "table, id")
+    print(f"not yet: for rows = {rows}, {wrong}" if wrong else "right")
 
 
 check_table_and_id(table_and_id)
@@ -463,8 +457,8 @@ check_table_and_id(table_and_id)
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# The table is the last one that begins at the row or before: `table = np.searchsorted(starts, rows, side="right") - 1`. The id is
-# `rows - starts[table]`.
+# The table is the last one that begins at this row or before it: `table = np.searchsorted(starts, rows, side="right") - 1`.
+# The id is `rows - starts[table]`.
 #
 # </details>
 
@@ -475,11 +469,12 @@ def table_and_id_answer(rows, starts):
     return table, rows - starts[table]
 
 
+print("the answer:")
 check_table_and_id(table_and_id_answer)
 
 # %% [markdown]
-# What if an id is too large? In C, and in a compiled kernel, the program would read a foreign row, of the
-# next table or of nobody. So ids are checked first, and the error names table, id and place:
+# What if an id is too large? In C, and in a compiled kernel, the program would read a wrong row: one of the next table, or
+# memory that is no table at all. So ids are checked first, and the error names table, id and place:
 
 # %%
 try:
@@ -490,13 +485,12 @@ except IndexError as error:
 # %% [markdown]
 # ## 6. The gradient is never dense
 #
-# After `backward`, the table's gradient is a `SparseGrad`: the rows of this batch, sorted, each once, and
-# their sums.
+# After `backward`, the table's gradient is a `SparseGrad`: the rows of this batch, sorted, each once, and the sum for each.
 
 # %%
 tables.zero_grad()
 tables.forward(ids)
-tables.backward(np.ones((2, 3, 2)))
+tables.backward(np.ones((2, 3, 5)))
 grad = tables.weight.grad
 print(grad)
 print("rows", grad.rows)
@@ -505,22 +499,29 @@ print("values", grad.values.tolist())
 # %% [markdown]
 # Table 2 is looked up at id 1 by both samples: row $7 + 1 = 8$ has the gradient 2.
 #
-# An optimizer walks over these rows alone. The Kaggle tables have 33.8 million rows of 16 numbers: a dense gradient would have
+# An optimizer visits only these rows. The Kaggle tables have 33.8 million rows of 16 numbers: a dense gradient would have
 # 540 million numbers. A batch of 2,048 looks up $26 \cdot 2048 = 53{,}248$ rows at most; all the others would be zeros.
 #
 # ### Your turn
 #
-# Make such a gradient from the terms of the uses: the distinct rows in order, and the sum of the terms of each. The blank
-# keeps the repeats. The check takes your two arrays as the gradient of a lookup, `W[rows]`.
+# Make such a gradient from the terms of the uses: the distinct rows in ascending order, and the sum of the terms of each.
+# The blank keeps the repeats. The check first compares a small example, and then takes your two arrays as the gradient of a
+# lookup, `W[rows]`.
 
 
 # %%
 def coalesce(rows, terms):
     order = np.argsort(rows, kind="stable")
-    return rows[order], terms[order]  # your turn: row 8 stands there twice
+    return rows[order], terms[order]  # your turn: row 8 appears twice
 
 
 def check_coalesce(function):
+    rows, terms = np.array([8, 3, 8, 5]), np.arange(8.0).reshape(4, 2)
+    wanted = np.array([3, 5, 8]), [[2.0, 3.0], [6.0, 7.0], [4.0, 6.0]]
+    wrong = md.checking.difference(function(rows, terms), wanted, "rows, sums")
+    if wrong:
+        print(f"not yet: of the rows {rows} with terms {terms.tolist()}, {wrong}")
+
     def look_up(W, rows):
         return W[rows], (W, rows)
 
@@ -528,11 +529,9 @@ def check_coalesce(function):
         W, rows = cache
         return md.SparseGrad(*function(rows, dy), W.shape)
 
-    all_rows = (ids + starts[:-1]).ravel()  # of both samples: [3 4 8 0 6 8]
-    md.gradcheck((look_up, backward), tables.weight.value, all_rows)
-    found, _ = function(all_rows, np.ones((6, 2)))
-    if not np.array_equal(found, grad.rows):
-        print(f"not yet: the rows are {found}; they should be {grad.rows}")
+    if not wrong:
+        both_samples = (ids + starts[:-1]).ravel()  # [3 4 8 0 6 8]
+        md.gradcheck((look_up, backward), tables.weight.value, both_samples)
 
 
 check_coalesce(coalesce)
@@ -553,15 +552,15 @@ def coalesce_answer(rows, terms):
     return unique, sums
 
 
+print("the answer:")
 check_coalesce(coalesce_answer)
 
 # %% [markdown]
 # ## 7. What Numba does with it
 #
-# `np.add.at` is right, and slow: it calls its inner loop once for every single number. A loop in Python would be slower
-# still. **Numba** compiles a Python loop to machine code. The library has each kernel twice, in
-# `kernels/reference.py` (NumPy, the definition) and in `kernels/jit.py` (the loop), held to the same tests. Time
-# them on 40,000 lookups:
+# `np.add.at` is right, but slow: it calls its inner loop once for every single number. A loop in Python would be even
+# slower. **Numba** compiles a Python loop to machine code. The library has each kernel twice, in `kernels/reference.py`
+# (NumPy, the definition) and in `kernels/jit.py` (the loop), under the same tests. Time them on 40,000 lookups:
 
 # %% tags=["timing"]
 from minidlrm.kernels import reference
@@ -584,14 +583,14 @@ print(f"NumPy (np.add.at): {milliseconds(reference.scatter_add):.1f} ms")
 print(f"{md.kernels.backend} (in use):    {milliseconds(md.kernels.scatter_add):.1f} ms")
 
 # %% [markdown]
-# Both sort the rows first, so that the terms of a row are added in the order of the ids. The result is the
-# same on every run, to the last bit.
+# Both sort the rows first, so that the terms of a row are added in the order of the ids. The result is the same in every
+# run, to the last bit.
 #
 # ### Your turn
 #
 # With Numba you write the loop that you would write in C. Fill in the body: for each id `i`, add `terms[i]`
-# to row `ids[i]` of `out`. The check takes it as the backward pass of a lookup. (Without Numba the loop runs as plain Python,
-# slower.)
+# to row `ids[i]` of `out`. The check uses it as the backward pass of a lookup. (Without Numba the loop runs as plain
+# Python, slower.)
 
 # %%
 try:
@@ -640,14 +639,15 @@ def scatter_answer(out, ids, terms):
             out[ids[i], d] += terms[i, d]
 
 
+print("the answer:")
 check_scatter(scatter_answer)
 
 # %% [markdown]
 # ## What to remember
 #
-# 1. A lookup is a product with a one-hot vector that nobody computes.
+# 1. A lookup is a product with a one-hot vector, without the multiplications.
 # 2. Its backward pass is a scatter-add: the uses of a row **add up**, inside a bag and across bags.
 # 3. `dW[ids] += ...` keeps the last write. Use `np.add.at`, or a compiled loop.
-# 4. The gradient holds the rows of the batch, and nothing else.
+# 4. The gradient holds the rows of the batch and nothing else.
 #
 # Next: 02, matrix factorization.

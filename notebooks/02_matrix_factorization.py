@@ -16,9 +16,8 @@
 #
 # [![Open in Colab](colab.svg)](https://colab.research.google.com/github/)
 #
-# People rate movies. Nobody has seen them all, so most of the matrix (users × movies) is empty. We want to
-# guess the empty places. The model of this notebook won fame in the Netflix prize, and every model of this
-# course descends from it: **a rating is the product of two embeddings**.
+# People rate movies. Nobody has seen them all, so most of the matrix (users × movies) is empty. We want to guess the empty
+# places. The model of this notebook became famous in the Netflix prize, and every model of this course descends from it: **a rating is the product of two embeddings**.
 #
 # You need notebook 01. Reading time: 60 minutes.
 #
@@ -48,9 +47,8 @@ rng = np.random.default_rng(0)
 # %% [markdown]
 # ## 1. The ratings
 #
-# With MovieLens at hand (`minidlrm data fetch movielens-latest-small`, or the folder named by
-# `MINIDLRM_DATA`) this notebook uses it. Without, it makes ratings from a planted truth: users and movies with
-# three hidden factors, and noise.
+# This notebook uses MovieLens if it finds it (`minidlrm data fetch movielens-latest-small`, or the folder named by
+# `MINIDLRM_DATA`). Otherwise it makes ratings from a planted truth: users and movies with three hidden factors, and noise.
 
 # %%
 folder = Path(os.environ.get("MINIDLRM_DATA", "")) / "ml-latest-small"
@@ -91,8 +89,8 @@ _ = axes[1].set(
 # %% [markdown]
 # ### Your turn
 #
-# How uneven is it? Let `ids` name the movie of each rating, and let there be `N` movies. Which share of all ratings falls on the
-# tenth of the movies that has the **most** of them? The blank takes the first tenth of the ids, as if they were sorted.
+# How uneven is it? Let `ids` name the movie of each rating, and let there be `N` movies. Which share of all ratings
+# goes to the most rated tenth of the movies? The blank takes the first tenth of the ids, as if they were sorted.
 
 
 # %%
@@ -116,8 +114,8 @@ check_head_share(head_share)
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# Count with `np.bincount`, sort with the largest first, and add up the first $N / 10$ counts. A model can learn much about these
-# movies, and little about the others. Most of this notebook is about those.
+# Count with `np.bincount`, sort with the largest first, and add up the first $N / 10$ counts. A model can learn much about
+# these movies, and little about the others.
 #
 # </details>
 
@@ -129,6 +127,7 @@ def head_share_answer(ids, N):
     return largest[: N // 10].sum() / len(ids)
 
 
+print("the answer:")
 check_head_share(head_share_answer)
 
 # %% [markdown]
@@ -160,8 +159,9 @@ print(f"with biases:    RMSE {rmse(test.label, guess):.4f}")
 # %% [markdown]
 # ### Your turn
 #
-# The bias of a movie is nearly the mean of its ratings less $\mu$. But a film with a single rating of 5 is not the best film of
-# all. So we divide by 5 more than the number of ratings: few ratings give a small bias. The blank gives the plain mean.
+# The bias of a movie is nearly the mean of its ratings, minus $\mu$. But a film with a single rating of 5 need not be the
+# best film of all. So we divide by the number of ratings plus 5: few ratings give a small bias. The blank takes the plain
+# mean.
 
 
 # %%
@@ -191,6 +191,7 @@ def bias_answer(ratings, mu):
     return np.sum(ratings - mu) / (5 + len(ratings))
 
 
+print("the answer:")
 check_bias(bias_answer)
 
 # %% [markdown]
@@ -205,18 +206,18 @@ check_bias(bias_answer)
 #
 # $$ L = e^2 + \lambda \left( |p_u|^2 + |q_i|^2 + b_u^2 + b_i^2 \right) . $$
 #
-# The second term keeps the vectors small: without it, a movie with two ratings would fit them exactly, and
-# mean nothing. ($|p|^2$ is the sum of the squares of the entries.) Now derive. $\partial e / \partial p_u = -q_i$, so
+# The second term keeps the vectors small: without it, a movie with two ratings would fit them exactly, and learn nothing
+# that holds for others. ($|p|^2$ is the sum of the squares of the entries.) Now derive. $\partial e / \partial p_u = -q_i$, so
 #
 # $$ \frac{\partial L}{\partial p_u} = -2 e\, q_i + 2 \lambda p_u, \qquad
 #    \frac{\partial L}{\partial q_i} = -2 e\, p_u + 2 \lambda q_i, \qquad
 #    \frac{\partial L}{\partial b_u} = -2 e + 2 \lambda b_u , $$
 #
-# and $b_i$ as $b_u$. A step of gradient descent goes against the gradient, by a small rate $\eta$ that takes the 2 in:
+# and likewise for $b_i$. A step of gradient descent goes against the gradient, with a small rate $\eta$ that absorbs the 2:
 #
 # $$ p_u \leftarrow p_u + \eta\, (e\, q_i - \lambda p_u), \qquad q_i \leftarrow q_i + \eta\, (e\, p_u - \lambda q_i). $$
 #
-# **Both sides use the old vectors.** Code that writes $p_u$ first and then reads it for $q_i$ is another rule.
+# **Both sides use the old vectors.** Code that writes $p_u$ first and then reads it for $q_i$ follows a different rule.
 #
 # ### Your turn
 #
@@ -232,7 +233,7 @@ def one_rating(p, q, r=4.0, lam=0.1):
 
 def one_rating_backward(dy, cache):
     p, q, e, lam = cache
-    dp = -2 * dy * e * q  # your turn: something is missing, here
+    dp = -2 * dy * e * q  # your turn: something is missing here,
     dq = -2 * dy * e * p  # and here
     return dp, dq
 
@@ -255,7 +256,7 @@ def one_rating_answer(dy, cache):
 
 
 report = md.gradcheck((one_rating, one_rating_answer), p, q, verbose=False)
-print("the answer passes:", report.passed)
+print("the answer: passed =", report.passed)
 
 # %% [markdown]
 # ## 4. SGD by hand
@@ -303,10 +304,9 @@ def one_step(p, q, e, eta=0.1, lam=0.02):
 
 
 def check_step(function):
-    p, q = function(np.array([1.0, 2.0]), np.array([0.5, -1.0]), e=2.0)
-    ok = np.allclose(p, [1.098, 1.796]) and np.allclose(q, [0.699, -0.598])
-    text = f"p is {p}, and should be [1.098 1.796]; q is {q}, and should be [0.699 -0.598]"
-    print("right" if ok else f"not yet: {text}")
+    said = function(np.array([1.0, 2.0]), np.array([0.5, -1.0]), e=2.0)
+    wrong = md.checking.difference(said, ([1.098, 1.796], [0.699, -0.598]), "p, q")
+    print(f"not yet: from p = [1 2], q = [0.5 -1], e = 2, {wrong}" if wrong else "right")
 
 
 check_step(one_step)
@@ -324,13 +324,14 @@ def one_step_answer(p, q, e, eta=0.1, lam=0.02):
     return p + eta * (e * q - lam * p), q + eta * (e * p - lam * q)
 
 
+print("the answer:")
 check_step(one_step_answer)
 
 # %% [markdown]
 # ## 5. The library's class
 #
-# `md.MatrixFactorization` is the same model; its `sgd_epoch` is this loop, compiled: some milliseconds in place
-# of a second. First see that both are the same. We give it our numbers, and let both do one more epoch.
+# `md.MatrixFactorization` is the same model; its `sgd_epoch` is this loop, compiled: it takes milliseconds, not a second.
+# First see that both are the same. We give it our numbers, and let both do the same steps.
 
 # %%
 model = md.MatrixFactorization([num_users, num_movies], D, mean=mean, dtype=np.float64)
@@ -349,7 +350,7 @@ print(f"largest difference after the same 2,000 steps: {same:.1e}")
 #
 # SGD had one loss and one rating. Now write the backward pass of the model for a batch and for **any** loss: $dy$, of shape $(B,)$,
 # is the gradient that arrives at the predictions $y_k = \mu + b_{u_k} + b_{i_k} + \langle p_{u_k}, q_{i_k} \rangle$. Sample $k$ uses a row of
-# each array. A user or a movie may occur in several samples. The blank leaves all zeros.
+# each array. A user or a movie may occur in several samples. The blank returns zeros only.
 
 
 # %%
@@ -366,7 +367,7 @@ def mf_backward(dy, cache):
 
 
 draw = np.random.default_rng(2).normal
-tables = draw(size=(4, 3)), draw(size=(6, 3)), draw(size=4), draw(size=6)
+tables = draw(size=(4, 3)), draw(size=(7, 3)), draw(size=4), draw(size=7)
 u, i = np.array([0, 3, 3, 1, 0, 3]), np.array([2, 2, 5, 2, 1, 2])  # some occur more than once
 report = md.gradcheck((mf_forward, mf_backward), *tables, u, i)
 
@@ -390,13 +391,13 @@ def mf_backward_answer(dy, cache):
 
 
 report = md.gradcheck((mf_forward, mf_backward_answer), *tables, u, i, verbose=False)
-print("the answer passes:", report.passed)
+print("the answer: passed =", report.passed)
 
 # %% [markdown]
 # The library's `backward` gives the same numbers. It keeps users and movies in one table, one below the other:
 
 # %%
-twin = md.MatrixFactorization([4, 6], 3, mean=mean, dtype=np.float64)
+twin = md.MatrixFactorization([4, 7], 3, mean=mean, dtype=np.float64)
 twin.load_state_dict(
     {
         "factors.weight": np.vstack(tables[:2]),
@@ -412,7 +413,7 @@ dP, dQ, _, _ = mf_backward_answer(dy, cache)
 print("backward:", np.abs(twin.factors.weight.grad.to_dense() - np.vstack([dP, dQ])).max())
 
 # %% [markdown]
-# And it is checked, too:
+# And it passes the check:
 
 # %%
 small = md.MatrixFactorization([8, 9], 3, mean=mean)
@@ -446,26 +447,25 @@ for scores, name, color, marker in looks:
     ax.plot(scores[:, 0], scores[:, 2], "-", label=f"test, {name}", **options)
     ax.plot(scores[:, 0], scores[:, 1], ":", label=f"training, {name}", **options)
 ax.axhline(rmse(test.label, guess), color="0.4", ls="--", label="biases alone, test")
-ax.set(xlabel="epoch", ylabel="RMSE (stars)", title="Without the penalty it learns by heart")
+ax.set(xlabel="epoch", ylabel="RMSE (stars)", title="Without the penalty it memorizes")
 ax.legend(fontsize="small")
 ax.grid(alpha=0.3)
 print(f"best test RMSE with the penalty: {with_penalty[:, 2].min():.4f}")
 
 # %% [markdown]
-# Without a penalty the training error falls and falls, and the test error turns up: the model learns the
-# noise by heart. With the penalty the training error falls more slowly, and the test error stays where it is
-# best. On MovieLens latest-small (2016) the full recipe
+# Without a penalty the training error keeps falling, and the test error turns up: the model memorizes the noise. With the
+# penalty the training error falls more slowly, and the test error stays near its best. On MovieLens latest-small (2016) the full recipe
 # (50 factors, all ratings but the test) reaches 0.869, as the mean of five splits.
 #
 # ### Your turn
 #
-# See it for one user who rated $n = 2$ movies, with the movies' vectors held still. They are the rows of `q`, of shape $(n, D)$; `rest`
-# holds what the mean and the biases leave of the ratings. The loss of section 3, added up over the ratings, is
+# See it for one user who rated $n = 2$ movies, with the movies' vectors fixed. They are the rows of `q`, of shape $(n, D)$;
+# `rest` holds the ratings minus the mean and the biases. The loss of section 3, added up over the ratings, is
 #
 # $$ L = \sum_{k=1}^{n} (\mathrm{rest}_k - \langle p, q_k \rangle)^2 + n \lambda |p|^2 . $$
 #
-# Its gradient is $-2 q^\top (\mathrm{rest} - q\, p) + 2 n \lambda p$. At the best $p$ it is zero. Solve for $p$. The blank leaves the
-# penalty out: three numbers fit two ratings exactly, by heart.
+# Its gradient is $-2 q^\top (\mathrm{rest} - q\, p) + 2 n \lambda p$. At the best $p$ it is zero. Solve for $p$. The
+# blank leaves the penalty out: three numbers fit two ratings exactly.
 
 
 # %%
@@ -492,7 +492,7 @@ check_best_vector(best_vector)
 # <details><summary>Answer</summary>
 #
 # Zero means $(q^\top q + n \lambda I)\, p = q^\top \mathrm{rest}$, where $I$ is the unit matrix: $D$ equations for $D$ numbers. The vector is
-# shorter, and misses both ratings by a little. It has not learned them by heart. (To solve for all users, then for all movies, and so on, is
+# shorter, and misses both ratings by a little: it has not memorized them. (To solve for all users, then for all movies, and so on, is
 # *alternating least squares*: another way to train this model.)
 #
 # </details>
@@ -504,18 +504,19 @@ def best_vector_answer(q, rest, lam):
     return np.linalg.solve(q.T @ q + n * lam * np.eye(D), q.T @ rest)
 
 
+print("the answer:")
 check_best_vector(best_vector_answer)
 
 # %% [markdown]
 # ## 7. A known answer
 #
-# When **no** place is empty, the best factorization is known: the singular value decomposition, cut off
-# after $D$ terms (Eckart and Young). So on a small full matrix without biases we must reach its error. Here $D = 3$.
+# When **no** place is empty, the best factorization is known: the singular value decomposition, cut off after $D$ terms
+# (Eckart and Young). So on a small full matrix, without biases, we must reach its error. Here $D = 3$.
 #
 # ### Your turn
 #
-# The RMSE of the best factorization, from the singular values $s_1 \geq s_2 \geq \dots$ alone: what is cut off is the error,
-# and its squares add up to $\sum_{k > D} s_k^2$, over all places of the matrix. The blank adds up what is kept.
+# The RMSE of the best factorization, from the singular values $s_1 \geq s_2 \geq \dots$ alone: what is cut off is the
+# error, and its squares, summed over all places of the matrix, are $\sum_{k > D} s_k^2$. The blank adds up what is kept.
 
 
 # %%
@@ -547,6 +548,7 @@ def best_rmse_answer(s, D, places):
     return float(np.sqrt(np.sum(s[D:] ** 2) / places))
 
 
+print("the answer:")
 check_best(best_rmse_answer)
 
 # %%
@@ -565,9 +567,9 @@ print(f"SVD: {best:.4f}   ours: {reached[-1]:.4f}")
 # %% [markdown]
 # ## 8. What do the factors mean?
 #
-# Nobody told the model about genres. Take the movies with many ratings, and the directions in which their
-# vectors differ most (principal components). With MovieLens you see the titles at both ends. With planted data we know
-# the hidden factors: we ask how well a linear map of the learned vectors gives them.
+# The model was never told about genres. Take the movies with many ratings, and the directions in which their vectors
+# differ most (principal components). With MovieLens you see the titles at both ends. With planted data we know the hidden
+# factors, and ask how well a linear map of the learned vectors reproduces them.
 
 # %%
 often = np.flatnonzero(np.bincount(movies, minlength=num_movies) >= (60 if real else 40))
@@ -601,8 +603,9 @@ ax.margins(0.2)
 #
 # ### Your turn
 #
-# Take any matrix $M$ of shape $(D, D)$ that has an inverse, and let all users have new vectors: $P' = P M$. Which $Q'$ gives the
-# **same ratings**, $P' Q'^\top = P Q^\top$? The blank changes the movies as the users, which is right for a rotation only.
+# Take any invertible matrix $M$ of shape $(D, D)$, and give all users new vectors: $P' = P M$. Which $Q'$ gives the
+# **same ratings**, $P' Q'^\top = P Q^\top$? The blank changes the movies in the same way as the users, which
+# is right for a rotation only.
 
 
 # %%
@@ -614,13 +617,9 @@ def check_other_factors(function):
     draw = np.random.default_rng(1).normal
     P, Q, M = draw(size=(5, 3)), draw(size=(4, 3)), draw(size=(3, 3))
     P_new, Q_new = function(P, Q, M)
-    before, after = P @ Q.T, P_new @ Q_new.T
-    if not np.allclose(P_new, P @ M):
-        print("not yet: the users' vectors must be P M")
-    elif not np.allclose(before, after):
-        print(f"not yet: user 0 and movie 0 had {before[0, 0]:.3f}, and now have {after[0, 0]:.3f}")
-    else:
-        print("right: other vectors, the same ratings")
+    wrong = md.checking.difference((P_new, Q_new), (P @ M, Q_new), "P', Q'")
+    wrong = wrong or md.checking.difference(P_new @ np.transpose(Q_new), P @ Q.T, "(P' Q'ᵀ)")
+    print(f"not yet: {wrong}" if wrong else "right: other vectors, the same ratings")
 
 
 check_other_factors(other_factors)
@@ -628,9 +627,10 @@ check_other_factors(other_factors)
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# What the users gain, the movies must give back: $Q' = Q (M^{-1})^\top$, for $P M (Q (M^{-1})^\top)^\top = P M M^{-1} Q^\top$. So training may
-# end at any of these. The penalty prefers the short vectors, but a rotation changes no length, and stays free. "Factor 3 is action"
-# can be true of one run, and false of the next. What remains is how the vectors lie to each other.
+# What the users gain, the movies must give back: $Q' = Q (M^{-1})^\top$, because
+# $P M (Q (M^{-1})^\top)^\top = P M M^{-1} Q^\top$. So training may end at any of these. The penalty prefers short vectors,
+# but a rotation changes no length, and stays free. "Factor 3 is action" can be true in one run, and false in the next. Only
+# the angles between vectors, and their lengths, have a meaning.
 #
 # </details>
 
@@ -640,14 +640,14 @@ def other_factors_answer(P, Q, M):
     return P @ M, Q @ np.linalg.inv(M).T
 
 
+print("the answer:")
 check_other_factors(other_factors_answer)
 
 # %% [markdown]
 # ## 9. The museum of this chapter
 #
-# Three mistakes. Two are in the gradient: the own vector stands where the other should be, and the two vectors are pushed
-# in the same direction whatever the sign of the error. One is in the *step*: $p_u$ is written before $q_i$ reads it. Which is which,
-# and which of them trains?
+# Three mistakes. Two are in the gradient: a vector is multiplied by itself and not by the other one, and the sign of the
+# error is lost. One is in the *step*: $p_u$ is written before $q_i$ reads it. Which is which, and which of them trains?
 
 
 # %%
@@ -696,9 +696,9 @@ ax.legend(fontsize="small")
 ax.grid(alpha=0.3)
 
 # %% [markdown]
-# `wrong_1` takes the own vector, and gets worse and worse. `wrong_3` has lost the sign of the error: it gets a little better, and then worse. `wrong_2` writes $p_u$
-# first, and lies on the curve of the right one: it is a small change of the rule, and only a check that knows the rule can tell.
-# The gradient checker names the first:
+# `wrong_1` multiplies each vector by itself, and gets worse and worse. `wrong_3` has lost the sign of the error: it gets a
+# little better, and then worse. `wrong_2` writes $p_u$ first, and follows the right curve: the change of the rule is small,
+# and only a check that knows the rule can notice it. The gradient checker names the first:
 
 # %%
 from minidlrm.checking.bugs.models import OwnVectorForTheOther

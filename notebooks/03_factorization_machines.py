@@ -22,8 +22,8 @@
 #
 # You need notebooks 00 to 02. Reading time: 45 minutes.
 #
-# **What you will have at the end**: the identity that makes it cheap, derived and seen; its gradient, derived
-# and checked; a signal that a linear model cannot learn and an FM can.
+# **What you will have at the end**: the identity that makes it cheap, derived and drawn; its gradient, derived and
+# checked; and a signal that a linear model cannot learn and an FM can.
 
 # %%
 # In Colab, or where minidlrm is not installed: pip install it first.
@@ -52,8 +52,8 @@ rng = np.random.default_rng(0)
 # ### Your turn
 #
 # See what is missing. Let $Y$ be a table of scores, with a row for each ad and a column for each city. The linear model that
-# comes nearest to it says, at each place: the mean of the row, plus the mean of the column, less the mean of the whole table.
-# Return what it leaves unsaid, at each place. The blank takes off the mean of the table only.
+# comes nearest to it predicts, at each place, the mean of the row, plus the mean of the column, minus the mean of the whole
+# table. Return what it misses, at each place. The blank subtracts only the mean of the table.
 
 
 # %%
@@ -68,12 +68,11 @@ def check_unsaid(function):
         ("sums", added, 0 * added),
         ("sums and pairs", added + pairs, pairs),
     ):
-        said = function(table)
-        if not np.allclose(said, wanted):
-            print(f"not yet: of a table of {name}, {table.tolist()},")
-            print(f"   {wanted.tolist()} is left; you have {np.round(said, 2).tolist()}")
+        wrong = md.checking.difference(function(table), wanted, "rest")
+        if wrong:
+            print(f"not yet: of the table of {name} {table.tolist()}, {wrong}")
             return
-    print("right: of a table of sums nothing is left; of another one, a number for each pair")
+    print("right: a table of sums leaves nothing; another one leaves a number for each pair")
 
 
 check_unsaid(unsaid)
@@ -81,9 +80,9 @@ check_unsaid(unsaid)
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# Take off the row's mean and the column's, and put back the mean of the table, which was taken off twice. In the second table of
-# the check $[[1, 0, -1], [-1, 0, 1]]$ is left. It is a product of a number for each ad, $1$ and $-1$, with a number for each city, $1$, $0$
-# and $-1$. This is the idea that comes next.
+# Subtract the mean of the row and that of the column, and add the mean of the table, which was subtracted twice. The second
+# table of the check leaves $[[1, 0, -1], [-1, 0, 1]]$. This is a product of a number for each ad, $1$ and $-1$, and a number
+# for each city, $1$, $0$ and $-1$. This is the idea that comes next.
 #
 # </details>
 
@@ -93,11 +92,12 @@ def unsaid_answer(Y):
     return Y - Y.mean(axis=1, keepdims=True) - Y.mean(axis=0) + Y.mean()
 
 
+print("the answer:")
 check_unsaid(unsaid_answer)
 
 # %% [markdown]
-# A weight for each pair of ids would be a table of $N^2$ numbers for $N$ ids, most of which no data ever touch. The idea of
-# matrix factorization helps: let the weight of a pair be the product of two embeddings. The model's output is
+# A weight for each pair of ids would be a table of $N^2$ numbers for $N$ ids, and most pairs never occur in the data. The
+# idea of matrix factorization helps: let the weight of a pair be the product of two embeddings. The model's output is
 #
 # $$ y = b + \sum_{f=1}^{F} w_f + \sum_{i < j} \langle z_i, z_j \rangle . $$
 #
@@ -131,8 +131,8 @@ print(pairs_one_by_one(z))
 # $$ \sum_{i<j} \langle z_i, z_j \rangle
 #    = \tfrac12 \Big( \big\| \textstyle\sum_i z_i \big\|^2 - \sum_i \|z_i\|^2 \Big) . $$
 #
-# The right side walks over the $F$ vectors **once**: $O(FD)$ and not $O(F^2 D)$. See it as areas: the whole square
-# less its diagonal, halved.
+# The right side visits each of the $F$ vectors **once**: $O(FD)$ and not $O(F^2 D)$. See it as areas: the whole square
+# minus its diagonal, halved.
 
 # %%
 gram = z @ z.T  # (F, F): all products
@@ -202,13 +202,14 @@ def sum_of_pairs_answer(x):
     return 0.5 * (x.sum() ** 2 - np.sum(x * x))
 
 
+print("the answer:")
 check_pairs(sum_of_pairs_answer)
 
 # %% [markdown]
 # ## 3. The gradient
 #
-# Write $s = \sum_i z_i$. Then $y = \frac12 (\langle s, s \rangle - \sum_i \langle z_i, z_i \rangle)$. Vector $z_k$ stands in $s$ and in one
-# term of the second sum:
+# Write $s = \sum_i z_i$. Then $y = \frac12 (\langle s, s \rangle - \sum_i \langle z_i, z_i \rangle)$. Vector $z_k$ appears in $s$ and in
+# one term of the second sum:
 #
 # $$ \frac{\partial y}{\partial z_k} = \tfrac12 (2 s - 2 z_k) = s - z_k . $$
 #
@@ -237,7 +238,7 @@ report = md.gradcheck((fm_forward, fm_backward), batch)
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# A vector does not meet itself: take $z$ off. `dy[:, None, None] * (s[:, None] - z)`
+# A vector does not meet itself: subtract $z$. `dy[:, None, None] * (s[:, None] - z)`
 #
 # </details>
 
@@ -249,10 +250,10 @@ def fm_answer(dy, z):
 
 
 report = md.gradcheck((fm_forward, fm_answer), batch, verbose=False)
-print("the answer passes:", report.passed)
+print("the answer: passed =", report.passed)
 
 # %% [markdown]
-# The library's layer is `md.FMInteraction`: same numbers, forward and backward.
+# The library's layer is `md.FMInteraction`. It gives the same numbers, forward and backward.
 
 # %%
 layer = md.FMInteraction(F, D)
@@ -264,7 +265,8 @@ print("backward:", np.abs(layer.backward(dy) - fm_answer(dy, batch)).max())
 # ## 4. It is matrix factorization, for any number of fields
 #
 # With two fields, user and movie, there is one pair, and the FM is $b + w_u + w_i + \langle z_u, z_i \rangle$: the biased matrix
-# factorization of notebook 02, with $b$ for $\mu$. See it: the same numbers in both models give the same ratings.
+# factorization of notebook 02, with $b$ in the place of $\mu$. See it: with the same numbers, both models give the same
+# ratings.
 
 # %%
 fm = md.FactorizationMachine(0, [6, 8], embedding_dim=3)
@@ -327,14 +329,13 @@ def dense_fields_answer(dz, cache):
 
 arrays = check_rng.normal(size=(4, 3)), check_rng.normal(size=(3, 2))
 report = md.gradcheck((dense_fields, dense_fields_answer), *arrays, verbose=False)
-print("the answer passes:", report.passed)
+print("the answer: passed =", report.passed)
 
 # %% [markdown]
 # ## 5. A signal of second order
 #
-# Synthetic clicks (`order=2`), whose signal is purely in **pairs**: every single id has the same click rate. Logistic
-# regression can learn nothing from them. We know the best possible loss (the Bayes limit), since we planted the
-# truth. The loss is the log loss, in nats: the mean of $-\log$ (probability of what happened); notebook 04 derives it.
+# We use synthetic clicks (`order=2`) whose signal is only in **pairs**: every single id has the same click rate. Logistic
+# regression can learn nothing from them. We know the best possible loss (the Bayes limit), because we planted the truth. The loss is the log loss, in nats: the mean of $-\log$ (probability of what happened); notebook 04 derives it.
 #
 # ### Your turn
 #
@@ -367,6 +368,7 @@ def fm_parameters_answer(S, D):
     return S * (D + 1) + 1
 
 
+print("the answer:")
 check_fm_parameters(fm_parameters_answer)
 
 # %%
@@ -409,28 +411,23 @@ ax.grid(alpha=0.3)
 #
 # ## 6. The museum of this chapter
 #
-# Two wrong backward passes of the identity. Find the mistakes; then run the cell below. Which one trains?
+# Two wrong backward passes of the identity. Find the mistakes, then run the cells below. Which one trains?
 
 # %%
-import inspect
+from minidlrm.checking import museum
 
-from minidlrm.checking.bugs.interactions import HalfLost, SelfTermLeftInTheSum
-
-for kind in (SelfTermLeftInTheSum, HalfLost):
-    print(f"class {kind.__name__}:")
-    print(inspect.getsource(kind.backward))
+bugs = museum.exhibits("SelfTermLeftInTheSum", "HalfLost")
+museum.show(bugs)
 
 # %%
-for kind in (SelfTermLeftInTheSum, HalfLost):
-    report = md.gradcheck(kind(F, D), batch, verbose=False)
-    print(f"{kind.__name__}: {report.diagnosis[0].title}. {report.diagnosis[0].evidence}")
+museum.explain(bugs)
 
 # %%
+layers = {"right": md.FMInteraction} | {bug.cls.__name__: bug.cls for bug in bugs}
 fig, ax = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
-for kind, style in ((md.FMInteraction, "-"), (SelfTermLeftInTheSum, "--"), (HalfLost, ":")):
+for (name, layer_class), style in zip(layers.items(), ("-", "--", ":"), strict=True):
     model = md.FactorizationMachine(0, clicks.table_sizes, 4)
-    model.fm.__class__ = kind
-    name = "right" if kind is md.FMInteraction else kind.__name__
+    model.fm.__class__ = layer_class
     ax.plot(*train(model), style, label=name)
 ax.axhline(clicks.bayes_log_loss, color="0.3", ls=":")
 ax.set(xlabel="epoch", ylabel="validation log loss (nats)", title="Which of them train?")
@@ -438,14 +435,14 @@ ax.legend()
 ax.grid(alpha=0.3)
 
 # %% [markdown]
-# All three come down to the same loss. `HalfLost` lies exactly on the right curve: Adam divides each gradient by
-# its usual size, and a constant factor is gone. The self term costs only the first epoch. So a curve that
-# falls, even to the right place, proves nothing about the gradient.
+# All three reach the same loss. `HalfLost` is exactly on the right curve: Adam divides each gradient by its usual size, and
+# a constant factor cancels. The self term costs only the first epoch. So a curve that falls, even to the right place, proves
+# nothing about the gradient.
 #
 # ## What to remember
 #
-# 1. The weight of a pair is the product of two embeddings, so that pairs never seen have one.
-# 2. $\sum_{i<j} \langle z_i, z_j \rangle = \frac12 (\|s\|^2 - \sum \|z_i\|^2)$: every pair for the price of every vector.
+# 1. The weight of a pair is the product of two embeddings, so that pairs that were never seen have one, too.
+# 2. $\sum_{i<j} \langle z_i, z_j \rangle = \frac12 (\|s\|^2 - \sum \|z_i\|^2)$: all pairs for the price of all vectors.
 # 3. The gradient of $z_k$ is the sum of the others.
 # 4. Two fields: matrix factorization.
 #

@@ -16,8 +16,8 @@
 #
 # [![Open in Colab](colab.svg)](https://colab.research.google.com/github/)
 #
-# So far the model said *how* features meet: by products. A **multilayer perceptron** (MLP) is told nothing. It
-# gets numbers, and finds a function of them. This notebook builds one, derives its gradients, and uses it to
+# So far the model said *how* features meet: by products. A **multilayer perceptron** (MLP) is not told. It gets numbers,
+# and learns a function of them. This notebook builds one, derives its gradients, and uses it to
 # recommend movies.
 #
 # You need notebooks 00 to 03. Reading time: 45 minutes.
@@ -96,10 +96,10 @@ def linear_answer(dy, cache):
 
 
 report = md.gradcheck((linear, linear_answer), x, W, b, verbose=False)
-print("the answer passes:", report.passed)
+print("the answer: passed =", report.passed)
 
 # %% [markdown]
-# ## 2. ReLU, and why it is there
+# ## 2. ReLU, and why it is needed
 #
 # Two linear layers, one after the other, are one linear layer: $(x W_1^\top) W_2^\top = x (W_2 W_1)^\top$. Something must bend. **ReLU**
 # is the simplest bend: $y = \max(0, x)$. Its slope is 1 where $x > 0$ and 0 elsewhere, so
@@ -108,8 +108,8 @@ print("the answer passes:", report.passed)
 #
 # entry by entry, where $[x > 0]$ is 1 if $x > 0$ and 0 if not.
 #
-# With it, a network can say "and", "or", and "one of both, but not both". The last, called XOR, is what no linear
-# model can say: two features that matter **only together**.
+# With it, a network can express "and", "or", and "one of the two, but not both". The last is called XOR. No linear model
+# can express it: the two features matter **only together**.
 
 # %%
 corners = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], float)
@@ -153,14 +153,15 @@ def relu_answer(dy, x):
 
 some_x = np.random.default_rng(1).normal(size=(4, 3))
 report = md.gradcheck((relu, relu_answer), some_x, verbose=False)
-print("the answer passes:", report.passed)
+print("the answer: passed =", report.passed)
 
 # %% [markdown]
 # ## 3. The loss takes the logit
 #
-# A click has a probability. The network's output is a **logit**, any number. For the loss it is the input, so we call it $x$ here.
-# The probability is $\sigma(x) = 1 / (1 + e^{-x})$. Let the label $y$ be 1 for a click, and 0 for none. The loss $\ell$ of one sample is the
-# negative log of the probability of what happened (the loss $L$ of a batch is the mean of its $\ell$):
+# A click has a probability. The network's output is a **logit**: it may be any number. It is the input of the loss, so we
+# call it $x$ here. The probability is $\sigma(x) = 1 / (1 + e^{-x})$. The label $y$ is 1 for a click, and 0 for none. The
+# loss $\ell$ of one sample is the negative log of the probability of what happened (the loss $L$ of a batch is the mean of
+# its $\ell$):
 #
 # $$ \ell = -\left[ y \log \sigma(x) + (1 - y) \log (1 - \sigma(x)) \right] . $$
 #
@@ -178,8 +179,8 @@ print("the answer passes:", report.passed)
 #
 # $$ \frac{d\ell}{dx} = (1 - y) + \sigma(x) - 1 = \sigma(x) - y . $$
 #
-# The simplest formula of the course: **what was said less what happened**. No $\sigma'$ is left over. That is
-# why models here return logits, and the loss takes them.
+# This is the simplest formula of the course: **what was predicted minus what happened**. No $\sigma'$ is left. That is why
+# our models return logits, and the loss takes them.
 
 # %%
 with np.errstate(divide="ignore"):
@@ -205,7 +206,8 @@ for ax in axes:
 # %% [markdown]
 # ### Your turn
 #
-# Write the loss of one sample so that it is right at any logit. The blank is right near 0, and infinite at $-800$.
+# Write the loss of one sample so that it is right at any logit. The blank is right near 0, and infinite at $-800$: which
+# `exp` is too large?
 
 
 # %%
@@ -218,11 +220,11 @@ def check_safe_loss(function):
     with np.errstate(over="ignore"):
         said = function(x, y)
     wanted = [md.BCEWithLogits().forward(x[k : k + 1], y[k : k + 1]) for k in range(4)]
-    if np.allclose(said, wanted):
-        print("right: as the library")
+    wrong = md.checking.difference(said, wanted, "loss")
+    if wrong:
+        print(f"not yet: at the logits {x} with the labels {y}, {wrong}")
     else:
-        print(f"not yet: at the logits {x} with the labels {y} you say {said.round(3)};")
-        print(f"   it should be {np.round(wanted, 3)}. Which exp is too large?")
+        print("right: as the library")
 
 
 check_safe_loss(safe_loss)
@@ -240,18 +242,19 @@ def safe_loss_answer(x, y):
     return (1 - y) * x + np.maximum(-x, 0) + np.log1p(np.exp(-np.abs(x)))
 
 
+print("the answer:")
 check_safe_loss(safe_loss_answer)
 
 # %% [markdown]
 # ## 4. A network by hand
 #
-# Two layers with a ReLU between them: $h = x W_1^\top + b_1$, $a = \max(0, h)$, logit $= a W_2^\top + b_2$. Backward, the same walk from the end:
-# the last layer gives $da$, ReLU makes $dh$ of it, the first layer takes $dh$.
+# Two layers with a ReLU between them: $h = x W_1^\top + b_1$, $a = \max(0, h)$, logit $= a W_2^\top + b_2$. Backward goes the
+# same way from the end: the last layer gives $da$, ReLU turns it into $dh$, the first layer takes $dh$.
 #
 # ### Your turn
 #
-# Put the pieces together. `linear_answer`, of section 1, returns the gradients of a linear layer. The blank walks past the ReLU.
-# In its report $W_2$ and $b_2$ are right, and what lies further back is not.
+# Put the pieces together. `linear_answer`, of section 1, returns the gradients of a linear layer. The blank leaves
+# out the ReLU. In its report $W_2$ and $b_2$ are right, and everything before them is wrong.
 
 
 # %%
@@ -291,6 +294,7 @@ def two_layers_backward_answer(dy, x, h, a, W1, W2):
     return dW1, db1, dW2, db2
 
 
+print("the answer:")
 check_two_layers(two_layers_backward_answer)
 
 # %% [markdown]
@@ -331,7 +335,7 @@ print("backward:", np.abs(mlp.layers[0].weight.grad - dW1).max())
 # %% [markdown]
 # ## 5. Neural collaborative filtering
 #
-# NCF (He et al. 2017) asks: why should user and movie meet in a product? Let an MLP decide.
+# Neural collaborative filtering (NCF, He et al. 2017) asks: why should user and movie meet in a product? Let an MLP decide.
 #
 # Let $p_u$ and $q_i$ be the embeddings of user $u$ and movie $i$, as in notebook 02.
 #
@@ -340,9 +344,9 @@ print("backward:", np.abs(mlp.layers[0].weight.grad - dW1).max())
 # - **MLP**: the two vectors side by side, through a network.
 # - **NeuMF**: both, with embeddings of their own, put together by a last linear layer.
 #
-# The task is another one, too. Not "how many stars?", but "which movie next?": what a user has rated is a 1, and
-# random other movies are 0. For the test, each user's **last** movie is hidden among 99 that she has not seen. HR@10 is
-# the share of users for whom it comes among the first ten of the hundred. Chance gives 0.10.
+# The task is different, too: not "how many stars?", but "which movie next?". What a user has rated is a 1, and random other
+# movies are 0. For the test, each user's **last** movie is hidden among 99 that she has not seen. HR@10 is the
+# share of users for whom it is among the first ten of the hundred. Chance gives 0.10.
 # NDCG@10 counts a hit at place $k$ as $1 / \log_2(k + 1)$: 1 for the first place, 0.29 for the tenth.
 
 # %%
@@ -393,15 +397,15 @@ ax.legend()
 ax.grid(alpha=0.3)
 
 # %% [markdown]
-# On MovieLens both are far above chance after one epoch, and NeuMF is ahead. On the made tastes GMF stays at chance for a long
-# while: in $w^\top (p_u \odot q_i)$ the gradient of each factor is a product of the two others, and all are small at first. The MLP gives NeuMF
-# another way in. Then GMF begins to catch up. So do not take the order of the two for a law: Rendle et al. (2020) found that a plain product,
-# tuned with the same care, beats NeuMF.
+# On MovieLens both are far above chance after one epoch, and NeuMF is ahead. On the made-up tastes GMF stays at chance for a
+# long while: in $w^\top (p_u \odot q_i)$ the gradient of each factor is a product of the two others, and all are small at
+# first. NeuMF can also learn through its MLP. Then GMF begins to catch up. So the order of the two is not a law: Rendle et
+# al. (2020) found that a plain product, tuned with the same care, beats NeuMF.
 #
 # ### Your turn
 #
-# HR@10 from scores. Row $u$ holds the scores of 100 movies for user $u$; column 0 is the hidden one. It is a hit when fewer than 10 others score higher. The
-# blank asks for the first place.
+# Compute HR@10 from scores. Row $u$ holds the scores of 100 movies for user $u$; column 0 is the hidden one. It is a hit
+# when fewer than 10 others score higher. The blank asks for the first place.
 
 
 # %%
@@ -435,12 +439,13 @@ def hit_rate_answer(scores):
     return np.mean((scores[:, 1:] > scores[:, :1]).sum(axis=1) < 10)
 
 
+print("the answer:")
 check_hits(hit_rate_answer)
 
 # %% [markdown]
 # ### A known answer
 #
-# When the MLP part of NeuMF is zero, NeuMF *is* GMF. See it:
+# When the MLP part of NeuMF is zero, NeuMF *is* GMF:
 
 # %%
 gmf, neumf = md.GMF([9, 7], 4), md.NeuMF([9, 7], 4, mlp=(8, 4))
@@ -456,47 +461,40 @@ print("largest difference:", np.abs(gmf.forward(rows) - neumf.forward(rows)).max
 # %% [markdown]
 # ## 6. The museum of this chapter
 #
-# Three mistakes around the network. Find them; then run the next cell.
+# Three mistakes around the network. Find them, then run the next cell.
 
 # %%
-import inspect
+from minidlrm.checking import museum
 
-from minidlrm.checking.bugs import CORPUS
-
-names = ("FusedMaskForgotten", "SigmoidTwice", "BiasBroadcast")
-museum = [bug for bug in CORPUS if bug.cls.__name__ in names]
-for bug in museum:
-    print(f"class {bug.cls.__name__}({bug.correct.__name__}):")
-    print(inspect.getsource(bug.cls.backward))
+bugs = museum.exhibits("FusedMaskForgotten", "SigmoidTwice", "BiasBroadcast")
+museum.show(bugs)
 
 # %%
-for bug in museum:
-    report = md.gradcheck(*bug.make(bug.cls, np.random.default_rng(0)), verbose=False)
-    print(f"{bug.cls.__name__}: {report.diagnosis[0].title}.")
+museum.explain(bugs)
 
 # %% [markdown]
-# Which of them train? Two are layers, one is a loss. Each takes its place in an MLP on synthetic clicks.
+# Which of them train? Two are layers, one is a loss. We put each into an MLP on synthetic clicks.
 
 # %%
 clicks = md.data.synthetic_clicks(40_000, seed=0, num_tables=8, order=1)
 
 
-def curve_of(kind):
+def curve_of(part):
     model = md.MLPModel(13, clicks.table_sizes, 8, mlp=(32, 16), seed=0)
     for _, module in model.named_modules():
-        if type(module) is md.Linear and issubclass(kind, md.Linear):
-            module.__class__ = kind
-    loss = kind() if issubclass(kind, md.BCEWithLogits) else md.BCEWithLogits()
+        if type(module) is md.Linear and issubclass(part, md.Linear):
+            module.__class__ = part
+    loss = part() if issubclass(part, md.BCEWithLogits) else md.BCEWithLogits()
     options = {"optimizer": md.SGD(lr=0.05), "epochs": 3, "batch_size": 256, "eval_every": 48}
     history = md.fit(model, clicks.train, clicks.valid, loss=loss, progress=False, **options)
     return history.column("epoch"), history.column("valid_log_loss")
 
 
 # %%
-kinds = {"right": md.BCEWithLogits} | {bug.cls.__name__: bug.cls for bug in museum}
+parts = {"right": md.BCEWithLogits} | {bug.cls.__name__: bug.cls for bug in bugs}
 fig, ax = plt.subplots(figsize=(6.0, 3.6), layout="constrained")
-for (name, kind), style in zip(kinds.items(), ("-", "--", "-.", ":"), strict=True):
-    ax.plot(*curve_of(kind), style, label=name)
+for (name, part), style in zip(parts.items(), ("-", "--", "-.", ":"), strict=True):
+    ax.plot(*curve_of(part), style, label=name)
 ax.axhline(md.metrics.entropy(clicks.valid.label), color="0.5", lw=1, label="mean rate for all")
 ax.set(xlabel="epoch", ylabel="validation log loss (nats)", title="Which of them train?")
 ax.legend(fontsize="small")
@@ -504,7 +502,7 @@ ax.grid(alpha=0.3)
 
 # %% [markdown]
 # All of them do, and two of the wrong ones are even *ahead* of the right one: their gradients are too large, which at this
-# learning rate happens to help. A curve does not tell right from wrong.
+# learning rate happens to help. A curve does not show whether a gradient is right.
 #
 # `SigmoidTwice` multiplies each gradient by $\sigma (1 - \sigma) \leq \frac14$: the sign is right, the size is not. It learns,
 # slowly; where the network is sure and wrong, it hardly learns at all.
@@ -514,6 +512,6 @@ ax.grid(alpha=0.3)
 # 1. Linear: $dW = dy^\top x$, $db = \sum_k dy_k$, over the samples, $dx = dy\, W$.
 # 2. ReLU lets the gradient through where $x > 0$.
 # 3. Log loss on logits: $d\ell / dx = \sigma(x) - y$, stable at any size.
-# 4. NCF puts an MLP in the place of the product, or beside it.
+# 4. NCF uses an MLP in the place of the product, or beside it.
 #
 # Next: 05, the DLRM: embeddings, products and MLPs, assembled.

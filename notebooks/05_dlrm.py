@@ -16,14 +16,14 @@
 #
 # [![Open in Colab](colab.svg)](https://colab.research.google.com/github/)
 #
-# All parts are built: embeddings (01), products of embeddings (02, 03), multilayer perceptrons (04). The **deep learning
-# recommendation model** (DLRM) of Naumov et al. (2019) puts them together. Models of its kind choose the ads and posts that
-# billions of people see, and it fits on a page.
+# You have built all the parts: embeddings (01), products of embeddings (02, 03), multilayer perceptrons (04). The **deep
+# learning recommendation model** (DLRM) of Naumov et al. (2019) puts them together. Models of this kind choose the ads and
+# posts that billions of people see, and a small one fits on a page.
 #
 # You need notebooks 00 to 04. Reading time: 60 minutes.
 #
 # **What you will have at the end**: a DLRM of your own, forward and backward, with the same numbers as the
-# library's; every number of a batch of four, seen; and the run that the paper's authors printed, replayed.
+# library's; every number of a small batch, on your screen; and a replay of the run that the paper's authors printed.
 
 # %%
 # In Colab, or where minidlrm is not installed: pip install it first.
@@ -54,36 +54,36 @@ rng = np.random.default_rng(0)
 # 3. Now there are $F = T + 1$ vectors of one size. The *interaction* takes the dot product of every pair.
 # 4. The dense vector and all products go through the *top MLP*. It ends with one number, the logit.
 #
-# This is the figure of the paper, drawn from the library's class. The box `dot` says "4, 3, False": $F$, $D$, and that no
+# This is the figure of the paper, drawn from the library's class. The box `dot` says "4, 2, False": $F$, $D$, and that no
 # vector is multiplied by itself.
 
 # %%
 model = md.DLRM(
-    num_dense=4,
+    num_dense=9,
     table_sizes=[7, 5, 6],
-    embedding_dim=3,
-    bottom_mlp=(5,),
-    top_mlp=(6,),
+    embedding_dim=2,
+    bottom_mlp=(7,),
+    top_mlp=(10,),
     dtype=np.float64,
 )
 fig, ax = plt.subplots(figsize=(4.6, 8), layout="constrained")
 _ = md.diagram(model, ax=ax)
 
 # %% [markdown]
-# Four samples for it: four dense features, and an id for each of three tables. The number of samples in a batch is the
-# **batch size** $B$.
+# Here are five samples: nine dense features, and an id for each of three tables. The number of samples in a batch is the
+# **batch size** $B$. All sizes differ, so that a mistake in a shape cannot hide.
 
 # %%
-dense = rng.normal(size=(4, 4))
-ids = np.array([[2, 0, 5], [2, 4, 1], [6, 4, 5], [0, 1, 5]])
-label = np.array([1.0, 0.0, 0.0, 1.0])
+dense = rng.normal(size=(5, 9))
+ids = np.array([[2, 0, 5], [2, 4, 1], [6, 4, 5], [0, 1, 5], [5, 3, 0]])
+label = np.array([1.0, 0.0, 0.0, 1.0, 0.0])
 batch = md.data.Batch(dense, ids, label)
-B, F, D = 4, 4, 3
+B, F, D = 5, 4, 2
 
 # %% [markdown]
 # ### Your turn
 #
-# Before you write a network, know the shape of every array in it. Here is a check that asks the library, with other sizes.
+# Before you write a network, know the shape of every array in it. This check compares with the library, at other sizes.
 
 
 # %%
@@ -101,8 +101,11 @@ def check_shapes(function):
     }
     said = function(**sizes)
     for name, (array, hint) in right.items():
-        if said[name] != array.shape:
+        guess = tuple(np.ravel(said[name]).tolist())
+        whole = all(isinstance(size, int) for size in guess)
+        if guess != array.shape or not whole:
             print(f"not yet: {name} has the shape {array.shape}, and you say {said[name]}")
+            hint = "a size is a whole number: divide with //" if guess == array.shape else hint
             print(f"(with {sizes}). Hint: {hint}.")
             return
     print("right: the shapes are the library's")
@@ -149,14 +152,15 @@ def shapes_answer(B, num_dense, T, D):
     }
 
 
+print("the answer:")
 check_shapes(shapes_answer)
 
 # %% [markdown]
 # ## 2. The interaction
 #
 # Let $z$ hold the $F$ vectors of a sample, shape $(F, D)$. All products at once are the matrix $z z^\top$, shape $(F, F)$. It is
-# symmetric: below the diagonal stands what stands above. DLRM takes the **strict lower triangle**, row by row: (1, 0),
-# (2, 0), (2, 1), (3, 0), ... These are $P = F (F - 1) / 2$ numbers.
+# symmetric: the part above the diagonal repeats the part below. DLRM takes the **strict lower triangle**, row by row:
+# (1, 0), (2, 0), (2, 1), (3, 0), ... These are $P = F (F - 1) / 2$ numbers.
 #
 # An FM (notebook 03) adds these products up. DLRM keeps them apart, and lets the top MLP decide what each of them means.
 
@@ -193,8 +197,8 @@ for ax, values, title in (
 # %% [markdown]
 # ### Its gradient
 #
-# Write $dy$ back into a matrix $G$ of shape $(F, F)$: zero on the diagonal and above it. Vector $z_k$ stands in a product as the first
-# factor ($y_{kj} = \langle z_k, z_j \rangle$, row $k$ of $G$) and as the second ($y_{ik} = \langle z_i, z_k \rangle$, column $k$). Both count:
+# Write $dy$ back into a matrix $G$ of shape $(F, F)$: zero on the diagonal and above it. Vector $z_k$ appears in a product as the
+# first factor ($y_{kj} = \langle z_k, z_j \rangle$, row $k$ of $G$) and as the second ($y_{ik} = \langle z_i, z_k \rangle$, column $k$). Both count:
 #
 # $$ dz_k = \sum_j G_{kj}\, z_j + \sum_i G_{ik}\, z_i, \qquad dz = (G + G^\top)\, z . $$
 #
@@ -228,14 +232,14 @@ def interact_answer(dy, z):
 
 
 report = md.gradcheck((interact, interact_answer), z, verbose=False)
-print("the answer passes:", report.passed)
+print("the answer: passed =", report.passed)
 
 # %% [markdown]
 # ## 3. Forward, by hand
 #
 # We take the library's weights, so that we can compare. A linear layer is `x @ W.T + b`; ReLU follows every layer
-# of the bottom MLP (the last one too), and every layer of the top MLP but its last: that one gives the logit. The layers are numbered
-# 1 to 4; $h_1$ and $h_3$ are what the first layer of each MLP gives, after its ReLU.
+# of the bottom MLP (the last one too), and every layer of the top MLP but its last: that one gives the logit. The layers are
+# numbered 1 to 4; $h_1$ and $h_3$ are the outputs of the first layer of each MLP, after its ReLU.
 
 # %%
 weights = {name: value.copy() for name, value in model.state_dict().items()}
@@ -250,13 +254,13 @@ W3, b3 = weights["top.layers.0.weight"], weights["top.layers.0.bias"]
 W4, b4 = weights["top.layers.1.weight"], weights["top.layers.1.bias"]
 table = weights["embeddings.weight"]
 
-h1 = np.maximum(dense @ W1.T + b1, 0)  # (B, 5)
+h1 = np.maximum(dense @ W1.T + b1, 0)  # (B, 7)
 x = np.maximum(h1 @ W2.T + b2, 0)  # (B, D): as large as an embedding
 rows = ids + starts  # (B, T)
 z = np.concatenate([x[:, None], table[rows]], axis=1)  # (B, F, D): the dense vector is vector 0
 pairs, _ = interact(z)  # (B, P)
 top_in = np.concatenate([x, pairs], axis=1)  # (B, D + P)
-h3 = np.maximum(top_in @ W3.T + b3, 0)  # (B, 6)
+h3 = np.maximum(top_in @ W3.T + b3, 0)  # (B, 10)
 logit = (h3 @ W4.T + b4)[:, 0]  # (B,)
 
 print("ours:       ", logit.round(6))
@@ -265,16 +269,16 @@ print("the library:", model.forward(batch).round(6))
 # %% [markdown]
 # ### Your turn
 #
-# The arrays above hold all samples at once. The same for one sample $b$, in loops: what goes into the top MLP, as $D + P$
-# numbers. The check looks for the first number that is off.
+# The arrays above hold all samples at once. Now compute, with loops, what goes into the top MLP for one sample $b$:
+# $D + P$ numbers. The check looks for the first number that is wrong.
 
 
 # %%
 def check_top_input(function):
     for b in range(B):
-        said, wanted = function(b), top_in[b]
+        said, wanted = np.asarray(function(b)), top_in[b]
         if said.shape != wanted.shape:
-            print(f"not yet: the shape is {said.shape}, and it should be {wanted.shape}")
+            print(f"not yet: the shape is {said.shape}, and should be {wanted.shape}")
             return
         wrong = np.flatnonzero(np.abs(said - wanted) > 1e-12)
         if len(wrong):
@@ -307,9 +311,9 @@ check_top_input(top_input_of)
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# All tables stand in one array, so the row is `ids[b, t] + starts[t]`. And the strict lower triangle, row by row, needs `second in
-# range(first)`: (1, 0), (2, 0), (2, 1), ... The blank goes through the upper triangle: the same products, in another order. A top MLP
-# that is trained anew does not mind. Weights from elsewhere do.
+# All tables are in one array, so the row is `ids[b, t] + starts[t]`. And the strict lower triangle, row by row, needs
+# `second in range(first)`: (1, 0), (2, 0), (2, 1), ... The blank goes through the upper triangle: the same products, in
+# another order. A top MLP that is trained from scratch does not mind, but weights from elsewhere then meet the wrong numbers.
 #
 # </details>
 
@@ -326,19 +330,20 @@ def top_input_answer(b):
     return np.array(numbers)
 
 
+print("the answer:")
 check_top_input(top_input_answer)
 
 # %% [markdown]
 # ## 4. Backward, by hand
 #
-# Walk the figure from the top to the bottom. Write `dh3` for the gradient by the *input* of the ReLU that gives `h3`, and so on:
-# the gradient that arrives, times $[h_3 > 0]$ (1 where this is true, 0 elsewhere). One place needs care: **the dense vector $x$ has two arrows**. It goes
+# Go through the figure from top to bottom. Write `dh3` for the gradient with respect to the *input* of the ReLU that gives
+# `h3`, and so on: the gradient that arrives, times $[h_3 > 0]$ (1 where this is true, 0 elsewhere). One place needs care: **the dense vector $x$ has two arrows**. It goes
 # straight to the top MLP, and it is vector 0 of the interaction. Its gradient is the sum of both.
 #
 # ### Your turn
 #
 # `dtop` is the gradient of the top MLP's input, shape $(B, D + P)$: first $D$ numbers for $x$, then $P$ for the pairs. `dz`, shape
-# $(B, F, D)$, is the gradient of the vectors of the interaction. Put $dx$ together. The blank follows one arrow only.
+# $(B, F, D)$, is the gradient of the vectors of the interaction. Combine them into $dx$. The blank follows one arrow only.
 
 
 # %%
@@ -372,19 +377,19 @@ def both_arrows_answer(dtop, dz):
     return dtop[:, :D] + dz[:, 0]
 
 
-print("the answer passes:", check_arrows(both_arrows_answer).passed)
+print("the answer: passed =", check_arrows(both_arrows_answer).passed)
 
 # %% [markdown]
 # Now all the way down. Each line is a formula that an earlier notebook derived.
 
 # %%
 dlogit = (1 / (1 + np.exp(-logit)) - label) / B  # (B,): log loss (04), mean over B
-dh3 = dlogit[:, None] * W4 * (h3 > 0)  # (B, 6)
+dh3 = dlogit[:, None] * W4 * (h3 > 0)  # (B, 10)
 dtop = dh3 @ W3  # (B, D + P)
 dz = interact_answer(dtop[:, D:], z)  # (B, F, D)
 dx = both_arrows_answer(dtop, dz)  # (B, D)
 dx = dx * (x > 0)  # the ReLU of the bottom MLP's last layer
-dh1 = (dx @ W2) * (h1 > 0)  # (B, 5)
+dh1 = (dx @ W2) * (h1 > 0)  # (B, 7)
 dtable = np.zeros_like(table)
 np.add.at(dtable, rows, dz[:, 1:])  # ids repeat: their gradients add up
 
@@ -435,24 +440,26 @@ print(steps.perturb("embeddings.weight", (2, 0), eps=0.01))
 # ### Your turn
 #
 # Predict. Number `d` of the embedding of id `v` in table `t` grows by `eps`. Which samples look this row up? By how much does the loss
-# move? You have `ids` $(B, T)$, and `dz` $(B, F, D)$ of section 4: the gradient of each vector of each sample. The library then makes
-# the change, and looks.
+# change? You have `ids` $(B, T)$, and `dz` $(B, F, D)$ of section 4: the gradient of each vector of each sample. The library then
+# makes the change, and measures.
 
 
 # %%
 def what_moves(t, v, d, eps):
     samples = []  # your turn: the samples whose id in table t is v
-    change = 0.0  # and what their gradients say of the loss
+    change = 0.0  # and the change that their gradients predict
     return samples, change
 
 
 def check_what_moves(function):
     for t, v in ((0, 2), (1, 4), (2, 5)):
-        samples, change = function(t, v, d=0, eps=1e-4)
-        made = steps.perturb("embeddings.weight", (starts[t] + v, 0), eps=1e-4)
+        samples, change = function(t, v, d=1, eps=1e-4)
+        made = steps.perturb("embeddings.weight", (starts[t] + v, 1), eps=1e-4)
         uses, wanted = made.moved[0][2], 1e-4 * made.slopes[0][1]
         print(f"table {t}, id {v}: ", end="")
-        if len(samples) != uses:
+        if isinstance(samples, tuple):
+            print("not yet: samples is a tuple, as np.where gives it: take its [0]")
+        elif len(samples) != uses:
             print(f"not yet: {uses} samples look it up, and you name {len(samples)}")
         elif abs(change - wanted) > 1e-3 * abs(wanted):
             print(f"not yet: the loss moves by {wanted:.3e}, and you say {change:.3e}")
@@ -478,14 +485,15 @@ def what_moves_answer(t, v, d, eps):
     return samples, change
 
 
+print("the answer:")
 check_what_moves(what_moves_answer)
 
 # %% [markdown]
 # ## 6. What the authors printed
 #
-# The README of the reference implementation prints a whole run: three steps of a tiny DLRM, with all inputs,
-# parameters and losses. All of it comes from one seed of NumPy's old generator. So it can be replayed, number by number.
-# It exercises everything: bags of ids, the order of the triangle, ReLU, the sigmoid, the scatter-add.
+# The README of the reference implementation prints a whole run: three steps of a tiny DLRM, with all inputs, parameters and
+# losses. All of it comes from one seed of NumPy's old generator, so it can be replayed, number by number. It exercises
+# everything: bags of ids, the order of the triangle, ReLU, the sigmoid, the scatter-add.
 
 # %%
 from minidlrm import verify
@@ -505,7 +513,7 @@ for step, (printed, replayed) in enumerate(
 # $$ L = \frac{1}{B} \sum_b (p_b - \text{label}_b)^2, \qquad p_b = \sigma(\text{logit}_b) . $$
 #
 # Derive the gradient of the logits on paper, then write it. `dy` is the gradient that arrives at $L$, one number. The blank has the
-# gradient of the log loss. (Of the sigmoid you need $\sigma' = \sigma\,(1 - \sigma)$.)
+# gradient of the log loss. (The derivative of the sigmoid is $\sigma' = \sigma\,(1 - \sigma)$.)
 
 
 # %%
@@ -516,11 +524,11 @@ def mistake(title, text, hint, formula):
     return md.checking.Fingerprint(title, wrong, text, title, hint)
 
 
-mistakes = [  # two formulas that the checker shall know by name
+mistakes = [  # two wrong formulas that the checker can then recognize
     mistake(
         "this is the gradient of the log loss",
         "(p - label) / B",
-        "The square has another slope, and the sigmoid's slope does not cancel.",
+        "The square has a different slope, and the sigmoid's slope does not cancel.",
         lambda dy, p: dy * (p - label) / B,
     ),
     mistake(
@@ -548,7 +556,8 @@ report = md.gradcheck((squared, squared_backward), logit, fingerprints=mistakes)
 # <details><summary>Answer</summary>
 #
 # $dp_b = 2\,(p_b - \text{label}_b) / B$, and the logit's gradient is $dp_b\; p_b (1 - p_b)$. Look at the last factor: for a sample that
-# is surely wrong, $p$ near 0 with label 1, it is nearly 0. Such a sample teaches nothing. The log loss does not have it.
+# is confidently wrong, $p$ near 0 with label 1, it is nearly 0. The model learns almost nothing from such a sample. The log
+# loss does not have this factor.
 #
 # </details>
 
@@ -560,7 +569,7 @@ def squared_answer(dy, p):
 
 
 report = md.gradcheck((squared, squared_answer), logit, verbose=False)
-print("the answer passes:", report.passed)
+print("the answer: passed =", report.passed)
 sigmoid, mse = md.Sigmoid(), md.MSE()
 mse.forward(sigmoid.forward(logit), label)
 ours, theirs = squared_answer(1.0, squared(logit)[1]), sigmoid.backward(mse.backward())
@@ -570,13 +579,13 @@ print(f"largest difference from the library's two classes: {np.abs(ours - theirs
 # ## 7. How large is a real one?
 #
 # Two counts: the **parameters** (memory), and the **FLOPs** of the forward pass for one sample (arithmetic: additions and
-# multiplications; a multiply-add is two). A layer from $n$ to $m$ numbers has a matrix of $m \times n$ and $m$ biases. It takes $m n$
-# multiply-adds; we leave out the biases there. To look up a row takes none.
+# multiplications; a multiply-add is two). A layer from $n$ to $m$ numbers has a matrix of $m \times n$ weights and $m$ biases. It
+# takes $m n$ multiply-adds (we do not count the biases here). A lookup takes none.
 #
 # ### Your turn
 #
-# Count. `rows` are the rows of all tables together; `bottom` and `top` are the sizes of the MLPs, as in `[4, 5, 3]`. `pairwise` gives
-# (4, 5), (5, 3).
+# Count. `rows` are the rows of all tables together; `bottom` and `top` are the sizes of the MLPs, such as `[9, 7, 2]`, of which `pairwise`
+# gives (9, 7) and (7, 2).
 
 
 # %%
@@ -590,7 +599,7 @@ def size_of(rows, F, D, bottom, top):
 
 
 def check_size(function):
-    parameters, flops = function(18, F, D, [4, 5, 3], [9, 6, 1])
+    parameters, flops = function(18, F, D, [9, 7, 2], [8, 10, 1])
     forward = [op for op in steps.operations if op.phase == "forward"]
     names = {"embeddings": "embeddings", "top MLP": "top", "bottom MLP": "bottom"}
     for name, part in (names | {"interaction": "interaction"}).items():
@@ -598,8 +607,8 @@ def check_size(function):
         rows = [("FLOPs", flops[name], flop)]
         if name in parameters:
             rows.append(("parameters", parameters[name], getattr(model, part).num_parameters()))
-        for what, said, wanted in rows:
-            print(f"{name:11} {what:10} ", end="")
+        for unit, said, wanted in rows:
+            print(f"{name:11} {unit:10} ", end="")
             print("right" if said == wanted else f"not yet: {said}, and it should be {wanted}")
 
 
@@ -623,6 +632,7 @@ def size_of_answer(rows, F, D, bottom, top):
     return parameters, flops
 
 
+print("the answer:")
 check_size(size_of_answer)
 
 # %% [markdown]
@@ -643,12 +653,13 @@ axes[0].set(xlabel="million parameters", title="Nearly all are embeddings")
 _ = axes[1].set(xlabel="thousand FLOPs of a sample, forward", title="Nearly all are in the MLPs")
 
 # %% [markdown]
-# This is what makes DLRM hard to run: **memory** lies in the tables, **arithmetic** in the MLPs, and the two want different machines.
+# This is what makes DLRM hard to run: the tables need **memory**, the MLPs need **arithmetic**, and the two call for different
+# machines.
 #
 # ## 8. It learns
 #
-# Synthetic clicks with a known truth. The dotted line is the **Bayes limit**: the log loss of who knows the true probability of
-# every click. No model can expect to be better. (`md.evaluate`, in the last line, prints measures that notebook 06 explains.)
+# Synthetic clicks with a known truth. The dotted line is the **Bayes limit**: the log loss of the true
+# probabilities. No model can expect to be better. (`md.evaluate`, in the last line, prints measures that notebook 06 explains.)
 
 # %%
 clicks = md.data.synthetic_clicks(200_000, seed=0)
@@ -670,9 +681,9 @@ md.evaluate(network, clicks.test)
 # %% [markdown]
 # ### Your turn
 #
-# `md.fit` is a loop, and a loop step is five lines. Write them: clear the gradients, forward and loss, keep the loss, backward, step. What you need:
-# `network.zero_grad()`, `loss.forward(logit, label)`, `loss.backward()`, `network.backward(dlogit)`, and
-# `optimizer.step(network.parameters())`. The blank only looks at the data.
+# At its core, `md.fit` is a loop of five lines. Write them: clear the gradients, forward and loss, keep the loss, backward,
+# step. You need `network.zero_grad()`, `loss.forward(logit, label)`, `loss.backward()`, `network.backward(dlogit)`, and
+# `optimizer.step(network.parameters())`. The blank computes the losses, and learns nothing.
 
 
 # %%
@@ -704,8 +715,8 @@ check_train(train)
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# `backward` *adds* to the gradients, so that a parameter with two uses gets both. Who does not clear them steps along the sum of all
-# batches so far.
+# `backward` *adds* to the gradients, so that a parameter with two uses gets both. If you do not clear them, each step goes along
+# the sum of all batches so far.
 #
 # </details>
 
@@ -721,37 +732,31 @@ def train_answer(network, batches, optimizer):
     return losses
 
 
+print("the answer:")
 check_train(train_answer)
 
 # %% [markdown]
 # ## 9. The museum of this chapter
 #
-# Two ways to lose a path: each layer is right, and they are joined wrongly. And one layer that is wrong: it reads the lower triangle
-# forward, and the upper one backward. Find the mistakes; then ask the checker.
+# Two ways to lose a path: each layer is right, but they are joined wrongly. And one layer that is wrong: it reads the lower
+# triangle forward, and the upper one backward. Find the mistakes, then ask the checker.
 
 # %%
-import inspect
+from minidlrm.checking import museum
 
-from minidlrm.checking.bugs import CORPUS
-
-names = ("DenseShortcutForgotten", "DenseInteractionForgotten", "UpperForLower")
-museum = [bug for bug in CORPUS if bug.cls.__name__ in names]
-for bug in museum:
-    print(f"class {bug.cls.__name__}({bug.correct.__name__}):")
-    print(inspect.getsource(bug.cls.backward))
+bugs = museum.exhibits("DenseShortcutForgotten", "DenseInteractionForgotten", "UpperForLower")
+museum.show(bugs)
 
 # %%
-for bug in museum:
-    report = md.gradcheck(*bug.make(bug.cls, np.random.default_rng(0)), verbose=False)
-    print(f"{bug.cls.__name__}: {report.diagnosis[0].title}.")
+museum.explain(bugs)
 
 
 # %%
-def curve_of(kind):
+def curve_of(wrong):
     small = md.DLRM(13, clicks.table_sizes, 8, (16,), (32,), seed=0)
     for part in (small, small.interaction):  # the model or its interaction becomes the wrong one
-        if issubclass(kind, type(part)):
-            part.__class__ = kind
+        if issubclass(wrong, type(part)):
+            part.__class__ = wrong
     options = {"optimizer": md.SGD(lr=0.3), "batch_size": 512, "eval_every": 15, "progress": False}
     history = md.fit(small, clicks.train[:30_000], clicks.valid[:5_000], epochs=2, **options)
     return history.column("epoch"), history.column("valid_log_loss")
@@ -759,16 +764,17 @@ def curve_of(kind):
 
 fig, ax = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
 styles = ("-", "--", "-.", ":")
-kinds = {"right": md.DLRM} | {bug.cls.__name__: bug.cls for bug in museum}
-for (name, kind), style in zip(kinds.items(), styles, strict=True):
-    ax.plot(*curve_of(kind), style, label=name)
+classes = {"right": md.DLRM} | {bug.cls.__name__: bug.cls for bug in bugs}
+for (name, wrong), style in zip(classes.items(), styles, strict=True):
+    ax.plot(*curve_of(wrong), style, label=name)
 ax.set(xlabel="epoch", ylabel="validation log loss (nats)", title="Wrong gradients still train")
 ax.legend()
 ax.grid(alpha=0.3)
 
 # %% [markdown]
-# The curves of all four fall, with the same bump after the first epoch. Two of the wrong ones lie beside the right one: who does not have the right curve for comparison sees
-# nothing. The third is behind, but a learning rate that is too small looks the same.
+# All four curves fall, with the same bump after the first epoch. Two of the wrong ones run beside the right one: without
+# the right curve for comparison you would notice nothing. The third is behind, but a learning rate that is too small looks
+# the same.
 #
 # ## What to remember
 #

@@ -16,13 +16,13 @@
 #
 # [![Open in Colab](colab.svg)](https://colab.research.google.com/github/)
 #
-# The model stands. Now the data: what a click log looks like, how to read it, what to measure, and what to expect. Most
-# of a recommender's trouble is here.
+# The model is ready. Now the data: what a click log looks like, how to read it, what to measure, and what to expect. Most
+# problems of a recommender are here.
 #
 # You need notebook 05. Reading time: 45 minutes.
 #
-# **What you will have at the end**: a Criteo file read and encoded; log loss, AUC and calibration, understood; the
-# optimizers compared on rows that come and go; and the limit that no model passes.
+# **What you will have at the end**: a Criteo file, read and encoded; log loss, AUC and calibration, computed by hand; the
+# optimizers, compared on rows that come and go; and the limit that no model can beat.
 
 # %%
 # In Colab, or where minidlrm is not installed: pip install it first.
@@ -51,8 +51,8 @@ rng = np.random.default_rng(0)
 # The Criteo challenge of 2014 published seven days of ads. A line has a label (clicked or not), 13 counts, and 26
 # categories, hashed to eight hexadecimal digits. Fields are separated by tabs; an empty field is missing.
 #
-# With the first lines of that file at hand (in the folder named by `MINIDLRM_DATA`) this notebook reads them. Without, it
-# writes a file of the same form, from random numbers.
+# This notebook reads the first lines of that file, if it finds them in the folder named by `MINIDLRM_DATA`. Otherwise it
+# writes a file of the same form, with random numbers.
 
 # %%
 path = Path(os.environ.get("MINIDLRM_DATA", "")) / "criteo-sample" / "train_2000.txt"
@@ -71,9 +71,9 @@ print(path.read_text().splitlines()[0][:120], "...")
 # %% [markdown]
 # ### Your turn
 #
-# Take one line apart: the label as an int, a list of 13 counts, and a list of 26 ids. A category of eight hexadecimal digits is a
-# number, too: `int("000000ff", 16)` is 255. What is missing becomes `None`. Mind the places: a field may be empty anywhere in the
-# line, also at its end.
+# Parse one line: the label as an int, a list of 13 counts, and a list of 26 ids. A category of eight hexadecimal digits is
+# a number, too: `int("000000ff", 16)` is 255. A missing field becomes `None`. Keep every field in its place: any of them may
+# be empty, also the last.
 
 
 # %%
@@ -88,7 +88,7 @@ def check_parse(function):
     parts = function("\t".join(fields) + "\n")
     right = 1, [3, None, -1, *[0] * 10], [255, None, *[10] * 23, None]
     if (len(parts[1]), len(parts[2])) != (13, 26):
-        print(f"not yet: {len(parts[1])} counts and {len(parts[2])} ids, and a line has", end=" ")
+        print(f"not yet: {len(parts[1])} counts and {len(parts[2])} ids, but a line has", end=" ")
         print("13 and 26. Where did the empty fields go?")
         return
     said, wanted = ([part[0], *part[1], *part[2]] for part in (parts, right))
@@ -104,9 +104,9 @@ check_parse(parse)
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# `split()` without an argument takes many tabs for one, and drops what is empty at the end: all later fields move to the left, and the
-# counts become other counts. `split("\t")` keeps every field. Take the end of the line off with `rstrip("\n")`: `strip()` would take
-# the last tabs with it.
+# `split()` without an argument takes several tabs for one, and drops empty fields at the end: all later fields move to the
+# left, into places where they do not belong. `split("\t")` keeps every field. Remove the end of the line with
+# `rstrip("\n")`: `strip()` would also remove tabs at the end.
 #
 # </details>
 
@@ -119,6 +119,7 @@ def parse_answer(line):
     return int(label), counts, ids
 
 
+print("the answer:")
 check_parse(parse_answer)
 
 # %%
@@ -135,8 +136,8 @@ for name, place in (("counts", 1), ("ids", 2)):
 #
 # - **Counts** have a long tail: most are small, some are 10,000. A network wants numbers near 1. So a count $c$ becomes
 #   $\log(1 + \max(c, 0))$: the counts of Criteo are sometimes negative. A missing count becomes 0.
-# - **Categories** become ids: the row of a table. The vocabulary (the list of known categories) is made from the **training** rows alone; what is
-#   new in the test rows, and what is too rare to learn, shares the id 0. (Test rows in the vocabulary would be a leak.)
+# - **Categories** become ids: the row of a table. The vocabulary (the list of known categories) is made from the **training** rows
+#   only. Ids that are new in the test rows, or too rare to learn, share the id 0. (Test rows in the vocabulary would be a leak.)
 # - **The split** is by time: the last day is for the test. A random split would let the model see the future.
 
 # %%
@@ -160,7 +161,9 @@ for t, style in ((0, "-"), (2, "--"), (8, ":")):
     often = often[often > 0]
     axes[1].loglog(1 + np.arange(len(often)), often, style, label=f"table {t}")
 axes[1].set(
-    xlabel="rank of the id", ylabel="times in the training rows", title="Few ids are most of it"
+    xlabel="rank of the id",
+    ylabel="times in the training rows",
+    title="A few ids make up most of it",
 )
 _ = axes[1].legend()
 
@@ -170,8 +173,9 @@ _ = axes[1].legend()
 #
 # ### Your turn
 #
-# Rare ids share one row. Write the encoder of one column: ids that occur at least `min_count` times in the *training* rows get 1, 2, ..., all others get 0. The
-# blank makes the vocabulary of the training and the test rows together: it has seen the future.
+# Rare ids share one row. Write the encoder of one column: ids that occur at least `min_count` times in the *training* rows
+# get 1, 2, ... in ascending order, all others get 0. The blank makes the vocabulary from the training and the test rows
+# together: it has seen the future.
 
 
 # %%
@@ -183,15 +187,14 @@ def encode(train, test, min_count=2):
 
 
 def check_encode(function):
-    train, test = function(np.array([7, 7, 9, 4, 4, 4]), np.array([9, 7, 9, 5]))
-    values, wanted = [7, 7, 9, 4, 4, 4, 9, 7, 9, 5], [2, 2, 0, 1, 1, 1, 0, 2, 0, 0]
-    for k, said in enumerate([*train, *test]):
-        if said != wanted[k]:
-            rows = "training" if k < 6 else "test"
-            print(f"not yet: {values[k]} in the {rows} rows should be {wanted[k]}, and is {said}.")
-            print("In training, 4 occurs three times, 7 twice, 9 once, and 5 never.")
-            return
-    print("right")
+    train, test = np.array([7, 7, 9, 4, 4, 4]), np.array([9, 7, 9, 5])
+    wanted = np.array([2, 2, 0, 1, 1, 1]), np.array([0, 2, 0, 0])
+    wrong = md.checking.difference(function(train, test), wanted, "train, test")
+    if wrong:
+        print(f"not yet: with {train} in training and {test} in the test, {wrong}.")
+        print("In training, 4 occurs three times, 7 twice, 9 once, and 5 never.")
+    else:
+        print("right")
 
 
 check_encode(encode)
@@ -199,7 +202,7 @@ check_encode(encode)
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# `np.unique(train, return_counts=True)`: what is not known on the day of training must not be used.
+# `np.unique(train, return_counts=True)`: what is unknown at the time of training must not be used.
 #
 # </details>
 
@@ -212,6 +215,7 @@ def encode_answer(train, test, min_count=2):
     return [np.array([place.get(v, 0) for v in part.tolist()]) for part in (train, test)]
 
 
+print("the answer:")
 check_encode(encode_answer)
 
 # %% [markdown]
@@ -238,10 +242,9 @@ label, logit = np.asarray(data.test.label), md.predict(model, data.test, logits=
 rate = 1 / (1 + np.exp(-logit))
 
 # %% [markdown]
-# **Log loss**: the mean of $-\log$ (probability of what happened). It is what we minimize. Its unit is the nat: the logarithm is the natural
-# one. Saying the mean
-# click rate for everyone costs the *entropy* of that rate, $-\bar p \log \bar p - (1 - \bar p) \log (1 - \bar p)$ for a mean rate $\bar p$; a model must
-# be below.
+# **Log loss**: the mean of $-\log$ (probability of what happened). This is what we minimize. Its unit is the nat, because
+# the logarithm is natural. Predicting the mean click rate $\bar p$ for everyone costs the *entropy* of that rate,
+# $-\bar p \log \bar p - (1 - \bar p) \log (1 - \bar p)$; a model must do better.
 #
 # ### Your turn
 #
@@ -274,11 +277,12 @@ def log_loss_answer(label, rate):
     return float(-np.mean(label * np.log(rate) + (1 - label) * np.log(1 - rate)))
 
 
+print("the answer:")
 check_log_loss(log_loss_answer)
 
 # %% [markdown]
-# **AUC** (the area under a curve that we do not need here): take a random click and a random non-click. How often does the click have the higher score? 0.5 is chance. It
-# knows the order of the scores, and nothing of their size.
+# **AUC** (the area under a curve that we do not need here): take a random click and a random non-click. How often does the
+# click have the higher score? 0.5 is chance. AUC depends on the order of the scores, and not on their size.
 #
 # ### Your turn
 #
@@ -319,11 +323,12 @@ def auc_answer(positive, negative):
     return float(np.mean(higher + 0.5 * tie))
 
 
+print("the answer:")
 check_auc(auc_answer)
 
 # %% [markdown]
-# **Calibration**: an ad that is said to be clicked in 5% of its shows should be clicked in 5%. Money depends on it: the
-# price of an ad is its value times its rate. AUC does not see it: add 3 to every logit, and the order is the same.
+# **Calibration**: ads with a predicted click rate of 5% should be clicked in 5% of the cases. Money depends on it: the price
+# of an ad is its value times its rate. AUC does not see it: if you add 3 to every logit, the order is the same.
 
 # %%
 edges = np.quantile(rate, np.linspace(0, 1, 11))
@@ -336,7 +341,7 @@ fig, ax = plt.subplots(figsize=(4.6, 4.2), layout="constrained")
 ax.plot([0, 1], [0, 1], color="0.6", lw=1, label="perfect")
 ax.plot(said, happened, "o-", label="the model")
 ax.plot([shifted[place == k].mean() for k in range(10)], happened, "s--", label="logits + 1")
-ax.set(xlabel="click rate that was said", ylabel="click rate that happened", title="Calibration")
+ax.set(xlabel="predicted click rate", ylabel="observed click rate", title="Calibration")
 ax.legend()
 ax.grid(alpha=0.3)
 for name, scores in (("the model", logit), ("logits + 1", logit + 1)):
@@ -348,12 +353,12 @@ for name, scores in (("the model", logit), ("logits + 1", logit + 1)):
 # %% [markdown]
 # ## 4. The limit
 #
-# Clicks are random. Even who knows the true rate $p$ of every row cannot say whether *this* one will be clicked. The
-# expected log loss of the truth is the **Bayes limit**. Nobody is below it, but by luck.
+# Clicks are random. Even if you know the true rate $p$ of every row, you cannot say whether *this* one will be clicked. The
+# expected log loss of the true rates is the **Bayes limit**. A model can get below it only by luck.
 #
 # ### Your turn
 #
-# Compute it from the true rates $p$. A row is a click with probability $p$, and then it costs $-\log p$; else it costs
+# Compute it from the true rates $p$. A row is a click with probability $p$, and then it costs $-\log p$; otherwise it costs
 # $-\log(1 - p)$. The blank takes the cost of a click for all.
 
 
@@ -382,6 +387,7 @@ def bayes_limit_answer(p):
     return float(np.mean(-p * np.log(p) - (1 - p) * np.log(1 - p)))
 
 
+print("the answer:")
 check_bayes(bayes_limit_answer)
 
 # %%
@@ -392,11 +398,11 @@ entropy = md.metrics.entropy(label)
 print(f"mean rate for all {entropy:.4f}, the model {test['log_loss']:.4f}, ", end="")
 print(f"the limit {data.bayes_log_loss:.4f}")
 share = (entropy - test["log_loss"]) / (entropy - data.bayes_log_loss)
-print(f"of what can be learned, {share:.0%} was learned")
+print(f"the model has learned {share:.0%} of what can be learned")
 
 # %% [markdown]
-# On real data the limit is unknown. That is why people compare models, and why a difference in the third digit is
-# worth so much: there is not much left.
+# On real data the limit is unknown. That is why people compare models, and why a difference in the third digit matters:
+# there is not much left to gain.
 #
 # ## 5. Optimizers on rows that come and go
 #
@@ -404,10 +410,10 @@ print(f"of what can be learned, {share:.0%} was learned")
 #
 # - **SGD**: nothing. A row without gradient does not move. But a rare id gets few steps, all of the same size.
 # - **Adagrad** divides each step by the root of the sum of its squared gradients: rare rows keep large steps, frequent
-#   ones slow down. It is made for this.
+#   ones slow down. It was made for this.
 # - **Row-wise Adagrad** keeps one such sum for each row, and not for each number: a sixteenth of the memory at
 #   $D = 16$. Large recommenders use it. (Below, $D = 8$, and the MLPs keep a sum for each of their numbers.)
-# - **Adam** keeps two moving means for each number. *Lazy* Adam moves them only when the row is in the batch.
+# - **Adam** keeps two moving means for each number. *Lazy* Adam updates them only when the row is in the batch.
 
 
 # %%
@@ -445,14 +451,14 @@ fig.legend(loc="outside lower center", ncols=2, fontsize="small")
 ax.grid(alpha=0.3)
 
 # %% [markdown]
-# The rates were chosen by a few trials; another choice gives another picture. A fair comparison searches the rate for
-# each rule, and repeats with several seeds.
+# The rates were chosen in a few trials; another choice gives another picture. A fair comparison searches the best rate for
+# each rule, and repeats it with several seeds.
 #
 # ### Your turn
 #
-# One step of Adagrad on one row. $w$ is the row, $g$ its gradient, $\eta$ the learning rate, and $\epsilon$ a tiny number that forbids a
-# division by 0. $h$ is the sum of squared gradients so far: $h \leftarrow h + g^2$, then $w \leftarrow w - \eta\, g / (\sqrt{h} + \epsilon)$. The blank divides by the *old*
-# sum.
+# One step of Adagrad on one row. $w$ is the row, $g$ its gradient, $\eta$ the learning rate, and $\epsilon$ a tiny number that prevents
+# a division by 0. $h$ is the sum of squared gradients so far: $h \leftarrow h + g^2$, then $w \leftarrow w - \eta\, g / (\sqrt{h} + \epsilon)$. The
+# blank divides by the *old* sum.
 
 
 # %%
@@ -471,9 +477,10 @@ def check_adagrad(function):
     if report.passed:
         print("right: the steps of md.Adagrad, on a matrix, a bias and a table")
         return
-    w, h = function(np.array([1.0]), np.array([9.0]), np.array([-4.0]))
-    print("not yet: from w = 1, h = 9 the gradient g = -4 makes w = 1.08, h = 25", end="; ")
-    print(f"you have w = {w[0]:.4g}, h = {h[0]:.4g}")
+    example = function(np.array([1.0]), np.array([9.0]), np.array([-4.0]))
+    wrong = md.checking.difference(example, ([1.08], [25.0]), "w, h")
+    wrong = wrong and f": from w = 1, h = 9 and the gradient g = -4, {wrong}"
+    print(f"not yet{wrong}")
     if report.diagnosis[0].key != "random":
         print(f"It looks as if {report.diagnosis[0].title}. {report.diagnosis[0].hint}")
 
@@ -494,53 +501,47 @@ def adagrad_step_answer(w, h, g, eta=0.1, eps=1e-10):
     return w - eta * g / (np.sqrt(h) + eps), h
 
 
+print("the answer:")
 check_adagrad(adagrad_step_answer)
 
 # %% [markdown]
 # ## 6. The museum of this chapter
 #
-# Update rules have their classic mistakes, too. They have no derivative to check; `md.checking.optimcheck` lets them
-# take the same steps as the right rule. Find the mistakes first.
+# Update rules have their classic mistakes, too. They have no derivative to check; `md.checking.optimcheck` compares their
+# steps with those of the right rule. Find the mistakes first.
 
 # %%
-import inspect
+from minidlrm.checking import museum
 
-from minidlrm.checking import optimcheck
-from minidlrm.checking.bugs import optimizers
-
-museum = [optimizers.SquaresNotSummed, optimizers.SumForMean, optimizers.BiasNotCorrected]
-for kind in museum:
-    print(f"class {kind.__name__}({kind.__mro__[1].__name__}):")
-    print(inspect.getsource(kind.update))
+bugs = museum.exhibits("SquaresNotSummed", "SumForMean", "BiasNotCorrected")
+museum.show(bugs)
 
 # %%
-for kind in museum:
-    report = optimcheck(kind(lr=0.1), verbose=False)
-    print(f"{kind.__name__}: {report.diagnosis[0].title}. {report.diagnosis[0].evidence}")
+museum.explain(bugs)
 
 # %% [markdown]
-# Do they train? Each beside the rule that it should be, with the same learning rate. (The right curves are those of section 5.)
+# Do they train? Here is each beside the right rule, with the same learning rate. (The right curves are those of section 5.)
 
 # %%
-rates = {optimizers.SquaresNotSummed: 0.03, optimizers.SumForMean: 0.03}
 fig, axes = plt.subplots(1, 3, figsize=(9, 3), sharey=True, layout="constrained")
-for ax, kind in zip(axes, museum, strict=True):
-    epochs, losses, _ = run(kind(lr=rates.get(kind, 0.003)))
-    ax.plot(*curves[kind.__mro__[1]], "-", label="right")
+for ax, bug, lr in zip(axes, bugs, (0.03, 0.03, 0.003), strict=True):
+    epochs, losses, _ = run(bug.cls(lr=lr))
+    ax.plot(*curves[bug.correct], "-", label="right")
     ax.plot(epochs, losses, "--", label="wrong")
-    ax.set(xlabel="epoch", title=kind.__name__)
+    ax.set(xlabel="epoch", title=bug.cls.__name__)
     ax.legend(fontsize="small")
     ax.grid(alpha=0.3)
 _ = axes[0].set(ylabel="validation log loss (nats)")
 
 # %% [markdown]
-# All six curves fall. `SquaresNotSummed` never slows down, so it shakes; `SumForMean` only takes smaller steps, by $\sqrt{D}$: another learning
-# rate would hide it. `BiasNotCorrected` begins with larger steps, and is *ahead* most of the way. Seen alone, none looks wrong.
+# All six curves fall. `SquaresNotSummed` never slows down, so it shakes. `SumForMean` only takes steps that are smaller by
+# $\sqrt{D}$: another learning rate would hide it. `BiasNotCorrected` begins with larger steps, and is *ahead* most of the
+# way. Seen alone, none looks wrong.
 #
 # ## What to remember
 #
-# 1. Vocabulary from the training rows alone; rare and new ids share a row; split by time.
-# 2. Log loss is the goal, AUC the order, calibration the size.
+# 1. Vocabulary from the training rows only; rare and new ids share a row; split by time.
+# 2. Log loss is the goal; AUC measures the order, calibration the size.
 # 3. The Bayes limit is above 0: clicks are random.
 # 4. Rows come and go, so steps should differ from row to row: Adagrad.
 #

@@ -16,9 +16,9 @@
 #
 # [![Open in Colab](colab.svg)](https://colab.research.google.com/github/)
 #
-# Between matrix factorization (2009) and DLRM (2019) came a row of models, each a short step from the one before: FM,
-# Wide & Deep, DeepFM, DCN, xDeepFM. All answer one question: **how do features meet?** Here they stand as one chain
-# of code: every model is the one before it with a few lines changed, and the lines are shown.
+# Between matrix factorization (2009) and DLRM (2019) came a series of models, each a short step from the one before: FM,
+# Wide & Deep, DeepFM, DCN, xDeepFM. All answer one question: **how do features meet?** Here they form one chain of code:
+# each model is the one before it with a few lines changed, and we print these lines.
 #
 # You need notebooks 00 to 05. Reading time: 60 minutes.
 #
@@ -50,12 +50,12 @@ rng = np.random.default_rng(0)
 #
 # A sample has $F$ fields. Each has a vector $z_i$ of size $D$ (its embedding). Models differ in three things:
 #
-# - the **order**: how many fields stand in one product. $\langle z_1, z_2 \rangle$ is of order 2;
+# - the **order**: how many fields one product has. $\langle z_1, z_2 \rangle$ is of order 2;
 # - the **unit**: whole vectors meet (*vector-wise*), or single numbers of them (*bit-wise*);
-# - **explicit or implicit**: the product stands in the formula, or a multilayer perceptron (MLP) may find it.
+# - **explicit or implicit**: the product is in the formula, or a multilayer perceptron (MLP) may find it.
 #
-# Why not leave all to the MLP? A product of two numbers is hard for it. It can only bend planes. See how many
-# hidden units it takes to draw $x_1 x_2$:
+# Why not leave everything to the MLP? A product of two numbers is hard for it: it can only bend planes. See how many hidden
+# units it needs to draw $x_1 x_2$:
 
 # %%
 square = rng.uniform(-1, 1, (4000, 2)).astype(np.float32)
@@ -83,17 +83,19 @@ ax.set(
 ax.grid(alpha=0.3)
 
 # %% [markdown]
-# One product costs a dozen hidden units and hundreds of passes. An explicit product costs one multiplication. And
-# a sample with 26 fields has 325 pairs.
+# One product costs a dozen hidden units and hundreds of passes. An explicit product costs one multiplication. And a sample
+# with 26 fields has 325 pairs.
 #
 # ### Your turn
 #
-# The highest order: one number $x_i$ a field, and the product of all of them. For $B$ samples, $x$ has the shape $(B, F)$:
+# The highest order: each field has one number $x_i$, and the output is the product of all. For $B$ samples, $x$ has the
+# shape $(B, F)$:
 #
 # $$ y = x_1 x_2 \cdots x_F . $$
 #
-# Write $dx$ from $dy = \partial L / \partial y$, where $L$ is the loss. Seen from $x_i$, all the *other* numbers are a constant factor. The blank gives $x_i$ the product
-# of all, its own number included. (Do not divide $y$ by $x_i$: some numbers are 0, as they are after a ReLU.)
+# Write $dx$ from $dy = \partial L / \partial y$, where $L$ is the loss. For $x_i$, all the *other* numbers are a constant factor. The
+# blank gives $x_i$ the product of all numbers, its own included. (Do not divide $y$ by $x_i$: some numbers are 0, as they are
+# after a ReLU.)
 
 
 # %%
@@ -114,7 +116,7 @@ own_number = md.checking.Fingerprint(
     "own_number",
     lambda target, dy, x: {"x": (dy * x.prod(axis=1))[:, None] + 0 * x},
     "x_i gets dy times the product of all numbers",
-    title="a number's own value stands in its gradient",
+    title="a number's own value is a factor of its gradient",
     hint="d(x_1 x_2)/dx_1 is x_2: without x_1.",
 )
 pair = (product_of_all, product_of_all_backward)
@@ -139,7 +141,7 @@ def product_of_all_answer(dy, x):
 
 
 report = md.gradcheck((product_of_all, product_of_all_answer), numbers, verbose=False)
-print("the answer passes:", report.passed)
+print("the answer: passed =", report.passed)
 
 # %% [markdown]
 # ## 2. The chain begins: MF, then FM
@@ -171,8 +173,8 @@ class Frame(md.Module):
 #
 # ### Your turn
 #
-# The product alone: $y = \langle z_0, z_1 \rangle$, for $z$ of shape $(B, 2, D)$. Each vector gets the *other* one. The blank gives
-# back its own. (`own` tells the checker this wrong formula, so that it knows the mistake by name.)
+# The product alone: $y = \langle z_0, z_1 \rangle$, for $z$ of shape $(B, 2, D)$. Each vector gets the *other* one. The blank
+# gives each its own. (`own` describes this wrong answer to the checker, which can then recognize it.)
 
 
 # %%
@@ -195,7 +197,7 @@ report = md.gradcheck((product, product_backward), some_z, fingerprints=[own])
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# `dy[:, None, None] * z[:, ::-1]`: the two vectors, exchanged.
+# `dy[:, None, None] * z[:, ::-1]`: the two vectors, swapped.
 #
 # </details>
 
@@ -206,7 +208,7 @@ def product_answer(dy, z):
 
 
 report = md.gradcheck((product, product_answer), some_z, verbose=False)
-print("the answer passes:", report.passed)
+print("the answer: passed =", report.passed)
 
 # %% [markdown]
 # The first model of the chain:
@@ -252,8 +254,8 @@ def show_step(old, new):
     """Print the lines that change from one model to the next."""
     methods = ("build", "logits_of", "dz_of")
     a, b = (
-        [line for m in methods for line in inspect.getsource(getattr(kind, m)).splitlines()]
-        for kind in (old, new)
+        [line for m in methods for line in inspect.getsource(getattr(model, m)).splitlines()]
+        for model in (old, new)
     )
     changed = [line for line in difflib.ndiff(a, b) if line[0] in "+-" and line[1:].strip()]
     print(f"{old.__name__} -> {new.__name__}", *changed, sep="\n")
@@ -262,8 +264,8 @@ def show_step(old, new):
 show_step(MF, FM)
 
 # %% [markdown]
-# A test bench: a batch with two dense features and three tables, a check of every gradient, and the comparison
-# with the library's class, weights carried over.
+# A test bench: a batch with two dense features and three tables, a check of every gradient, and a comparison with the
+# library's class, with the same weights.
 
 # %%
 table_sizes = [7, 5, 6]
@@ -276,7 +278,7 @@ pair_batch = md.data.Batch(dense[:, :0], ids[:, :2], batch.label)
 def bench(mine, library, rows=batch):
     report = md.gradcheck(mine, rows, verbose=False)
     library = library.astype(np.float64)
-    for parameter in library.parameters():  # some begin at 0: then a product hides a mistake
+    for parameter in library.parameters():  # some begin at 0, and a product with 0 hides a mistake
         parameter.value[...] = np.random.default_rng(1).normal(0, 0.3, parameter.value.shape)
     mine.load_state_dict(library.state_dict())
     difference = np.abs(mine.forward(rows) - library.forward(rows)).max()
@@ -291,20 +293,21 @@ bench(FM(2, table_sizes, 3), md.FactorizationMachine(2, table_sizes, 3))
 #
 # ## 3. Wide & Deep: memory beside an MLP
 #
-# Cheng et al. (2016) train two models as one: the sum of a deep part and a wide part. **Deep**: the vectors $z$, one after the other, into an MLP. It generalizes. **Wide**: a
-# linear model on *crosses*. A cross of table $i$ and table $j$ gives every pair of ids a weight of its own:
+# Cheng et al. (2016) train two models as one: the sum of a deep part and a wide part. **Deep**: the vectors $z$, one after
+# the other, into an MLP. It generalizes. **Wide**: a linear model on *crosses*. A cross of table $i$ and table $j$ gives every
+# pair of ids a weight of its own:
 #
 # $$ y = \mathrm{MLP}([z_1, \dots, z_F]) + \mathrm{linear}(x) + w_{(v_i, v_j)} . $$
 #
 # Here $v_i$ is the sample's id in table $i$, and $\mathrm{linear}(x)$ the linear term of MF: a number for every id and every dense
-# feature. The cross remembers exceptions ("this user, this film"), but a pair that was
-# never seen has weight 0. And somebody must choose which tables to cross.
+# feature. The cross remembers exceptions ("this user, this film"), but a pair that was never seen has weight 0. And
+# somebody must choose which tables to cross.
 #
 # The two ids become one: $v_i N_j + v_j$, with $N_j$ the rows of table $j$. That numbers all pairs, each once.
 #
 # ### Your turn
 #
-# The blank gives two different pairs the same number. Mend it. Then every pair has its own.
+# The blank gives different pairs the same number. Fix it, so that every pair has its own.
 
 # %%
 N_i, N_j = 4, 3
@@ -316,11 +319,16 @@ def cross_id(v_i, v_j):
 
 
 def check_crosses(function):
-    numbers, uses = np.unique(function(every_i, every_j), return_counts=True)
-    if len(numbers) == N_i * N_j and numbers.max() == N_i * N_j - 1:
-        print("right: every pair has a number of its own, from 0 to", N_i * N_j - 1)
+    said = np.asarray(function(every_i, every_j))
+    numbers, uses = np.unique(said, return_counts=True)
+    if uses.max() > 1:
+        a, b = np.flatnonzero(said == numbers[uses.argmax()])[:2]
+        pairs = f"({every_i[a]}, {every_j[a]}) and ({every_i[b]}, {every_j[b]})"
+        print(f"not yet: the pairs {pairs} have the same number, {said[a]}")
+    elif not np.array_equal(np.sort(said), np.arange(N_i * N_j)):
+        print(f"not yet: the numbers must be 0 to {N_i * N_j - 1}; you have {said}")
     else:
-        print(f"not yet: {N_i * N_j} pairs share {len(numbers)} numbers, up to {uses.max()} one")
+        print("right: every pair has a number of its own, from 0 to", N_i * N_j - 1)
 
 
 check_crosses(cross_id)
@@ -338,6 +346,7 @@ def cross_id_answer(v_i, v_j):
     return v_i * N_j + v_j
 
 
+print("the answer:")
 check_crosses(cross_id_answer)
 
 # %% [markdown]
@@ -355,7 +364,7 @@ print("largest difference:", np.abs(wide.forward(every_pair) - by_hand).max())
 # %% [markdown]
 # ## 4. DeepFM: no more choosing
 #
-# Guo et al. (2017) put the FM where the wide part was. It has all pairs, and nobody chooses. FM and MLP **share** the
+# Guo et al. (2017) put the FM in the place of the wide part. It has all pairs, and nobody needs to choose. FM and MLP **share** the
 # vectors $z$. So $z$ has two arrows, and its gradient is the sum of both. (The MLP has a bias; a second $b$ is not needed.)
 #
 # ### Your turn
@@ -364,8 +373,8 @@ print("largest difference:", np.abs(wide.forward(every_pair) - by_hand).max())
 #
 # $$ h = \mathrm{ReLU}(W \bar z), \qquad y = \sum_{i < j} \langle z_i, z_j \rangle + \langle u, h \rangle . $$
 #
-# $W$ has the shape $(4, F D)$, and $u$ has four numbers. The blank has the FM's arrow. Write the MLP's: first $du$, then $dW$, then
-# what $z$ gets. (`forgotten` tells the checker what $dz$ is with one arrow alone.)
+# $W$ has the shape $(4, F D)$, and $u$ has four numbers. The blank has the FM's arrow. Write the MLP's: first $du$, then $dW$,
+# then what $z$ gets. (`forgotten` describes the blank's wrong $dz$ to the checker: the FM's arrow without the MLP's.)
 
 
 # %%
@@ -380,7 +389,7 @@ def fm_alone(target, dy, z, W, u):
     return {"z": dy[:, None, None] * (z.sum(axis=1, keepdims=True) - z)}
 
 
-forgotten = md.checking.Fingerprint("second_path", fm_alone, "dz is that of the FM alone")
+forgotten = md.checking.Fingerprint("second_path", fm_alone, "dz has the FM's part only")
 shapes = ((5, 3, 2), (4, 6), (4,))  # of z, W and u: B = 5, F = 3, D = 2
 deep_arrays = [np.random.default_rng(4).normal(size=shape) for shape in shapes]
 
@@ -399,8 +408,9 @@ report = md.gradcheck((deepfm, deepfm_backward), *deep_arrays, fingerprints=[for
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# Backwards through the MLP. $u$ meets $h$: $du = \sum dy\, h$ over the batch. In front of the ReLU arrives $da = dy\, u$, where $h > 0$, and 0 elsewhere. Then $dW = \sum da\, \bar z^\top$,
-# and $W^\top da$ goes to $z$: it is **added** to the FM's.
+# Go backwards through the MLP. $u$ meets $h$: $du = \sum dy\, h$ over the batch. Before the ReLU the gradient is
+# $da = dy\, u$ where $h > 0$, and 0 elsewhere. Then $dW = \sum da\, \bar z^\top$, and $W^\top da$ goes to $z$: it is **added**
+# to the FM's.
 #
 # </details>
 
@@ -417,7 +427,7 @@ def deepfm_answer(dy, cache):
 
 
 report = md.gradcheck((deepfm, deepfm_answer), *deep_arrays, verbose=False)
-print("the answer passes:", report.passed)
+print("the answer: passed =", report.passed)
 
 # %% [markdown]
 # The model of the chain does the same, with the library's parts:
@@ -459,14 +469,14 @@ bench(DeepFM(2, table_sizes, 3), md.DeepFM(2, table_sizes, 3, mlp=(8,)))
 #
 # Name the bracket: $g = W x + b$, so $y = x_0 \odot g + x$. For one sample:
 #
-# 1. $dx_0 = dy \odot g$, since $x_0$ stands in a product with $g$.
+# 1. $dx_0 = dy \odot g$, since $x_0$ is multiplied by $g$.
 # 2. $dg = dy \odot x_0$.
 # 3. $dW = dg\, x^\top$ and $db = dg$ (over a batch: the sum of all samples').
 # 4. $x$ has two arrows, through $g$ and straight: $dx = W^\top dg + dy$.
 #
 # ### Your turn
 #
-# The blank knows one arrow of $x$ only.
+# The blank follows one arrow of $x$ only.
 
 
 # %%
@@ -501,10 +511,10 @@ def cross_answer(dy, cache):
 
 
 report = md.gradcheck((cross, cross_answer), *arrays, verbose=False)
-print("the answer passes:", report.passed)
+print("the answer: passed =", report.passed)
 
 # %% [markdown]
-# The library's layer is `md.MatrixCross`. Same numbers:
+# The library's layer is `md.MatrixCross`. It gives the same numbers:
 
 # %%
 layer = md.MatrixCross(d, dtype=np.float64, rng=np.random.default_rng(0))
@@ -516,10 +526,10 @@ pairs = zip(layer.backward(dy), cross_answer(dy, cache)[:2], strict=True)
 print("dx0, dx:", *(np.abs(theirs - ours).max() for theirs, ours in pairs))
 
 # %% [markdown]
-# In a network of cross layers, $x_0$ goes into **every** layer, and once more as the first layer's $x$. Its gradient is the sum
-# over all of them: `md.CrossNetwork.backward` is six lines.
+# In a network of cross layers, $x_0$ goes into **every** layer, and once more as the first layer's $x$. Its gradient is the
+# sum over all of these: see `md.CrossNetwork.backward`.
 #
-# See the order grow. Scale the input by $t$. A polynomial of order $k$ grows like $t^k$: on log axes, a line of slope $k$.
+# Now see the order grow. Scale the input by $t$. A polynomial of order $k$ grows like $t^k$: on log axes, a line of slope $k$.
 
 # %%
 t = np.geomspace(1e2, 1e4, 20)
@@ -535,8 +545,8 @@ ax.legend()
 ax.grid(alpha=0.3)
 
 # %% [markdown]
-# Now the model. The cross network stands where the linear term and the FM were. A last linear layer reads the cross
-# part and the deep part side by side.
+# Now the model. The cross network replaces the linear term and the FM. A last linear layer reads the cross part and the deep
+# part side by side.
 
 
 # %%
@@ -565,8 +575,8 @@ bench(DCN(2, table_sizes, 3), md.DCN(2, table_sizes, 3, num_cross_layers=2, mlp=
 # ## 6. xDeepFM: order grows, and vectors stay whole
 #
 # A cross layer mixes single numbers of different vectors: it is bit-wise. The **compressed interaction network** (CIN) of
-# Lian et al. (2018) keeps whole vectors. Its layer takes $M$ vectors $x_1, \dots, x_M$ and the embeddings $z_1, \dots, z_F$. It multiplies every pair
-# entry by entry, and gives $H$ weighted sums of these products:
+# Lian et al. (2018) keeps whole vectors. Its layer takes $M$ vectors $x_1, \dots, x_M$ and the embeddings $z_1, \dots, z_F$. It
+# multiplies every pair entry by entry, and gives $H$ weighted sums of these products:
 #
 # $$ y_h = \sum_{i=1}^{M} \sum_{j=1}^{F} W_{hij}\, (x_i \odot z_j) + b_h, \qquad h = 1, \dots, H . $$
 #
@@ -577,14 +587,14 @@ bench(DCN(2, table_sizes, 3), md.DCN(2, table_sizes, 3, num_cross_layers=2, mlp=
 # The $D$ entries do not mix. So take one sample and one entry: $x_i$, $z_j$ and $y_h$ are numbers.
 #
 # 1. $dW_{hij} = dy_h\, x_i\, z_j$ and $db_h = dy_h$ (sums over samples and entries).
-# 2. $x_i$ stands in a product with every $z_j$: $dx_i = \sum_h \sum_j dy_h W_{hij} z_j$.
+# 2. $x_i$ is multiplied by every $z_j$: $dx_i = \sum_h \sum_j dy_h W_{hij} z_j$.
 # 3. In the same way $dz_j = \sum_h \sum_i dy_h W_{hij} x_i$.
 #
 # In code, `np.einsum` writes such sums letter by letter: `n` counts samples and entries together.
 #
 # ### Your turn
 #
-# Write the third one.
+# Write the third one, $dz$.
 
 
 # %%
@@ -620,7 +630,7 @@ def cin_answer(dy, cache):
 
 
 report = md.gradcheck((cin, cin_answer), *cin_arrays, verbose=False)
-print("the answer passes:", report.passed)
+print("the answer: passed =", report.passed)
 
 # %%
 layer = md.layers.CINLayer(M, F, H, dtype=np.float64, rng=np.random.default_rng(0))
@@ -633,7 +643,8 @@ print("dx, dz: ", *(np.abs(theirs - ours).max() for theirs, ours in pairs))
 
 
 # %% [markdown]
-# The model is DeepFM again, with the CIN where the FM was. The CIN gives many numbers; `cin_last` makes one of them.
+# The model is DeepFM again, with the CIN in the place of the FM. The CIN gives many numbers; `cin_last` makes one number of
+# them.
 
 
 # %%
@@ -659,10 +670,10 @@ show_step(DeepFM, XDeepFM)
 bench(XDeepFM(2, table_sizes, 3), md.XDeepFM(2, table_sizes, 3, cin_layers=(4, 4), mlp=(8,)))
 
 # %% [markdown]
-# ## 7. DLRM: back to pairs, and on from there
+# ## 7. DLRM: back to pairs, and further
 #
-# DLRM is short again. All dense features together become **one** vector (the bottom MLP). The products of pairs are not added up
-# but kept, and go through an MLP (the top): order 2 is explicit, what lies above is left to the MLP.
+# DLRM is simple again. All dense features together become **one** vector (by the bottom MLP). The products of pairs are not
+# added up, but go through an MLP (the top): order 2 is explicit, and higher orders are left to the MLP.
 
 
 # %%
@@ -686,7 +697,7 @@ class DLRMFrame(Frame):
 
 
 # %% [markdown]
-# So much for $z$: its vector 0 is the bottom MLP's. What follows replaces the FM, and is as short:
+# This makes $z$: its vector 0 comes from the bottom MLP. What follows replaces the FM, and is as short:
 
 
 # %%
@@ -713,10 +724,30 @@ bench(DLRM(2, table_sizes, 3), md.DLRM(2, table_sizes, 3, bottom_mlp=(8,), top_m
 # %% [markdown]
 # ### Your turn
 #
-# A DLRM can be an FM: the top MLP only has to add the pairs up. Let the top be one linear layer, $y = W x + b$, of
+# A DLRM can be an FM: the top MLP only has to add up the pairs. Let the top be one linear layer, $y = W x + b$, of
 # shape $(1, D + P)$, where $P = F (F - 1) / 2$ is the number of pairs. It reads the vector $z_0$, then the products $\langle z_i, z_j \rangle$ with $i > j$, in the order of
 # `np.tril_indices(F, -1)`. Choose $W$ so that $y$ is the FM of the **tables** alone, $z_1, \dots, z_{F-1}$: the bottom MLP's vector $z_0$ takes no part. The blank
 # adds up everything.
+
+
+# %%
+def check_top(function, F=4, D=3):
+    z, P = np.random.default_rng(5).normal(size=(8, F, D)), F * (F - 1) // 2
+    W, pairs = np.asarray(function(F, D)), md.DotInteraction(F, D).forward(z)  # (8, P)
+    if W.shape != (1, D + P):
+        print(f"not yet: W has the shape {W.shape}, and should have {(1, D + P)}")
+        return
+    y = (np.concatenate([z[:, 0], pairs], axis=1) @ W.T)[:, 0]
+    wanted = md.FMInteraction(F - 1, D).forward(z[:, 1:])
+    if np.allclose(y, wanted):
+        print("right: a DLRM that is an FM")
+        return
+    k = np.abs(y - wanted).argmax()
+    print(f"not yet: sample {k} gives y = {y[k]:.3f}, the FM {wanted[k]:.3f};")
+    i, j = np.tril_indices(F, -1)
+    print(f"  {np.count_nonzero(W[0, :D])} of {D} weights read z0 itself, and", end=" ")
+    print(f"{np.count_nonzero(W[0, D:][j == 0])} of {F - 1} a pair of z0: make them 0;")
+    print(f"  {np.sum(W[0, D:][j > 0] != 1)} of {np.sum(j > 0)} other pairs need the weight 1")
 
 
 # %%
@@ -726,27 +757,13 @@ def top_of_an_fm(F, D):
     return W
 
 
-def check_top(function, F=4, D=3):
-    z = np.random.default_rng(5).normal(size=(6, F, D))
-    W, pairs = function(F, D), md.DotInteraction(F, D).forward(z)  # (6, P)
-    y = (np.concatenate([z[:, 0], pairs], axis=1) @ W.T)[:, 0]
-    wanted = md.FMInteraction(F - 1, D).forward(z[:, 1:])
-    if np.allclose(y, wanted):
-        print("right: a DLRM that is an FM")
-        return
-    print(f"not yet: the first sample gives y = {y[0]:.3f}, the FM {wanted[0]:.3f};")
-    i, j = np.tril_indices(F, -1)
-    print(f"  {np.count_nonzero(W[0, :D])} of {D} weights read z0 itself, and", end=" ")
-    print(f"{np.count_nonzero(W[0, D:][j == 0])} of {F - 1} a pair of z0: make them 0;")
-    print(f"  {np.sum(W[0, D:][j > 0] != 1)} of {np.sum(j > 0)} other pairs have no weight 1")
-
-
 check_top(top_of_an_fm)
 
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# The first $D$ numbers are 0, and so are those of the pairs with $j = 0$. All others are 1. So what an FM can do, a DLRM can do, too: FM fixes these weights, DLRM learns them.
+# The first $D$ numbers are 0, and so are those of the pairs with $j = 0$. All others are 1. So a DLRM can do what
+# an FM can do: an FM fixes these weights, a DLRM learns them.
 #
 # </details>
 
@@ -757,6 +774,7 @@ def top_of_an_fm_answer(F, D):
     return np.concatenate([np.zeros(D), j > 0])[None]  # (1, D + P)
 
 
+print("the answer:")
 check_top(top_of_an_fm_answer)
 
 # %% [markdown]
@@ -767,9 +785,9 @@ check_top(top_of_an_fm_answer)
 # | MF | order 2, one pair | vector | |
 # | FM | order 2, all pairs | vector | any number of fields |
 # | Wide & Deep | chosen pairs | ids | memory, and an MLP |
-# | DeepFM | order 2, all pairs | vector | FM in place of the chosen pairs |
-# | DCN | up to order $n + 1$ | bit | cross layers in place of the FM |
-# | xDeepFM | up to order $n + 1$ | vector | CIN in place of the FM |
+# | DeepFM | order 2, all pairs | vector | FM in the place of the chosen pairs |
+# | DCN | up to order $n + 1$ | bit | cross layers in the place of the FM |
+# | xDeepFM | up to order $n + 1$ | vector | CIN in the place of the FM |
 # | DLRM | order 2, all pairs | vector | pairs kept apart, and read by the MLP |
 #
 # Two of them as figures, drawn from the library's classes:
@@ -782,11 +800,11 @@ _ = md.diagram(md.XDeepFM(2, table_sizes, 3, cin_layers=(4, 4), mlp=(8,)), ax=ax
 # %% [markdown]
 # ## 8. Which products does each model learn?
 #
-# An experiment with planted truth. In the first data set the clicks depend on products of **two** hidden signs of different
+# An experiment with a planted truth. In the first data set the clicks depend on products of **two** hidden signs of different
 # tables, in the second on products of **three**. In both, every single id has the same click rate.
 #
-# We count the share of what can be learned: 0 is for predicting the mean rate, 1 is for the Bayes limit, the best
-# possible log loss.
+# We measure the share of what can be learned: 0 for predicting the mean rate, 1 for the Bayes limit, the best possible log
+# loss.
 #
 # Guess first: what will logistic regression (LR) get? FM with the second data set? Who learns order 3?
 
@@ -837,19 +855,19 @@ ax.legend(title="dots: seeds")
 ax.grid(axis="y", alpha=0.3)
 
 # %% [markdown]
-# LR learns nothing, as it must: single ids say nothing. FM learns order 2, and nothing of order 3: its formula has no
-# products of three. The dots of order 3 lie near thirds: the data hold three products of three, and a
-# model has found none, one, two or all of them. Beside an MLP alone, and beside pairs that are added up (DeepFM), the models with products of
-# higher order (DCN, xDeepFM), and those that read the pairs one by one (DLRM), find more of them.
+# LR learns nothing, as expected: single ids tell nothing. FM learns order 2, and nothing of order 3: its formula has no
+# products of three. The dots of order 3 are near multiples of a third: the data contain three products of three, and a model
+# has found none, one, two or all of them. Models with products of higher order (DCN, xDeepFM), and a model that reads the
+# pairs one by one (DLRM), find more of them than an MLP alone, or than pairs that are added up (DeepFM).
 #
-# One learning rate for all, chosen by nobody, proves little. `minidlrm compare --experiment order` chooses the rate of every
-# model on validation rows, and has larger tables.
+# A single learning rate for all models proves little. `minidlrm compare --experiment order` chooses the rate of each model on
+# validation rows, and has larger tables.
 #
 # ### Your turn
 #
 # What does a model cost? Count the multiplications of a sample in the explicit part, forward, for $F$ fields and
-# $D$ numbers in each: the pair products of DLRM, one full cross layer, one CIN layer with $H$ vectors from $F$. The first
-# is given; mend the other two.
+# $D$ numbers in each: the pair products of DLRM, one full cross layer, one CIN layer with $H$ vectors from $F$. The first is
+# given; fix the other two.
 
 
 # %%
@@ -861,10 +879,14 @@ def multiplications(F, D, H):
 
 
 def check_counts(function):
+    F, D, H = 26, 16, 16
     right = {"DLRM's pairs": 5200, "cross layer": 173_472, "CIN layer": 183_872}
-    for name, count in function(F=26, D=16, H=16).items():
-        verdict = "right" if count == right[name] else f"not yet: {count:,} is not the count"
-        print(f"{name:13} {verdict}")
+    known = {F * D: "W x has a matrix of F D rows and F D columns"}
+    known |= {(F * D) ** 2: "the product with x0 is missing"}
+    known |= {F * F * D: "the sums with W multiply, too", F * F * D * H: "the products are missing"}
+    for name, count in function(F, D, H).items():
+        why = known.get(count, "count again")
+        print(f"{name:13} {'right' if count == right[name] else f'not yet: {count:,}: {why}'}")
 
 
 print("F = 26, D = 16, H = 16")
@@ -889,30 +911,26 @@ def multiplications_answer(F, D, H):
     }
 
 
+print("the answer:")
 check_counts(multiplications_answer)
 
 # %% [markdown]
 # ## 9. The museum of this chapter
 #
-# What is new in these models is **sharing**: $x_0$ in every cross layer, $z$ in the FM and in the MLP. So the classic mistake is
-# an arrow that is forgotten. Find it in each; then ask the checker.
+# What is new in these models is **sharing**: $x_0$ goes into every cross layer, $z$ into the FM and the MLP. So the classic
+# mistake is a forgotten arrow. Find it in each, then ask the checker.
 
 # %%
-from minidlrm.checking.bugs import CORPUS
+from minidlrm.checking import museum
 
-names = ("FirstInputForgotten", "ResidualForgotten", "SharedEmbeddingsForgotten")
-museum = [bug for bug in CORPUS if bug.cls.__name__ in names]
-for bug in museum:
-    print(f"class {bug.cls.__name__}({bug.correct.__name__}):")
-    print(inspect.getsource(bug.cls.backward))
+bugs = museum.exhibits("FirstInputForgotten", "ResidualForgotten", "SharedEmbeddingsForgotten")
+museum.show(bugs)
 
 # %%
-for bug in museum:
-    report = md.gradcheck(*bug.make(bug.cls, np.random.default_rng(0)), verbose=False)
-    print(f"{bug.cls.__name__}: {report.diagnosis[0].title}.")
+museum.explain(bugs)
 
 # %% [markdown]
-# Do they train? The first two, inside a DCN; the third, in a DeepFM. All on the clicks of order 3.
+# Do they train? We put the first two into a DCN, and the third into a DeepFM, on the clicks of order 3.
 
 
 # %%
@@ -926,10 +944,10 @@ def curve_of(model, wrong=None):
 
 
 fig, axes = plt.subplots(1, 2, figsize=(9, 3.4), sharey=True, layout="constrained")
-for ax, kind, name in zip(axes, (md.DCN, md.DeepFM), ("DCN", "DeepFM"), strict=True):
-    wrong = [bug for bug in museum if (bug.correct is md.DeepFM) == (kind is md.DeepFM)]
+for ax, right, name in zip(axes, (md.DCN, md.DeepFM), ("DCN", "DeepFM"), strict=True):
+    wrong = [bug for bug in bugs if (bug.correct is md.DeepFM) == (right is md.DeepFM)]
     for bug, style in zip((None, *wrong), ("-", "--", ":"), strict=False):
-        model = kind(2, clicks.table_sizes, 8, mlp=(64, 32))
+        model = right(2, clicks.table_sizes, 8, mlp=(64, 32))
         label = bug.cls.__name__ if bug else "right"
         ax.plot(*curve_of(model, bug), style, label=label)
     ax.set(xlabel="epoch", ylabel="validation log loss (nats)", title=name)
@@ -937,16 +955,16 @@ for ax, kind, name in zip(axes, (md.DCN, md.DeepFM), ("DCN", "DeepFM"), strict=T
     ax.grid(alpha=0.3)
 
 # %% [markdown]
-# A right curve falls in steps: at each step the model has found one of the products. When it finds it is a matter of luck, and
-# a wrong gradient may well be ahead for a while. In the DeepFM the wrong one turns up after a good start, which overfitting does, too.
-# Nobody can see from such curves which model is right. The checker can.
+# A right curve falls in steps: at each step the model has found one of the products. When this happens is a matter of luck,
+# and a wrong gradient may well be ahead for a while. In the DeepFM the wrong one turns up after a good start, but so does
+# overfitting. You cannot see from such curves which model is right. The checker can.
 #
 # ## What to remember
 #
-# 1. One chain: every model changes how features meet, and little else.
+# 1. One chain: each model changes how features meet, and little else.
 # 2. Cross layer: $y = x_0 \odot (W x + b) + x$. One more order a layer, bit-wise.
 # 3. CIN: weighted sums of products of whole vectors. One more order a layer, vector-wise.
-# 4. What is used twice has a gradient of two terms. Forgotten arrows still train.
+# 4. What is used twice has a gradient with two terms. A model with a forgotten arrow still trains.
 # 5. Explicit products learn their order. An MLP may find others, or may not.
 #
 # Next: 08, making it fast.

@@ -16,14 +16,14 @@
 #
 # [![Open in Colab](colab.svg)](https://colab.research.google.com/github/)
 #
-# The formulas are right. Now: why does one way to compute them take a hundred times as long as another? The answer is
-# almost never the arithmetic. It is the memory, the loops, and the calls.
+# The formulas are right. But why does one way to compute them take a hundred times as long as another? The reason is almost
+# never the arithmetic. It is the memory, the loops, and the calls.
 #
 # You need notebooks 01 and 05. Reading time: 50 minutes. Times differ from machine to machine, and from run to run. So
 # we compare **ratios**, measured side by side.
 #
 # **What you will have at the end**: a way to measure that does not fool you; four scatter-adds and their speeds; a step of a
-# DLRM, taken apart; the roofline of your own machine; and what its threads give.
+# DLRM, taken apart; the roofline of your own machine; and what its threads gain.
 
 # %%
 # In Colab, or where minidlrm is not installed: pip install it first.
@@ -53,9 +53,9 @@ rng = np.random.default_rng(0)
 #
 # Three rules.
 #
-# 1. **Warm up.** The first call compiles, fills caches, and makes pages of memory. Do not count it.
+# 1. **Warm up.** The first call compiles, fills caches, and allocates memory. Do not count it.
 # 2. **Repeat, and take the median.** Other programs disturb single runs.
-# 3. **Compare in one run.** Two programs, in turns, on the same machine. Report the ratio.
+# 3. **Compare in one run.** Run both programs in turns, on the same machine. Report the ratio.
 
 
 # %%
@@ -74,7 +74,7 @@ def seconds(*functions, repeats=7):
 # ### Your turn
 #
 # Two programs took turns, and these are their times, the first lap included. How many times faster is the second? The blank
-# takes the means, and one lap in which another program ran spoils it.
+# takes the means, and a single disturbed lap spoils it.
 
 
 # %%
@@ -102,6 +102,7 @@ def times_faster_answer(slow, fast):
     return np.median(slow[1:]) / np.median(fast[1:])
 
 
+print("the answer:")
 check_times_faster(times_faster_answer)
 
 # %% [markdown]
@@ -163,20 +164,21 @@ ax.set(xscale="log", xlabel="time, as multiples of the library's", xlim=(0.5, 6 
 ax.invert_yaxis()
 
 # %% [markdown]
-# Why? The Python loop makes an array object for every id. `np.add.at` calls its inner loop anew for every single number. Sorting brings equal rows together: then a row is written once. The library
-# sorts too (by radix, without comparisons), and adds in a compiled loop over memory that lies in order.
+# Why? The Python loop makes an array object for every id. `np.add.at` calls its inner loop again for every single number.
+# Sorting brings equal rows together, so that each row is written once. The library sorts, too (by radix, without
+# comparisons), and adds in a compiled loop that reads memory in order.
 #
 # ### Your turn
 #
 # This is fast, and wrong: `sums[group] += terms`. NumPy first reads all `sums[group]`, adds, then writes all back: fancy-index assignment is
 # **buffered**. Of several terms for one row, the last write wins. No threads are involved. Write a fast one that is right,
-# with `np.bincount(group, weights=...)`, one column at a time. It is the backward pass of a look-up, so the gradient checker can
-# judge it.
+# with `np.bincount(group, weights=...)`, one column at a time. It is the backward pass of a lookup, so the gradient checker can
+# check it.
 
 
 # %%
 def gather_with(scatter):
-    """Return the pair (forward, backward) of a look-up, for the checker."""
+    """Return the pair (forward, backward) of a lookup, for the checker."""
 
     def look_up(table, ids):
         return table[ids], (ids, table.shape)
@@ -216,15 +218,15 @@ def by_bincount_answer(ids, terms):
 
 
 report = md.gradcheck(gather_with(by_bincount_answer), small_table, some_ids, verbose=False)
-print("the answer passes:", report.passed)
+print("the answer: passed =", report.passed)
 rows, sums = by_bincount_answer(ids, terms)
 print("all", len(rows), "rows of before, the same:", np.allclose(sums, right[1], atol=1e-2))
 
 # %% [markdown]
-# ## 3. Never walk over the table
+# ## 3. Never go through the whole table
 #
-# A batch meets a few thousand rows. The table may have millions. A *dense* step makes a gradient as large as the
-# table, full of zeros, and walks over all of it. A *sparse* step (`md.SparseGrad`: rows and values) touches the rows of the batch alone.
+# A batch uses a few thousand rows. The table may have millions. A *dense* step makes a gradient as large as the table, full
+# of zeros, and goes through all of it. A *sparse* step (`md.SparseGrad`: rows and values) touches only the rows of the batch.
 
 
 # %%
@@ -264,7 +266,7 @@ ax.grid(alpha=0.3)
 # ### Your turn
 #
 # Momentum keeps a velocity $v$ of the table's shape: $v \leftarrow \mu v + g$, $w \leftarrow w - \eta v$, where $w$ is the table, $g$ its gradient, $\mu$ the momentum and $\eta$ the learning rate.
-# The blank walks over the whole table. Write the *lazy* form: only the rows of the batch decay and move.
+# The blank goes through the whole table. Write the *lazy* form: only the rows of the batch decay and move.
 
 
 # %%
@@ -275,15 +277,16 @@ def lazy_momentum(w, v, rows, g, lr=0.1, mu=0.9):
 
 
 def check_lazy(function):
-    w, v = np.ones((6, 2)), np.ones((6, 2))
-    function(w, v, np.array([1, 4]), np.full((2, 2), 0.5))
-    moved = [row for row in (0, 2, 3, 5) if np.any(w[row] != 1) or np.any(v[row] != 1)]
-    if moved:
-        print(f"not yet: rows {moved} of w or v have changed; the batch has rows 1 and 4 alone")
-    elif not (np.allclose(v[[1, 4]], 1.4) and np.allclose(w[[1, 4]], 0.86)):
-        print(f"not yet: row 1 has v = {v[1, 0]:.2f} and w = {w[1, 0]:.2f}; right: 1.40 and 0.86")
-    else:
-        print("right")
+    w, v, rows = np.ones((6, 3)), np.ones((6, 3)), np.array([1, 4])
+    function(w, v, rows, np.array([[0.5] * 3, [-0.5] * 3]))
+    right_w, right_v = np.ones((6, 3)), np.ones((6, 3))
+    right_v[1], right_v[4], right_w[1], right_w[4] = 1.4, 0.4, 0.86, 0.96
+    wrong = md.checking.difference((w, v), (right_w, right_v), "w, v")
+    print(
+        f"not yet: all of w and v were 1, the batch has the rows {rows}, and now {wrong}"
+        if wrong
+        else "right"
+    )
 
 
 check_lazy(lazy_momentum)
@@ -302,12 +305,13 @@ def lazy_momentum_answer(w, v, rows, g, lr=0.1, mu=0.9):
     w[rows] -= lr * v[rows]
 
 
+print("the answer:")
 check_lazy(lazy_momentum_answer)
 
 # %% [markdown]
 # ## 4. Where a step's time goes
 #
-# A DLRM with 26 tables, and a batch of 2,048. The time of every operation, forward and backward:
+# Take a DLRM with 26 tables, and a batch of 2,048. We time every part, forward and backward:
 
 # %%
 sizes = [40_000] * 26
@@ -361,13 +365,14 @@ ax.invert_yaxis()
 
 # %% [markdown]
 # Backward does about twice the arithmetic of forward: each matrix product of the forward pass becomes two, one for $dW$ and one
-# for $dx$. The MLPs take most of the time *at this size*. With larger tables or small batches it moves to the embeddings.
+# for $dx$. The MLPs take most of the time *at this size*. With larger tables or small batches, the embeddings take more.
 #
 # ### Your turn
 #
 # Could we have known? Count the **multiplications** of each part, forward, for $B$ samples, $F$ vectors of size $D$, and the widths of both MLPs.
-# Think of three things: a layer from $n$ to $m$ numbers has a matrix of $n m$ weights, and each multiplies once a sample; there are
-# $P = F (F - 1) / 2$ pairs, and one inner product a pair; a look-up with one id a bag copies. The blank counts the *outputs* of each part.
+# Three hints: a layer from $n$ to $m$ numbers has a matrix of $n m$ weights, and each multiplies once per sample; there are
+# $P = F (F - 1) / 2$ pairs, and one inner product for each; a lookup with one id in each bag only copies. The blank counts the
+# *outputs* of each part.
 
 
 # %%
@@ -401,8 +406,9 @@ check_work(work_of)
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# A look-up multiplies nothing. A pair is an inner product of $D$ numbers: $P D$. An MLP has $\sum n m$ over its layers. (The interaction of the
-# library makes all $F^2$ products $\langle z_i, z_j \rangle$ in one call and keeps half of them: more arithmetic, but in one large call.)
+# A lookup multiplies nothing. A pair is an inner product of $D$ numbers: $P D$. An MLP has $\sum n m$ over its layers. (The library's
+# interaction computes all $F^2$ products $\langle z_i, z_j \rangle$ and keeps half of them: more arithmetic, but in one large
+# call.)
 #
 # </details>
 
@@ -418,11 +424,12 @@ def work_of_answer(B, F, D, bottom, top):
     }
 
 
+print("the answer:")
 check_work(work_of_answer)
 
 # %% [markdown]
-# Compare these shares with the picture. They do not agree: the embeddings multiply nothing in the forward pass, and take time all the same. Arithmetic is
-# not the whole story. The rest of it is memory.
+# Compare these shares with the picture. They do not agree: the embeddings multiply nothing in the forward pass, and still
+# take time. Arithmetic is not the whole story. The rest of it is memory.
 #
 # ## 5. Arithmetic or memory? The roofline
 #
@@ -431,13 +438,13 @@ check_work(work_of_answer)
 #
 # $$ I = \frac{\text{FLOPs}}{\text{bytes moved}} . $$
 #
-# Let the machine do at most $R$ FLOPs a second, and move at most $\beta$ bytes a second. Then no operation does more than $\min(R, I \beta)$ FLOPs a second. That
-# line, on log axes, looks like a roof.
+# Let the machine do at most $R$ FLOPs a second, and move at most $\beta$ bytes a second. Then no operation does more than
+# $\min(R, I \beta)$ FLOPs a second. On log axes, this line looks like a roof.
 #
 # ### Your turn
 #
-# Count for a look-up with sum pooling. $B$ samples look up $n$ rows each, of $D$ numbers of 4 bytes, and add them up. Every row is read, every
-# sum is written once; ids are 8 bytes each. The blank forgets the output and the ids.
+# Count for a lookup with sum pooling. $B$ samples look up $n$ rows each, of $D$ numbers of 4 bytes, and add them up. Every row
+# is read, every sum is written once; ids have 8 bytes each. The blank forgets the output and the ids.
 
 
 # %%
@@ -448,8 +455,8 @@ def traffic(B, n, D):
 
 
 def check_traffic(function):
-    flops, moved = function(B=100, n=4, D=16)
-    print("right" if moved == 35_200 else f"not yet: {moved:,} bytes for B = 100, n = 4, D = 16")
+    wrong = md.checking.difference(function(B=100, n=4, D=16), (4800, 35_200), "flops, bytes")
+    print(f"not yet: for B = 100, n = 4, D = 16, {wrong}" if wrong else "right")
 
 
 check_traffic(traffic)
@@ -467,6 +474,7 @@ def traffic_answer(B, n, D):
     return B * (n - 1) * D, 4 * B * n * D + 4 * B * D + 8 * B * n
 
 
+print("the answer:")
 check_traffic(traffic_answer)
 
 # %% [markdown]
@@ -488,7 +496,7 @@ bags = md.EmbeddingBag(1_000_000, 16, mode="sum", rng=np.random.default_rng(0))
 lookups, offsets = rng.integers(0, 1_000_000, 80_000), np.arange(0, 80_000, 4)
 (took,) = seconds(lambda: bags.forward(lookups, offsets), repeats=5)
 flops, moved = traffic_answer(20_000, 4, 16)
-points["look-up and sum"] = flops / moved, flops / took
+points["lookup and sum"] = flops / moved, flops / took
 peak = max(peak, *(rate for _, rate in points.values()))
 
 # %% tags=["timing"]
@@ -502,14 +510,15 @@ ax.legend()
 ax.grid(alpha=0.3, which="both")
 
 # %% [markdown]
-# Left of the bend, memory is the limit; right of it, arithmetic. A look-up stands far to the left: a faster processor would not help it, and a
-# random row costs more than the next one in a row. A product of large matrices stands to the right. A small batch moves to the
-# left: the matrix $W$ is read for few samples. A mark above the slanting line is no mistake: its numbers came from a cache, which is faster than memory.
+# Left of the bend, memory is the limit; right of it, arithmetic. A lookup is far to the left: a faster processor would not
+# help it, and rows at random places cost more than neighbouring ones. A product of large matrices is to the right. With a small
+# batch it moves to the left: the matrix $W$ is read for only a few samples. A mark above the slanting line is not a mistake: its
+# numbers came from a cache, which is faster than memory.
 #
 # ### Half the bytes
 #
-# float32 has half the bytes of float64: twice as many numbers a second come from memory, and twice as many fit in a register.
-# Gradient checks need float64; training does not.
+# float32 has half the bytes of float64: twice as many numbers come from memory in a second, and twice as many fit in a
+# register. Gradient checks need float64; training does not.
 
 # %% tags=["timing"]
 double = square.astype(np.float64)
@@ -519,8 +528,8 @@ print(f"a matrix product in float64 takes {twice / single:.1f} times as long as 
 # %% [markdown]
 # ## 6. Large calls
 #
-# One call on a large array beats many calls on small ones: every call from Python has a fixed price. So the library keeps all
-# tables of a model in one array, and looks them all up in one call. See the price of a training step, per sample:
+# One call on a large array beats many calls on small ones: every call from Python has a fixed cost. So the library keeps all
+# tables of a model in one array, and looks them all up in one call. See the cost of a training step, per sample:
 
 # %% tags=["timing"]
 small = md.DLRM(13, [1000] * 26, 16, bottom_mlp=(64,), top_mlp=(64,))
@@ -541,36 +550,35 @@ for B in batch_sizes:
     per_sample.append(1e6 * seconds(lambda rows=rows: step(rows))[0] / B)
 fig, ax = plt.subplots(figsize=(6.4, 3.2), layout="constrained")
 ax.loglog(batch_sizes, per_sample, "o-")
-ax.set(xlabel="batch size, B", ylabel="time a sample (µs)", title="The price of a call is shared")
+ax.set(xlabel="batch size, B", ylabel="time a sample (µs)", title="The cost of a call is shared")
 ax.grid(alpha=0.3)
 
 # %% [markdown]
-# To the right it may rise again: the arrays of the batch no longer fit in the caches, or the products become large enough for
-# threads, and these find no free core (section 7).
+# To the right it may rise again: the arrays of the batch no longer fit in the caches, or the products become large enough
+# for threads, but no core is free for them (section 7).
 #
 # ### Your turn
 #
-# Let a step of $B$ samples take $c + B s$: a price $c$ for its calls, and $s$ for each sample. Find $c$ and $s$ from the times of
-# two batch sizes. The blank gives all the time to the samples.
+# Let a step of $B$ samples take $c + B s$: a cost $c$ for its calls, and $s$ for each sample. Find $c$ and $s$ from the times
+# of two batch sizes. The blank attributes all the time to the samples.
 
 
 # %%
-def price_of_a_call(B1, time1, B2, time2):
+def cost_of_a_call(B1, time1, B2, time2):
     s = time2 / B2
     return 0.0, s  # your turn: c and s
 
 
-def check_price_of_a_call(function):
+def check_cost_of_a_call(function):
     c, s = function(10, 230.0, 1000, 3200.0)  # µs
-    ok = abs(c - 200) < 1e-9 and abs(s - 3) < 1e-9
-    print(
-        "right: c = 200 µs, s = 3 µs"
-        if ok
-        else f"not yet: B = 10 takes {c + 10 * s:.0f} µs, not 230"
-    )
+    for B, took in ((10, 230), (1000, 3200)):
+        if abs(c + B * s - took) > 1e-6:
+            print(f"not yet: with your c and s, B = {B} takes {c + B * s:.0f} µs; measured: {took}")
+            return
+    print("right: c = 200 µs, s = 3 µs")
 
 
-check_price_of_a_call(price_of_a_call)
+check_cost_of_a_call(cost_of_a_call)
 
 # %% [markdown]
 # <details><summary>Answer</summary>
@@ -581,19 +589,20 @@ check_price_of_a_call(price_of_a_call)
 
 
 # %% jupyter={"source_hidden": true} tags=["hide-input", "answer"]
-def price_of_a_call_answer(B1, time1, B2, time2):
+def cost_of_a_call_answer(B1, time1, B2, time2):
     s = (time2 - time1) / (B2 - B1)
     return time1 - B1 * s, s
 
 
-check_price_of_a_call(price_of_a_call_answer)
+print("the answer:")
+check_cost_of_a_call(cost_of_a_call_answer)
 
 # %% [markdown]
 # ## 7. Threads
 #
 # Matrix products run on all cores by themselves: NumPy hands them to a BLAS library (basic linear algebra subprograms), which has threads.
-# It reads how many from the environment, once, when NumPy is imported. So we start Python anew for each number of threads, and time the
-# product of two matrices of shape $(n, n)$.
+# It reads the number of threads from the environment, once, when NumPy is imported. So we start a new Python for each number of
+# threads, and time the product of two matrices of shape $(n, n)$.
 
 # %%
 PROGRAM = """
@@ -635,19 +644,19 @@ for k in (1, -1):
     print(f"n = {widths[k]:4}: 1 thread takes {gain:.2f} times as long as {cores}")
 
 # %% [markdown]
-# A thread must be woken and waited for. That costs microseconds, as much as a small product. So threads can pay for large
-# products alone, and there at most by the number of cores. They pay if the cores are *free*. While other programs use them,
-# each thread waits for its turn, and all threads for the last one: then the dashed line may lie far **above** the other.
+# A thread must be woken and waited for. This costs microseconds, as much as a small product. So threads can only speed up large
+# products, at most by the number of cores, and only if the cores are *free*. While other programs use them, each thread waits
+# for its turn, and all threads wait for the last one: then the dashed line may be far **above** the other.
 #
-# The library's own kernels use one core. Why not all? Numba would bring *its* threads. Then two teams work in turns, and the idle team
-# spins while it waits: on some machines a step takes 3 to 30 times as long. One team is enough, since look-ups wait for
-# memory, not for arithmetic.
+# The library's own kernels use one core. Why not all? Numba would start threads of *its own*. Then two teams work in turns, and
+# the idle team spins while it waits: on some machines a step takes 3 to 30 times as long. One team is enough, since lookups
+# wait for memory, not for arithmetic.
 #
 # ### Your turn
 #
 # How much can threads give? With one thread a step takes the time 1. The share $p$ of it is matrix products, and they run
-# $m$ times as fast with $m$ threads. The rest stays as it is. How many times faster is the step with $m$ threads, and how many times
-# at most, with as many threads as you like? The blank makes everything $m$ times as fast.
+# $m$ times as fast with $m$ threads. The rest stays as it is. How many times faster is the step with $m$ threads, and with as
+# many threads as you like? The blank makes everything $m$ times as fast.
 
 
 # %%
@@ -660,11 +669,15 @@ def times_faster_with(m, p):
 def check_threads(function):
     with_m, at_most = function(4, 0.9)
     if abs(with_m - 1 / 0.325) < 1e-9 and abs(at_most - 10) < 1e-9:
-        print("right: with p = 0.9, 4 threads make a step 3.08 times as fast; none more than 10")
+        print(
+            "right: with p = 0.9, 4 threads make a step 3.08 times as fast, and no number more than 10"
+        )
         return
     print(f"not yet: with p = 0.9, 4 threads give {with_m:.2f} times, at most {at_most:.2f} times")
     took = 1 / with_m
-    print(f"  that is a step of {took:.3f}; the part without threads alone takes 0.1,", end=" ")
+    print(
+        f"  so your step takes {took:.3f}; but the part without threads alone takes 0.1,", end=" "
+    )
     print("and the products take 0.9 / 4 = 0.225")
 
 
@@ -674,7 +687,7 @@ check_threads(times_faster_with)
 # <details><summary>Answer</summary>
 #
 # The step takes $(1 - p) + p / m$, and never less than $1 - p$. So it is $1 / (1 - p + p / m)$ times faster, and at most
-# $1 / (1 - p)$ times. This is Amdahl's law: what you do not make faster is soon all that is left.
+# $1 / (1 - p)$ times. This is Amdahl's law: the part that you do not make faster is soon all that is left.
 #
 # </details>
 
@@ -686,12 +699,13 @@ def times_faster_with_answer(m, p):
     return with_m, at_most
 
 
+print("the answer:")
 check_threads(times_faster_with_answer)
 
 # %% [markdown]
 # ## 8. The museum of this chapter
 #
-# Fast, and wrong. Say of each what goes wrong before you run the next cell.
+# These are fast, and wrong. For each, say what goes wrong before you run the next cell.
 
 
 # %%
@@ -724,23 +738,23 @@ print("buffered:   ", buffered)
 
 # %% [markdown]
 # 1. float16 has 11 digits in base 2. At 2,048 the next number is 2,050, so adding 1 changes nothing. Sum in float32.
-# 2. Two threads lose an addition when they meet in a row. It happens now and then: every run gives another result.
-#    Above it happens each time that a pair of neighbours has the same id.
-# 3. The buffered form loses repeats always, in one thread.
+# 2. Two threads lose an addition when they meet in a row. It happens now and then, so each run gives a different result.
+#    Above it happens whenever two neighbours have the same id.
+# 3. The buffered form always loses repeats, even in one thread.
 #
 # Do they train? Put each in the place of the library's scatter-add, in a DLRM on synthetic clicks. (Two threads: each takes
-# one half of the look-ups, so look-up $i$ meets look-up $i + n/2$.)
+# half of the lookups, so lookup $i$ meets lookup $i + n/2$.)
 
 
 # %%
-def wrong_scatter(kind):
+def wrong_scatter(mistake):
     def scatter(rows, dy, source, scale, num_rows):
         unique, group = np.unique(rows, return_inverse=True)
         sums, half = np.zeros((len(unique), dy.shape[1]), dy.dtype), len(rows) // 2
-        if kind == "float16":
+        if mistake == "float16":
             sums = sums.astype(np.float16)
             np.add.at(sums, group, dy.astype(np.float16))
-        elif kind == "two threads":
+        elif mistake == "two threads":
             lost = np.zeros(len(rows), bool)
             lost[:half] = rows[:half] == rows[half : 2 * half]
             np.add.at(sums, group[~lost], dy[~lost])
@@ -753,30 +767,30 @@ def wrong_scatter(kind):
 
 # %%
 clicks = md.data.synthetic_clicks(40_000, seed=0, num_tables=8, order=1)
-kept, kinds = md.kernels.scatter_add, ("right", "float16", "two threads", "buffered")
+kept, mistakes = md.kernels.scatter_add, ("right", "float16", "two threads", "buffered")
 fig, ax = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
-for kind, style in zip(kinds, ("-", "--", "-.", ":"), strict=True):
-    md.kernels.scatter_add = kept if kind == "right" else wrong_scatter(kind)
+for mistake, style in zip(mistakes, ("-", "--", "-.", ":"), strict=True):
+    md.kernels.scatter_add = kept if mistake == "right" else wrong_scatter(mistake)
     network = md.DLRM(13, clicks.table_sizes, 8, (16,), (32,), seed=0)
     options = {"optimizer": md.SGD(lr=0.3), "batch_size": 1024, "epochs": 4, "eval_every": 16}
     history = md.fit(network, clicks.train, clicks.valid, progress=False, **options)
-    ax.plot(history.column("epoch"), history.column("valid_log_loss"), style, label=kind)
+    ax.plot(history.column("epoch"), history.column("valid_log_loss"), style, label=mistake)
 md.kernels.scatter_add = kept
 ax.set(xlabel="epoch", ylabel="validation log loss (nats)", title="Fast, wrong, and trains")
 ax.legend()
 ax.grid(alpha=0.3)
 
 # %% [markdown]
-# All four train, and their order changes from one look to the next. Such a curve does not show that additions are lost.
+# All four train, and their order changes along the curves. Such a curve does not show that additions are lost.
 #
-# A fourth one is a mistake of measuring: without a warm-up, the first call of a Numba function is timed with its
+# The fourth mistake is one of measuring: without a warm-up, the first call of a Numba function is timed with its
 # compilation, and a kernel of a millisecond seems to take a second.
 #
 # ## What to remember
 #
 # 1. Warm up, repeat, take the median, compare in one run.
-# 2. Sort, then write each row once. Never walk over the table.
-# 3. Look-ups wait for memory, MLPs for arithmetic; the roofline tells which.
+# 2. Sort, then write each row once. Never go through the whole table.
+# 3. Lookups wait for memory, MLPs for arithmetic; the roofline shows which limit holds.
 # 4. Large calls; one team of threads; float32.
 #
 # Next: 09, where to go from here.

@@ -16,13 +16,13 @@
 #
 # [![Open in Colab](colab.svg)](https://colab.research.google.com/github/)
 #
-# You have built a DLRM and know where each of its numbers comes from. Two ways lead on. One goes to PyTorch, in which
-# most people write such models. The other goes to tables that fit in no single machine.
+# You have built a DLRM and know where each of its numbers comes from. There are two ways to go on. One leads to PyTorch, in
+# which most people write such models. The other leads to tables that do not fit into one machine.
 #
 # You need notebooks 05 and 06. Reading time: 60 minutes. PyTorch is optional.
 #
 # **What you will have at the end**: your DLRM in PyTorch, with the same logits, loss, gradients and steps; a
-# checkpoint that both can open; and the five things that change with size, each computed or measured.
+# checkpoint that both can open; and the things that change with size, each computed or measured.
 
 # %%
 # In Colab, or where minidlrm is not installed: pip install it first.
@@ -54,13 +54,13 @@ rng = np.random.default_rng(0)
 # %% [markdown]
 # ## 1. The same model in PyTorch
 #
-# minidlrm took PyTorch's names where PyTorch has the layer. So the port is a matter of reading.
+# minidlrm uses PyTorch's names where PyTorch has the layer. So porting is mostly reading.
 #
 # | minidlrm | PyTorch | what to know |
 # | --- | --- | --- |
-# | `md.Linear(3, 2)` | `torch.nn.Linear(3, 2)` | `weight` has the shape (out, in) in both |
+# | `md.Linear(3, 2, rng=rng)` | `torch.nn.Linear(3, 2)` | `weight` has the shape (out, in) in both |
 # | `md.Linear(..., activation="relu")` | `torch.nn.ReLU()` after it | a module of its own |
-# | `md.EmbeddingBag(9, 4)` | `torch.nn.EmbeddingBag(9, 4, mode="sum")` | PyTorch's default mode is "mean" |
+# | `md.EmbeddingBag(9, 4)` | `torch.nn.EmbeddingBag(9, 4)` | the mode is "mean" by default; DLRM needs "sum" |
 # | `md.EmbeddingBagCollection` | `torch.nn.ModuleList` of bags | ours are one array, table below table |
 # | `md.SparseGrad` | a sparse tensor, with `sparse=True` | without it the gradient is dense |
 # | `md.BCEWithLogits()` | `torch.nn.BCEWithLogitsLoss()` | a mean over the batch in both |
@@ -68,18 +68,18 @@ rng = np.random.default_rng(0)
 # | `model.zero_grad()` | `optimizer.zero_grad()` | gradients add up until then |
 # | `md.SGD(0.1)`, `.step(model.parameters())` | `torch.optim.SGD(model.parameters(), 0.1)`, `.step()` | |
 #
-# What PyTorch adds is **autograd**: it writes down each operation of the forward pass, and walks this record
-# backwards. For each operation somebody derived the backward formula by hand, as you did.
+# What PyTorch adds is **autograd**: it records each operation of the forward pass, and goes through this record backwards.
+# For each operation somebody derived the backward formula by hand, as you did.
 #
 # A small DLRM and a batch, in float64:
 
 # %%
-table_sizes, D = [50, 30, 40], 4
-ours = md.DLRM(5, table_sizes, D, bottom_mlp=(8,), top_mlp=(6,), dtype=np.float64)
+table_sizes, D = [50, 30, 40], 2
+ours = md.DLRM(5, table_sizes, D, bottom_mlp=(11,), top_mlp=(7,), dtype=np.float64)
 batch = md.data.Batch(
-    rng.normal(size=(8, 5)),
-    np.stack([rng.integers(0, n, 8) for n in table_sizes], axis=1),
-    rng.integers(0, 2, 8).astype(float),
+    rng.normal(size=(9, 5)),
+    np.stack([rng.integers(0, n, 9) for n in table_sizes], axis=1),
+    rng.integers(0, 2, 9).astype(float),
 )
 print(ours)
 print(batch)
@@ -96,9 +96,9 @@ if torch is not None:
             nn, F = torch.nn, 1 + len(table_sizes)
             bags = [nn.EmbeddingBag(n, D, mode="sum", sparse=True) for n in table_sizes]
             self.emb_l = nn.ModuleList(bags)
-            self.bot_l = nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Linear(8, D), nn.ReLU())
+            self.bot_l = nn.Sequential(nn.Linear(5, 11), nn.ReLU(), nn.Linear(11, D), nn.ReLU())
             top_in = D + F * (F - 1) // 2
-            self.top_l = nn.Sequential(nn.Linear(top_in, 6), nn.ReLU(), nn.Linear(6, 1))
+            self.top_l = nn.Sequential(nn.Linear(top_in, 7), nn.ReLU(), nn.Linear(7, 1))
             self.i, self.j = torch.tril_indices(F, F, -1)
 
         def forward(self, dense, sparse):
@@ -131,8 +131,8 @@ def ported(model, dtype):
 # %% [markdown]
 # ### Compare, number by number
 #
-# Same weights, same batch: logits, loss, and the gradient of every array. `to_dense` writes a sparse gradient out,
-# zeros included, so that the two can be subtracted.
+# With the same weights and the same batch, compare logits, loss, and the gradient of every array. `to_dense` writes out a
+# sparse gradient, zeros included, so that the two can be subtracted.
 
 
 # %%
@@ -176,7 +176,7 @@ if torch is not None:
         print(f"  d {name:16} {np.abs(grad - grads[name]).max():.0e} {grad.shape}")
 
 # %% [markdown]
-# The differences are of the size of float64's rounding, about $10^{-16}$. Autograd and your derivation say the same.
+# The differences are of the size of float64's rounding, about $10^{-16}$. Autograd and your derivation agree.
 #
 # ### Three steps together
 
@@ -199,8 +199,8 @@ if torch is not None:
 # ### Your turn
 #
 # Not every library stores a weight as (out, in). Others, Keras for one, have a *kernel* $K$ of shape (in, out), and
-# compute $x K + b$ where we compute $x W^\top + b$. Carry an MLP over. The blank copies the arrays; the layers are
-# square, so that no shape complains.
+# compute $x K + b$ where we compute $x W^\top + b$. Carry an MLP over. The blank copies the arrays; the
+# layers are square, so that no shape reveals the mistake.
 
 # %%
 square = md.MLP([4, 4, 4], rng=np.random.default_rng(1), dtype=np.float64)
@@ -214,9 +214,9 @@ def check_kernels(function):
     x = np.random.default_rng(2).normal(size=(6, 4))
     h = x
     for kernel, bias in function(square):
-        h = np.maximum(h @ kernel + bias, 0)  # (6, 4), as the other library computes it
-    error = np.abs(h - square.forward(x)).max()
-    print("right" if error < 1e-12 else f"not yet: outputs differ by up to {error:.2f}")
+        h = np.maximum(h @ np.asarray(kernel) + bias, 0)  # (6, 4), as the other library does it
+    wrong = md.checking.difference(h, square.forward(x), "y")
+    print(f"not yet: {wrong}" if wrong else "right")
 
 
 check_kernels(to_kernels)
@@ -234,14 +234,15 @@ def to_kernels_answer(mlp):
     return [(layer.weight.value.T, layer.bias.value) for layer in mlp.layers]
 
 
+print("the answer:")
 check_kernels(to_kernels_answer)
 
 # %% [markdown]
 # ## 2. A checkpoint that both can open
 #
 # `md.save` writes a *safetensors* file. It is simple enough to read by hand: eight bytes with the length of a header,
-# the header in JSON (name, type, shape and place of each array), then the bytes of the arrays. There is no code in
-# it.
+# the header in JSON (name, type, shape and place of each array), then the bytes of the arrays. It
+# contains no code.
 #
 # PyTorch's own `torch.save` and `torch.load` use *pickle*, which can run code while it loads. Do not load a pickle
 # that you do not trust.
@@ -275,7 +276,7 @@ if torch is not None:
 
     tensors = torch_load_file(path)
     print("PyTorch:", {name: tuple(tensor.shape) for name, tensor in list(tensors.items())[:2]})
-    back = md.DLRM(5, table_sizes, D, bottom_mlp=(8,), top_mlp=(6,), dtype=np.float64, seed=1)
+    back = md.DLRM(5, table_sizes, D, bottom_mlp=(11,), top_mlp=(7,), dtype=np.float64, seed=1)
     trained = {name: tensor.numpy() for name, tensor in theirs.state_dict().items()}
     md.interop.load_reference_state(back, trained)
     difference = np.abs(back.forward(batch) - theirs(dense, sparse).detach().numpy()).max()
@@ -284,8 +285,8 @@ if torch is not None:
 # %% [markdown]
 # ### Your turn
 #
-# Write such a file. One line of the blank is wrong: find it. Arrays are of float64 here, type `"F64"`. Remember what the two
-# `data_offsets` of an array are: the places in the data where its bytes begin and end.
+# Write such a file. One line of the blank is wrong: find it. All arrays here are float64, type `"F64"`. Remember what the
+# two `data_offsets` of an array are: the places in the data where its bytes begin and end.
 
 # %%
 import safetensors
@@ -304,8 +305,12 @@ def check_file(function):
             print(f"  {name}: shape {entry['shape']}, offsets {entry['data_offsets']}")
         print(f"  after the header come {len(raw) - 8 - length} bytes, for 8 numbers")
         return
-    same = [np.array_equal(found.get(name), array) for name, array in arrays.items()]
-    print("right: read back, the same arrays" if all(same) else f"not yet: the same? {same}")
+    for name, array in arrays.items():
+        wrong = md.checking.difference(found.get(name), array, name)
+        if wrong:
+            print(f"not yet: read back, {wrong}")
+            return
+    print("right: the file gives back the same arrays")
 
 
 # %%
@@ -325,8 +330,8 @@ check_file(to_bytes)
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# `end = begin + array.nbytes`: offsets count bytes, and a number has eight of them. The library checks that the offsets fit the shapes and the length of the file, before
-# it makes an array. So a file that was cut off gives an error, not wrong weights.
+# `end = begin + array.nbytes`: offsets count bytes, and a number has eight of them. Before the library makes an array, it
+# checks that the offsets fit the shapes and the length of the file. So a truncated file gives an error, not wrong weights.
 #
 # </details>
 
@@ -343,10 +348,11 @@ def to_bytes_answer(arrays):
     return length + text + b"".join(array.tobytes() for array in arrays.values())
 
 
+print("the answer:")
 check_file(to_bytes_answer)
 
 # %% [markdown]
-# ## 3. Memory: where does one machine end?
+# ## 3. Memory: when is one machine too small?
 #
 # Let $S$ be the rows of all tables. They take
 #
@@ -394,7 +400,11 @@ def rows_that_fit(memory, D, rule):
 def check_rows(function):
     said = function(80, 64, "Adam")
     wanted = 104_166_666
-    print("right" if said == wanted else f"not yet: {said:,}; in 80 GB with D = 64 fit {wanted:,}")
+    print(
+        "right"
+        if said == wanted
+        else f"not yet: {said:,}; with D = 64 and Adam, 80 GB hold {wanted:,}"
+    )
 
 
 check_rows(rows_that_fit)
@@ -412,18 +422,19 @@ def rows_that_fit_answer(memory, D, rule):
     return int(memory * 1e9 / (4 * (D + STATE[rule](D))))
 
 
+print("the answer:")
 check_rows(rows_that_fit_answer)
 
 # %% [markdown]
-# The lines stand for a laptop, one large accelerator, and a large server. A model of a billion rows with Adam needs
-# the server; ten billion rows fit in none. Mudigere et al. (2022) report training a model with 12 trillion
+# The lines are a laptop, a large accelerator, and a large server. A model of a billion rows with Adam needs the server; ten
+# billion rows do not fit into any of them. Mudigere et al. (2022) report training a model with 12 trillion
 # parameters: at 4 bytes each, 48 TB.
 #
 # Three answers follow: spread the tables (section 4), have fewer rows (5), use fewer bytes (6).
 #
 # ## 4. Sharding: which machine has which numbers?
 #
-# To *shard* is to cut into parts, one for each of $R$ machines (also called *ranks*). A table can be cut in three ways.
+# To *shard* a table is to cut it into parts, one for each of $R$ machines (also called *ranks*). There are three ways.
 #
 # | way | a machine has | what travels in a step |
 # | --- | --- | --- |
@@ -431,7 +442,7 @@ check_rows(rows_that_fit_answer)
 # | by row | some rows of every table | ids to the row's machine, vectors (or parts of a bag's sum) back |
 # | by column | some of the $D$ columns of every row | all ids to all machines, pieces of vectors back |
 #
-# Everyone waits for the slowest machine. So two things should be even: memory, and look-ups. Ids follow Zipf's law
+# All machines wait for the slowest. So two things should be even: memory, and lookups. Ids follow Zipf's law
 # (notebook 06), which makes this hard. We take the table sizes of Criteo Kaggle and four machines.
 
 # %%
@@ -450,10 +461,10 @@ def zipf_ids(size, count, s=1.1):
 ids = np.stack([zipf_ids(n, B) for n in sizes], axis=1).astype(np.int64)  # (B, T)
 ids = np.minimum(ids, sizes - 1)
 shares = np.bincount(ids[:, 2])[:3] / B
-print("the three commonest ids of the largest table have", shares.round(3), "of its look-ups")
+print("the three most frequent ids of the largest table have", shares.round(3), "of its lookups")
 
 # %% [markdown]
-# Four plans. *By table*: the largest table first, each to the machine with the fewest rows so far. *By row, in
+# Compare four plans. *By table*: the largest table first, each to the machine with the fewest rows so far. *By row, in
 # blocks*: the first quarter of each table to machine 0, and so on. *By row, hashed*: a hash of the id says which
 # machine. *By column*: a quarter of each row to every machine.
 
@@ -473,36 +484,37 @@ for t in np.argsort(-sizes):
     rows_of["by row, hashed"] += np.bincount(all_ids, minlength=R)
 for plan in rows_of:
     worst = [a[plan].max() / a[plan].mean() for a in (rows_of, reads_of)]
-    print(f"{plan:15} busiest machine / mean: memory {worst[0]:.2f}, look-ups {worst[1]:.2f}")
+    print(f"{plan:15} busiest machine / mean: memory {worst[0]:.2f}, lookups {worst[1]:.2f}")
 
 # %%
 fig, axes = plt.subplots(1, 2, figsize=(8.4, 3.4), layout="constrained", sharey=True)
-for ax, parts, what in ((axes[0], rows_of, "memory"), (axes[1], reads_of, "look-ups")):
+for ax, parts, unit in ((axes[0], rows_of, "memory"), (axes[1], reads_of, "lookups")):
     for r, shade in enumerate(("0.9", "0.65", "0.4", "0.15")):
         share = [100 * parts[plan][r] / parts[plan].sum() for plan in parts]
         place = np.arange(len(parts)) + 0.2 * (r - 1.5)
         ax.bar(place, share, 0.2, color=shade, edgecolor="0.2", label=f"machine {r}")
     ax.axhline(100 / R, color="#d55e00", ls="--", lw=1)
-    ax.set(title=f"Share of {what}", ylabel=f"share of all {what} (%)")
+    ax.set(title=f"Share of {unit}", ylabel=f"share of all {unit} (%)")
     ax.set_xticks(range(len(parts)), [plan.replace(", ", ",\n") for plan in parts])
 _ = axes[1].legend(fontsize="small")
 
 # %% [markdown]
-# - Whole tables cannot be even in memory: the largest has 30% of all rows. Look-ups are far worse. Each table has one
-#   for each sample, whatever its size; and the machine that gets the many small tables gets nearly all.
-# - Blocks of rows are even in memory, and as bad in look-ups: frequent ids have small numbers here, as in many
-#   vocabularies, and all live on machine 0.
-# - A hash is even in memory, and much better in look-ups. Not perfect: the commonest id of a table is *one* row, in
-#   the tiny tables a large share of all look-ups, and one machine has it.
+# - Whole tables cannot be even in memory: the largest has 30% of all rows. Lookups are far worse. Each table has one for
+#   each sample, whatever its size, and the machine with the many small tables gets nearly all of them.
+# - Blocks of rows are even in memory, and just as bad in lookups: frequent ids have small numbers here, as in many
+#   vocabularies, and all of them are on machine 0.
+# - A hash is even in memory, and much better in lookups, but not perfect: the most frequent id of a table is *one* row on
+#   one machine, and in the tiny tables this row has a large share of all lookups.
 # - Columns are perfectly even. The price is in the last column of the table above: every id goes to every machine.
 #
 # Real systems mix the ways, table by table. Mudigere et al. (2022) combine all of them.
 #
 # ### Your turn
 #
-# A table that is cut by row, forward and backward. Row $i$ lies on machine $i \bmod R$, there in place `i // R`. All shards together are an array
-# of shape $(R, N / R, D)$, for a table of $N$ rows. Each machine answers for the ids that it has. Backward, all of $dy$ comes to every machine, and so do all ids. What does each add to its
-# shard? (`known` tells the checker three wrong formulas, so that it knows them by name.)
+# Cut a table by row, forward and backward. Row $i$ is on machine $i \bmod R$, at place `i // R`. All shards together are an
+# array of shape $(R, N / R, D)$, for a table of $N$ rows. Each machine looks up the ids that it has. Backward, every machine
+# gets all of $dy$ and all ids. What does each add to its shard? (`known` describes three wrong answers to the checker, which
+# can then recognize them.)
 
 
 # %%
@@ -551,10 +563,10 @@ report = md.gradcheck((sharded, sharded_backward), shards, some_ids, fingerprint
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# Two things: each machine keeps its own ids, and repeats must add up.
+# Two things: each machine uses only its own ids, and repeats must add up.
 # `mine = ids % R == r`, then `np.add.at(dshards[r], ids[mine] // R, dy[mine])`.
 #
-# No machine needs another one's gradient: by row, the backward pass of a table sends $dy$, and nothing else.
+# No machine needs the gradient of another: with tables cut by row, only $dy$ is sent backward.
 #
 # </details>
 
@@ -570,21 +582,21 @@ def sharded_answer(dy, cache):
 
 
 report = md.gradcheck((sharded, sharded_answer), shards, some_ids, verbose=False)
-print("the answer passes:", report.passed)
+print("the answer: passed =", report.passed)
 
 # %% [markdown]
 # ## 5. The hashing trick: fewer rows than ids
 #
 # Choose a number of rows $M$, and send id $i$ to row $h(i) \bmod M$, where $h$ is a hash (Weinberger et al. 2009).
-# There is no vocabulary, and no limit on the ids. Ids that meet in a row share a vector: a *collision*. How many do?
-# Let $N$ ids fall into $M$ rows at random. Another id misses mine with probability $1 - 1/M$; all $N - 1$ others do
-# with
+# It needs no vocabulary, and ids may be any numbers. Ids with the same row share a vector: a *collision*. How many do? Let $N$
+# ids fall into $M$ rows at random. Another id misses mine with probability $1 - 1/M$; all $N - 1$ others miss it with
+# probability
 #
 # $$ \Pr(\text{alone}) = \left(1 - \tfrac{1}{M}\right)^{N - 1} \approx e^{-N/M}. $$
 #
 # With as many rows as ids, $M = N$, only 37% are alone. What does that cost? We train on clicks with a known limit.
-# Two ways: `id % M`, and a hash. Ids are numbered by frequency here. So the remainder keeps the $M$ commonest ids
-# apart from each other, and a hash does not.
+# There are two ways: `id % M`, and a hash. Ids are numbered by frequency here, so the remainder keeps the $M$ most frequent ids
+# apart, and a hash does not.
 
 # %%
 clicks = md.data.synthetic_clicks(100_000, seed=0, max_table_size=2000)
@@ -638,16 +650,15 @@ for ax, title in zip(axes, ("How many collide", "What it costs"), strict=True):
     ax.grid(alpha=0.3)
 
 # %% [markdown]
-# The limit was computed on the test rows, so the loss is taken there, too; a grey bar goes from the best of three
-# runs to the worst. At $M = 128$ nearly all ids of the largest table collide, and the loss hardly moves: most ids are
-# rare, had learned little, and weigh little. At $M = 8$ and below it hurts: now frequent ids share rows, and the
-# tables of up to 30 ids, which carry the planted products, are folded too. Remainder or hash? Three runs do not tell
-# the two apart.
+# The limit was computed on the test rows, so the loss is measured there, too; a grey bar goes from the best of three runs to
+# the worst. At $M = 128$ nearly all ids of the largest table collide, and the loss hardly changes: most ids are rare, have
+# learned little, and matter little. At $M = 8$ and below it hurts: now frequent ids share rows, and the tables of up to 30 ids,
+# which carry the planted products, are folded, too. Remainder or hash? Three runs cannot tell which is better.
 #
 # ### Your turn
 #
-# Often there is **one** hashed table for all features. Give each id of each table its row. The blank makes id 0 of
-# every table the same row; and 0 is the most frequent id of them all.
+# Often there is **one** hashed table for all features. Give each id of each table its row. The blank gives id 0
+# of all tables the same row; and 0 is the most frequent id of each.
 
 
 # %%
@@ -658,8 +669,12 @@ def one_table(ids, M):
 def check_one_table(function):
     M, T = 5000, 20
     ids = np.tile(np.arange(100)[:, None], (1, T))  # 100 ids in each of 20 tables
-    used = len(np.unique(function(ids, M)))
-    expected = M * (1 - (1 - 1 / M) ** (100 * T))  # 2,000 things thrown into M rows at random
+    rows = function(ids, M)
+    if np.shape(rows) != ids.shape:
+        print(f"not yet: the rows have the shape {np.shape(rows)}, and should have {ids.shape}")
+        return
+    used = len(np.unique(rows))
+    expected = M * (1 - (1 - 1 / M) ** (100 * T))  # 2,000 ids, thrown into M rows at random
     verdict = "right" if abs(used - expected) < 60 else "not yet"
     print(f"{verdict}: 2,000 ids use {used} rows; a good hash uses about {expected:.0f}")
 
@@ -680,12 +695,13 @@ def one_table_answer(ids, M):
     return np.stack(columns, axis=1)
 
 
+print("the answer:")
 check_one_table(one_table_answer)
 
 # %% [markdown]
 # ## 6. Quantized tables: fewer bytes
 #
-# To answer requests, no gradient is needed, and a row can be stored in small integers. Let $w$ be a row, $k$ the bits
+# To answer requests, a model needs no gradient, and a row can be stored in small integers. Let $w$ be a row, $k$ the bits
 # and $m = 2^{k-1} - 1$ the largest integer (127 for 8 bits). Keep a *scale* $s$ and integers $q$:
 #
 # $$ s = \frac{\max_d |w_d|}{m}, \qquad q_d = \mathrm{round}(w_d / s), \qquad w_d \approx s\, q_d . $$
@@ -694,8 +710,8 @@ check_one_table(one_table_answer)
 #
 # ### Your turn
 #
-# The scale belongs to the row. The blank takes one for the whole table: a single row with large numbers then makes
-# all others coarse.
+# Each row has its own scale. The blank takes one for the whole table: a single row with large numbers then makes all others
+# coarse.
 
 
 # %%
@@ -710,6 +726,9 @@ def check_quantize(function):
     table = np.random.default_rng(3).normal(size=(200, 16)) * 0.1
     table[7] *= 100  # one frequent row has grown
     q, s = function(table)
+    if np.shape(s) != (200, 1):
+        print(f"not yet: s has the shape {np.shape(s)}, and should have (200, 1): one for each row")
+        return
     error = np.abs(q * s - table).max(axis=1) / np.abs(table).max(axis=1)
     verdict = "right" if error.max() < 0.5 / 127 + 1e-9 else "not yet"
     print(f"{verdict}: error of a row, in % of its largest number: {100 * error.max():.1f}")
@@ -735,10 +754,11 @@ def quantize_answer(table, bits=8):
     return np.round(table / s).astype(np.int8), s
 
 
+print("the answer:")
 check_quantize(quantize_answer)
 
 # %% [markdown]
-# What does it do to a trained model? We quantize the tables of the model of section 5, from 8 bits down to 2, with a
+# What does this do to a trained model? We quantize the tables of the model of section 5, from 8 bits down to 2, with a
 # scale for each row and with a single one, and look at the logits.
 
 # %%
@@ -772,9 +792,9 @@ ax.legend(fontsize="small")
 ax.grid(alpha=0.3)
 
 # %% [markdown]
-# At 8 bits the logits move by less than a hundredth, and the log loss by nothing that counts; a loss a little *below*
-# that of float32 is chance. At few bits the row's own scale makes the difference. (Below 8 bits the integers are
-# smaller; to save memory they would have to be packed, several in a byte.)
+# At 8 bits the logits move by less than a hundredth, and the log loss hardly at all; if it is a little *below* that of
+# float32, this is chance. With few bits, a scale for each row makes the difference. (Below 8 bits, several integers would
+# have to be packed into one byte to save memory.)
 #
 # ## 7. Many workers, one gradient
 #
@@ -810,8 +830,8 @@ for name in ("bottom.layers.0.weight", "top.layers.1.bias"):
     print(f"{name:24} mean of workers - big batch: {np.abs(mean - whole[name]).max():.0e}")
 
 # %% [markdown]
-# A table's gradient is sparse: the rows that the worker looked up. Two workers have some rows in common. The frequent
-# ones, of course; so every sum is over the **union** of the rows.
+# A table's gradient is sparse: it has the rows that the worker looked up. Workers have some rows in common, above all the
+# frequent ones. So the sum is over the **union** of the rows.
 
 # %%
 name = "embeddings.weight"
@@ -824,8 +844,8 @@ print("big batch:", whole[name])
 # %% [markdown]
 # ### Your turn
 #
-# Write the sparse all-reduce. The blank *writes* where it should *add*: of a row that several workers have, only the
-# last one's gradient is left.
+# Write the sparse all-reduce. The blank *overwrites* where it should *add*: if several workers have a row, only the gradient of
+# the last one is left.
 
 
 # %%
@@ -839,6 +859,9 @@ def all_reduce(grads):
 
 def check_reduce(function):
     result = function([grads["embeddings.weight"] for grads in workers])
+    if not isinstance(result, md.SparseGrad):
+        print(f"not yet: a SparseGrad is wanted, and you return {type(result).__name__}")
+        return
     expected = whole["embeddings.weight"]
     wrong = np.abs(result.to_dense() - expected.to_dense()).max(axis=1) > 1e-12
     count = f"{wrong.sum()} of {len(expected.rows)} rows are wrong"
@@ -850,8 +873,8 @@ check_reduce(all_reduce)
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# `+=` in the place of `=`. (The rows of one gradient are distinct, so `+=` loses nothing here.) Divide by the number
-# of *all* workers: one that does not have the row has the gradient 0 there.
+# `+=` in the place of `=`. (The rows of one gradient are distinct, so `+=` loses nothing here.) Divide by the number of *all*
+# workers: a worker without this row has the gradient 0 there.
 #
 # </details>
 
@@ -865,14 +888,15 @@ def all_reduce_answer(grads):
     return md.SparseGrad(rows, values, grads[0].shape)
 
 
+print("the answer:")
 check_reduce(all_reduce_answer)
 
 # %% [markdown]
 # ## 8. The world moves
 #
-# New ads come, tastes change, and the click rate of an id today is not that of last month: *drift*. So a recommender
-# is never finished. It learns **online**: each day it is first tested on the new clicks, then trained on them. (In
-# this order. The other way round it would be tested on what it has seen.)
+# New ads come, tastes change, and today's click rate of an id is not last month's: this is *drift*. So a recommender is never
+# finished. It learns **online**: each day it is first tested on the new clicks, then trained on them. (In this order; otherwise
+# it would be tested on what it has seen.)
 #
 # A small world: 200 ads, and each day the true logit of each ad takes a small random step. One model was trained on
 # the first ten days and is left alone. The other goes on.
@@ -911,15 +935,15 @@ ax.legend(fontsize="small")
 ax.grid(alpha=0.3)
 
 # %% [markdown]
-# The online model follows, some way behind. Is its distance growing? Adagrad's steps shrink for ever, which is right
-# for a fixed truth and wrong for a moving one. Try more days, or `md.SGD(3.0)`.
+# The online model follows, some way behind. Is its distance growing? Adagrad's steps keep shrinking, which is
+# right for a fixed truth and wrong for a moving one. Try more days, or `md.SGD(3.0)`.
 #
 # ### Your turn
 #
-# Write the loop: the log loss of each day, honestly measured. The blank learns all days, and then tests on them.
+# Write the loop: the log loss of each day, honestly measured. The blank learns from all days, and then tests on them.
 #
-# The check uses days on which nobody can be better than a guess: every click is the toss of a coin. A guess has the log loss $\log 2 = 0.693$. Whoever
-# has less has seen the answers.
+# The check uses days on which no model can be better than a guess: every click is the toss of a coin. A guess has the log loss
+# $\log 2 = 0.693$. A model with less has seen the answers.
 
 # %%
 toss, num_ads = np.random.default_rng(6), 300
@@ -936,11 +960,15 @@ def check_honest(function):
     got = function(learner, coin_days, lambda today: md.fit(learner, today, **learn))
     print("log loss of each day:", np.round(got, 3))
     if np.mean(got) < np.log(2):
-        print(f"not yet: the mean is {np.mean(got):.3f}, less than 0.693: you tested what it knew")
+        print(
+            f"not yet: the mean is {np.mean(got):.3f}, less than 0.693: you tested on days it had seen"
+        )
     elif len(got) != 5 or not np.any(md.predict(learner, coin_days[0], logits=True)):
-        print("not yet: five days, and the learner must learn from each")
+        print("not yet: return five losses, and let the learner learn from each day")
     elif not np.isclose(got[0], np.log(2)):
-        print(f"not yet: the first day has {got[0]:.3f}; who knows nothing yet has 0.693")
+        print(
+            f"not yet: the first day has {got[0]:.3f}; before it has learned anything it has 0.693"
+        )
     else:
         print("right: no better than a guess, as it must be")
 
@@ -962,7 +990,7 @@ check_honest(honest_losses)
 #
 # One loop: test today, then learn from it.
 #
-# (The right losses lie a little *above* 0.693. The learner believes in yesterday's tosses.)
+# (The right losses are a little *above* 0.693: the learner believes in yesterday's tosses.)
 #
 # </details>
 
@@ -976,17 +1004,18 @@ def honest_losses_answer(learner, days, learn):
     return losses
 
 
+print("the answer:")
 check_honest(honest_losses_answer)
 
 # %% [markdown]
 # ## 9. The museum of this chapter
 #
-# Five ports that run without an error and are wrong, or seem so. Read each cell, predict, and then look.
+# Five ports that run without an error and are wrong. Read each cell, predict, and then look.
 #
-# ### Exhibit 1: the mode that nobody named
+# ### Exhibit 1: the default mode
 #
-# PyTorch's `EmbeddingBag` takes the *mean* of a bag by default, and DLRM the sum. With one id in each bag they are
-# the same! So the test with one id passes.
+# `EmbeddingBag` takes the *mean* of a bag by default, in PyTorch and here, and DLRM needs the sum. With one id in each bag they are the
+# same! So a test with one id passes.
 
 # %%
 by_sum, by_mean = (
@@ -1002,8 +1031,8 @@ if torch is not None:
 # %% [markdown]
 # ### Exhibit 2: one sigmoid too many
 #
-# `BCEWithLogits` applies the sigmoid itself. Who gives it probabilities $p$ applies it twice. The inner one maps to
-# $[0, 1]$; so the loss of a click, $\log(1 + e^{-p})$, cannot fall below 0.313, however sure the model is.
+# `BCEWithLogits` applies the sigmoid itself. If you give it probabilities $p$, the sigmoid is applied twice. The inner one maps
+# to $[0, 1]$; so the loss of a click, $\log(1 + e^{-p})$, cannot fall below 0.313, however sure the model is.
 
 # %%
 loss = md.BCEWithLogits()
@@ -1017,8 +1046,8 @@ for logit in (0.0, 2.0, 20.0):
 # ### Exhibit 3: float32 hides it
 #
 # A port of Adam has the $\epsilon$ inside the root, $\sqrt{v + \epsilon^2}$ and not $\sqrt{v} + \epsilon$, where $v$ is the running mean of squared gradients. We compare
-# one step, from gradients near 0.01. In float32 the mistake is as small as rounding, and nobody can tell. In float64
-# it stands out.
+# one step, from gradients near 0.01. In float32 the mistake is as small as rounding, and invisible. In
+# float64 it is obvious.
 
 # %%
 start, g = rng.normal(size=1000), 0.01 * (1 + rng.random(1000))
@@ -1036,7 +1065,7 @@ for dtype in (np.float32, np.float64):
 # ### Exhibit 4: where Adagrad begins
 #
 # Adagrad divides by the root of $h$, a sum of squared gradients. Ours and PyTorch's begin with $h = 0$. TensorFlow's
-# begin with $h = 0.1$ by default. A table's gradients are small, so its first steps are far from the same.
+# begin with $h = 0.1$ by default. A table's gradients are small, so its first steps differ by far.
 
 # %%
 for size in (1.0, 0.1, 0.001):
@@ -1054,9 +1083,8 @@ for size in (1.0, 0.1, 0.001):
 # %% [markdown]
 # ### Exhibit 5: the other triangle
 #
-# Some libraries read the pairs from the *upper* triangle, row by row. The products are the same, in another order; so
-# the columns of the first top layer must be permuted. With $F = 3$ vectors both orders agree, and a test that small
-# passes.
+# Some libraries read the pairs from the *upper* triangle, row by row. The products are the same, in another order, so
+# the columns of the first top layer must be permuted. With $F = 3$ vectors both orders agree, and a test of this size passes.
 
 # %%
 for tables in (2, 3, 10):
@@ -1076,10 +1104,11 @@ for tables in (2, 3, 10):
 # %% [markdown]
 # ### Which of them train?
 #
-# Each exhibit beside its right twin: the same weights at the start, the same clicks. Guess first: which of the five fall?
+# We train each exhibit beside its right twin: the same weights at the start, the same clicks. Guess first: which of the five
+# fall?
 #
 # 1: a small world with bags of one to eight ids, in which every id adds something to the logit. 2 to 4: a new DLRM on the clicks of section 5.
-# 5: the DLRM that section 5 has trained, ported, and trained further.
+# 5: the trained DLRM of section 5, ported, and trained further.
 
 
 # %%
@@ -1203,16 +1232,16 @@ for name, (right, wrong) in twins.items():
 # %% [markdown]
 # Four of the five fall, and look like training.
 #
-# - 1 stays above: a mean does not say how many ids a bag has. Seen alone, it looks like data that are hard to learn.
-# - 2 is the only one that shows. The model cannot say a rate below $\sigma(0) = \frac12$. Most rows are no clicks, so it pushes all logits down: the loss
-#   that *it* sees falls towards $\log 2$, and the true log loss, which is drawn here, grows.
-# - 3 cannot be told from its twin.
+# - 1 stays above: a mean does not know how many ids a bag has. Seen alone, it looks like data that are hard to learn.
+# - 2 is the only one that shows. The model cannot predict a rate below $\sigma(0) = \frac12$. Most rows are not clicks, so it
+#   pushes all logits down: the loss that *it* sees falls towards $\log 2$, and the true log loss, which is drawn here, grows.
+# - 3 looks exactly like its twin.
 # - 4 is slower: it looks like a learning rate that is too small.
-# - 5 begins far off, and then the top MLP learns the new order of the pairs. Who looks at the last loss alone sees a good model. (Its right twin
-#   rises a little at first: a new Adagrad begins with large steps.)
+# - 5 begins far off, and then the top MLP learns the new order of the pairs. If you look only at the last loss, you see a good
+#   model. (Its right twin rises a little at first: a new Adagrad begins with large steps.)
 #
-# What shows such mistakes: bags of several ids, more than two tables, float64, random biases, and three steps of the
-# optimizer instead of one forward pass.
+# Such mistakes show up in a test with bags of several ids, more than two tables, float64, random biases, and three steps of
+# the optimizer, not one forward pass.
 #
 # ## 10. Reading list
 #
@@ -1234,7 +1263,7 @@ for name, (right, wrong) in twins.items():
 # 1. PyTorch records and replays what you derived: same weights, same logits, same gradients.
 # 2. Compare a port in float64, with bags, several tables and several steps.
 # 3. Tables take rows × D × 4 bytes, and more with the optimizer: spread them, fold them, or round them.
-# 4. A hash spreads look-ups well; only the hottest rows stay uneven.
+# 4. A hash spreads lookups well; only the most frequent rows stay uneven.
 # 5. The mean of the workers' gradients is the gradient of the big batch, over the union of the rows.
 #
 # Next: a model of your own, on your own clicks.

@@ -99,6 +99,7 @@ def test_a_notebook_runs_with_blanks_and_with_answers(path, monkeypatch):
         assert any(word in text_of(blank) for word in FAILS), text_of(blank)
         assert not any(word in text_of(answer) for word in (*FAILS, "False")), text_of(answer)
         assert any(word in text_of(answer) for word in PASSES), text_of(answer)
+        assert text_of(answer).startswith("the answer:"), text_of(answer)  # not the reader's
     before = numbers_of(notebook)
     notebook, pairs = execute(path, True, "", monkeypatch)
     for blank, _ in pairs:

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import itertools
 import json
 import os
 import signal
@@ -234,6 +235,32 @@ def test_patience_gives_back_the_best_epoch_of_a_ranking(tmp_path):
     assert written["results"]["valid"]["hit_rate"] == max(rates)
 
 
+def test_an_interrupted_run_is_resumed_with_the_same_bits(tmp_path, monkeypatch):
+    options = ("train", "--rows", 1400, "--embedding-dim", 2, "--batch-size", 100, "--top-mlp", 4)
+    whole = run(*options, "--out", tmp_path / "whole")
+    assert whole.returncode == 0, whole.stderr
+    step, count = md.Adam.step, itertools.count(1)
+
+    def interrupted(self, parameters):
+        step(self, parameters)
+        if next(count) == 17:  # in the second epoch
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(md.Adam, "step", interrupted)
+    cut = run(*options, "--checkpoint-every", 5, "--out", tmp_path / "cut")
+    assert cut.returncode == 130
+    assert cut.stderr.endswith("error: interrupted\n")
+    assert "training.safetensors is written: --resume goes on" in cut.stderr
+    assert not (tmp_path / "cut" / "dlrm.safetensors").exists()
+    resumed = run(*options, "--resume", "--out", tmp_path / "cut")
+    assert resumed.returncode == 0, resumed.stderr
+    assert next(count) == 24 + 1  # 12 steps an epoch: it did not begin anew
+    weights = [(tmp_path / run / "dlrm.safetensors").read_bytes() for run in ("whole", "cut")]
+    assert weights[0] == weights[1]
+    scores = [json.loads((tmp_path / run / "metrics.json").read_text()) for run in ("whole", "cut")]
+    assert scores[0]["results"] == scores[1]["results"]
+
+
 def test_a_libfm_file_is_read(tmp_path):
     lines = [f"{k % 2} {k % 5}:1 {10 + k % 3}:1" for k in range(200)]
     (tmp_path / "train.libfm").write_text("\n".join(lines) + "\n")
@@ -312,7 +339,7 @@ def test_show_adds_up():
 def test_show_traces_a_step():
     result = run("show", "dlrm", "--trace", "--rows", 3)
     assert result.returncode == 0, result.stderr
-    for text in ("embeddings", "bottom.layers.0", "dot", "3×26×16", "loss"):
+    for text in ("embeddings", "bottom.layers.0", "DotInteraction", "3×26×16", "loss"):
         assert text in result.stdout
 
 
@@ -372,6 +399,7 @@ ERRORS = [
         "--rows has no meaning with --data movielens-ranking",
     ),
     (["train", "--optimizer", "ftrl", "--decay"], "--decay has no meaning with optimizer ftrl"),
+    (["train", "--checkpoint-every", "0"], "--checkpoint-every is 0"),
     (["recipe", "dlrm", "--data", "movielens:x"], "recipe 'dlrm' is not known: mf, fm,"),
     (["recipe", "mf", "--data", "criteo:x"], "a recipe takes movielens:FOLDER"),
     (["recipe", "mf"], "Missing option '--data'"),
@@ -420,6 +448,6 @@ def test_ctrl_c_inside_a_compiled_kernel_is_an_interrupt(monkeypatch, capsys):
             raise SystemError("CPUDispatcher(...) returned a result with an exception") from error
 
     monkeypatch.setattr(app, "app", kernel)
-    with pytest.raises(SystemExit, match="2"):
+    with pytest.raises(SystemExit, match="130"):
         app.main()
     assert capsys.readouterr().err == "error: interrupted\n"

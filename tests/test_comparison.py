@@ -178,7 +178,7 @@ def test_ratings_are_compared_by_rmse_and_pairs_models_join(ratings, tmp_path):
 def test_bags_leave_out_the_model_that_needs_one_id_a_table(clicks):
     bags = md.data.Jagged(np.zeros(6, int), np.arange(7))
     rows = md.data.Batch(np.zeros((2, 13), np.float32), bags, np.array([0.0, 1.0]))
-    some = dataclasses.replace(clicks, train=rows, table_sizes=[4, 4, 4])
+    some = dataclasses.replace(clicks, train=rows, valid=rows, test=rows, table_sizes=[4, 4, 4])
     left_out = [name for name, entry in MODELS.items() if not entry.fits(some)]
     assert left_out == ["wide-deep", "mf", "gmf", "neumf"]
 

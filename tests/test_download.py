@@ -135,7 +135,7 @@ def test_a_damaged_archive_put_there_by_hand_is_named(served, tmp_path):
 def test_a_folder_in_the_way_is_named_before_the_download(served, tmp_path):
     stop(served)
     (tmp_path / "criteo-kaggle").mkdir()
-    with pytest.raises(FileExistsError, match="criteo-kaggle is there without train.txt"):
+    with pytest.raises(FileExistsError, match="criteo-kaggle exists, but .*train.txt does not"):
         fetch("criteo-kaggle", tmp_path, progress=False)
 
 

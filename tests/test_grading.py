@@ -263,9 +263,9 @@ def test_the_students_files_import_and_open_and_each_blank_has_its_message(assig
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("# BEGIN SOLUTION A1.1: x\n", "no end"),
+        ("# BEGIN SOLUTION A1.1: x\n", "has no END SOLUTION"),
         ("# BEGIN SOLUTION\n# END SOLUTION\n", "what to return"),
-        ("# END SOLUTION\n", "has not begun"),
+        ("# END SOLUTION\n", "without BEGIN SOLUTION"),
         ("# BEGIN SOLUTION A1.1: x\n# %%\n# END SOLUTION\n", "a cell begins"),
         ("# BEGIN SOLUTION A1.1: x\n# BEGIN SOLUTION A1.2: x\n# END SOLUTION\n", "inside another"),
     ],

@@ -105,7 +105,7 @@ WEAK_TESTS = {  # what they find: points left, words
 BAD_NUMBERS = [  # of every part that asks for a number: body, words; no point is left
     ("return -1.5", "not right"),
     ("pass", "nothing"),
-    ("return 'x'", "no array of numbers"),
+    ("return 'x'", "not an array of numbers"),
     ("return [1.0]", "shape"),
     ("return float('nan')", "nan"),
 ]

@@ -151,7 +151,7 @@ def test_every_order_leaves_something_to_learn(order):
         ({"seed": -1}, "seed is -1"),
         ({"num_dense": -1}, "num_dense is -1"),
         ({"noise": 1.0}, "noise is 1.0"),
-        ({"num_dense": 0, "num_tables": 0}, "there must be a feature"),
+        ({"num_dense": 0, "num_tables": 0}, "at least one feature is needed"),
         ({"num_tables": 2, "order": 3}, "order 3 needs 3 tables; num_tables is 2"),
         ({"max_table_size": 3}, "max_table_size is 3"),
     ],

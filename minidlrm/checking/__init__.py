@@ -3,8 +3,9 @@
 `CATALOGUE` holds the known mistakes: a dict from a key to a title and what to look at.
 """
 
+from minidlrm.checking.answers import difference
 from minidlrm.checking.catalogue import CATALOGUE
-from minidlrm.checking.diagnosis import Fingerprint
+from minidlrm.checking.fingerprints import Fingerprint
 from minidlrm.checking.gradients import assert_gradients, gradcheck
 from minidlrm.checking.optimizers import OptimCheckReport, optimcheck
 from minidlrm.checking.report import ArrayCheck, Cause, GradCheckReport
@@ -17,6 +18,7 @@ __all__ = [
     "GradCheckReport",
     "OptimCheckReport",
     "assert_gradients",
+    "difference",
     "gradcheck",
     "optimcheck",
 ]

@@ -8,7 +8,7 @@ that were changed may be none.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,8 +17,9 @@ import numpy as np
 from minidlrm.checking import ids, probing, protocol
 from minidlrm.checking.catalogue import make_cause
 from minidlrm.checking.comparing import Tolerance, compare
-from minidlrm.checking.diagnosis import Fingerprint, diagnose
+from minidlrm.checking.diagnosis import diagnose
 from minidlrm.checking.evidence import Evidence
+from minidlrm.checking.fingerprints import Fingerprint
 from minidlrm.checking.forms import Reading, as_input
 from minidlrm.checking.numeric import Differences
 from minidlrm.checking.protocol import Fault
@@ -31,6 +32,7 @@ from minidlrm.checking.subject import FunctionPair, Subject
 # With the caller's own seed, r could be the caller's x: then r^T x is symmetric, and a
 # transposed gradient passes.
 _STREAM = 7_919_003
+Check = Callable[..., GradCheckReport]  # gradcheck, for the layers inside
 _NO_VERDICT = {"raised", "not_finite", "nan", "empty", "shape"}
 
 
@@ -355,11 +357,11 @@ class Run:
 
     # The report
 
-    def report(self, fingerprints: tuple[Fingerprint, ...]) -> GradCheckReport:
+    def report(self, fingerprints: tuple[Fingerprint, ...], check: Check) -> GradCheckReport:
         """Return the report, with causes where something is wrong."""
         causes: tuple[Cause, ...] = ()
         if self.evidence is not None:
-            causes = _diagnosed(self.evidence, fingerprints)
+            causes = _diagnosed(self.evidence, fingerprints, check)
         elif self.faults:
             causes = from_faults(self.faults)
         texts = tuple(dict.fromkeys(fault.text for fault in self.faults))
@@ -389,10 +391,12 @@ def _approximate(check: ArrayCheck) -> str:
     )
 
 
-def _diagnosed(evidence: Evidence, fingerprints: tuple[Fingerprint, ...]) -> tuple[Cause, ...]:
+def _diagnosed(
+    evidence: Evidence, fingerprints: tuple[Fingerprint, ...], check: Check
+) -> tuple[Cause, ...]:
     """Diagnose; code that fails under the questions of the diagnosis still gets its report."""
     try:
-        return diagnose(evidence, fingerprints)
+        return diagnose(evidence, fingerprints, check)
     except Exception as error:
         text = f"The code stopped when it was asked more: {type(error).__name__}: {error}."
         return (*from_faults(evidence.faults), make_cause("random", "", text, 0.1))

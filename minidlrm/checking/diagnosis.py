@@ -9,7 +9,6 @@ twice, outputs paired with the wrong upstream gradient. Where the numbers alone 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,52 +16,21 @@ import numpy as np
 from minidlrm.checking import arithmetic, elsewhere, formulas, jacobians, rules, slopes, terms
 from minidlrm.checking.catalogue import CATALOGUE, make_cause
 from minidlrm.checking.evidence import Evidence
-from minidlrm.checking.report import Cause
+from minidlrm.checking.fingerprints import Fingerprint, known
+from minidlrm.checking.report import Cause, GradCheckReport
 from minidlrm.checking.subject import Subject, rows_of
 from minidlrm.checking.whereabouts import nothing_fits
 from minidlrm.module import Module, SparseGrad
+from minidlrm.watching import Call, watched
 
 _TOGETHER = 0.03  # for a cause that explains every wrong array
 
 
-@dataclass(frozen=True)
-class Fingerprint:
-    """A common wrong formula, as code.
-
-    Parameters
-    ----------
-    key : str
-        The mistake, in `CATALOGUE`; or any other name, with a title and a hint.
-    formula : callable
-        ``formula(target, dy, *inputs)`` returns the wrong gradients: a dict from the name of
-        an array to its gradient. It may fail, or return None, where it does not apply.
-    evidence : str
-        What the formula is, for the reader.
-    title, hint : str, optional
-        For a key that is not in the catalogue.
-
-    Examples
-    --------
-    A backward that forgets a factor, and the words for it:
-
-    >>> import numpy as np, minidlrm as md
-    >>> forgot = md.checking.Fingerprint(
-    ...     "no-two", lambda target, dy, x: {"x": dy * x}, "x is dy x",
-    ...     title="The 2 of the square is missing", hint="The derivative of x^2 is 2 x.")
-    >>> square = (lambda x: (x**2, x), lambda dy, x: dy * x)
-    >>> report = md.gradcheck(square, np.array([1.0, 2.0]), fingerprints=[forgot], verbose=False)
-    >>> report.passed, report.diagnosis[0].title
-    (False, 'The 2 of the square is missing')
-    """
-
-    key: str
-    formula: Callable[..., dict[str, np.ndarray] | None]
-    evidence: str
-    title: str = ""
-    hint: str = ""
-
-
-def diagnose(evidence: Evidence, fingerprints: Sequence[Fingerprint] = ()) -> tuple[Cause, ...]:
+def diagnose(
+    evidence: Evidence,
+    fingerprints: Sequence[Fingerprint] = (),
+    check: Callable[..., GradCheckReport] | None = None,
+) -> tuple[Cause, ...]:
     """Rank what may be wrong.
 
     Parameters
@@ -71,6 +39,8 @@ def diagnose(evidence: Evidence, fingerprints: Sequence[Fingerprint] = ()) -> tu
         A failed check.
     fingerprints : sequence of Fingerprint
         Beside those of the known layers.
+    check : callable, optional
+        `gradcheck`, for the layers inside; without it they are not checked by themselves.
 
     Returns
     -------
@@ -80,7 +50,7 @@ def diagnose(evidence: Evidence, fingerprints: Sequence[Fingerprint] = ()) -> tu
     causes = [*rules.causes(evidence), *_from_fingerprints(evidence, fingerprints)]
     for name in evidence.failed:
         causes += _of_array(evidence, name)
-    causes += _from_inside(evidence)
+    causes += _from_inside(evidence, check) if check else []
     if not causes:
         causes = [nothing_fits(evidence)]
     return _ranked(causes, evidence)
@@ -143,8 +113,6 @@ def _ranked(causes: list[Cause], evidence: Evidence) -> tuple[Cause, ...]:
 
 
 def _from_fingerprints(evidence: Evidence, more: Sequence[Fingerprint]) -> Iterator[Cause]:
-    from minidlrm.checking.fingerprints import known
-
     target = evidence.subject.target
     for fingerprint in (*more, *known(target)):
         try:
@@ -174,14 +142,14 @@ def _equals(evidence: Evidence, name: str, wrong: np.ndarray) -> bool:
 # Layers inside
 
 
-def _from_inside(evidence: Evidence) -> Iterator[Cause]:
+def _from_inside(evidence: Evidence, check: Callable[..., GradCheckReport]) -> Iterator[Cause]:
     """Check every layer inside by itself, on what it was given."""
     target = evidence.subject.target
     if not isinstance(target, Module) or not evidence.failed:
         return
     if not any(target.named_children()):
         return
-    wrong, first = _wrong_inside(evidence.subject)
+    wrong, first = _wrong_inside(evidence.subject, check)
     if wrong:
         text = f"By itself, {wrong[0]} fails: {first}"
         yield make_cause("inner", wrong[0], text, 0.55)
@@ -190,36 +158,20 @@ def _from_inside(evidence: Evidence) -> Iterator[Cause]:
         yield make_cause("joining", "", text, 0.5)
 
 
-def _wrong_inside(subject: Subject) -> tuple[list[str], str]:
+def _wrong_inside(subject: Subject, check: Callable[..., GradCheckReport]) -> tuple[list[str], str]:
     """Return the names of the direct children that fail by themselves, and what is said."""
-    from minidlrm.checking.gradients import gradcheck
-
     target = subject.target
     children = list(target.named_children())
-    seen: dict[str, tuple[Any, ...]] = {}
-
-    def watch(name: str, child: Module) -> None:
-        call = child.forward
-
-        def recorded(*inputs):
-            seen[name] = inputs
-            return call(*inputs)
-
-        child.forward = recorded  # type: ignore[method-assign]
-
-    for name, child in children:
-        watch(name, child)
-    try:
+    calls: list[Call] = []
+    with watched(children, calls.append):
         subject.output()
-    finally:
-        for _, child in children:
-            vars(child).pop("forward", None)
+    seen = {call.name: call.inputs for call in calls}
     wrong, first = [], ""
     for name, child in children:
         if name not in seen:
             continue
         try:
-            report = gradcheck(child, *seen[name], verbose=False, max_checks=40)
+            report = check(child, *seen[name], verbose=False, max_checks=40)
         except Exception:
             continue
         if not report.passed:

@@ -3,14 +3,51 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from minidlrm.checking.bugs.record import Bug
-from minidlrm.checking.diagnosis import Fingerprint
 from minidlrm.checking.subject import Subject, as_dense
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """A common wrong formula, as code.
+
+    Parameters
+    ----------
+    key : str
+        The mistake, in `CATALOGUE`; or any other name, with a title and a hint.
+    formula : callable
+        ``formula(target, dy, *inputs)`` returns the wrong gradients: a dict from the name of
+        an array to its gradient. It may fail, or return None, where it does not apply.
+    evidence : str
+        What the formula is, for the reader.
+    title, hint : str, optional
+        For a key that is not in the catalogue.
+
+    Examples
+    --------
+    A backward that forgets a factor, and the words for it:
+
+    >>> import numpy as np, minidlrm as md
+    >>> forgot = md.checking.Fingerprint(
+    ...     "no-two", lambda target, dy, x: {"x": dy * x}, "x is dy x",
+    ...     title="The 2 of the square is missing", hint="The derivative of x^2 is 2 x.")
+    >>> square = (lambda x: (x**2, x), lambda dy, x: dy * x)
+    >>> report = md.gradcheck(square, np.array([1.0, 2.0]), fingerprints=[forgot], verbose=False)
+    >>> report.passed, report.diagnosis[0].title
+    (False, 'The 2 of the square is missing')
+    """
+
+    key: str
+    formula: Callable[..., dict[str, np.ndarray] | None]
+    evidence: str
+    title: str = ""
+    hint: str = ""
 
 
 def known(target: Any) -> Iterator[Fingerprint]:

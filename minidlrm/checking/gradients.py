@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from minidlrm.checking.attempts import Options, best_run
-from minidlrm.checking.diagnosis import Fingerprint
+from minidlrm.checking.fingerprints import Fingerprint
 from minidlrm.checking.numeric import METHODS
 from minidlrm.checking.report import GradCheckReport
 
@@ -102,7 +102,8 @@ def gradcheck(
         raise ValueError(f"max_checks is {max_checks}: it must be at least 1")
     options = Options(method, rtol, atol, max_checks, seed)
     with np.errstate(all="ignore"):  # other inputs may overflow, and the given ones are told of
-        report = best_run(target, inputs, named, options).report(tuple(fingerprints))
+        run = best_run(target, inputs, named, options)
+        report = run.report(tuple(fingerprints), gradcheck)
     if verbose:
         print(report)
     return report

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from minidlrm.printing import as_html, as_text
+
 _INDENT: dict[str, Any] = {"initial_indent": "  ", "subsequent_indent": "  "}
 
 
@@ -209,13 +211,7 @@ class GradCheckReport:
         return found
 
     def __str__(self) -> str:
-        rows = self._rows()
-        widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
-        lines = [
-            "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
-            for row in rows
-        ]
-        lines.append(self._verdict())
+        lines = [as_text(self._rows()), self._verdict()]
         lines += [f"- {fault}" for fault in self.faults]
         for note in self.notes:
             lines += wrap(f"note: {note}", 100)
@@ -224,20 +220,14 @@ class GradCheckReport:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        head, *body = self._rows()
-        table = "<tr>" + "".join(f"<th>{cell}</th>" for cell in head) + "</tr>"
-        passed = [*(check.passed for check in self.arrays), *(True for _ in self.unchecked)]
-        for row, ok in zip(body, passed, strict=True):
-            style = "" if ok else ' style="font-weight:bold"'
-            cells = "".join(f"<td>{html.escape(cell)}</td>" for cell in row)
-            table += f"<tr{style}>{cells}</tr>"
+        failed = [k for k, check in enumerate(self.arrays) if not check.passed]
         text = f"<p>{html.escape(self._verdict())}</p>"
         if self.faults:
             text += "<ul>" + "".join(f"<li>{html.escape(f)}</li>" for f in self.faults) + "</ul>"
         text += "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
         for title, words in self._causes():
             text += f"<p><b>{html.escape(title)}</b><br>{html.escape(words)}</p>"
-        return f"<table>{table}</table>{text}"
+        return as_html(self._rows(), bold=failed) + text
 
     def plot(self, name: str | None = None, axes: Any = None) -> Any:
         """Draw analytic against numeric, and the error over the array.

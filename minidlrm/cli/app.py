@@ -1,4 +1,7 @@
-"""The app: all commands, and every error that a user can cause as one red line, exit code 2."""
+"""The app: all commands, and every error that a user can cause as one red line.
+
+The exit code is 2 after an error, 130 after Ctrl-C, and 1 when a check did not pass.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,8 @@ _KNOWN = (
     *(ValueError, TypeError, LookupError, OSError),
     *(FloatingPointError, MemoryError, ImportError),
 )
+
+_INTERRUPTED = 130  # as a shell says of a process that SIGINT has ended
 
 app = typer.Typer(
     add_completion=False,
@@ -58,15 +63,17 @@ def main() -> None:
     try:
         code = app(standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
-        _fail("interrupted")
+        code = _INTERRUPTED
     except Exception as error:
-        if is_interrupt(error):
-            _fail("interrupted")
         if hasattr(error, "format_message") and not error.format_message():
             sys.exit(2)  # no command was given: the help has been printed
         if os.environ.get("MINIDLRM_TRACEBACK"):
             raise
-        _fail(_message(error))
+        code = _INTERRUPTED if is_interrupt(error) else 2
+        if code == 2:
+            _print_error(_message(error))
+    if code == _INTERRUPTED:
+        _print_error("interrupted")
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -79,6 +86,5 @@ def _message(error: Exception) -> str:
     return f"internal error, {type(error).__name__}: {text} (MINIDLRM_TRACEBACK=1 shows where)"
 
 
-def _fail(message: str) -> None:
+def _print_error(message: str) -> None:
     Console(stderr=True).print(f"error: {message}", style="red", markup=False, soft_wrap=True)
-    sys.exit(2)

@@ -1,6 +1,6 @@
 """What several commands take: their options, and what these name, data and models.
 
-An option is obeyed, or refused by name. None stands for an option that was not given.
+An option is obeyed, or refused by name. An option that was not given is None.
 """
 
 from __future__ import annotations

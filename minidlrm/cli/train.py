@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import typer
 from rich.console import Console
+from rich.table import Table
 
 import minidlrm as md
 from minidlrm import recipes
@@ -25,6 +27,7 @@ from minidlrm.writing import names, write_figure, write_json
 
 _MAX_REPORTED_ROWS = 100_000  # of the training rows, for the closing table
 _EVALUATIONS = 8  # an epoch
+_TRAINING = "training.safetensors"  # the checkpoint of a run that can be resumed
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,8 @@ class Settings:
     batch_size: int
     patience: int | None
     seed: int
+    checkpoint_every: int | None = None
+    resume: bool = False
 
     def __post_init__(self):
         if self.optimizer not in OPTIMIZERS:
@@ -46,8 +51,12 @@ class Settings:
             given.refuse("decay", "optimizer ftrl", [o for o in OPTIMIZERS if o != "ftrl"])
         given.positive("--epochs", self.epochs)
         given.positive("--batch-size", self.batch_size)
-        if self.patience is not None:
-            given.positive("--patience", self.patience)
+        for option, value in (
+            ("--patience", self.patience),
+            ("--checkpoint-every", self.checkpoint_every),
+        ):
+            if value is not None:
+                given.positive(option, value)
         OPTIMIZERS[self.optimizer](lr=self.lr)  # refuses a bad rate before the data are read
 
     def make_optimizer(self, rows: int) -> Optimizer:
@@ -86,6 +95,17 @@ def train(
             help="Stop after this many evaluations without an improvement, and keep the best."
         ),
     ] = None,
+    checkpoint_every: Annotated[
+        int | None,
+        typer.Option(
+            "--checkpoint-every",
+            help=f"Steps between checkpoints: {_TRAINING} in --out (clicks and ratings).",
+        ),
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help=f"Go on from {_TRAINING} in --out (clicks and ratings)."),
+    ] = False,
     min_count: given.MinCountOption = None,
     on_bad_line: given.BadLineOption = None,
     drop_users: given.DropUsersOption = None,
@@ -105,7 +125,9 @@ def train(
         interaction=interaction,
         self_interaction=self_interaction,
     )
-    settings = Settings(optimizer, lr, decay, epochs, batch_size, patience, seed)
+    settings = Settings(
+        optimizer, lr, decay, epochs, batch_size, patience, seed, checkpoint_every, resume
+    )
     if data == "synthetic" and rows is None:
         rows = 1_000_000
     reading = {"rows": rows, "min_count": min_count, "on_bad_line": on_bad_line}
@@ -118,7 +140,7 @@ def train(
     if isinstance(dataset, RankingDataset):
         history, results = _rank(network, dataset, settings)
     else:
-        history, results = _fit(network, dataset, settings)
+        history, results = _fit(network, dataset, settings, out / _TRAINING)
     console.print(_epochs(history))
     console.print(_results(results, dataset))
     files = _write(out, model, network, history, results, dataset)
@@ -128,27 +150,41 @@ def train(
 Results = dict[str, dict[str, float]]  # for each split, its metrics
 
 
-def _fit(network: Model, dataset: Dataset, settings: Settings) -> tuple[History, Results]:
-    """Train on clicks or ratings."""
+def _fit(
+    network: Model, dataset: Dataset, settings: Settings, checkpoint: Path
+) -> tuple[History, Results]:
+    """Train on clicks or ratings; write checkpoints where they are asked for."""
+    keeps = settings.resume or settings.checkpoint_every is not None
     if dataset.task == "ratings":
         begin_at_the_mean(network, dataset.train)
     steps = -(-len(dataset.train) // settings.batch_size)
-    history = md.fit(
-        network,
-        dataset,
-        optimizer=settings.make_optimizer(len(dataset.train)),
-        epochs=settings.epochs,
-        batch_size=settings.batch_size,
-        seed=settings.seed,
-        eval_every=-(-steps // _EVALUATIONS),
-        patience=settings.patience,
-    )
+    try:
+        history = md.fit(
+            network,
+            dataset,
+            optimizer=settings.make_optimizer(len(dataset.train)),
+            epochs=settings.epochs,
+            batch_size=settings.batch_size,
+            seed=settings.seed,
+            eval_every=-(-steps // _EVALUATIONS),
+            patience=settings.patience,
+            checkpoint=checkpoint if keeps else None,
+            checkpoint_every=settings.checkpoint_every,
+            resume=settings.resume,
+        )
+    except KeyboardInterrupt:
+        if keeps:
+            print(f"{checkpoint} is written: --resume goes on from there", file=sys.stderr)
+        raise
     splits = _splits(dataset).items()
     return history, {name: md.evaluate(network, rows) for name, rows in splits}
 
 
 def _rank(network: Model, items: RankingDataset, settings: Settings) -> tuple[History, Results]:
     """Train on rankings, with fresh negatives in each epoch."""
+    if settings.resume or settings.checkpoint_every is not None:
+        option = "resume" if settings.resume else "checkpoint_every"
+        given.refuse(option, "rankings", ["clicks", "ratings"])
     rows = len(items.train) * (1 + recipes.NEGATIVES)
     history, best, since = History(), -1.0, 0
     state: dict[str, np.ndarray] = {}
@@ -181,7 +217,7 @@ def _splits(dataset: Dataset) -> dict[str, Batch]:
     return {name: rows for name, rows in splits.items() if len(rows)}
 
 
-def _epochs(history: History) -> Any:
+def _epochs(history: History) -> Table:
     """Return a line for each epoch: the losses, and the metrics of the validation rows."""
     records = [record for record in history.records if record["epoch"] == int(record["epoch"])]
     records = records or history.records[-1:]
@@ -192,7 +228,7 @@ def _epochs(history: History) -> Any:
     return as_rich("epochs", rows, left=0)
 
 
-def _results(results: Results, dataset: Dataset) -> Any:
+def _results(results: Results, dataset: Dataset) -> Table:
     """Return a line for each metric, a column for each split, and the Bayes limit if known."""
     splits = _splits(dataset)
     head = ["", *(f"{name}\n{len(splits[name]):,} rows" for name in results)]
@@ -239,5 +275,5 @@ def _write(
         "history": history.records,
     }
     write_json(out / files[1], content)
-    md.save(network, out / files[2])
+    md.save(network, out / files[2], schema=dataset.schema)
     return files

@@ -17,15 +17,15 @@ class Source:
     Parameters
     ----------
     url : str
-        Of the archive.
+        Address of the archive.
     checksum : str
-        "sha256:..." or "md5:...", as its publisher or many of its users give it.
+        "sha256:..." or "md5:...", as the publisher or many users give it.
     result : str
-        What the readers take, inside the folder of all data sets.
+        The path that the readers take, inside the folder of all data sets.
     size : str
-        Of the archive, for people.
+        The size of the archive, for the message to the user.
     page : str
-        Where its terms are.
+        The page with its terms of use.
     in_folder : bool
         Whether the archive holds one folder of the name of `result`; else its files go into
         the folder above `result`.
@@ -76,7 +76,7 @@ SOURCES = {
 
 
 def fetch(name: str, folder: str | os.PathLike | None = None, *, progress: bool = True) -> Path:
-    """Download a data set, check it, and unpack it; what is there already is not fetched again.
+    """Download a data set, check it, and unpack it, unless it is there already.
 
     An archive that was downloaded by hand is used when it lies in the folder under its own
     name. It is checked too, and it is removed when it is unpacked.
@@ -84,8 +84,7 @@ def fetch(name: str, folder: str | os.PathLike | None = None, *, progress: bool 
     Parameters
     ----------
     name : str
-        One of ``SOURCES``: movielens-latest-small, movielens-100k, movielens-1m,
-        criteo-kaggle.
+        A key of ``SOURCES``, such as "movielens-100k".
     folder : path, optional
         The folder of all data sets. The default is the variable MINIDLRM_DATA, or else the
         user's cache folder.
@@ -95,16 +94,17 @@ def fetch(name: str, folder: str | os.PathLike | None = None, *, progress: bool 
     Returns
     -------
     Path
-        What `movielens_ratings` and its like, or `read_criteo`, take.
+        The path to give to the reader, such as `movielens_ratings` or `read_criteo`.
 
     Raises
     ------
     ValueError
-        When the name is not known, or what came is not what was published.
+        When the name is unknown, or the archive does not have the published checksum.
     ConnectionError
-        When the archive cannot be had; it says where to get it and where to put it.
+        When the archive cannot be downloaded; the message says where to get it and where to
+        put it.
     FileExistsError
-        When the data set's folder is there, but not what the readers take.
+        When the data set's folder exists, but not the file that the readers take.
 
     Examples
     --------
@@ -112,7 +112,7 @@ def fetch(name: str, folder: str | os.PathLike | None = None, *, progress: bool 
     >>> fetch("movielens-100k")  # doctest: +SKIP
     PosixPath('/home/ada/.cache/minidlrm/ml-100k')
 
-    What is there already is not fetched again:
+    A data set that is already there is not downloaded again:
 
     >>> import pathlib, tempfile
     >>> folder = pathlib.Path(tempfile.mkdtemp())
@@ -127,7 +127,9 @@ def fetch(name: str, folder: str | os.PathLike | None = None, *, progress: bool 
     if not result.exists():
         target = folder / Path(source.result).parts[0]
         if target.exists():  # before gigabytes are downloaded for nothing
-            raise FileExistsError(f"{target} is there without {result.name}: move it away")
+            raise FileExistsError(
+                f"{target} exists, but {result} does not: move the folder away, and fetch again"
+            )
         folder.mkdir(parents=True, exist_ok=True)
         archive = _download(source, folder, progress)
         _unpack(archive, source, folder)
@@ -143,7 +145,7 @@ def _folder(folder: str | os.PathLike | None) -> Path:
 
 
 def _download(source: Source, folder: Path, progress: bool) -> Path:
-    """Return the archive; one that does not have the checksum is not kept."""
+    """Return the archive; one with another checksum is not kept."""
     import pooch
     import requests
 
@@ -162,7 +164,7 @@ def _download(source: Source, folder: Path, progress: bool) -> Path:
     except ValueError as error:  # pooch has removed its temporary file
         found = str(error).partition("but got ")[2].partition(".")[0]
         raise ValueError(
-            f"{source.url}: what came does not have the published checksum {source.checksum}, "
+            f"{source.url}: the archive does not have the published checksum {source.checksum}, "
             f"but {found}; nothing of it was kept"
         ) from None
 
@@ -175,5 +177,5 @@ def _unpack(archive: Path, source: Source, folder: Path) -> None:
         unpacked = Path(temporary) / target.name
         shutil.unpack_archive(archive, temporary if source.in_folder else unpacked, **safely)
         if not (Path(temporary) / source.result).exists():
-            raise ValueError(f"{archive.name} holds no {source.result}")
+            raise ValueError(f"{archive.name} does not contain {source.result}")
         os.replace(unpacked, target)

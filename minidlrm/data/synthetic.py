@@ -3,8 +3,8 @@
 The first-order signal is a sum of hidden numbers, one for each value of each feature. The
 signal of order k is a sum of products of k hidden signs: each id of a table has a sign, and
 the signs of a table balance under the distribution of its ids, as nearly as single ids allow.
-So a product of two says nothing to who knows one of its factors: the click rate of every single
-id is the same, to within 0.02. Tables whose signs cannot balance carry no product.
+So knowing one factor of a product tells you nothing about the product: the click rate of every
+single id is the same, to within 0.02. Tables whose signs cannot balance carry no product.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ class SyntheticClicks(Dataset):
     Parameters
     ----------
     train, valid, test, table_sizes, feature_names, description
-        As `Dataset`.
+        As in `Dataset`.
     bayes_log_loss, bayes_auc, vocabulary
-        As `Dataset`.
+        As in `Dataset`.
     probability : float64 array (len(test),)
         The true click probability of each test row.
 
@@ -71,17 +71,18 @@ def synthetic_clicks(
     Parameters
     ----------
     rows : int
-        Rows in all: six sevenths to train on, one fourteenth each to choose by and to test.
+        Total rows: six sevenths for training, one fourteenth each for validation and test.
     seed : int
-        Of everything. The same seed gives the same bits.
+        Seed of all random numbers. The same seed gives the same bits.
     num_dense, num_tables : int
-        Features. Dense ones are log(1 + count); tables have 4 to `max_table_size` ids.
+        Number of dense features, each log(1 + count), and of tables, each with 4 to
+        `max_table_size` ids.
     order : int or sequence of int
         The interaction order of the signal: 1, 2, 3, or several of these.
     zipf : float
         Id k of a table has a probability proportional to (k + 1) ** -zipf, zipf in (0, 10].
-        Order 2 and 3 need less than about 1.7: beyond it the commonest id has half the rows,
-        and no signs balance.
+        Orders 2 and 3 need less than about 1.7: above it the most frequent id has half the
+        rows, and signs cannot balance.
     noise : float
         The share of rows, in [0, 1), whose label has nothing to do with the features.
     max_table_size : int
@@ -96,7 +97,7 @@ def synthetic_clicks(
     Raises
     ------
     TypeError
-        When an argument is no number, or no whole number where it counts something.
+        When an argument is not a number, or a count is not a whole number.
     ValueError
         When an argument is out of range, or too few tables can carry the order.
 
@@ -254,7 +255,7 @@ def _check_counts(rows, seed, num_dense, num_tables, max_table_size) -> None:
             why = ", for the three splits" if name == "rows" else ""
             raise ValueError(f"{name} is {value}: it must be at least {low}{why}")
     if num_dense + num_tables == 0:
-        raise ValueError("num_dense and num_tables are 0: there must be a feature")
+        raise ValueError("num_dense and num_tables are 0: at least one feature is needed")
 
 
 def _check_numbers(**given) -> None:

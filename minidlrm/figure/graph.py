@@ -63,7 +63,7 @@ def graph_of(model: Module, batch: Batch | None = None) -> Graph:
     >>> from minidlrm.figure.graph import graph_of
     >>> graph = graph_of(md.DLRM(3, [5, 6], 4, (8,), (8,)))
     >>> [pair for pair in graph.arrows if pair[0] == "bottom"]
-    [('bottom', 'dot'), ('bottom', 'top')]
+    [('bottom', 'interaction'), ('bottom', 'top')]
     """
     batch = _random_batch(model) if batch is None else batch
     calls: list[Call] = []

@@ -1,4 +1,4 @@
-"""Where the boxes stand: in levels, by the longest way from the inputs. Lengths are inches."""
+"""Where the boxes are: in levels, by the longest way from the inputs. Lengths are inches."""
 
 from __future__ import annotations
 

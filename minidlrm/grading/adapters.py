@@ -1,4 +1,4 @@
-"""Platforms: what Gradescope, GitHub, Canvas and Moodle want to read."""
+"""Files for the platforms: Gradescope, GitHub, Canvas and Moodle."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def autograding(assignment: str) -> dict[str, Any]:
 
 
 def files_of(platform: str, assignment: str, out: Path) -> list[Path]:
-    """Write the files of a platform beside the students' ones.
+    """Write the files of a platform beside those of the students.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def files_of(platform: str, assignment: str, out: Path) -> list[Path]:
         A workflow and autograding.json; setup.sh and run_autograder, to be zipped; or the
         instructor's notebook, with solutions, for nbgrader's source folder.
     assignment, out
-        As `release`.
+        As in `release`.
     """
     names = {"assignment": assignment, "file": source_of(assignment).name}
     if platform == "github":

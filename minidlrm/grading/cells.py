@@ -14,7 +14,7 @@ from minidlrm.grading.release import source_of
 from minidlrm.grading.runner import checks_of, criteria
 from minidlrm.grading.sandbox import NotWritten, StudentError
 
-# what an import says on stderr would cost the points of the cell
+# a warning of an import on stderr would cost the points of the cell
 _CHECK = """import contextlib
 import io
 
@@ -134,8 +134,8 @@ def _regions(source: str, manual: bool) -> str:
     for line in source.splitlines():
         indent = line[: len(line) - len(line.lstrip())]
         if "BEGIN SOLUTION" in line:
-            what = line.partition("BEGIN SOLUTION ")[2]
-            lines.append(f"{indent}{'' if manual else '# '}{what}")
+            task = line.partition("BEGIN SOLUTION ")[2]
+            lines.append(f"{indent}{'' if manual else '# '}{task}")
             if not manual:
                 lines.append(f"{indent}### BEGIN SOLUTION")
         elif "END SOLUTION" in line:

@@ -16,7 +16,7 @@ from minidlrm.grading import adapters, release, reports, runner
 
 app = typer.Typer(no_args_is_help=True, help="Check, release and grade assignments.")
 AssignmentName = Annotated[str, typer.Argument(help=f"One of {', '.join(release.TITLES)}.")]
-SecondsOption = Annotated[float, typer.Option(help="For each call of a function.")]
+SecondsOption = Annotated[float, typer.Option(help="Time limit of each call of a function.")]
 
 
 @app.command(epilog="Example: [bold]minidlrm grade check A2 a2_embeddings.py[/bold]")
@@ -28,8 +28,10 @@ def check(
     gradescope: Annotated[
         Path | None, typer.Option(help="Also write a results.json of Gradescope.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the questions.")] = 0,
-    student: Annotated[str, typer.Option(help="Whose; by default the STUDENT of the file.")] = "",
+    seed: Annotated[int, typer.Option(help="Seed of the questions.")] = 0,
+    student: Annotated[
+        str, typer.Option(help="The student's id; by default the STUDENT of the file.")
+    ] = "",
 ) -> None:
     """Check your own work: points, and for each loss what to look at.
 
@@ -37,7 +39,7 @@ def check(
     """
     _needs("pytest")
     if not file.exists():
-        raise FileNotFoundError(f"{file} is not there")
+        raise FileNotFoundError(f"{file} does not exist")
     result = runner.grade(assignment, file, student, seed, seconds)
     if gradescope is not None:
         text = json.dumps(adapters.gradescope(result), ensure_ascii=False, indent=1)
@@ -124,7 +126,7 @@ def run(
 
 
 def _drawn(path: Path) -> int:
-    """Return the seed of a class: who knows it could know the answers beforehand."""
+    """Return the seed of a class. Anyone who knows it can try the questions in advance."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"{secrets.randbelow(2**31)}\n", encoding="utf-8")

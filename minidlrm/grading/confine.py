@@ -1,6 +1,6 @@
-"""Take away from a process what a submission does not need: on Linux, and as far as it lets us.
+"""Take away from a process what a submission does not need, as far as Linux allows it.
 
-Four layers, each of use without the others: a file system that holds Python and an empty home
+Four layers, each useful without the others: a file system that holds Python and an empty home
 and nothing else; a user of its own, or no capabilities; limits of memory, time and file size; and
 a filter of system calls, so that it can start, signal and look into no process, nor open a socket.
 """
@@ -52,7 +52,7 @@ _MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}  # column, a
 
 
 def confine(limits: dict[str, Any]) -> list[str]:
-    """Give up what the code does not need; return what the system let be taken away."""
+    """Give up what the code does not need; return what could be given up."""
     held: list[str] = []
     try:
         import resource
@@ -77,7 +77,7 @@ def confine(limits: dict[str, Any]) -> list[str]:
             os.setuid(limits["uid"])
         for option, value in ((38, 1), (1, 9), (4, 0)):  # no new rights; die with the grader;
             libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0)  # none of its own looks in
-    for kind, size in (
+    for limit, size in (
         ("RLIMIT_AS", limits["memory"]),
         ("RLIMIT_FSIZE", limits["file"]),
         ("RLIMIT_CPU", limits["cpu"]),
@@ -85,9 +85,9 @@ def confine(limits: dict[str, Any]) -> list[str]:
         ("RLIMIT_NPROC", 0),  # neither processes nor threads
         ("RLIMIT_CORE", 0),
     ):
-        if hasattr(resource, kind) and sys.platform != "darwin":
-            resource.setrlimit(getattr(resource, kind), (size, size))
-            held.append(kind)
+        if hasattr(resource, limit) and sys.platform != "darwin":
+            resource.setrlimit(getattr(resource, limit), (size, size))
+            held.append(limit)
     if libc is not None:
         nobody = struct.pack("Ii", 0x20080522, 0), bytes(24)  # no capability, in any set
         libc.capset(*nobody)

@@ -28,17 +28,17 @@ def same(name: str, value: Any, expected: Any, rtol: float = 1e-6, tell: bool = 
     Parameters
     ----------
     name : str
-        Of what was computed.
+        The name of what was computed.
     value, expected : array_like
         What came back, and what should have.
     rtol : float
-        Relative to the largest entry.
+        The tolerance, relative to the largest entry.
     tell : bool
         Whether the message may say the right value.
     """
     expected = np.asarray(expected)
     if value is None:
-        raise Wrong(f"{name} returned nothing (None): is there a return?", "nothing returned")
+        raise Wrong(f"{name} returned nothing (None): does it end with return?", "nothing returned")
     value = numbers(name, value)
     if value.shape != expected.shape:
         raise Wrong(
@@ -66,7 +66,7 @@ def numbers(name: str, value: Any) -> np.ndarray:
         array = np.zeros(0)
     if array.dtype.kind == "c":
         raise Wrong(f"{name} has complex numbers; they should be real", "complex numbers")
-    raise Wrong(f"{name} is no array of numbers", "no numbers")
+    raise Wrong(f"{name} is not an array of numbers", "no numbers")
 
 
 def gradient(
@@ -82,7 +82,7 @@ def gradient(
     Parameters
     ----------
     student, name
-        Whose function; anything with the method `call` of a `Submission`.
+        The submission (anything with the method `call`) and the name of its function.
     forward : callable
         The right forward pass, ``forward(*arrays)``.
     *arrays
@@ -90,7 +90,7 @@ def gradient(
     only : sequence of str
         The arguments whose gradients count here; all by default.
     fingerprints : sequence of Fingerprint
-        Wrong formulas that are known of this task.
+        Known wrong formulas of this task.
     """
 
     def with_inputs(*inputs):
@@ -150,7 +150,7 @@ def gradient(
 
 def _as_gradients(value: Any, wanted: Sequence[str]) -> Any:
     if value is None:
-        raise StudentError("it returned nothing (None): is there a return?")
+        raise StudentError("it returned nothing (None): does it end with return?")
     parts = value if isinstance(value, list) else [value]
     if len(parts) != len(wanted):
         raise StudentError(
@@ -186,9 +186,9 @@ def catches(
     wrong : sequence of (story, function)
         The planted bugs.
     rng : numpy.random.Generator
-        Of the order.
+        Random numbers for the order.
     earn : callable
-        Gets the share.
+        Called with the share.
 
     Raises
     ------
@@ -210,7 +210,7 @@ def catches(
     earn(share)
     if missed:
         raise Wrong(
-            f"your test finds {share:.0%} of the planted mistakes. It does not see this one: "
+            f"your test finds {share:.0%} of the planted mistakes. It does not notice this one: "
             f"{min(missed)}.",
             "a test too weak",
         )
@@ -218,7 +218,7 @@ def catches(
 
 def _as_bool(value: Any) -> bool:
     if value is None:
-        raise Wrong("your test returned nothing (None): is there a return?", "no verdict")
+        raise Wrong("your test returned nothing (None): does it end with return?", "no verdict")
     if isinstance(value, (bool, int, float)) or (isinstance(value, np.ndarray) and not value.ndim):
         return bool(value)
     raise Wrong("your test must return True or False", "no verdict")

@@ -22,22 +22,24 @@ import pytest
 from minidlrm.grading.sandbox import NotWritten, StudentError, Submission, plain
 
 _STATE = pytest.StashKey[dict[str, Any]]()
-_MEMORY = 6 << 30  # bytes, of the grader of one submission, which answers its calls
+_MEMORY = 6 << 30  # bytes for the grader of one submission: it answers the calls of the submission
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add what a grading run is told."""
+    """Add the command-line options of a grading run."""
     group = parser.getgroup("minidlrm", "grading of assignments")
     group.addoption("--submission", type=Path, help="the .py or .ipynb to grade")
-    group.addoption("--student", default="", help="whose it is; the default is its STUDENT")
-    group.addoption("--grading-seed", type=int, default=0, help="of the questions")
-    group.addoption("--seconds", type=float, default=20.0, help="for each call")
+    group.addoption(
+        "--student", default="", help="the student's id; by default the STUDENT of the file"
+    )
+    group.addoption("--grading-seed", type=int, default=0, help="seed of the questions")
+    group.addoption("--seconds", type=float, default=20.0, help="time limit of each call")
     group.addoption("--tasks", default="", help="this task alone, such as A2.3")
     group.addoption("--results", type=Path, help="write them here, as JSON")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Name the marker."""
+    """Register the marker, and limit the memory of a grading run."""
     config.addinivalue_line("markers", "task(name, points, title): a criterion of a task")
     config.stash[_STATE] = {
         "results": [],
@@ -83,7 +85,7 @@ def student(request):
 
 @pytest.fixture(scope="session")
 def student_id(request, student):
-    """Whose submission it is: what the grader says, or else the file's STUDENT."""
+    """The student's id: what the grader was told, or else the STUDENT of the file."""
     name = request.config.getoption("--student")
     if not name:
         name = plain(student.get("STUDENT"), 100)
@@ -107,7 +109,7 @@ def earn(request):
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
-    """Note the points of a test, and why some were lost."""
+    """Record the points of a test, and why some were lost."""
     outcome = yield
     report = outcome.get_result()
     mark = item.get_closest_marker("task")
@@ -132,8 +134,8 @@ def _mistake(excinfo: Any) -> str:
     if isinstance(error, NotWritten):
         return "not written"
     if isinstance(error, StudentError):
-        kind = str(error).partition(":")[0]
-        return f"stopped: {kind}" if kind.isidentifier() else "gave no value"
+        name = str(error).partition(":")[0]
+        return f"stopped: {name}" if name.isidentifier() else "gave no value"
     return getattr(error, "mistake", "stopped with an error")
 
 
@@ -149,7 +151,7 @@ def _feedback(excinfo: Any) -> str:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Write the results, as a whole or not at all."""
+    """Write the results: all of them, or nothing."""
     path = session.config.getoption("--results")
     if path is not None:
         state = session.config.stash[_STATE]
@@ -172,4 +174,4 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         for line in r["feedback"].splitlines():
             terminalreporter.write_line(f"        {line}")
     total, most = (sum(r[key] for r in results) for key in ("points", "max_points"))
-    terminalreporter.write_line(f"{total:5.2f} of {most:g}  in all")
+    terminalreporter.write_line(f"{total:5.2f} of {most:g}  in total")

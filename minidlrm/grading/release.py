@@ -1,19 +1,22 @@
 """Make the students' files from the instructor's: solutions out, instructions in.
 
-In the source a solution stands between two comments::
+In the source a solution is between two comments::
 
     # BEGIN SOLUTION A2.2: return y (B, D)
     ...
     # END SOLUTION
 
-In the students' file a line is left of it, ``raise NotImplementedError("A2.2: return y (B, D)")``,
-or in a text cell the instruction itself. The students' tree is never edited by hand.
+In the students' file one line takes its place,
+``raise NotImplementedError("A2.2: return y (B, D)")``, or in a text cell the instruction itself.
+The students' files are never edited by hand.
 """
 
 from __future__ import annotations
 
 import re
+import runpy
 from pathlib import Path
+from types import SimpleNamespace
 
 from minidlrm import tutorials
 
@@ -35,14 +38,22 @@ def source_of(assignment: str) -> Path:
     Raises
     ------
     ValueError
-        When there is no such assignment.
+        When the assignment does not exist.
     """
     if assignment not in TITLES:
         raise ValueError(
-            f"there is no assignment {assignment!r}: there are {', '.join(sorted(TITLES))}"
+            f"assignment {assignment!r} does not exist; choose from {', '.join(sorted(TITLES))}"
         )
     folder = tutorials.source() / "assignments"
     return next(iter(sorted(folder.glob(f"{assignment.lower()}_*.py"))))
+
+
+def solutions(assignment: str) -> SimpleNamespace:
+    """Return the functions of an assignment, with their solutions, by name.
+
+    The checks compare with these, so that a solution is written once.
+    """
+    return SimpleNamespace(**runpy.run_path(str(source_of(assignment))))
 
 
 def strip(text: str) -> str:
@@ -69,20 +80,20 @@ def strip(text: str) -> str:
         if begin and inside:
             raise ValueError(f"line {number}: a solution begins inside another")
         if begin:
-            inside, (indent, what) = True, begin.groups()
-            quoted = what.replace("\\", "\\\\").replace('"', '\\"')
-            left = f"# *{what}*" if markdown else f'{indent}raise NotImplementedError("{quoted}")'
+            inside, (indent, task) = True, begin.groups()
+            quoted = task.replace("\\", "\\\\").replace('"', '\\"')
+            left = f"# *{task}*" if markdown else f'{indent}raise NotImplementedError("{quoted}")'
             lines.append(left)
         elif _END.match(line):
             if not inside:
-                raise ValueError(f"line {number}: a solution ends that has not begun")
+                raise ValueError(f"line {number}: END SOLUTION without BEGIN SOLUTION")
             inside = False
         elif inside and line.startswith("# %%"):
             raise ValueError(f"line {number}: a cell begins inside a solution")
         elif not inside:
             lines.append(line)
     if inside:
-        raise ValueError("the last solution has no end")
+        raise ValueError("the last BEGIN SOLUTION has no END SOLUTION")
     return "\n".join(lines)
 
 
@@ -94,7 +105,7 @@ def release(assignment: str, out: Path) -> list[Path]:
     assignment : str
         "A1", "A2", ...
     out : Path
-        Made when it is not there. Files of the same name are replaced.
+        Created if needed. Files of the same name are replaced.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""What is read after grading: a page for each student, and one for the class."""
+"""The pages that are read after grading: one for each student, and one for the class."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def student_page(assignment: str, title: str, grade: Grade) -> str:
     rows = []
     for r in grade.results:
         whole = r["points"] == r["max_points"]
-        kind = "" if whole else ' class="part"' if r["points"] else ' class="none"'
+        shade = "" if whole else ' class="part"' if r["points"] else ' class="none"'
         mark = "" if whole else f"<pre>{html.escape(r['feedback'])}</pre>"
         rows.append(
-            f"<tr{kind}><td>{r['points']:g} of {r['max_points']:g}</td><td>{html.escape(r['task'])}</td>"
+            f"<tr{shade}><td>{r['points']:g} of {r['max_points']:g}</td><td>{html.escape(r['task'])}</td>"
             f"<td>{html.escape(r['title'])}{mark}</td></tr>"
         )
     notes = "".join(f"<li>{html.escape(note)}</li>" for note in grade.notes)

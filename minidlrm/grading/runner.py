@@ -32,7 +32,7 @@ class Grade:
     Parameters
     ----------
     student : str
-        Whose it is.
+        The student's id.
     results : list of dict
         For each criterion: task, title, points, max_points, feedback, mistake.
     problem : str
@@ -40,9 +40,9 @@ class Grade:
     notes : list of str
         Cells that failed when the file was run.
     key : str
-        Of file, seed and assignment: the same key is not graded again.
+        A hash of file, seed and assignment: the same key is not graded again.
     protections : list of str
-        What the system let be taken away from the submission's process; [] when none ran.
+        What the submission's process was kept from; [] when no process ran.
     """
 
     student: str
@@ -54,7 +54,7 @@ class Grade:
 
     @property
     def points(self) -> float:
-        """The sum."""
+        """The sum of the points."""
         return round(sum(r["points"] for r in self.results), 4)
 
     @property
@@ -89,11 +89,11 @@ def grade(
     path : Path
         A .py or .ipynb, or a folder or .zip that holds one.
     student : str
-        Whose; the default is what the file says in STUDENT.
+        The student's id; by default the STUDENT of the file.
     seed : int
-        Of the questions. Students check themselves with 0.
+        Seed of the questions. Students check themselves with 0.
     seconds : float
-        For each call of a function.
+        Time limit of each call of a function.
 
     Returns
     -------
@@ -106,7 +106,7 @@ def grade(
     with tempfile.TemporaryDirectory(prefix="grading-") as folder:
         try:
             file = _the_file(assignment, path, Path(folder))
-        except Exception as error:  # zipfile has many: a password, a method it does not know, ...
+        except Exception as error:  # zipfile raises many: a password, an unknown method, ...
             return ungraded(assignment, student, f"it cannot be opened: {error}", key)
         results = Path(folder) / "results.json"
         command = [sys.executable, "-P", "-m", "pytest", "-q", "-c", os.devnull]
@@ -135,7 +135,7 @@ def grade(
 def _key(assignment: str, path: Path, seed: int) -> str:
     digest = hashlib.sha256(os.fsencode(f"{assignment}:{seed}:{path.name}"))
     here = Path(__file__).parent
-    for part in [*sorted(here.glob("checks/*.py")), here / "judge.py"]:
+    for part in [*sorted(here.glob("checks/*.py")), here / "judge.py", source_of(assignment)]:
         digest.update(part.read_bytes())  # what graded it
     files = sorted(path.rglob("*")) if path.is_dir() else [path]
     for file in files:
@@ -149,7 +149,7 @@ def _key(assignment: str, path: Path, seed: int) -> str:
 def _the_file(assignment: str, path: Path, folder: Path) -> Path:
     """Find the one file to grade, and copy it: the original is never run."""
     if not path.exists():
-        raise ValueError(f"{path} is not there")
+        raise ValueError(f"{path} does not exist")
     if path.is_symlink():  # to the solutions, or to what another has handed in
         raise ValueError(f"{path.name} is a link: hand in the file itself")
     if path.suffix == ".zip":
@@ -205,15 +205,15 @@ def ungraded(assignment: str, student: str, why: str, key: str = "") -> Grade:
 
 
 def submissions(folder: Path) -> dict[str, Path]:
-    """Return the submissions of a class: a file or folder each, named for its student.
+    """Return the submissions of a class by student: a file or a folder each.
 
     Raises
     ------
     ValueError
-        When the folder is none, is empty, or two entries have one name.
+        When it is not a folder, is empty, or two entries have the same name.
     """
     if not folder.is_dir():
-        raise ValueError(f"{folder} is no folder of submissions")
+        raise ValueError(f"{folder} is not a folder of submissions")
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         if path.name.startswith((".", "__")):
@@ -221,10 +221,12 @@ def submissions(folder: Path) -> dict[str, Path]:
         name = path.name if path.is_dir() else path.stem
         name = os.fsencode(name).decode("utf-8", "backslashreplace")  # of another encoding
         if name in found:
-            raise ValueError(f"{folder}: {found[name].name} and {path.name} are of one student")
+            raise ValueError(
+                f"{folder}: {found[name].name} and {path.name} belong to the same student"
+            )
         found[name] = path
     if not found:
-        raise ValueError(f"{folder} is empty: put a file or a folder for each student there")
+        raise ValueError(f"{folder} is empty: put a file or a folder for each student into it")
     return found
 
 
@@ -237,7 +239,7 @@ def grade_class(
     jobs: int | None = None,
     progress: Callable[[Iterable, int], Iterable] | None = None,
 ) -> list[Grade]:
-    """Grade every submission of a folder; what was graded before is kept.
+    """Grade every submission of a folder; results of earlier runs are kept.
 
     Parameters
     ----------
@@ -310,7 +312,7 @@ def _kept(path: Path, key: str) -> Grade | None:
 
 
 def write_csv(grades: list[Grade], path: Path) -> None:
-    """Write a line for each student: points in all, of each task, and what was noticed."""
+    """Write a line for each student: the total, the points of each task, and the notes."""
     tasks = list(dict.fromkeys(task for g in grades for task in g.by_task()))
     part = path.with_name(path.name + ".part")
     with part.open("w", newline="", encoding="utf-8-sig") as file:  # Excel wants the mark

@@ -1,7 +1,7 @@
 """A submission, run in a process of its own, and called from the grader.
 
-The grader sends arguments and gets values back. What the process says of itself does not
-count: points are given here, for the values.
+The grader sends arguments and gets values back. What the process says about itself does
+not count: points are given here, for the values.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ class StudentError(Exception):
 
 
 class NotWritten(StudentError):
-    """A blank that still stands."""
+    """A blank that is not filled in."""
 
 
 def plain(text: Any, longest: int = 2000) -> str:
-    r"""Make what a submission says fit for a page and a terminal: short, no control characters.
+    r"""Make a submission's text safe for a page and a terminal: short, no control characters.
 
     Examples
     --------
@@ -61,7 +61,7 @@ def cells_of(path: Path) -> list[str]:
     Raises
     ------
     StudentError
-        When the file cannot be read as such.
+        When the file cannot be read.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -73,7 +73,7 @@ def cells_of(path: Path) -> list[str]:
             sources = ["".join(c["source"]) for c in parsed if c["cell_type"] == "code"]
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise StudentError(
-                f"{path.name} is no notebook ({type(error).__name__}: {str(error)[:100]}): "
+                f"{path.name} is not a notebook ({type(error).__name__}: {str(error)[:100]}): "
                 "save it again, or hand in the .py"
             ) from None
         return [
@@ -99,7 +99,7 @@ class Submission:
     path : Path
         A .py or .ipynb file; it is read, and never run in place.
     seconds : float
-        For each call.
+        Time limit of each call.
 
     Examples
     --------
@@ -159,7 +159,7 @@ class Submission:
             self.close()
             raise StudentError(
                 f"{question['name']} gave no answer within {self.seconds:g} seconds: "
-                "is there an endless loop?"
+                "does it have an endless loop?"
             ) from None
         except TypeError as error:  # a value that is too large to be sent back
             self.close()
@@ -174,13 +174,13 @@ class Submission:
 
     def _value(self, answer: Any) -> Any:
         if not isinstance(answer, dict):
-            raise StudentError("the process gave an answer that is none")
+            raise StudentError("the process gave an answer that cannot be read")
         if "error" in answer:
-            kind = NotWritten if answer["error"] == "NotImplementedError" else StudentError
-            text = answer.get("message" if kind is NotWritten else "words", "")
+            error = NotWritten if answer["error"] == "NotImplementedError" else StudentError
+            text = answer.get("message" if error is NotWritten else "words", "")
             if answer["error"] == "AttributeError" and "there is no" in str(answer.get("message")):
                 text = f"{answer['message']}{self._why_missing()}"
-            raise kind(plain(text))
+            raise error(plain(text))
         return answer.get("value")
 
     def _why_missing(self) -> str:
@@ -278,7 +278,7 @@ class Submission:
         return wire.receive(read)
 
     def close(self) -> None:
-        """End the process, and all that it may have started."""
+        """End the process, and everything it may have started."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -304,7 +304,7 @@ def _wait(descriptor: int, deadline: float, event: int) -> None:
 
 
 def _kill_all_of(uid: int) -> None:
-    """Kill every process of a user who has no other: what has left the group, too."""
+    """Kill every process of this user, those that left the group as well."""
     child = os.fork()
     if child == 0:
         with contextlib.suppress(OSError):

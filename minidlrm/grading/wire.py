@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 _LARGEST = 1 << 27  # bytes of a message
-_LONGEST = 1 << 22  # of its header: a list of a million empty lists is small here, and not there
+_LONGEST = 1 << 22  # of its header: a million empty lists are few bytes here, and much memory there
 _KINDS = "biufc"
 
 
@@ -26,7 +26,7 @@ def encode(value: Any, function: Callable[[Any], int] | None = None) -> bytes:
     value : None, bool, number, str, array, or a list, tuple or dict of these
         A tuple arrives as a list. A dict's keys are texts.
     function : callable, optional
-        Numbers a function, so that the other side can call it back.
+        Gives a function a number, so that the other side can call it back.
 
     Raises
     ------
@@ -69,10 +69,10 @@ def encode(value: Any, function: Callable[[Any], int] | None = None) -> bytes:
 
 
 def decode(data: bytes, function: Callable[[int], Any] | None = None) -> Any:
-    """Turn bytes into a value again; ValueError when they are no message."""
+    """Turn bytes into a value again; ValueError when they are not a message."""
     (length,) = struct.unpack_from("<Q", data)
     if length > _LONGEST:
-        raise ValueError("a header that is too long")
+        raise ValueError("the header is too long")
     header = json.loads(data[8 : 8 + length])
     at = 8 + length
 
@@ -90,7 +90,7 @@ def decode(data: bytes, function: Callable[[int], Any] | None = None) -> Any:
             return {key: value(each) for key, each in part["dict"]}
         dtype, shape = np.dtype(part["dtype"]), tuple(part["array"])
         if dtype.kind not in _KINDS or any(size < 0 for size in shape):
-            raise ValueError("no array of numbers")
+            raise ValueError("not an array of numbers")
         size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
         array = np.frombuffer(data[at : at + size], dtype).reshape(shape).copy()
         at += size
@@ -108,13 +108,13 @@ def send(write: Callable[[bytes], Any], value: Any, function: Any = None) -> Non
 
 
 def receive(read: Callable[[int], bytes], function: Any = None) -> Any:
-    """Read one message; EOFError at the end, ValueError when it is none."""
+    """Read one message; EOFError at the end, ValueError when it is not a message."""
     (length,) = struct.unpack("<Q", read(8))
     if length > _LARGEST:
-        raise ValueError("a message that is too large")
+        raise ValueError("the message is too large")
     try:
         return decode(read(length), function)
     except EOFError:
         raise
     except Exception as error:
-        raise ValueError(f"no message: {error}") from None
+        raise ValueError(f"not a message: {error}") from None

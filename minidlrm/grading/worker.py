@@ -3,7 +3,7 @@
 Started by `sandbox`, which sees to it that nothing of minidlrm is loaded but this file, `wire` and
 `confine`: no layer is in memory for the student to find. All modules that a student may need are
 imported first; then rights, memory, processes and network are taken away; then the student's code
-runs. It can do here what it likes: the points are counted elsewhere.
+runs. It may do anything here: the points are counted elsewhere.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Blocked(importlib.abc.MetaPathFinder):
         """Refuse minidlrm."""
         if name.split(".")[0] == "minidlrm":
             raise ImportError(
-                "minidlrm cannot be imported in an assignment: what is graded is your own code"
+                "minidlrm cannot be imported in an assignment: only your own code is graded"
             )
 
 
@@ -104,8 +104,8 @@ def _answer(call: dict[str, Any], module: types.ModuleType, write: Any) -> None:
             value = value(*call["arguments"])
         wire.send(write, {"value": value})
     except BaseException as error:
-        what = {"error": type(error).__name__, "words": _words(error), "message": str(error)}
-        wire.send(write, what)
+        answer = {"error": type(error).__name__, "words": _words(error), "message": str(error)}
+        wire.send(write, answer)
 
 
 def _words(error: BaseException) -> str:

@@ -37,6 +37,15 @@ class WhatIf:
         Steps eps, eps / 10, eps / 100, and (loss after - loss before) / step.
     gradient : float
         What backward says.
+
+    Examples
+    --------
+    >>> import minidlrm as md
+    >>> clicks = md.data.synthetic_clicks(rows=1000, seed=0)
+    >>> steps = md.trace(md.DLRM(13, clicks.table_sizes, 8, (16,), (16,)), clicks.train[:4])
+    >>> what = steps.perturb("top.layers.1.bias", 0, 0.1)
+    >>> [name for name, change, count in what.moved if count]
+    ['top.layers.1', 'loss']
     """
 
     param: str

@@ -17,11 +17,11 @@
 # **Goals**: derive the backward pass of a linear layer, a sigmoid and a loss; write a gradient checker; find out what a checker
 # misses. **Time**: about 4 hours. **Points**: 20. **Needs**: notebook 00.
 #
-# How it works: fill in the functions. Each says what it takes and returns. Check yourself as often as you like:
+# Fill in the functions. Each says what it takes and returns. Check yourself as often as you like:
 #
 # `minidlrm grade check A1 a1_gradients.py`
 #
-# Keep the names of the functions. Write experiments under `if __name__ == "__main__":`. What is graded is your own code: `minidlrm` cannot be
+# Keep the names of the functions. Write experiments under `if __name__ == "__main__":`. Only your own code is graded: `minidlrm` cannot be
 # imported here. Symbols: $B$ is the batch size, $dy = \partial L / \partial y$ is the gradient that arrives.
 
 # %%
@@ -87,7 +87,7 @@ def log_loss_backward(dL, z, t):
 # ## A1.5 A gradient checker (3 points)
 #
 # Central differences: $\partial f / \partial x_k \approx (f(x + h e_k) - f(x - h e_k)) / 2h$, where $e_k$ is 1 at place $k$ and 0 elsewhere. A relative error of 1e-7 is good enough.
-# Leave $x$ as it was.
+# $x$ must be unchanged at the end.
 
 
 # %%
@@ -108,7 +108,7 @@ def numeric_gradient(f, x):
 # %% [markdown]
 # ## A1.6 A number (1 point)
 #
-# These logits and labels are yours alone: they are drawn from your `STUDENT`. What is the log loss, to 6 digits?
+# These logits and labels are only yours: they are drawn from your `STUDENT`. What is the log loss, to 6 digits?
 
 
 # %%
@@ -128,7 +128,7 @@ def my_log_loss():
 # %% [markdown]
 # ## A1.7 Test the tests (4 points)
 #
-# Write a test of backward passes. It gets `forward(x)` and `backward(dy, x)` of an unknown layer, and an example `x`. It returns True when backward is right.
+# Write a test of backward passes. It gets `forward(x)` and `backward(dy, x)` of an unknown layer, and an example `x`. It returns True if backward is right.
 # We give it right layers (it must pass them), and layers with mistakes. Your points are the share of mistakes that it finds.
 # Beware: some of them ignore `dy`, some are wrong in one entry only, some mix up the samples.
 

@@ -19,11 +19,11 @@
 #
 # Check yourself as often as you like: `minidlrm grade check A2 a2_embeddings.py`
 #
-# Keep the names of the functions. Write experiments under `if __name__ == "__main__":`. What is graded is your own code: `minidlrm` cannot be
+# Keep the names of the functions. Write experiments under `if __name__ == "__main__":`. Only your own code is graded: `minidlrm` cannot be
 # imported here.
 #
-# A *bag* is the list of ids of one sample. All ids of a batch stand one after the other in `values`; bag $b$ is `values[offsets[b]:offsets[b + 1]]`. There are $B$ bags and $B + 1$
-# offsets. A bag may be empty; then its sum is 0. An id may come twice in a bag, and in several bags.
+# A *bag* is the list of ids of one sample. All ids of a batch are in `values`, one after the other; bag $b$ is `values[offsets[b]:offsets[b + 1]]`. There are $B$ bags and $B + 1$
+# offsets. A bag may be empty; then its sum is 0. An id may occur twice in a bag, and in several bags.
 
 # %%
 import zlib
@@ -44,11 +44,11 @@ STUDENT = "your-id"  # as your teacher knows you
 # ## A2.1 The gradient, on paper (4 points)
 #
 # $y_b = \sum_{i \in \text{bag } b} \alpha_i\, W_{v_i}$, where $v_i$ is id number $i$, $W$ the table of shape $(N, D)$, and $\alpha_i$ a weight. Derive $dW$ and $d\alpha$ from $dy$. Say where repeats of an
-# id enter.
+# id matter.
 #
 # BEGIN SOLUTION A2.1: write your derivation here, in LaTeX
-# $y_{bd} = \sum_{i \in b} \alpha_i W_{v_i d}$. Row $n$ of $W$ stands in a term for every $i$ with $v_i = n$, so $dW_{nd} = \sum_{i: v_i = n} \alpha_i\, dy_{b(i) d}$, with $b(i)$ the bag of $i$:
-# each repeat adds a term. $\alpha_i$ stands in one term: $d\alpha_i = \sum_d dy_{b(i) d} W_{v_i d} = \langle dy_{b(i)}, W_{v_i} \rangle$.
+# $y_{bd} = \sum_{i \in b} \alpha_i W_{v_i d}$. Row $n$ of $W$ appears in a term for every $i$ with $v_i = n$, so $dW_{nd} = \sum_{i: v_i = n} \alpha_i\, dy_{b(i) d}$, with $b(i)$ the bag of $i$:
+# each repeat adds a term. $\alpha_i$ appears in one term: $d\alpha_i = \sum_d dy_{b(i) d} W_{v_i d} = \langle dy_{b(i)}, W_{v_i} \rangle$.
 # END SOLUTION
 
 # %% [markdown]
@@ -87,7 +87,7 @@ def bag_backward(dy, W, values, offsets, alpha):
 # %% [markdown]
 # ## A2.4 A scatter-add for Numba (3 points)
 #
-# Write loops, as in C. Numba compiles them. Do not call `np.add.at`, and make no temporary array.
+# Write loops, as in C. Numba compiles them. Do not call `np.add.at`, and do not make temporary arrays.
 
 
 # %%
@@ -111,7 +111,7 @@ def scatter_add(table, rows, terms):
 # %% [markdown]
 # ## A2.5 A number (1 point)
 #
-# A click log of your own: ids drawn by Zipf's law. What share of the *rows* that occur is met exactly once? To 6 digits.
+# A click log of your own: ids drawn by Zipf's law. What share of the rows that occur at all occurs *exactly once*? To 6 digits.
 
 
 # %%

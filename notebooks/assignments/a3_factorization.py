@@ -19,7 +19,7 @@
 #
 # Check yourself as often as you like: `minidlrm grade check A3 a3_factorization.py`
 #
-# Keep the names of the functions. Write experiments under `if __name__ == "__main__":`. What is graded is your own code: `minidlrm` cannot be
+# Keep the names of the functions. Write experiments under `if __name__ == "__main__":`. Only your own code is graded: `minidlrm` cannot be
 # imported here.
 
 # %%
@@ -42,7 +42,7 @@ STUDENT = "your-id"  # as your teacher knows you
 # %% [markdown]
 # ## A3.2 The loss of one rating (3 points)
 #
-# $L = (r - \mu - \langle p, q \rangle)^2 + \lambda (\|p\|^2 + \|q\|^2)$, with $p$ and $q$ of size $D$. Give its gradients by $p$ and $q$; $dL$ is the gradient that arrives.
+# $L = (r - \mu - \langle p, q \rangle)^2 + \lambda (\|p\|^2 + \|q\|^2)$, with $p$ and $q$ of size $D$. Give its gradients with respect to $p$ and $q$; $dL$ is the gradient that arrives.
 
 
 # %%
@@ -57,7 +57,7 @@ def rating_backward(dL, p, q, r, mu, lam):
 # %% [markdown]
 # ## A3.3 The FM, forward (3 points)
 #
-# In $O(FD)$ a sample: no loop and no matrix over pairs. It is tried with $F = 2000$.
+# In $O(FD)$ a sample: no loop and no matrix over pairs. The check also uses $F = 2000$.
 
 
 # %%
@@ -105,7 +105,7 @@ def sgd_epoch(P, Q, users, items, ratings, mu, eta, lam):
 # %% [markdown]
 # ## A3.6 A number (1 point)
 #
-# Vectors of your own: what is the sum over all pairs? To 6 digits.
+# These vectors are only yours. What is the sum over all pairs, to 6 digits?
 
 
 # %%

@@ -19,7 +19,7 @@
 #
 # Check yourself as often as you like: `minidlrm grade check A4 a4_mlp_and_dot.py`
 #
-# Keep the names of the functions. Write experiments under `if __name__ == "__main__":`. What is graded is your own code: `minidlrm` cannot be
+# Keep the names of the functions. Write experiments under `if __name__ == "__main__":`. Only your own code is graded: `minidlrm` cannot be
 # imported here.
 
 # %%
@@ -105,7 +105,7 @@ def dot_backward(dy, z):
 # %% [markdown]
 # ## A4.6 A number (1 point)
 #
-# A DLRM of your own sizes: how many numbers does its top MLP have, weights and biases together? Its input is the dense vector of size $D$ and all pair products of
+# A DLRM with sizes of your own: how many numbers does its top MLP have, weights and biases together? Its input is the dense vector of size $D$ and all pair products of
 # $F$ vectors; then come hidden layers, and a last layer with one output.
 
 

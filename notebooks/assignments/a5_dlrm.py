@@ -14,12 +14,12 @@
 # %% [markdown]
 # # A5 · Build and train a DLRM
 #
-# **Goals**: put the parts together; two arrows of the dense vector; train your own model, with your own steps, close to the best that is possible. **Time**: about 8
+# **Goals**: put the parts together; see the two arrows of the dense vector; train your own model, with your own steps, close to the best that is possible. **Time**: about 8
 # hours. **Points**: 20. **Needs**: notebooks 05 and 06, assignments A2 and A4.
 #
 # Check yourself as often as you like: `minidlrm grade check A5 a5_dlrm.py`
 #
-# Keep the names of the functions. Write experiments under `if __name__ == "__main__":`. What is graded is your own code: `minidlrm` cannot be
+# Keep the names of the functions. Write experiments under `if __name__ == "__main__":`. Only your own code is graded: `minidlrm` cannot be
 # imported here.
 #
 # The model: $x_1 = \mathrm{relu}(x W_1^\top + b_1)$, of size $D$ (bottom). The ids (B, T) look up rows of one `table` that stacks all tables; table $t$ begins at
@@ -36,10 +36,10 @@ STUDENT = "your-id"  # as your teacher knows you
 # %% [markdown]
 # ## A5.1 The dense vector, on paper (4 points)
 #
-# Write $dx_1$ from $du$: which two terms has it, and why? Write $dz$ for the rows of the tables.
+# Write $dx_1$ in terms of $du$: which two terms does it have, and why? Write $dz$ for the rows of the tables.
 #
 # BEGIN SOLUTION A5.1: write your derivation here, in LaTeX
-# $x_1$ stands in $u$ as it is, and as $z_0$ in the products. With $G$ holding the products' part of $du$ below the diagonal, $dz = (G + G^\top) z$ and
+# $x_1$ appears in $u$ directly, and as $z_0$ in the products. With $G$ holding the products' part of $du$ below the diagonal, $dz = (G + G^\top) z$ and
 # $dx_1 = du_{:D} + dz_0$. The rows $z_1, \dots, z_T$ have $dz_1, \dots, dz_T$, added up where rows repeat.
 # END SOLUTION
 
@@ -91,8 +91,8 @@ def dlrm_backward(dlogits, dense, ids, starts, table, W1, b1, W2, b2, W3, b3):
 # %% [markdown]
 # ## A5.4 Train it (5 points)
 #
-# `next_batch()` gives `dense` (256, n), `ids` (256, T) and `label` (256,), new ones at each call. You may call it **600 times**; after that it raises an error. Train, then return the
-# logits of the test rows. The clicks are made, so we know the Bayes limit: the best possible log loss. One point for a log loss below that of the mean rate; two more when you close half of the gap
+# `next_batch()` gives `dense` (256, n), `ids` (256, T) and `label` (256,), new ones in each call. You may call it **600 times**; after that it raises an error. Train, then return the
+# logits of the test rows. The clicks are synthetic, so we know the Bayes limit: the best possible log loss. One point for a log loss below that of the mean rate; two more when you close half of the gap
 # between the mean rate and the limit; two more for 75% of it. You choose sizes, start values, learning rate and optimizer. The whole call may take 60 seconds.
 
 
@@ -128,7 +128,7 @@ def train_and_predict(next_batch, num_dense, table_sizes, test_dense, test_ids):
 # %% [markdown]
 # ## A5.5 A number (1 point)
 #
-# Clicks of your own: what is the log loss of predicting their mean rate for everyone? (It is the entropy of the rate.)
+# These clicks are only yours. What is the log loss of predicting their mean rate for everyone? (It is the entropy of the rate.)
 
 
 # %%

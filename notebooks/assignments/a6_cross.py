@@ -16,12 +16,12 @@
 #
 # **Goals**: read a paper; derive its layer; check, build and compare it. **Time**: about 10 hours. **Points**: 20. **Needs**: notebook 07.
 #
-# The paper: Wang et al. (2021), "DCN V2: improved deep & cross network", sections 3.1 to 3.3. (Whoever prefers the CIN of Lian et al. (2018) does the same with it in the report;
+# The paper: Wang et al. (2021), "DCN V2: improved deep & cross network", sections 3.1 to 3.3. (If you prefer the CIN of Lian et al. (2018), do the same with it in the report;
 # the machine checks the cross layer.)
 #
 # Check yourself as often as you like: `minidlrm grade check A6 a6_cross.py`
 #
-# Keep the names of the functions. Write experiments under `if __name__ == "__main__":`. What is graded is your own code: `minidlrm` cannot be
+# Keep the names of the functions. Write experiments under `if __name__ == "__main__":`. Only your own code is graded: `minidlrm` cannot be
 # imported here.
 
 # %%
@@ -35,11 +35,11 @@ STUDENT = "your-id"  # as your teacher knows you
 # ## A6.1 Derivation and report (8 points, read by a human)
 #
 # 1. Derive the gradients of $y = x_0 \odot (W x + b) + x$ by $x_0$, $x$, $W$ and $b$ (3 points).
-# 2. Derive the gradient by $x_0$ of a network of $L$ layers: list every place where $x_0$ stands (2 points).
-# 3. Train a model with and without cross layers on data of order 2 and 3 (`minidlrm.data.synthetic_clicks`), three seeds each. Draw it. Say what you see, and what it does not show (3 points).
+# 2. Derive the gradient by $x_0$ of a network of $L$ layers: list every place where $x_0$ appears (2 points).
+# 3. Train a model with and without cross layers on data of order 2 and 3 (`minidlrm.data.synthetic_clicks`), three seeds each. Plot the results. Say what you see, and what it does not show (3 points).
 #
 # BEGIN SOLUTION A6.1: write your derivations and your report here
-# With $g = W x + b$: $dx_0 = dy \odot g$, $dg = dy \odot x_0$, $dW = \sum_b dg\, x^\top$, $db = \sum_b dg$, $dx = W^\top dg + dy$. In a network $x_0$ stands in every layer, and once more as the first
+# With $g = W x + b$: $dx_0 = dy \odot g$, $dg = dy \odot x_0$, $dW = \sum_b dg\, x^\top$, $db = \sum_b dg$, $dx = W^\top dg + dy$. In a network $x_0$ appears in every layer, and once more as the first
 # $x$: its gradients add up.
 # END SOLUTION
 
@@ -88,7 +88,7 @@ def network_backward(dy, x0, W1, b1, W2, b2):
 # %% [markdown]
 # ## A6.5 A number (1 point)
 #
-# Sizes of your own: how many numbers do $L$ full cross layers on $F$ fields of size $D$ have?
+# These sizes are only yours. How many numbers do $L$ full cross layers on $F$ fields of size $D$ have?
 
 
 # %%

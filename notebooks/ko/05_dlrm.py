@@ -24,7 +24,7 @@
 #
 # 00장부터 04장까지의 내용이 필요합니다. 읽는 시간은 약 60분입니다.
 #
-# **이 장을 마치면** 직접 만든 DLRM이 생깁니다. 순전파(forward)와 역전파(backward)의 값이 라이브러리와 같습니다. 표본(sample) 네 개로 된
+# **이 장을 마치면** 직접 만든 DLRM이 생깁니다. 순전파(forward)와 역전파(backward)의 값이 라이브러리와 같습니다. 표본(sample) 다섯 개로 된
 # 배치(batch)의 모든 숫자를 보게 되고, 논문 저자들이 공개한 실행 결과를 그대로 재현합니다.
 
 # %%
@@ -57,32 +57,32 @@ rng = np.random.default_rng(0)
 # 3. 이제 크기가 같은 벡터가 $F = T + 1$개 있습니다. *상호작용*(interaction) 층은 모든 쌍의 내적(dot product)을 구합니다.
 # 4. 밀집 벡터와 모든 내적은 *상단 MLP*(top MLP)를 지납니다. 그 끝은 숫자 하나, 로짓(logit)입니다.
 #
-# 아래는 논문의 그림입니다. 라이브러리의 클래스에서 바로 그렸습니다. `dot` 상자의 "4, 3, False"는 차례로 $F$와 $D$, 그리고 한 벡터를
+# 아래는 논문의 그림입니다. 라이브러리의 클래스에서 바로 그렸습니다. `dot` 상자의 "4, 2, False"는 차례로 $F$와 $D$, 그리고 한 벡터를
 # 자기 자신과 곱하지는 않는다는 뜻입니다. 이 장의 모든 그림은 제목과 축 이름이 영어입니다. matplotlib의 기본
 # 글꼴에 한글이 없기 때문입니다.
 
 # %%
 model = md.DLRM(
-    num_dense=4,
+    num_dense=9,
     table_sizes=[7, 5, 6],
-    embedding_dim=3,
-    bottom_mlp=(5,),
-    top_mlp=(6,),
+    embedding_dim=2,
+    bottom_mlp=(7,),
+    top_mlp=(10,),
     dtype=np.float64,
 )
 fig, ax = plt.subplots(figsize=(4.6, 8), layout="constrained")
 _ = md.diagram(model, ax=ax)
 
 # %% [markdown]
-# 이 모델에 넣을 표본 네 개입니다. 밀집 특성이 네 개 있고, 세 테이블에 아이디가 하나씩 있습니다. 배치에 든 표본의 수를
-# **배치 크기**(batch size)라 하고 $B$로 씁니다.
+# 이 모델에 넣을 표본 다섯 개입니다. 밀집 특성이 아홉 개 있고, 세 테이블에 아이디가 하나씩 있습니다. 배치에 든 표본의 수를
+# **배치 크기**(batch size)라 하고 $B$로 씁니다. 모양을 잘못 쓰면 바로 드러나도록 모든 크기를 서로 다르게 정했습니다.
 
 # %%
-dense = rng.normal(size=(4, 4))
-ids = np.array([[2, 0, 5], [2, 4, 1], [6, 4, 5], [0, 1, 5]])
-label = np.array([1.0, 0.0, 0.0, 1.0])
+dense = rng.normal(size=(5, 9))
+ids = np.array([[2, 0, 5], [2, 4, 1], [6, 4, 5], [0, 1, 5], [5, 3, 0]])
+label = np.array([1.0, 0.0, 0.0, 1.0, 0.0])
 batch = md.data.Batch(dense, ids, label)
-B, F, D = 4, 4, 3
+B, F, D = 5, 4, 2
 
 # %% [markdown]
 # ### 직접 해 보기
@@ -105,8 +105,11 @@ def check_shapes(function):
     }
     said = function(**sizes)
     for name, (array, hint) in right.items():
-        if said[name] != array.shape:
+        guess = tuple(np.ravel(said[name]).tolist())
+        whole = all(isinstance(size, int) for size in guess)
+        if guess != array.shape or not whole:
             print(f"not yet: {name} has the shape {array.shape}, and you say {said[name]}")
+            hint = "a size is a whole number: divide with //" if guess == array.shape else hint
             print(f"(with {sizes}). Hint: {hint}.")
             return
     print("right: the shapes are the library's")
@@ -153,6 +156,7 @@ def shapes_answer(B, num_dense, T, D):
     }
 
 
+print("the answer:")
 check_shapes(shapes_answer)
 
 # %% [markdown]
@@ -234,7 +238,7 @@ def interact_answer(dy, z):
 
 
 report = md.gradcheck((interact, interact_answer), z, verbose=False)
-print("the answer passes:", report.passed)
+print("the answer: passed =", report.passed)
 
 # %% [markdown]
 # ## 3. 손으로 하는 순전파
@@ -256,13 +260,13 @@ W3, b3 = weights["top.layers.0.weight"], weights["top.layers.0.bias"]
 W4, b4 = weights["top.layers.1.weight"], weights["top.layers.1.bias"]
 table = weights["embeddings.weight"]
 
-h1 = np.maximum(dense @ W1.T + b1, 0)  # (B, 5)
+h1 = np.maximum(dense @ W1.T + b1, 0)  # (B, 7)
 x = np.maximum(h1 @ W2.T + b2, 0)  # (B, D): 임베딩과 같은 크기
 rows = ids + starts  # (B, T)
 z = np.concatenate([x[:, None], table[rows]], axis=1)  # (B, F, D): 밀집 벡터가 0번 벡터
 pairs, _ = interact(z)  # (B, P)
 top_in = np.concatenate([x, pairs], axis=1)  # (B, D + P)
-h3 = np.maximum(top_in @ W3.T + b3, 0)  # (B, 6)
+h3 = np.maximum(top_in @ W3.T + b3, 0)  # (B, 10)
 logit = (h3 @ W4.T + b4)[:, 0]  # (B,)
 
 print("ours:       ", logit.round(6))
@@ -278,9 +282,9 @@ print("the library:", model.forward(batch).round(6))
 # %%
 def check_top_input(function):
     for b in range(B):
-        said, wanted = function(b), top_in[b]
+        said, wanted = np.asarray(function(b)), top_in[b]
         if said.shape != wanted.shape:
-            print(f"not yet: the shape is {said.shape}, and it should be {wanted.shape}")
+            print(f"not yet: the shape is {said.shape}, and should be {wanted.shape}")
             return
         wrong = np.flatnonzero(np.abs(said - wanted) > 1e-12)
         if len(wrong):
@@ -332,6 +336,7 @@ def top_input_answer(b):
     return np.array(numbers)
 
 
+print("the answer:")
 check_top_input(top_input_answer)
 
 # %% [markdown]
@@ -378,19 +383,19 @@ def both_arrows_answer(dtop, dz):
     return dtop[:, :D] + dz[:, 0]
 
 
-print("the answer passes:", check_arrows(both_arrows_answer).passed)
+print("the answer: passed =", check_arrows(both_arrows_answer).passed)
 
 # %% [markdown]
 # 이제 끝까지 갑니다. 줄마다 앞 장에서 유도한 식입니다.
 
 # %%
 dlogit = (1 / (1 + np.exp(-logit)) - label) / B  # (B,): 로그 손실(log loss, 04장), 표본 B개의 평균
-dh3 = dlogit[:, None] * W4 * (h3 > 0)  # (B, 6)
+dh3 = dlogit[:, None] * W4 * (h3 > 0)  # (B, 10)
 dtop = dh3 @ W3  # (B, D + P)
 dz = interact_answer(dtop[:, D:], z)  # (B, F, D)
 dx = both_arrows_answer(dtop, dz)  # (B, D)
 dx = dx * (x > 0)  # 하단 MLP 마지막 층의 ReLU
-dh1 = (dx @ W2) * (h1 > 0)  # (B, 5)
+dh1 = (dx @ W2) * (h1 > 0)  # (B, 7)
 dtable = np.zeros_like(table)
 np.add.at(dtable, rows, dz[:, 1:])  # 아이디가 겹치면 기울기를 더합니다
 
@@ -454,11 +459,13 @@ def what_moves(t, v, d, eps):
 
 def check_what_moves(function):
     for t, v in ((0, 2), (1, 4), (2, 5)):
-        samples, change = function(t, v, d=0, eps=1e-4)
-        made = steps.perturb("embeddings.weight", (starts[t] + v, 0), eps=1e-4)
+        samples, change = function(t, v, d=1, eps=1e-4)
+        made = steps.perturb("embeddings.weight", (starts[t] + v, 1), eps=1e-4)
         uses, wanted = made.moved[0][2], 1e-4 * made.slopes[0][1]
         print(f"table {t}, id {v}: ", end="")
-        if len(samples) != uses:
+        if isinstance(samples, tuple):
+            print("not yet: samples is a tuple, as np.where gives it: take its [0]")
+        elif len(samples) != uses:
             print(f"not yet: {uses} samples look it up, and you name {len(samples)}")
         elif abs(change - wanted) > 1e-3 * abs(wanted):
             print(f"not yet: the loss moves by {wanted:.3e}, and you say {change:.3e}")
@@ -484,6 +491,7 @@ def what_moves_answer(t, v, d, eps):
     return samples, change
 
 
+print("the answer:")
 check_what_moves(what_moves_answer)
 
 # %% [markdown]
@@ -527,7 +535,7 @@ mistakes = [  # 검사기에 이름을 알려 줄 식 두 개
     mistake(
         "this is the gradient of the log loss",
         "(p - label) / B",
-        "The square has another slope, and the sigmoid's slope does not cancel.",
+        "The square has a different slope, and the sigmoid's slope does not cancel.",
         lambda dy, p: dy * (p - label) / B,
     ),
     mistake(
@@ -567,7 +575,7 @@ def squared_answer(dy, p):
 
 
 report = md.gradcheck((squared, squared_answer), logit, verbose=False)
-print("the answer passes:", report.passed)
+print("the answer: passed =", report.passed)
 sigmoid, mse = md.Sigmoid(), md.MSE()
 mse.forward(sigmoid.forward(logit), label)
 ours, theirs = squared_answer(1.0, squared(logit)[1]), sigmoid.backward(mse.backward())
@@ -583,8 +591,8 @@ print(f"largest difference from the library's two classes: {np.abs(ours - theirs
 #
 # ### 직접 해 보기
 #
-# 세어 보세요. `rows`는 모든 테이블의 행을 합친 수입니다. `bottom`과 `top`은 MLP의 층별 크기이고, `[4, 5, 3]`처럼 씁니다. 이때 `pairwise`는
-# (4, 5)와 (5, 3)을 차례로 줍니다.
+# 세어 보세요. `rows`는 모든 테이블의 행을 합친 수입니다. `bottom`과 `top`은 MLP의 층별 크기이고, `[9, 7, 2]`처럼 씁니다. 이때 `pairwise`는
+# (9, 7)과 (7, 2)를 차례로 줍니다.
 
 
 # %%
@@ -598,7 +606,7 @@ def size_of(rows, F, D, bottom, top):
 
 
 def check_size(function):
-    parameters, flops = function(18, F, D, [4, 5, 3], [9, 6, 1])
+    parameters, flops = function(18, F, D, [9, 7, 2], [8, 10, 1])
     forward = [op for op in steps.operations if op.phase == "forward"]
     names = {"embeddings": "embeddings", "top MLP": "top", "bottom MLP": "bottom"}
     for name, part in (names | {"interaction": "interaction"}).items():
@@ -606,8 +614,8 @@ def check_size(function):
         rows = [("FLOPs", flops[name], flop)]
         if name in parameters:
             rows.append(("parameters", parameters[name], getattr(model, part).num_parameters()))
-        for what, said, wanted in rows:
-            print(f"{name:11} {what:10} ", end="")
+        for unit, said, wanted in rows:
+            print(f"{name:11} {unit:10} ", end="")
             print("right" if said == wanted else f"not yet: {said}, and it should be {wanted}")
 
 
@@ -632,6 +640,7 @@ def size_of_answer(rows, F, D, bottom, top):
     return parameters, flops
 
 
+print("the answer:")
 check_size(size_of_answer)
 
 # %% [markdown]
@@ -732,6 +741,7 @@ def train_answer(network, batches, optimizer):
     return losses
 
 
+print("the answer:")
 check_train(train_answer)
 
 # %% [markdown]
@@ -741,28 +751,21 @@ check_train(train_answer)
 # 아래 삼각형을, 역전파에서는 위 삼각형을 읽습니다. 먼저 잘못을 찾아보고, 그다음에 검사기(checker)로 확인하세요.
 
 # %%
-import inspect
+from minidlrm.checking import museum
 
-from minidlrm.checking.bugs import CORPUS
-
-names = ("DenseShortcutForgotten", "DenseInteractionForgotten", "UpperForLower")
-museum = [bug for bug in CORPUS if bug.cls.__name__ in names]
-for bug in museum:
-    print(f"class {bug.cls.__name__}({bug.correct.__name__}):")
-    print(inspect.getsource(bug.cls.backward))
+bugs = museum.exhibits("DenseShortcutForgotten", "DenseInteractionForgotten", "UpperForLower")
+museum.show(bugs)
 
 # %%
-for bug in museum:
-    report = md.gradcheck(*bug.make(bug.cls, np.random.default_rng(0)), verbose=False)
-    print(f"{bug.cls.__name__}: {report.diagnosis[0].title}.")
+museum.explain(bugs)
 
 
 # %%
-def curve_of(kind):
+def curve_of(wrong):
     small = md.DLRM(13, clicks.table_sizes, 8, (16,), (32,), seed=0)
     for part in (small, small.interaction):  # the model or its interaction becomes the wrong one
-        if issubclass(kind, type(part)):
-            part.__class__ = kind
+        if issubclass(wrong, type(part)):
+            part.__class__ = wrong
     options = {"optimizer": md.SGD(lr=0.3), "batch_size": 512, "eval_every": 15, "progress": False}
     history = md.fit(small, clicks.train[:30_000], clicks.valid[:5_000], epochs=2, **options)
     return history.column("epoch"), history.column("valid_log_loss")
@@ -770,9 +773,9 @@ def curve_of(kind):
 
 fig, ax = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
 styles = ("-", "--", "-.", ":")
-kinds = {"right": md.DLRM} | {bug.cls.__name__: bug.cls for bug in museum}
-for (name, kind), style in zip(kinds.items(), styles, strict=True):
-    ax.plot(*curve_of(kind), style, label=name)
+classes = {"right": md.DLRM} | {bug.cls.__name__: bug.cls for bug in bugs}
+for (name, wrong), style in zip(classes.items(), styles, strict=True):
+    ax.plot(*curve_of(wrong), style, label=name)
 ax.set(xlabel="epoch", ylabel="validation log loss (nats)", title="Wrong gradients still train")
 ax.legend()
 ax.grid(alpha=0.3)

@@ -34,7 +34,7 @@ A1 = {
         ("return dL * (1 / (1 + np.exp(-z)) - t) / len(z) ** 2", 0, "batch"),
         ("return dL * (1 / (1 + np.exp(z)) - t) / len(z)", 0, "probability of no click"),
         ("return dL * (1 / (1 + np.exp(-z)) + t) / len(z)", 0, "sign of the label"),
-        ("return dL * (z - t) / len(z)", 0, "logit stands where"),
+        ("return dL * (z - t) / len(z)", 0, "logit is in the place of"),
         ("return dL * np.exp(z) / (1 + np.exp(z)) / len(z) - dL * t / len(z)", 2, "nan"),
         (
             "p = 1 / (1 + np.exp(-z))\n    return dL * (p - t) * p * (1 - p) / len(z)",

@@ -35,7 +35,7 @@ A2 = {
             "    y[np.repeat(np.arange(len(y)), np.diff(offsets))] += alpha[:, None] * W[values]\n"
             "    return y",
             0,
-            "only the last one counts",
+            "only the last id of each bag counts",
         ),
         ("return alpha[:, None] * W[values]", 0, "no bag is summed"),
         (
@@ -81,7 +81,7 @@ A2 = {
             "    np.add.at(dW, values, alpha[:, None] * dy[bag])\n"
             "    return dW, alpha * np.sum(dy[bag] * W[values], axis=1)",
             3,
-            "stands in its own gradient",
+            "appears in its own gradient",
         ),
         (
             "bag = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))\n    dW = np.zeros_like(W)\n"

@@ -13,7 +13,11 @@ A4 = {
             "ReLUs are left out",
         ),
         ("for W, b in zip(weights, biases):\n        x = x @ W + b\n    return x", 0, "ValueError"),
-        ("for W in weights:\n        x = x @ W.T\n    return x", 0, "neither biases nor ReLUs"),
+        (
+            "for W in weights:\n        x = x @ W.T\n    return x",
+            0,
+            "both the biases and the ReLUs",
+        ),
         (
             "for k, (W, b) in enumerate(zip(weights, biases)):\n        x = np.maximum(x, 0) @ W.T + b\n    return x",
             0,
@@ -107,7 +111,7 @@ A4 = {
         (
             "i, j = np.tril_indices(z.shape[1])\n    return (z @ z.transpose(0, 2, 1))[:, i, j]",
             0,
-            "product with itself",
+            "product of each vector with itself",
         ),
         ("return z @ z.transpose(0, 2, 1)", 0, "whole matrix"),
         (

@@ -52,7 +52,7 @@ A5 = {
         (
             _changed(FORWARD, "x1[:, None], table[ids + starts", "table[ids + starts], x1[:, None"),
             0,
-            "behind the rows",
+            "after the rows",
         ),
     ],
     ("A5.3", "dlrm_backward"): [
@@ -80,7 +80,7 @@ A5 = {
         ("return np.zeros(len(test_dense))", 0, "closed"),
         ("return np.zeros(3)", 0, "finite logits"),
         ("return np.full(len(test_dense), np.nan)", 0, "finite logits"),
-        ("pass", 0, "no array"),
+        ("pass", 0, "not an array"),
         ("while True:\n        next_batch()", 0, "more than 600 times"),
         ("return 5 + np.zeros(len(test_dense))", 0, "closed"),
         (_changed(TRAINING, "range(1, 601):", "range(1, 3):"), 0, "closed"),

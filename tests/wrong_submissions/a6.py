@@ -9,7 +9,7 @@ A6 = {
         ("return x0 * (x0 @ W.T + b) + x", 0, "W multiplies x0"),
         ("return x0 * (x @ W.T + b) + x0", 0, "x0 is added at the end"),
         ("return (x @ W.T + b) + x", 0, "factor x0 is left out"),
-        ("return x0 * (x @ W.T) + b + x", 0, "stands outside"),
+        ("return x0 * (x @ W.T) + b + x", 0, "is outside the product"),
         ("return x0 @ (x @ W.T + b).T + x[:, :1]", 0, "as a matrix"),
         ("return x0 * np.maximum(x @ W.T + b, 0) + x", 0, "ReLU that does not"),
     ],

@@ -60,7 +60,7 @@ LOG_LOSS = [
         "no_click",
         _with_terms(lambda z, p, t: 1 - p - t),
         "dz compares the label with 1 / (1 + e^z)",
-        title="the probability of no click stands where that of a click belongs",
+        title="the probability of no click is in the place of that of a click",
         hint="Check the probability by itself: that of a large logit is near 1. Is the sign in the "
         "exponent right?",
     ),
@@ -76,7 +76,7 @@ LOG_LOSS = [
         "logit_for_probability",
         _with_terms(lambda z, p, t: z - t),
         "dz compares the label with the logit z itself",
-        title="the logit stands where the probability belongs",
+        title="the logit is in the place of the probability",
         hint="What is the derivative of log(1 + e^z)? It lies between 0 and 1; z does not.",
     ),
     Fingerprint(
@@ -84,7 +84,7 @@ LOG_LOSS = [
         _with_terms(lambda z, p, t: (p - t) * p * (1 - p)),
         "dz has the slope p (1 - p) once more",
         title="the slope of the sigmoid is applied once more",
-        hint="Multiply dL/dp by dp/dz on paper, and cancel what stands above and below the line.",
+        hint="Multiply dL/dp by dp/dz on paper, and cancel what is both above and below the line.",
     ),
 ]
 

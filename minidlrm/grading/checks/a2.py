@@ -44,7 +44,7 @@ def bag_mistakes(W, values, offsets, alpha):
     return [
         ("each bag gets the mean of its ids, not the sum", right / np.maximum(lengths, 1)[:, None]),
         ("the weights alpha are left out", bag_forward(W, values, offsets, np.ones_like(alpha))),
-        ("of the ids of a bag only the last one counts", one_id),
+        ("only the last id of each bag counts", one_id),
         ("the last id of each bag is left out", short),
         ("the ids of a bag are taken as a set: their order and their repeats are lost", as_set),
         ("an empty bag gets the first id of the next bag", next_id),
@@ -103,7 +103,7 @@ WEIGHTS = [
         "weight_again",
         _weights_again,
         "the gradient of alpha_i has the factor alpha_i itself",
-        title="the weight stands in its own gradient",
+        title="the weight appears in its own gradient",
         hint="y is linear in alpha: its derivative by alpha_i has no alpha_i left.",
     )
 ]

@@ -6,31 +6,15 @@ import pytest
 from minidlrm.checking import Fingerprint
 from minidlrm.grading.checks.known import compare
 from minidlrm.grading.judge import Wrong, catches, gradient, personal, same
+from minidlrm.grading.release import solutions
 
 task = pytest.mark.task
+_SOURCE = solutions("A3")
+fm_forward, fm_backward, sgd_epoch = _SOURCE.fm_forward, _SOURCE.fm_backward, _SOURCE.sgd_epoch
 
 
 def rating_loss(p, q, r, mu, lam):
     return (r - mu - p @ q) ** 2 + lam * (p @ p + q @ q)
-
-
-def fm_forward(z):
-    s = z.sum(axis=1)
-    return 0.5 * (np.sum(s * s, axis=1) - np.sum(z * z, axis=(1, 2)))
-
-
-def fm_backward(dy, z):
-    return dy[:, None, None] * (z.sum(axis=1, keepdims=True) - z)
-
-
-def sgd_epoch(P, Q, users, items, ratings, mu, eta, lam):
-    P, Q = P.copy(), Q.copy()
-    for u, i, r in zip(users, items, ratings, strict=True):
-        p, q = P[u].copy(), Q[i].copy()
-        e = r - mu - p @ q
-        P[u] = p + eta * (e * q - lam * p)
-        Q[i] = q + eta * (e * p - lam * q)
-    return P, Q
 
 
 def rating_mistakes(r, mu, lam):
@@ -64,7 +48,7 @@ def rating_mistakes(r, mu, lam):
             error_upwards,
             "the term of the error is added, not taken off",
             title="the sign of the error's term is wrong; the penalty is right",
-            hint="The prediction stands in the error with a minus: the chain rule brings it along.",
+            hint="The prediction enters the error with a minus: the chain rule keeps it.",
         ),
         Fingerprint(
             "own_vector",

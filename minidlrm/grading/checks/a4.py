@@ -8,31 +8,17 @@ import pytest
 from minidlrm.checking import Fingerprint
 from minidlrm.grading.checks.known import compare
 from minidlrm.grading.judge import catches, gradient, personal, same
+from minidlrm.grading.release import solutions
 
 task = pytest.mark.task
-
-
-def mlp_forward(x, weights, biases):
-    for W, b in zip(weights[:-1], biases[:-1], strict=True):
-        x = np.maximum(x @ W.T + b, 0)
-    return x @ weights[-1].T + biases[-1]
+_SOURCE = solutions("A4")
+mlp_forward = _SOURCE.mlp_forward
+dot_forward, dot_backward = _SOURCE.dot_forward, _SOURCE.dot_backward
 
 
 def two_layers(x, W1, b1, W2, b2):
     a = x @ W1.T + b1
     return a * (a.real > 0) @ W2.T + b2
-
-
-def dot_forward(z):
-    i, j = np.tril_indices(z.shape[1], -1)
-    return (z @ z.transpose(0, 2, 1))[:, i, j]
-
-
-def dot_backward(dy, z):
-    i, j = np.tril_indices(z.shape[1], -1)
-    G = np.zeros((len(z), z.shape[1], z.shape[1]))
-    G[:, i, j] = dy
-    return (G + G.transpose(0, 2, 1)) @ z
 
 
 def _without_mask(target, dy, x, W1, b1, W2, b2):
@@ -95,7 +81,7 @@ def _first_sample(target, dy, z):
 
 
 _SIDE = {
-    "title": "of each pair only one of the two vectors gets a gradient",
+    "title": "only one of the two vectors of each pair gets a gradient",
     "hint": "A product depends on both of its vectors. What does each of them receive?",
 }
 DOT = [
@@ -112,7 +98,7 @@ DOT = [
     Fingerprint(
         "one_dy",
         _first_sample,
-        "every sample has dy of the sample 0",
+        "every sample uses the dy of sample 0",
         title="the gradient that arrives at one sample serves the whole batch",
         hint="dy has a row for each sample; row b belongs to sample b alone.",
     ),
@@ -142,12 +128,12 @@ def mlp_mistakes(x, weights, biases):
         ("there is a ReLU after the last layer", relu(with_hidden(relu))),
         ("the ReLUs are left out", with_hidden(lambda x: x)),
         ("the biases are left out", with_hidden(relu, sign=0)),
-        ("neither biases nor ReLUs are there", with_hidden(lambda x: x, sign=0)),
+        ("both the biases and the ReLUs are left out", with_hidden(lambda x: x, sign=0)),
         ("the biases are taken off, not added", with_hidden(relu, sign=-1)),
         ("a ReLU is applied to the input", with_hidden(relu, relu(x))),
-        ("the absolute value stands where the ReLU belongs", with_hidden(np.abs)),
+        ("the absolute value is in the place of the ReLU", with_hidden(np.abs)),
         ("the ReLU keeps what is below 0, not what is above", with_hidden(lambda x: x - relu(x))),
-        ("tanh stands where the ReLU belongs", with_hidden(np.tanh)),
+        ("tanh is in the place of the ReLU", with_hidden(np.tanh)),
         ("only the first layer is applied", x @ weights[0].T + biases[0]),
     ]
 
@@ -204,7 +190,7 @@ def dot_mistakes(z):
     c, d = np.tril_indices(z.shape[1])
     return [
         ("the pairs are in the order of the upper triangle", products[:, a, b]),
-        ("a vector's product with itself is there too", products[:, c, d]),
+        ("the product of each vector with itself is included", products[:, c, d]),
         ("the whole matrix is returned, not each pair once", products),
         ("the products of all pairs are added up", right.sum(axis=1)),
         ("products below 0 are cut off", np.maximum(right, 0)),
@@ -268,7 +254,7 @@ def _planted():
 
     return [
         ("the upper triangle in forward", upper, dot_backward),
-        ("the diagonal is there", with_diagonal, dot_backward),
+        ("the diagonal is included", with_diagonal, dot_backward),
         ("products divided by D", lambda z: dot_forward(z) / z.shape[2], dot_backward),
         ("one side of each pair", dot_forward, one_side),
         ("dy in the upper triangle's order", dot_forward, in_upper_order),

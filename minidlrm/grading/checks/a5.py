@@ -35,7 +35,7 @@ WRONG_LOGITS = {
     "order": "the pairs are in the order of the upper triangle",
     "direct": "the dense vector does not go to the top as it is",
     "bias": "the last bias is left out",
-    "last": "the dense vector stands behind the rows, not before them",
+    "last": "the dense vector comes after the rows, not before them",
     "column": "the logits are a column, not one number a sample",
     "sigmoid": "probabilities are returned, not logits",
 }

@@ -15,18 +15,18 @@ Mistakes = Sequence[tuple[str, Any]]
 def compare(
     name: str, value: Any, right: Any, wrong: Mistakes = (), rtol: float = 1e-6, near: str = ""
 ) -> None:
-    """Compare as `same`; a value that a known mistake gives is called by the mistake's name.
+    """Compare as `same` does; name the known mistake that gives this value.
 
     Parameters
     ----------
     name : str
-        Of what was computed.
+        The name of what was computed.
     value, right : array_like
         What came back, and what should have.
     wrong : sequence of (str, array_like)
         Known mistakes, and what each of them gives.
     rtol : float
-        Relative to the largest entry.
+        The tolerance, relative to the largest entry.
     near : str
         What a value within a tenth of the right one means; "" where it means nothing.
     """
