@@ -60,7 +60,7 @@ def test_the_right_cause_comes_first_in_nine_of_ten(reports, capsys):
 
 def test_without_fingerprints_arithmetic_names_what_it_can(monkeypatch):
     """Each bug that is not marked as a fingerprint is named without any."""
-    monkeypatch.setattr("minidlrm.checking.fingerprints.known", lambda target: iter(()))
+    monkeypatch.setattr("minidlrm.checking.diagnosis.known", lambda target: iter(()))
     for bug in CORPUS:
         report = check(bug, bug.cls, 0)
         assert not report.passed, bug
@@ -69,7 +69,7 @@ def test_without_fingerprints_arithmetic_names_what_it_can(monkeypatch):
 
 
 def test_every_fingerprint_is_needed(monkeypatch):
-    monkeypatch.setattr("minidlrm.checking.fingerprints.known", lambda target: iter(()))
+    monkeypatch.setattr("minidlrm.checking.diagnosis.known", lambda target: iter(()))
     for bug in CORPUS:
         if bug.fingerprint:
             keys = [cause.key for cause in check(bug, bug.cls, 0).diagnosis[:1]]
