@@ -55,7 +55,7 @@ TRUTH: dict[str, tuple[str, str]] = {
     "softmax_second": ("local_factor term", "statistic"),
     "softmax_of_y": ("slope_place", ""),
     "logsoftmax": ("upstream_ignored not_linear", ""),
-    "lse": ("row_factor", ""),
+    "lse": ("row_factor operand", ""),
     "ce_size": ("factor", ""),
     "ce_label_off": ("index_shift", "shifted"),
     "ce_int_broadcast": ("term", ""),

@@ -1,9 +1,11 @@
 """Why is a gradient wrong? Hypotheses, tested by arithmetic on the arrays.
 
-Most wrong backward passes are wrong in one of some thirty ways that every teacher has seen.
-Each leaves a trace in the numbers: a constant ratio, a transpose, rows that were looked up
-twice, outputs paired with the wrong upstream gradient. Where the numbers alone cannot tell,
-`fingerprints` hold the wrong formulas themselves, and the learner's gradient is compared.
+Most wrong backward passes are wrong in one of the ways that teachers see again and again. Each
+leaves a trace in the numbers: a constant ratio (`arithmetic`), dy that reaches the wrong entries
+(`jacobians`), a factor at each entry (`slopes`), a missing term (`terms`), a formula that gives
+our numbers (`formulas`), inputs for which they would be right (`elsewhere`). None reads a name.
+Where the numbers alone cannot tell, `fingerprints` hold the wrong formulas of known layers; and
+where nothing fits, `whereabouts` says where the gradient is right and where it is wrong.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from minidlrm.checking.bugs.record import Bug
+from minidlrm.checking.bugs import CORPUS, Bug
 from minidlrm.checking.subject import Subject, as_dense
 
 
@@ -58,8 +58,6 @@ def known(target: Any) -> Iterator[Fingerprint]:
     target : Module or function pair
         What was checked. It may bring its own in an attribute `fingerprints`.
     """
-    from minidlrm.checking.bugs import CORPUS
-
     yield from getattr(target, "fingerprints", ())
     names = {kind.__name__ for kind in type(target).__mro__}
     for bug in CORPUS:

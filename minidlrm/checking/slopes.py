@@ -144,6 +144,9 @@ def _side(values: np.ndarray, off: np.ndarray) -> str:
             inside = low_end < 0 < high_end or low_end == 0 or high_end == 0
             limit = 0.0 if inside else (low_end + high_end) / 2
             return f"{word} {'' if inside else 'about '}{limit:.3g}"
+    low_end, high_end = values[off].min(), values[off].max()
+    if not ((values[~off] > low_end) & (values[~off] < high_end)).any():
+        return f"is between {low_end:.3g} and {high_end:.3g}"
     return ""
 
 
@@ -192,7 +195,7 @@ def _named_row_factor(evidence, w, axis, live, c) -> Cause:
     rows = live if w.rows is None or axis else w.rows[live]
     ids = _counted_by(evidence, rows, c) if axis == 0 else ""
     if ids:
-        text = f"The factor of each row is how often it occurs in {ids}, or 1 over that: {shown}."
+        text = f"The factor of each row goes by how often it occurs in {ids}: {shown}."
         return make_cause("count", w.name, text, 0.975)
     if set(np.round(c, 6).tolist()) == {0.0, 1.0}:
         gone = rows[np.abs(c) < 1e-6][:4].tolist()
@@ -211,7 +214,8 @@ def _counted_by(evidence: Evidence, rows: np.ndarray, c: np.ndarray) -> str:
             continue
         counts = np.bincount(ids.ravel(), minlength=int(rows.max()) + 1)[rows]
         used_twice = (counts > 0).all() and len(np.unique(counts)) > 1
-        if used_twice and (np.allclose(c * counts, 1) or np.allclose(c, counts)):
+        powers = (counts, np.sqrt(counts), counts.astype(float) ** 2)
+        if used_twice and any(np.allclose(c * k, 1) or np.allclose(c, k) for k in powers):
             return name
     return ""
 
@@ -269,6 +273,12 @@ def _is_multiple(k: np.ndarray, t: np.ndarray, tol: float) -> str:
                 c = float(k @ value / (value @ value))
                 if np.abs(k - c * value).max() <= 10 * tol * np.abs(k).max():
                     return text if abs(c - 1) < 1e-6 else f"{c:.4g} {text}"
+                square = k * k
+                c = float(square @ value / (value @ value))
+                if np.abs(square - c * value).max() <= 20 * tol * np.abs(square).max():
+                    return (
+                        f"the root of {text}" if abs(c - 1) < 1e-6 else f"{c**0.5:.4g} root {text}"
+                    )
     return ""
 
 

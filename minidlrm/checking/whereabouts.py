@@ -128,7 +128,8 @@ def _cut(value: np.ndarray, length: int, shorter: int) -> np.ndarray:
 def _first_wrong(subject: Subject, inputs: tuple[Any, ...], name: str, tol: float):
     """Return (place, ours, theirs) of the worst number on these inputs; None if it is right."""
     try:
-        small = Subject(subject.target, inputs, subject.names)
+        elsewhere = getattr(subject, "elsewhere", None)
+        small = elsewhere(inputs) if elsewhere else Subject(subject.target, inputs, subject.names)
         y = small.output()
         if y.size == 0 or not np.isfinite(y).all():
             return None
