@@ -302,7 +302,7 @@ class Run:
         analytic, y = self.analytic, self.y
         before = self.before if self.same else analytic.snapshot()
         self.tolerance = Tolerance.of(y, self.options.rtol, self.options.atol)
-        tol = 1000 * self.tolerance.eps
+        tol = min(1000 * self.tolerance.eps, 0.05)
         self.r = r = self.rng.normal(size=y.shape).astype(y.dtype)
         try:
             returned, second = analytic.gradients(r.copy())
