@@ -16,10 +16,11 @@ from minidlrm import (
     models,
     optim,
     plots,
+    scoring,
     training,
 )
 from minidlrm.checking import gradcheck
-from minidlrm.checkpoint import load, save
+from minidlrm.checkpoint import load, load_with_schema, save
 from minidlrm.data import Batch, Dataset, Jagged
 from minidlrm.figure import diagram
 from minidlrm.layers import *
@@ -48,6 +49,7 @@ __all__ = [
     "kernels",
     "layers",
     "load",
+    "load_with_schema",
     "losses",
     "metrics",
     "models",
@@ -55,6 +57,7 @@ __all__ = [
     "plots",
     "predict",
     "save",
+    "scoring",
     "trace",
     "training",
 ]

@@ -77,12 +77,7 @@ def save(
     DLRM(EmbeddingBagCollection(2 tables, 10 rows, D=4), MLP(2-8-4), \
 DotInteraction(3, 4, False), MLP(7-8-1))
     """
-    header, arrays = pack(model, optimizer)
-    if schema is not None:
-        plain, more = schema.state()
-        header["schema"] = json.dumps(plain)
-        arrays.update({_SCHEMA + name: array for name, array in more.items()})
-    write(path, header, arrays)
+    write(path, *pack(model, optimizer, schema))
 
 
 def load(
@@ -171,8 +166,10 @@ def load_with_schema(path: str | os.PathLike) -> tuple[Any, Any]:
 # What is stored of a model and an optimizer
 
 
-def pack(model: Module, optimizer: AnyOptimizer | None = None) -> tuple[dict[str, str], Arrays]:
-    """Return the header and the arrays, not copied, of a model and its optimizer.
+def pack(
+    model: Module, optimizer: AnyOptimizer | None = None, schema: Any = None
+) -> tuple[dict[str, str], Arrays]:
+    """Return the header and the arrays, not copied, of a model, its optimizer and its schema.
 
     TypeError and ValueError as `save`.
     """
@@ -192,6 +189,10 @@ def pack(model: Module, optimizer: AnyOptimizer | None = None) -> tuple[dict[str
         group = isinstance(optimizer, OptimizerGroup)
         entries = [_entry(model, part, arrays) for part, _ in parts(optimizer)]
         header["optimizer"] = json.dumps({"group": group, "parts": entries})
+    if schema is not None:
+        plain, more = schema.state()
+        header["schema"] = json.dumps(plain)
+        arrays.update({_SCHEMA + name: array for name, array in more.items()})
     return header, arrays
 
 

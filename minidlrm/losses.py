@@ -36,6 +36,10 @@ class Loss(Module):
 
     task = "ratings"  # what the predictions are: ratings, or the logits of "clicks"
 
+    def forward(self, prediction: Any, label: Any, weight: Any = None) -> Any:
+        """Compute the loss of predictions and labels of one shape: a number, or all terms."""
+        raise NotImplementedError
+
     def check_label(self, label: np.ndarray) -> None:
         """Raise ValueError when a label (B,) does not suit this loss; it names the first one."""
         check_finite("label", label)
@@ -67,6 +71,19 @@ class Loss(Module):
             raise ValueError(f"{type(self).__name__}: there is nothing to average, B = 0")
         self.check_label(label)
         return prediction, label
+
+    def _weights(self, weight: Any, like: np.ndarray) -> np.ndarray | None:
+        """Return the weights of the terms, checked; None stands for 1."""
+        if weight is None:
+            return None
+        weight = native("weight", weight)
+        if weight.shape != like.shape:
+            raise ValueError(f"weight has shape {weight.shape}, the predictions {like.shape}")
+        wrong = ~(np.isfinite(weight) & (weight >= 0))
+        if wrong.any():
+            bad = int(wrong.argmax())
+            raise ValueError(f"weight[{bad}] is {weight[bad]}: it must be a number of at least 0")
+        return weight.astype(like.real.dtype, copy=False)
 
     def _reduce(self, values: np.ndarray) -> Any:
         if self.reduction == "none":
@@ -131,7 +148,7 @@ class BCEWithLogits(Loss):
             bad = int(inside.argmin())
             raise ValueError(f"label[{bad}] is {label.flat[bad]}: it must lie in [0, 1]")
 
-    def forward(self, logits: np.ndarray, label: np.ndarray) -> Any:
+    def forward(self, logits: Any, label: Any, weight: Any = None) -> Any:
         """Compute the loss of logits (B,) and labels (B,): a number, or (B,) for "none".
 
         Parameters
@@ -140,6 +157,8 @@ class BCEWithLogits(Loss):
             x.
         label : array (B,)
             y, in [0, 1].
+        weight : array (B,), optional
+            Multiplies each term; a mean still divides by B, as PyTorch's ``weight``.
 
         Returns
         -------
@@ -149,20 +168,22 @@ class BCEWithLogits(Loss):
         Raises
         ------
         ValueError
-            When the shapes differ, B is 0, or a label is outside [0, 1]: the loss would have no
-            lower bound.
+            When the shapes differ, B is 0, a weight is negative, or a label is outside [0, 1]:
+            the loss would have no lower bound.
         TypeError
             When either is not an array of numbers.
         """
         logits, label = self._pair(logits, label)
         if np.isrealobj(logits):
             label = label.astype(logits.dtype, copy=False)
+        rows = self._weights(weight, logits)  # (B,) or None
         weight = 1 + ((self.pos_weight or 1) - 1) * label  # p for a click, 1 for none
-        self.keep(logits, label, weight)
+        self.keep(logits, label, weight, rows)
         # log(1 + e^-x) = log(1 + e^-|x|) + max(-x, 0)
         size = np.where(logits.real >= 0, logits, -logits)
         softplus = np.log1p(np.exp(-size)) + np.where(logits.real < 0, -logits, 0)
-        return self._reduce((1 - label) * logits + weight * softplus)
+        terms = (1 - label) * logits + weight * softplus  # (B,)
+        return self._reduce(terms if rows is None else rows * terms)
 
     def backward(self, dy: Any = 1.0) -> np.ndarray:
         r"""Return dL/dlogits (B,); `dy` is 1 unless the loss is a part of something larger.
@@ -174,11 +195,12 @@ class BCEWithLogits(Loss):
         3. :math:`ds/dx = -e^{-x} / (1 + e^{-x}) = \sigma(x) - 1`.
         4. :math:`d\ell/dx = (1 - y) + w (\sigma(x) - 1)`. With p = 1, w = 1, and this is
            :math:`\sigma(x) - y`: no sigmoid derivative is left over.
-        5. The mean over B samples divides each by B.
+        5. A row's weight multiplies its term, and so its slope; the mean over B samples divides
+           each by B.
         """
-        logits, label, weight = self.kept()
+        logits, label, weight, rows = self.kept()
         slope = (1 - label) + weight * (sigmoid(logits) - 1)  # (B,)
-        return self._spread(dy, slope)
+        return self._spread(dy, slope if rows is None else rows * slope)
 
     def __repr__(self) -> str:
         return f"BCEWithLogits(reduction={self.reduction!r}, pos_weight={self.pos_weight})"
@@ -207,24 +229,29 @@ class MSE(Loss):
 
     equation = r"\ell = (x - y)^2"
 
-    def forward(self, prediction: np.ndarray, label: np.ndarray) -> Any:
+    def forward(self, prediction: Any, label: Any, weight: Any = None) -> Any:
         """Compute the loss of a prediction and a label of one shape: a number, or all terms.
+
+        `weight`, of the same shape, multiplies each term; see `BCEWithLogits`.
 
         ValueError when the shapes differ, there are no terms, or a label is not finite; TypeError
         when either is not an array of numbers.
         """
         prediction, label = self._pair(prediction, label)
         difference = prediction - label.astype(prediction.dtype, casting="same_kind", copy=False)
-        self.keep(difference)
-        return self._reduce(difference * difference)
+        rows = self._weights(weight, prediction)
+        self.keep(difference, rows)
+        terms = difference * difference
+        return self._reduce(terms if rows is None else rows * terms)
 
     def backward(self, dy: Any = 1.0) -> np.ndarray:
         r"""Return dL/dprediction, of the prediction's shape; `dy` as `BCEWithLogits`.
 
         :math:`d\ell/dx = 2 (x - y)`; the mean over n terms divides each by n.
         """
-        (difference,) = self.kept()
-        return self._spread(dy, 2 * difference)
+        difference, rows = self.kept()
+        slope = 2 * difference
+        return self._spread(dy, slope if rows is None else rows * slope)
 
     def __repr__(self) -> str:
         return f"MSE(reduction={self.reduction!r})"

@@ -14,7 +14,9 @@ import numpy as np
 from minidlrm.arrays import native
 
 
-def log_loss(label: np.ndarray, logit: np.ndarray) -> float:
+def log_loss(
+    label: np.ndarray, logit: np.ndarray, sample_weight: np.ndarray | None = None
+) -> float:
     r"""Return the mean of :math:`-[y \log p + (1 - y) \log(1 - p)]`, p = 1 / (1 + exp(-x)).
 
     Parameters
@@ -23,6 +25,8 @@ def log_loss(label: np.ndarray, logit: np.ndarray) -> float:
         y, 0 or 1, or a click rate between them.
     logit : array (B,)
         x.
+    sample_weight : array (B,), optional
+        How much each row counts. The default is 1 for all.
 
     Returns
     -------
@@ -46,10 +50,10 @@ def log_loss(label: np.ndarray, logit: np.ndarray) -> float:
     rate = (label > 0) & (label < 1)
     y, x = label[rate], logit[rate]
     terms[rate] = y * np.logaddexp(0, -x) + (1 - y) * np.logaddexp(0, x)
-    return float(np.mean(terms))
+    return _mean(terms, sample_weight)
 
 
-def auc(label: np.ndarray, score: np.ndarray) -> float:
+def auc(label: np.ndarray, score: np.ndarray, sample_weight: np.ndarray | None = None) -> float:
     """Return the probability that a click scores higher than a non-click; ties count half.
 
     The area under the ROC curve, from the sum of ranks. A row with a click rate y counts as y
@@ -61,6 +65,8 @@ def auc(label: np.ndarray, score: np.ndarray) -> float:
         0 or 1, or a rate between them.
     score : array (B,)
         Anything that orders: logits or probabilities.
+    sample_weight : array (B,), optional
+        How much each row counts. The default is 1 for all.
 
     Returns
     -------
@@ -87,31 +93,53 @@ def auc(label: np.ndarray, score: np.ndarray) -> float:
     from scipy.stats import rankdata
 
     label, score = _clicks(label, score, "score")
+    if sample_weight is not None:
+        weight = _weights(sample_weight, label)
+        clicks, others = weight * label, weight * (1 - label)
+        pairs = float(clicks.sum() * others.sum())
+        return _ordered(score, clicks, others) / pairs if pairs else float("nan")
     positives = label.sum()
     negatives = len(label) - positives
     if positives == 0 or negatives == 0:
         return float("nan")
     if not ((label == 0) | (label == 1)).all():
-        return _auc_of_rates(label, score) / float(positives * negatives)
+        return _ordered(score, label, 1 - label) / float(positives * negatives)
     rank_sum = rankdata(score)[label == 1].sum()
     return float((rank_sum - positives * (positives + 1) / 2) / (positives * negatives))
 
 
-def _auc_of_rates(label: np.ndarray, score: np.ndarray) -> float:
+def _ordered(score: np.ndarray, clicks: np.ndarray, others: np.ndarray) -> float:
     """Return the weight of the pairs (click, non-click) in the right order; ties count half."""
     _, group = np.unique(score, return_inverse=True)  # (B,)
-    clicks, others = np.bincount(group, label), np.bincount(group, 1 - label)  # (scores,)
+    clicks, others = np.bincount(group, clicks), np.bincount(group, others)  # (scores,)
     return float(np.sum(clicks * (np.cumsum(others) - others / 2)))
 
 
-def normalized_entropy(label: np.ndarray, logit: np.ndarray) -> float:
+def _weights(weight: np.ndarray, like: np.ndarray) -> np.ndarray:
+    weight = native("sample_weight", weight).astype(np.float64)
+    if weight.shape != like.shape:
+        raise ValueError(f"sample_weight has shape {weight.shape}, the labels {like.shape}")
+    if not (np.isfinite(weight) & (weight >= 0)).all() or weight.sum() == 0:
+        raise ValueError("sample_weight must hold numbers of at least 0, and not only 0")
+    return weight
+
+
+def _mean(values: np.ndarray, weight: np.ndarray | None) -> float:
+    if weight is None:
+        return float(np.mean(values))
+    return float(np.average(values, weights=_weights(weight, values)))
+
+
+def normalized_entropy(
+    label: np.ndarray, logit: np.ndarray, sample_weight: np.ndarray | None = None
+) -> float:
     """Return the log loss divided by that of always predicting the mean label.
 
     Below 1, the features say something. nan when only one class is there.
 
     Parameters
     ----------
-    label, logit : array (B,)
+    label, logit, sample_weight : array (B,)
         As `log_loss`.
 
     Returns
@@ -133,16 +161,18 @@ def normalized_entropy(label: np.ndarray, logit: np.ndarray) -> float:
     >>> md.metrics.normalized_entropy(np.array([0, 1]), np.array([0.0, 0.0]))
     1.0
     """
-    return log_loss(label, logit) / entropy(label)
+    return log_loss(label, logit, sample_weight) / entropy(label, sample_weight)
 
 
-def entropy(label: np.ndarray) -> float:
+def entropy(label: np.ndarray, sample_weight: np.ndarray | None = None) -> float:
     """Return the log loss of always predicting the mean label, in nats.
 
     Parameters
     ----------
     label : array (B,)
         0 or 1, or rates.
+    sample_weight : array (B,), optional
+        How much each row counts. The default is 1 for all.
 
     Returns
     -------
@@ -160,18 +190,20 @@ def entropy(label: np.ndarray) -> float:
     >>> round(md.metrics.entropy(np.array([0, 1])), 6)   # ln 2
     0.693147
     """
-    rate = float(np.mean(_clicks(label, label, "label")[0]))
+    rate = _mean(_clicks(label, label, "label")[0], sample_weight)
     if rate in (0.0, 1.0):
         return float("nan")
     return float(-(rate * np.log(rate) + (1 - rate) * np.log1p(-rate)))
 
 
-def accuracy(label: np.ndarray, logit: np.ndarray) -> float:
+def accuracy(
+    label: np.ndarray, logit: np.ndarray, sample_weight: np.ndarray | None = None
+) -> float:
     """Return the share of rows where (logit > 0) is the label; of a rate, the share of clicks.
 
     Parameters
     ----------
-    label, logit : array (B,)
+    label, logit, sample_weight : array (B,)
         As `log_loss`.
 
     Returns
@@ -190,15 +222,17 @@ def accuracy(label: np.ndarray, logit: np.ndarray) -> float:
     0.5
     """
     label, logit = _clicks(label, logit, "logit")
-    return float(np.mean(np.where(logit > 0, label, 1 - label)))
+    return _mean(np.where(logit > 0, label, 1 - label), sample_weight)
 
 
-def calibration(label: np.ndarray, logit: np.ndarray) -> float:
+def calibration(
+    label: np.ndarray, logit: np.ndarray, sample_weight: np.ndarray | None = None
+) -> float:
     """Return the expected number of clicks over the observed one; 1 is right on average.
 
     Parameters
     ----------
-    label, logit : array (B,)
+    label, logit, sample_weight : array (B,)
         As `log_loss`.
 
     Returns
@@ -224,17 +258,25 @@ def calibration(label: np.ndarray, logit: np.ndarray) -> float:
     from scipy.special import expit
 
     label, logit = _clicks(label, logit, "logit")
+    expected = expit(logit)
+    if sample_weight is not None:
+        weight = _weights(sample_weight, label)
+        label, expected = weight * label, weight * expected
     clicks = label.sum()
-    return float(expit(logit).sum() / clicks) if clicks else float("nan")
+    return float(expected.sum() / clicks) if clicks else float("nan")
 
 
-def rmse(target: np.ndarray, prediction: np.ndarray) -> float:
+def rmse(
+    target: np.ndarray, prediction: np.ndarray, sample_weight: np.ndarray | None = None
+) -> float:
     """Return the root of the mean squared error.
 
     Parameters
     ----------
     target, prediction : array (B,)
         Ratings.
+    sample_weight : array (B,), optional
+        How much each row counts. The default is 1 for all.
 
     Returns
     -------
@@ -253,7 +295,7 @@ def rmse(target: np.ndarray, prediction: np.ndarray) -> float:
     1.0
     """
     target, prediction = _pair("target", target, "prediction", prediction)
-    return float(np.sqrt(np.mean((target - prediction) ** 2)))
+    return float(np.sqrt(_mean((target - prediction) ** 2, sample_weight)))
 
 
 def hit_rate(scores: np.ndarray, k: int = 10) -> float:

@@ -120,7 +120,7 @@ class Parameter:
     ----------
     value : array
         Always contiguous, writeable, and of the shape and dtype it was made with: an array that
-        is assigned is converted, and copied where it must be, or refused.
+        is assigned is copied and converted, or refused.
     grad : None, ndarray or SparseGrad
         dL/dvalue, of the value's shape, summed over the backward passes since `zero_grad`.
 
@@ -169,7 +169,7 @@ class Parameter:
             )
         if not np.can_cast(value.dtype, dtype, "same_kind"):
             raise TypeError(f"{self.name} is of {dtype}: a value of {value.dtype} does not fit")
-        self._value = _owned(value, dtype)
+        self._value = np.array(value, dtype, order="C")  # its own: no two parameters share one
 
     def check(self) -> None:
         """Raise ValueError unless the value is still as it was made.

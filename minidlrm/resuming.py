@@ -78,9 +78,12 @@ class Run:
         The model with its optimizer, and what the evaluations have seen.
     path : path, optional
         The checkpoint. None: nothing is written.
+    schema : Schema, optional
+        Of the data; it is written with the model.
     """
 
-    def __init__(self, steps: Any, watch: Any, path: str | os.PathLike | None):
+    def __init__(self, steps: Any, watch: Any, path: str | os.PathLike | None, schema: Any = None):
+        self.schema = schema
         self.steps, self.watch, self.path = steps, watch, path
         self.epoch, self.batches = 0, 0  # done: whole epochs, and batches of the next
         self.options: dict[str, Any] = {}
@@ -117,7 +120,7 @@ class Run:
         if self.path is None:
             return
         steps, watch = self.steps, self.watch
-        header, arrays = pack(steps.model, steps.optimizer)
+        header, arrays = pack(steps.model, steps.optimizer, self.schema)
         arrays[_RECENT] = np.array(steps.recent, np.float64).reshape(-1, 3)
         if watch.best and not finished:
             arrays.update({_BEST + name: array for name, array in watch.best.arrays.items()})

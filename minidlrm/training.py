@@ -106,8 +106,8 @@ def fit(
     model : Module
         Trained in place.
     train : Batch or Dataset
-        The rows to learn from, shuffled anew in each epoch. Of a Dataset, the validation rows and
-        the task are taken too.
+        The rows to learn from, shuffled anew in each epoch. Of a Dataset, the validation rows, the
+        task, and the schema for the checkpoint are taken too.
     valid : Batch, optional
         Rows for the evaluations.
     optimizer : Optimizer or OptimizerGroup, optional
@@ -168,6 +168,7 @@ def fit(
     >>> last < first
     True
     """
+    schema = train.schema if isinstance(train, Dataset) else None
     train, valid, task = _rows(model, train, valid)
     loss = loss or (MSE() if task == "ratings" else BCEWithLogits())
     _check_options(epochs, batch_size, eval_every, patience, max_grad_norm)
@@ -178,7 +179,7 @@ def fit(
     _check_labels(loss, train, valid, patience)
     steps = _Steps(model, loss, optimizer or Adagrad(lr=0.02), max_grad_norm)
     watch = _Watch(steps, valid, patience, callback)
-    run = Run(steps, watch, checkpoint)
+    run = Run(steps, watch, checkpoint, schema)
     if checkpoint is not None:
         options = {"batch_size": batch_size, "seed": seed, "eval_every": eval_every}
         run.describe(train, valid, epochs, options | {"max_grad_norm": max_grad_norm})
@@ -286,7 +287,8 @@ class _Steps:
     def take(self, batch: Batch) -> None:
         start = time.perf_counter()
         self.model.zero_grad()
-        value = self.loss.forward(self.model.forward(batch), batch.label)
+        weight = () if batch.weight is None else (batch.weight,)
+        value = self.loss.forward(self.model.forward(batch), batch.label, *weight)
         self._guard("the loss", value, batch, gradients=False)
         self.model.backward(self.loss.backward())
         norm = grad_norm(self.parameters)
@@ -497,7 +499,7 @@ def evaluate(
     dict
         For ratings, rmse. For clicks log_loss, auc, normalized_entropy, accuracy,
         calibration; see `minidlrm.metrics`.
-        All are of the whole data, not averages over batches.
+        All are of the whole data, not averages over batches; the rows' weights count.
 
     Raises
     ------
@@ -521,11 +523,31 @@ def evaluate(
         raise ValueError(f"task is {task!r}: it must be 'clicks' or 'ratings'")
     if data.label is None:
         raise ValueError("the rows have no labels: use predict for the outputs alone")
-    label, output = np.asarray(data.label), predict(model, data, batch_size, logits=True)
-    if task == "ratings":
-        return {"rmse": metrics.rmse(label, output)}
-    names = ("log_loss", "auc", "normalized_entropy", "accuracy", "calibration")
-    return {name: getattr(metrics, name)(label, output) for name in names}
+    output = predict(model, data, batch_size, logits=True)
+    return metrics_of(np.asarray(data.label), output, task, data.weight)
+
+
+def metrics_of(
+    label: np.ndarray, output: np.ndarray, task: str, weight: np.ndarray | None = None
+) -> dict[str, float]:
+    """Return the metrics of outputs (B,): logits of clicks, or ratings.
+
+    Parameters
+    ----------
+    label, output, weight : array (B,)
+        The labels, the model's outputs, and how much each row counts.
+    task : "clicks" or "ratings"
+        What the labels are.
+
+    Examples
+    --------
+    >>> import numpy as np, minidlrm as md
+    >>> md.training.metrics_of(np.array([3.0, 5.0]), np.array([4.0, 4.0]), "ratings")
+    {'rmse': 1.0}
+    """
+    clicks = ("log_loss", "auc", "normalized_entropy", "accuracy", "calibration")
+    names = ("rmse",) if task == "ratings" else clicks
+    return {name: getattr(metrics, name)(label, output, weight) for name in names}
 
 
 def _progress_bar(total: int, done: int, show: bool) -> Any:

@@ -5,7 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import minidlrm as md
 from minidlrm.data import Batch, Dataset, Jagged, minibatches
+from minidlrm.data.batch import split_in_time, split_rows
 
 
 def slow_pick(jagged, batch_size, rows):
@@ -171,3 +173,165 @@ def test_minibatches_without_a_seed_keep_the_order():
     data = Batch(np.zeros((5, 0)), np.arange(5)[:, None])
     assert [b.sparse[:, 0].tolist() for b in minibatches(data, 2)] == [[0, 1], [2, 3], [4]]
     assert list(minibatches(data, 2, start=3)) == []
+
+
+# Arrays from elsewhere
+
+
+def odd(array):
+    """The same numbers, at an address that is not a multiple of their size."""
+    data = np.frombuffer(b"x" + array.tobytes(), array.dtype, offset=1)
+    return data.reshape(array.shape)
+
+
+FROM_ELSEWHERE = {
+    "big-endian": lambda a: a.astype(a.dtype.newbyteorder(">")),
+    "Fortran order": np.asfortranarray,
+    "every second row": lambda a: np.repeat(a, 2, axis=0)[::2],
+    "read-only": lambda a: np.frombuffer(a.tobytes(), a.dtype).reshape(a.shape),
+    "not aligned": odd,
+    "masked, nothing hidden": lambda a: np.ma.array(a, mask=False),
+    "memory-mapped": lambda a: mapped(a),
+    "unsigned or long": lambda a: a.astype(np.uint64 if a.dtype.kind == "i" else np.longdouble),
+    "narrow": lambda a: a.astype(np.int8 if a.dtype.kind == "i" else np.float16),
+    "lists": lambda a: a.tolist(),
+}
+
+
+def mapped(array):
+    import tempfile
+
+    with tempfile.NamedTemporaryFile(delete=False) as file:
+        file.write(array.tobytes())
+    return np.memmap(file.name, array.dtype, "r", shape=array.shape)
+
+
+@pytest.mark.parametrize("backend", ["numba", "numpy"])
+@pytest.mark.parametrize("make", FROM_ELSEWHERE.values(), ids=FROM_ELSEWHERE.keys())
+def test_arrays_from_elsewhere_train_as_ones_own(make, backend):
+    from minidlrm import kernels
+
+    if backend == "numba":
+        pytest.importorskip("numba", reason="Numba is not installed")
+    dense = np.array([[1, 2], [3, 4], [5, 6]], np.float64) / 8
+    ids, label = np.array([[0, 1], [2, 3], [4, 0]]), np.array([0.0, 1.0, 1.0])
+    bags = ids.T.ravel().copy(), np.arange(7), np.arange(6) / 8
+    before, results = kernels.backend, []
+    try:
+        kernels.use(backend)
+        for change in (lambda a: a.copy(), make):
+            for sparse in (change(ids), Jagged(*(change(a) for a in bags))):
+                model = md.DLRM(2, [5, 5], 4, (4,), (4,), dtype=np.float64)
+                data = Batch(change(dense), sparse, change(label))
+                md.fit(model, data, optimizer=md.Adam(0.1), batch_size=2, epochs=2, progress=False)
+                results.append(md.predict(model, data))
+    finally:
+        kernels.use(before)
+    np.testing.assert_allclose(results[2:], results[:2], rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("dense", "sparse", "label", "error", "message"),
+    [
+        (np.ma.masked_less([[0.0], [1]], 1), [[0], [0]], None, ValueError, "dense is a masked"),
+        (
+            np.zeros((2, 1)),
+            np.ma.masked_less([[0], [1]], 1),
+            None,
+            ValueError,
+            "sparse is a masked",
+        ),
+        (np.zeros((2, 1)), [[0], [0]], np.ma.masked_less([0.0, 1], 1), ValueError, "1 masked entr"),
+        (np.zeros((2, 1)), np.array([[2**63], [0]], np.uint64), None, ValueError, "sparse holds 9"),
+        (np.zeros((2, 1), object), [[0], [0]], None, TypeError, "dense has dtype object"),
+        (np.zeros((2, 1)), np.array([["a"], ["b"]]), None, TypeError, "sparse has dtype <U1"),
+        (np.zeros((2, 1)), [[0], [0]], [True, False], TypeError, "label has dtype bool"),
+        (np.zeros((2, 1)), [[0], [0, 1]], None, ValueError, "Batch.sparse is not an array"),
+        (np.zeros((2, 1), "M8[s]"), [[0], [0]], None, TypeError, "dense has dtype datetime64"),
+    ],
+)
+def test_arrays_that_cannot_be_meant_are_refused_by_name(dense, sparse, label, error, message):
+    with pytest.raises(error, match=message):
+        Batch(dense, sparse, label)
+
+
+@pytest.mark.parametrize(
+    ("offsets", "message"),
+    [
+        ([1, 2, 4], "offsets run from 1 to 4: they must begin at 0 and end at len.values. = 4"),
+        ([0, 2, 3], "offsets run from 0 to 3"),
+        ([0, 2, 5], "offsets run from 0 to 5"),
+        ([0, 3, 2, 4], r"offsets\[2\] = 2 is below offsets\[1\] = 3"),
+        ([0, 2**62, 0, 2**62, 4], r"offsets\[2\] = 0 is below offsets\[1\]"),
+        ([0, -1, 4], r"offsets\[1\] = -1 is below offsets\[0\] = 0"),
+        (np.array([0, 2**63, 4], np.uint64), "must fit into int64"),
+    ],
+)
+def test_offsets_that_do_not_rise_from_0_to_the_end_make_no_jagged(offsets, message):
+    with pytest.raises(ValueError, match=message):
+        Jagged([0, 1, 2, 1], np.array(offsets))
+
+
+def test_a_fall_in_a_later_block_of_offsets_is_found(monkeypatch):
+    monkeypatch.setattr("minidlrm.data.batch._BLOCK", 2)
+    for fall in range(1, 7):
+        offsets = np.arange(8)
+        offsets[fall] = offsets[fall - 1] - 1
+        with pytest.raises(ValueError, match=rf"offsets\[{fall}\] = {fall - 2} is below"):
+            Jagged(np.zeros(7, int), offsets)
+    assert Jagged(np.zeros(7, int), np.arange(8)).check(1) == 7
+
+
+def test_the_pieces_of_memory_mapped_bags_are_not_checked_again(monkeypatch):
+    bags = Jagged(np.arange(8), np.arange(9))
+    monkeypatch.setattr(Jagged, "_check_offsets", lambda self: 1 / 0)
+    assert bags[1:3, 4].values.tolist() == [1, 2, 5, 6]
+
+
+def test_check_gives_the_batch_size_and_looks_at_the_arrays_again():
+    bags = Jagged([0, 1, 2, 1], [0, 1, 2, 3, 4], np.ones(4))
+    assert (bags.check(1), bags.check(2), bags.check(4)) == (4, 2, 1)
+    with pytest.raises(
+        ValueError, match=r"offsets has 5 entries: expected T \* B \+ 1, with T = 3"
+    ):
+        bags.check(3)
+    with pytest.raises(ValueError, match="offsets has 1 entries"):
+        Jagged([], [0]).check(1)
+    bags.weights[2] = np.inf
+    with pytest.raises(ValueError, match=r"per_sample_weights\[2\] is inf"):
+        bags.check(2)
+    bags.weights[2] = 1
+    bags.offsets[1] = 9
+    with pytest.raises(ValueError, match=r"offsets\[2\] = 2 is below offsets\[1\] = 9"):
+        bags.check(2)
+
+
+@pytest.mark.parametrize("batch_size", [0, 3, -1])
+def test_bags_of_another_batch_size_are_not_picked(batch_size):
+    with pytest.raises(ValueError, match=f"{batch_size}.*there are 4 bags"):
+        Jagged([0, 1, 2, 1], [0, 1, 2, 3, 4])[0:1, batch_size]
+
+
+def test_a_dataset_is_three_batches_of_the_same_tables():
+    one, two = (Batch(np.zeros((2, 0)), np.zeros((2, t), int)) for t in (1, 2))
+    none = one[:0]
+    assert Dataset(one, none, none, [4], ["t"], "", task="ratings").task == "ratings"
+    for arguments, error, message in [
+        ((one, one, one, [4], [], "", "sales"), ValueError, "task is 'sales'"),
+        ((one, two, one, [4], [], ""), ValueError, "valid has 2 tables, table_sizes 1"),
+        ((one, one, [[0]], [4], [], ""), TypeError, "test is a list: it must be a Batch"),
+    ]:
+        with pytest.raises(error, match=message):
+            Dataset(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("rows", "valid", "test"),
+    [(28, 24, 26), (7, 6, 6), (8, 6, 7), (10, 8, 9), (1, 0, 0), (0, 0, 0)],
+)
+def test_six_sevenths_are_to_train_on_and_the_rest_is_halved(rows, valid, test):
+    assert split_rows(rows) == (valid, test)
+    data = Batch(np.arange(rows, dtype=float)[:, None], np.zeros((rows, 1), int))
+    parts = split_in_time(data)
+    assert [len(part) for part in parts] == [valid, test - valid, rows - test]
+    np.testing.assert_array_equal(np.concatenate([p.dense for p in parts]), data.dense)

@@ -576,8 +576,10 @@ def test_a_later_file_is_read_by_the_schema(tmp_path, read):
     del rows["city"]
     with pytest.raises(ValueError, match="has no column 'city'"):
         read(rows, schema=data)
-    with pytest.raises(ValueError, match="label, split cannot be given: schema= says it"):
+    with pytest.raises(ValueError, match="label cannot be given: schema= says it"):
         read(small(), schema=data, label="click", split="order")
+    again = read(small(), schema=data, split="order")
+    assert [len(p) for p in (again.train, again.valid, again.test)] == [32, 4, 4]
 
 
 def test_rows_to_encode_name_what_is_wrong(read):

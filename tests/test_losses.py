@@ -99,3 +99,42 @@ def test_bad_input_is_named():
         md.BCEWithLogits(pos_weight=-1)
     with pytest.raises(RuntimeError, match="without a forward"):
         md.MSE().backward()
+
+
+def test_click_rates_are_labels_of_the_cross_entropy(rng):
+    x, rates = 3 * rng.normal(size=9), rng.random(9)
+    loss = md.BCEWithLogits("none")
+    p = 1 / (1 + np.exp(-x))
+    np.testing.assert_allclose(
+        loss.forward(x, rates), -(rates * np.log(p) + (1 - rates) * np.log(1 - p)), rtol=1e-12
+    )
+    np.testing.assert_allclose(loss.backward(np.ones(9)), p - rates, rtol=1e-12)
+
+
+@pytest.mark.parametrize("edge", [0.0, 1.0, 0.5])
+def test_the_ends_of_the_interval_are_labels(edge):
+    md.BCEWithLogits().check_label(np.array([edge, 0.0]))
+    for beyond in (-1e-9, 1 + 1e-9, np.nan):
+        with pytest.raises(ValueError, match=r"label\[1\] is .*: it must lie in \[0, 1\]"):
+            md.BCEWithLogits().check_label(np.array([edge, beyond]))
+
+
+def test_ratings_are_any_finite_numbers():
+    md.MSE().check_label(np.array([-3.0, 1e6]))
+    for bad in (np.nan, np.inf):
+        with pytest.raises(ValueError, match=r"label\[1\] is (nan|inf): it must be finite"):
+            md.MSE().forward(np.zeros(2), np.array([0.0, bad]))
+
+
+def test_what_is_no_number_is_refused_by_name():
+    for loss in (md.MSE(), md.BCEWithLogits()):
+        with pytest.raises(TypeError, match="label has dtype object: it must hold numbers"):
+            loss.forward(np.zeros(1), np.array([None]))
+        with pytest.raises(TypeError, match="prediction has dtype <U1"):
+            loss.forward(np.array(["a"]), np.zeros(1))
+        with pytest.raises(ValueError, match="label is a masked array with 1 masked"):
+            loss.forward(np.zeros(2), np.ma.masked_less([0.0, 1.0], 1))
+
+
+def test_a_loss_says_what_its_predictions_are():
+    assert (md.MSE().task, md.BCEWithLogits().task) == ("ratings", "clicks")

@@ -170,3 +170,21 @@ def test_bad_rankings_are_named():
         metrics.ndcg(np.zeros((2, 3)), 0)
     with pytest.raises(ValueError, match="NaN"):
         metrics.ndcg(np.array([[np.nan, 1.0]]))
+
+
+def test_click_rates_count_as_many_clicks_and_non_clicks(rng):
+    """A row with the rate k / 4 is four rows with k clicks."""
+    clicks, score = rng.integers(0, 5, 30), rng.normal(size=30).round(1)
+    repeated = np.array([[j < k for j in range(4)] for k in clicks], float).ravel()
+    for metric in (metrics.log_loss, metrics.auc, metrics.normalized_entropy, metrics.accuracy):
+        rates = metric(clicks / 4, score)
+        assert rates == pytest.approx(metric(repeated, np.repeat(score, 4)), rel=1e-12)
+    assert metrics.calibration(clicks / 4, score) == pytest.approx(
+        metrics.calibration(repeated, np.repeat(score, 4))
+    )
+    assert metrics.entropy(clicks / 4) == pytest.approx(metrics.entropy(repeated))
+
+
+def test_rates_at_endless_logits():
+    assert metrics.log_loss(np.array([0.5]), np.array([np.inf])) == np.inf
+    assert metrics.log_loss(np.array([1.0, 0.0]), np.array([np.inf, -np.inf])) == 0

@@ -1,5 +1,9 @@
 """Module, Parameter and SparseGrad: the contract."""
 
+import copy
+import pickle
+import warnings
+
 import numpy as np
 import pytest
 
@@ -258,3 +262,248 @@ def test_modules_in_lists_are_walked_in_order_and_counted():
     assert [name for name, _ in Pair().named_parameters()] == names
     assert [name for name, _ in Pair().named_children()] == ["parts.0", "parts.1", "last"]
     assert Pair().num_parameters() == 2 + 6 + 3 + 3
+
+
+# What a value and a gradient are, whatever is assigned
+
+SCRAMBLED = {
+    "transposed": lambda v: np.ascontiguousarray(v.T).T,
+    "reversed": lambda v: np.ascontiguousarray(v[::-1])[::-1],
+    "a slice": lambda v: np.repeat(v, 2, axis=1)[:, ::2],
+    "big-endian": lambda v: v.astype(v.dtype.newbyteorder(">")),
+    "read-only": lambda v: read_only(v.copy()),
+    "not aligned": lambda v: np.frombuffer(b"x" + v.tobytes(), v.dtype, offset=1).reshape(v.shape),
+    "double": lambda v: v.astype(np.float64),
+    "long double": lambda v: v.astype(np.longdouble),
+    "a list": lambda v: v.tolist(),
+    "masked, nothing hidden": lambda v: np.ma.masked_invalid(v),
+    "a matrix": np.asmatrix,
+}
+
+
+def read_only(array):
+    array.flags.writeable = False
+    return array
+
+
+@pytest.mark.parametrize("make", SCRAMBLED.values(), ids=SCRAMBLED.keys())
+def test_an_array_that_is_assigned_is_made_fit_and_learns(make):
+    layers = [md.Linear(3, 4, rng=np.random.default_rng(0)) for _ in range(2)]
+    values = np.arange(12, dtype=np.float32).reshape(4, 3)
+    layers[0].weight.value, layers[1].weight.value = make(values), values.copy()
+    for layer in layers:
+        value = layer.weight.value
+        assert type(value) is np.ndarray
+        assert value.flags.carray
+        assert value.dtype == np.float32
+        np.testing.assert_array_equal(value, np.arange(12).reshape(4, 3))
+        assert not np.shares_memory(value, values)
+        layer.forward(np.ones((2, 3), np.float32))
+        layer.backward(np.ones((2, 4), np.float32))
+        md.SGD(0.1).step(layer.parameters())
+    np.testing.assert_array_equal(layers[0].weight.value, layers[1].weight.value)
+    assert (layers[0].weight.value != values).all()
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "message"),
+    [
+        (np.zeros((3, 2)), ValueError, r"weight has shape \(2, 3\): a value of shape \(3, 2\)"),
+        (np.zeros((2, 3), complex), TypeError, "weight is of float32: a value of complex128"),
+        (np.full((2, 3), "a"), TypeError, "weight is of float32"),
+        (np.zeros((2, 3), object), TypeError, "weight is of float32"),
+        (np.ma.masked_less(np.zeros((2, 3)), 1), ValueError, "weight is a masked array with 6"),
+        ([[1.0], [1.0, 2.0]], ValueError, "weight is not an array"),
+    ],
+)
+def test_an_array_that_cannot_be_the_value_is_refused(value, error, message):
+    parameter = md.Parameter(np.ones((2, 3), np.float32), "weight")
+    with pytest.raises(error, match=message):
+        parameter.value = value
+    np.testing.assert_array_equal(parameter.value, 1)
+
+
+@pytest.mark.parametrize("dtype", [int, bool, np.float16, np.longdouble, object, "U1"])
+def test_a_parameter_holds_numbers_that_the_kernels_know(dtype):
+    with pytest.raises(TypeError, match="the parameter w has dtype"):
+        md.Parameter(np.ones(2).astype(dtype), "w")
+
+
+def change_flags(value):
+    value.flags.writeable = False
+
+
+def change_shape(value):
+    value.shape = (3, 2)
+
+
+def change_strides(value):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        value.strides = (4, 8)
+
+
+@pytest.mark.parametrize("change", [change_flags, change_shape, change_strides])
+def test_an_array_that_is_changed_in_place_is_not_stepped_or_loaded_into(change):
+    layer = md.Linear(3, 2)
+    layer.weight.grad = np.ones((2, 3), np.float32)
+    layer.bias.grad = np.ones(2, np.float32)
+    state = {name: value.copy() for name, value in layer.state_dict().items()}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        change(layer.weight.value)
+    bias = layer.bias.value.copy()
+    for use in (
+        lambda: md.SGD(0.1).step(layer.parameters()),
+        lambda: layer.load_state_dict(state),
+    ):
+        with pytest.raises(ValueError, match="the array of weight was changed in place"):
+            use()
+    np.testing.assert_array_equal(layer.bias.value, bias)
+
+
+@pytest.mark.parametrize(
+    ("rows", "values", "shape", "error", "message"),
+    [
+        ([3], np.ones((1, 2)), (3, 2), ValueError, r"row 3 is out of range \[0, 3\)"),
+        ([-1], np.ones((1, 2)), (3, 2), ValueError, r"row -1 is out of range"),
+        (
+            [1, 0],
+            np.ones((2, 2)),
+            (3, 2),
+            ValueError,
+            r"rows\[1\] = 0 does not follow rows\[0\] = 1",
+        ),
+        ([0, 1, 1], np.ones((3, 2)), (3, 2), ValueError, r"rows\[2\] = 1 does not follow"),
+        ([0, 1], np.ones((1, 2)), (3, 2), ValueError, r"values has shape \(1, 2\), but .* 2 rows"),
+        ([0], np.ones((1, 3)), (3, 2), ValueError, r"one gradient \(D,\) for each row"),
+        ([0], np.ones((1, 2)), (3,), ValueError, "one gradient"),
+        ([0], np.ones(2), (3, 2), ValueError, r"values has shape \(2,\)"),
+        ([0.5], np.ones((1, 2)), (3, 2), TypeError, "rows has dtype float64"),
+        ([0], np.ones((1, 2), int), (3, 2), TypeError, "values has dtype int64"),
+        (np.array([2**63], np.uint64), np.ones((1, 2)), (3, 2), ValueError, "must fit into int64"),
+    ],
+)
+def test_a_sparse_gradient_is_valid_from_its_making_on(rows, values, shape, error, message):
+    with pytest.raises(error, match=message):
+        md.SparseGrad(np.array(rows), values, shape)
+
+
+def test_a_sparse_gradient_of_the_first_and_the_last_row_and_of_none_is_right():
+    grad = md.SparseGrad(np.array([0, 2], ">i2"), np.ones((2, 1), ">f4"), (3, 1))
+    assert grad.to_dense().ravel().tolist() == [1, 0, 1]
+    assert (grad.rows.dtype, grad.values.dtype) == (np.int64, np.float32)
+    assert grad.values.dtype.isnative
+    assert md.SparseGrad([], np.zeros((0, 1)), (3, 1)).to_dense().sum() == 0
+
+
+def test_rows_that_are_changed_later_are_found_by_the_step():
+    table = md.Parameter(np.zeros((3, 2)), "table")
+    table.grad = md.SparseGrad([0, 1], np.ones((2, 2)), (3, 2))
+    table.grad.rows[1] = 10**9
+    with pytest.raises(ValueError, match="row 1000000000 is out of range"):
+        md.SGD(0.1).step([table])
+
+
+# Tied weights
+
+
+class Tied(md.Module):
+    """Two layers with one weight, and a list, a tuple and a dict of parts."""
+
+    def __init__(self):
+        rng = np.random.default_rng(0)
+        self.a, self.b = (md.Linear(4, 4, rng=rng, dtype=np.float64) for _ in range(2))
+        self.b.weight = self.a.weight
+        self.scales = [md.Parameter(np.ones(2), "scale"), self.a.bias]
+        self.parts = {"last": md.Linear(4, 1, bias=False, rng=rng)}
+
+    def forward(self, x):
+        return self.b.forward(self.a.forward(x))
+
+    def backward(self, dy):
+        return self.a.backward(self.b.backward(dy))
+
+
+def test_a_parameter_under_two_names_is_one_parameter_with_two_names():
+    model = Tied()
+    names = ["scales.0", "scales.1", "a.weight", "b.bias", "parts.last.weight"]
+    assert [name for name, _ in model.named_parameters()] == names
+    assert model.num_parameters() == 16 + 4 + 4 + 2 + 4
+    assert {"a.weight", "b.weight"} < model.state_dict().keys()
+
+
+def test_a_tied_weight_is_stepped_once_and_clipped_once():
+    model, x = Tied(), np.ones((2, 4))
+    model.backward(np.ones_like(model.forward(x)))
+    before, grad = model.a.weight.value.copy(), model.a.weight.grad.copy()
+    everything = [p for _, p in model.all_names()]
+    assert len(everything) > len(model.parameters())
+    md.SGD(0.1).step(everything)
+    np.testing.assert_allclose(model.a.weight.value, before - 0.1 * grad)
+    report = md.gradcheck(Tied(), np.random.default_rng(0).normal(size=(3, 4)), verbose=False)
+    assert all(check.passed for check in report.arrays if check.name == "a.weight")
+
+
+def test_tied_weights_of_two_values_are_refused():
+    model = Tied()
+    state = {name: value.copy() for name, value in model.state_dict().items()}
+    model.load_state_dict(state)
+    state["b.weight"] += 1
+    with pytest.raises(ValueError, match=r"a.weight and b.weight are one array"):
+        model.load_state_dict(state)
+
+
+# Copies
+
+
+@pytest.mark.parametrize(
+    "duplicate", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m)), lambda m: m.astype("f8")]
+)
+def test_every_copy_has_its_own_arrays_and_keeps_what_is_tied(duplicate):
+    model = Tied()
+    other = duplicate(model)
+    assert other.b.weight is other.a.weight
+    for (name, mine), (again, theirs) in zip(
+        model.named_parameters(), other.named_parameters(), strict=True
+    ):
+        assert name == again
+        assert theirs.value.flags.carray
+        np.testing.assert_array_equal(mine.value, theirs.value)
+        assert not np.shares_memory(mine.value, theirs.value)
+
+
+def test_a_pickle_holds_neither_the_last_batch_nor_its_gradients():
+    network, x = md.Linear(3, 2), np.ones((1000, 3), np.float32)
+    fresh = len(pickle.dumps(network))
+    y = network.forward(x)
+    assert len(pickle.dumps(network)) == fresh
+    network.backward(y)
+    again = pickle.loads(pickle.dumps(network))
+    assert again.weight.grad is None
+    assert network.weight.grad is not None
+    with pytest.raises(RuntimeError, match=r"without a forward\(\)"):
+        again.backward(y)
+
+
+def test_a_pickle_of_read_only_buffers_can_be_trained():
+    parts = []
+    data = pickle.dumps(md.Linear(3, 2), protocol=5, buffer_callback=parts.append)
+    again = pickle.loads(data, buffers=[bytes(part.raw()) for part in parts])
+    assert again.weight.value.flags.carray
+
+
+def test_a_deepcopy_keeps_gradients():
+    layer = md.Linear(3, 2)
+    layer.weight.grad = np.ones((2, 3), np.float32)
+    other = copy.deepcopy(layer)
+    other.weight.grad += 1
+    np.testing.assert_array_equal(layer.weight.grad, 1)
+
+
+def test_integers_as_dy_are_numbers():
+    for dy in (np.ones((1, 2), int), np.ones((1, 2), bool), np.ones((1, 2), np.longdouble)):
+        bag = md.EmbeddingBag(5, 2, "mean")
+        bag.forward(np.array([[1, 2]]))
+        bag.backward(dy)
+        np.testing.assert_array_equal(bag.weight.grad.values, 0.5)

@@ -218,3 +218,192 @@ def test_a_gradient_of_another_shape_changes_nothing():
     with pytest.raises(ValueError, match="bad: grad"):
         md.SGD(0.1).step([good, bad])
     np.testing.assert_array_equal(good.value, 1)
+
+
+ALL = pytest.mark.parametrize("make", md.optim.OPTIMIZERS.values(), ids=md.optim.OPTIMIZERS.keys())
+
+
+def dense(shape=SHAPE, value=1.0):
+    parameter = md.Parameter(np.zeros(shape), "w")
+    parameter.grad = np.full(shape, value)
+    return parameter
+
+
+@ALL
+@pytest.mark.parametrize("first", ["dense", "sparse"])
+def test_dense_and_sparse_gradients_of_one_parameter_share_one_state(make, first, rng):
+    """All rows as a SparseGrad move a table as the dense gradient does, in any order of the two."""
+    kinds = [lambda g: g, lambda g: md.SparseGrad(np.arange(6), g, SHAPE)]
+    kinds = kinds if first == "dense" else kinds[::-1]
+    mixed, pure = (md.Parameter(np.ones(SHAPE), "w") for _ in range(2))
+    one, other = make(lr=0.1), make(lr=0.1)
+    for step in range(6):
+        grad = rng.normal(size=SHAPE)
+        mixed.grad, pure.grad = kinds[step % 2](grad), kinds[0](grad)
+        one.step([mixed])
+        other.step([pure])
+        mine, theirs = one.state[mixed], other.state[pure]
+        assert {k: v.shape for k, v in mine.items()} == {k: v.shape for k, v in theirs.items()}
+    np.testing.assert_allclose(mixed.value, pure.value, rtol=1e-12)
+
+
+@ALL
+def test_a_state_of_another_shape_or_dtype_is_refused_before_anything_is_changed(make):
+    optimizer, good, bad = make(lr=0.1), dense(), dense()
+    optimizer.step([good, bad])
+    before = good.value.copy()
+    for name, array in optimizer.state[bad].items():
+        for wrong in (array[:1], array.astype(np.float32), np.asfortranarray(np.ones((9, 9)))):
+            optimizer.state[bad][name] = wrong
+            with pytest.raises(ValueError, match=f"the state '{name}' of w has shape"):
+                optimizer.step([good, bad])
+        optimizer.state[bad][name] = array
+    np.testing.assert_array_equal(good.value, before)
+    assert optimizer.num_steps == 1
+
+
+@ALL
+def test_the_names_of_the_state_are_all_that_is_kept(make):
+    optimizer, table, weight = make(lr=0.1), md.Parameter(np.zeros(SHAPE), "t"), dense((4,))
+    table.grad = md.SparseGrad([1], np.ones((1, 3)), SHAPE)
+    optimizer.step([table, weight])
+    for parameter in (table, weight):
+        made = {name: array.shape for name, array in optimizer.state[parameter].items()}
+        assert made in optimizer.state_shapes(parameter.value.shape)
+
+
+def test_a_parameter_that_is_given_twice_is_stepped_once():
+    w = dense((1,))
+    md.SGD(0.1).step([w, w])
+    assert w.value.tolist() == [-0.1]
+
+
+def test_a_parameter_or_an_optimizer_in_two_groups_is_refused():
+    w, v, rule = dense(), dense(), md.SGD(0.1)
+    with pytest.raises(ValueError, match=r"Parameter\(w.* is in the groups 0 and 1"):
+        md.OptimizerGroup([(rule, [w]), (md.SGD(0.1), [w])])
+    with pytest.raises(ValueError, match=r"SGD\(.* is in the groups 0 and 1"):
+        md.OptimizerGroup([(rule, [w]), (rule, [v])])
+
+
+def test_a_group_changes_nothing_when_one_of_its_parts_cannot_step():
+    w, v = dense((1,)), dense((1,))
+    group = md.OptimizerGroup([(md.SGD(0.1), [w, w]), (md.Adam(0.1), [v])])
+    v.grad = np.ones(2)
+    with pytest.raises(ValueError, match="grad"):
+        group.step([w, v])
+    assert (w.value.tolist(), group.num_steps) == ([0], 0)
+    v.grad = np.ones(1)
+    group.step(p for p in (w, v))
+    assert (w.value.tolist(), group.num_steps) == ([-0.1], 1)
+    group.step([w])  # the other is not asked for
+    assert [rule.num_steps for rule, _ in group.groups] == [2, 2]
+    np.testing.assert_allclose(v.value, -0.1)
+    assert repr(group).startswith("OptimizerGroup(SGD(lr=0.1")
+    group.reset()
+    assert group.num_steps == 0
+
+
+@pytest.mark.parametrize(
+    "make", [md.Adam, md.Adagrad, lambda: md.SGD(lambda step: 1 / step)], ids=str
+)
+def test_an_optimizer_that_remembers_does_not_go_on_with_another_model(make):
+    optimizer, first, second = make(), dense(), dense()
+    optimizer.step([first])
+    with pytest.raises(ValueError, match=r"has taken 1 steps with other parameters.*reset\(\)"):
+        optimizer.step([second])
+    assert (second.value == 0).all()
+    optimizer.step([first, second])  # a model that has grown
+    fresh, third = make(), dense()
+    optimizer.reset()
+    optimizer.step([third])
+    other = dense()
+    fresh.step([other])
+    np.testing.assert_array_equal(third.value, other.value)
+    assert list(optimizer.state) == [third]
+
+
+def test_plain_sgd_may_step_whatever_it_is_given():
+    optimizer, first, second = md.SGD(0.1), dense(), dense()
+    optimizer.step([first])
+    optimizer.step([second])
+    np.testing.assert_array_equal(first.value, second.value)
+
+
+@ALL
+@pytest.mark.parametrize("dtype", [np.float64, np.int64, ">f4"])
+def test_a_gradient_of_another_dtype_is_taken_as_one_of_the_weights(make, dtype):
+    results = []
+    for kind in (np.float32, dtype):
+        w, table = (md.Parameter(np.ones(SHAPE, np.float32), "w") for _ in range(2))
+        w.grad = np.ones(SHAPE, kind)
+        values = w.grad if w.grad.dtype.kind == "f" else w.grad.astype(float)
+        table.grad = md.SparseGrad(np.arange(6), values, SHAPE)
+        make(lr=0.1).step([w, table])
+        results += [(w.value.tobytes(), table.value.tobytes())]
+    assert results[0] == results[1]
+
+
+def test_a_complex_gradient_of_a_real_weight_is_refused():
+    w = dense()
+    w.grad = w.grad * 1j
+    with pytest.raises(TypeError, match="w is of float64: a gradient of complex128"):
+        md.SGD(0.1).step([w])
+    w.grad = md.SparseGrad([0], np.ones((1, 3), complex), SHAPE)
+    with pytest.raises(TypeError, match="a gradient of complex128"):
+        md.SGD(0.1).step([w])
+
+
+def test_a_rule_of_ones_own_may_make_its_state_in_its_first_step():
+    class Count(md.optim.Optimizer):
+        def update(self, weight, rows, grad, state, lr):
+            count = state.setdefault("count", np.zeros_like(weight))
+            assert count.shape == weight.shape
+            count[rows] += 1
+            weight[rows] -= lr * grad / count[rows]
+
+    w, optimizer = dense((2, 2)), Count(1.0)
+    optimizer.step([w])
+    optimizer.step([w])
+    np.testing.assert_array_equal(w.value, -1.5)
+    assert optimizer.state[w]["count"].shape == (2, 2)
+    with pytest.raises(NotImplementedError, match="Optimizer has no update"):
+        md.optim.Optimizer(0.1).step([dense()])
+
+
+def test_the_options_are_those_it_was_made_with():
+    assert md.Adam(0.1).options() == {
+        "lr": 0.1,
+        "betas": (0.9, 0.999),
+        "eps": 1e-8,
+        "weight_decay": 0.0,
+    }
+    assert repr(md.FTRL(0.1)) == "FTRL(lr=0.1, weight_decay=0.0, l1=0.0, l2=0.0, beta=1.0)"
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: md.SGD(0.1, float("inf")), "weight_decay is inf"),
+        (lambda: md.SGD(0.1, float("nan")), "weight_decay is nan"),
+        (lambda: md.Adam(eps=-1), "eps is -1"),
+        (lambda: md.Adagrad(eps=float("nan")), "eps is nan"),
+        (lambda: md.FTRL(l2=float("nan")), "l2 = nan"),
+        (lambda: md.FTRL(beta=-0.5), "beta = -0.5"),
+        (lambda: md.Momentum(0.1, -0.1), "momentum is -0.1"),
+        (lambda: md.Adam(betas=(-0.1, 0.9)), "betas are"),
+    ],
+)
+def test_options_out_of_range_are_named(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+    for edge in (md.SGD(0.0), md.Momentum(0.1, 0.0), md.Adam(betas=(0, 0)), md.Adagrad(eps=0)):
+        assert edge.num_steps == 0
+
+
+def test_the_schedule_at_its_corners():
+    rate = partial(
+        md.warmup_decay, lr=1.0, num_warmup_steps=4, decay_start_step=6, num_decay_steps=2
+    )
+    assert [rate(step) for step in (1, 3, 4, 6, 7, 8, 9)] == [0.25, 0.75, 1, 1, 0.25, 0, 0]
+    assert md.warmup_decay(9, 1.0, 0, 0, 2, end_lr=0.1) == 0.1

@@ -160,6 +160,10 @@ def test_bad_arguments_are_named(clicks):
     unlabelled = md.data.Batch(clicks.train.dense, clicks.train.sparse)
     for call, message in [
         (lambda: md.fit(network, clicks.train, epochs=0), "epochs is 0"),
+        (lambda: md.fit(network, clicks.train, eval_every=0), "eval_every is 0"),
+        (lambda: md.fit(network, clicks.train, clicks.valid, patience=0), "patience is 0"),
+        (lambda: md.fit(network, clicks.train, max_grad_norm=0), "max_grad_norm is 0"),
+        (lambda: md.fit(network, clicks.train, unlabelled), "the rows of valid have no labels"),
         (lambda: md.fit(network, clicks.train, batch_size=0), "batch_size is 0"),
         (lambda: md.fit(network, unlabelled), "the training rows have no labels"),
         (lambda: md.fit(network, clicks.train, patience=2), "patience needs validation rows"),
@@ -169,6 +173,180 @@ def test_bad_arguments_are_named(clicks):
     ]:
         with pytest.raises(ValueError, match=message):
             call()
+
+
+def rating_rows(rng, rows=200):
+    ids = np.stack([rng.integers(0, 9, rows), rng.integers(0, 8, rows)], axis=1)
+    label = 3 + rng.normal(size=rows).astype(np.float32)
+    return md.data.Batch(np.zeros((rows, 0), np.float32), ids, label)
+
+
+def test_predictions_are_probabilities_and_logits_where_asked(clicks):
+    network = model(clicks)
+    logits = md.predict(network, clicks.test, logits=True)
+    np.testing.assert_array_equal(logits, network.forward(clicks.test))
+    np.testing.assert_allclose(md.predict(network, clicks.test), 1 / (1 + np.exp(-logits)), 1e-6)
+
+
+def test_predictions_of_a_model_of_ratings_are_ratings(rng, tmp_path):
+    rows = rating_rows(rng)
+    fm, mf = md.FactorizationMachine(0, [9, 8], 3), md.MatrixFactorization([9, 8], 3)
+    assert (fm.task, mf.task) == ("clicks", "ratings")
+    md.fit(fm, rows, loss=md.MSE(), progress=False)
+    md.save(fm, tmp_path / "m.safetensors")
+    for network in (fm, mf, md.load(tmp_path / "m.safetensors")):
+        np.testing.assert_array_equal(md.predict(network, rows), network.forward(rows))
+        assert list(md.evaluate(network, rows)) == ["rmse"]
+    md.fit(mf, rows, progress=False)  # the loss of ratings, unasked
+    assert mf.task == "ratings"
+
+
+def test_a_dataset_says_what_its_labels_are(rng, clicks):
+    rows = rating_rows(rng)
+    ratings = md.data.Dataset(rows, rows[:50], rows[50:], [9, 8], [], "", task="ratings")
+    network = md.FactorizationMachine(0, [9, 8], 3)
+    history = md.fit(network, ratings, progress=False)
+    assert "valid_rmse" in history.records[0]
+    assert md.evaluate(network, ratings) == md.evaluate(network, rows[50:], task="ratings")
+    network.task = "clicks"
+    assert list(md.evaluate(network, ratings)) == ["rmse"]
+    with pytest.raises(ValueError, match="task is 'sales'"):
+        md.evaluate(network, rows, task="sales")
+    with pytest.raises(TypeError, match="choose its rows, such as dataset.test"):
+        md.predict(network, ratings)
+
+
+def test_a_dataset_trains_as_its_rows_do(clicks):
+    one, two, three = (model(clicks) for _ in range(3))
+    history = md.fit(one, clicks, batch_size=1000, progress=False)
+    md.fit(two, clicks.train, clicks.valid, batch_size=1000, progress=False)
+    assert bits(one) == bits(two)
+    assert "valid_auc" in history.records[0]
+    other = md.fit(three, clicks, clicks.test, batch_size=1000, progress=False)
+    assert other.records[0]["valid_auc"] != history.records[0]["valid_auc"]
+    with pytest.raises(TypeError, match="train is a list: it must be a Batch or a Dataset"):
+        md.fit(one, [clicks.train])
+    with pytest.raises(TypeError, match="valid is a list"):
+        md.fit(one, clicks.train, [clicks.valid])
+
+
+def relabelled(rows, label):
+    return md.data.Batch(rows.dense, rows.sparse, np.asarray(label, np.float32))
+
+
+def test_click_rates_train_and_are_evaluated(clicks, rng):
+    train, valid = (relabelled(b, rng.random(len(b))) for b in (clicks.train, clicks.valid))
+    history = md.fit(model(clicks), train, valid, progress=False)
+    assert np.isfinite(history.records[0]["valid_log_loss"])
+
+
+@pytest.mark.parametrize("where", ["train", "valid"])
+@pytest.mark.parametrize(
+    ("loss", "value", "message"),
+    [
+        (md.BCEWithLogits(), 2.0, r"label\[7\] is 2.0: it must lie in \[0, 1\]"),
+        (md.BCEWithLogits(), np.nan, r"label\[7\] is nan"),
+        (md.MSE(), np.nan, r"label\[7\] is nan: it must be finite"),
+        (md.MSE(), np.inf, r"label\[7\] is inf"),
+    ],
+)
+def test_labels_are_checked_before_the_first_step(where, loss, value, message, clicks):
+    network, splits = model(clicks), {"train": clicks.train[:50], "valid": clicks.valid[:50]}
+    label = np.array(splits[where].label)
+    label[7] = value
+    splits[where] = relabelled(splits[where], label)
+    before = bits(network)
+    with pytest.raises(ValueError, match=f"{where}: {message}"):
+        md.fit(network, splits["train"], splits["valid"], loss=loss, progress=False)
+    assert bits(network) == before
+    assert network.task == "clicks"
+
+
+def test_ratings_that_are_too_large_are_named_with_what_to_do(rng):
+    rows = rating_rows(rng)
+    plays = relabelled(rows, 10 ** rng.uniform(0, 5.5, len(rows)))
+    network = md.FactorizationMachine(0, [9, 8], 3)
+    options = {"loss": md.MSE(), "optimizer": md.SGD(1.0), "epochs": 50, "progress": False}
+    with (
+        np.errstate(all="ignore"),
+        pytest.raises(
+            FloatingPointError,
+            match=r"smaller lr, or max_grad_norm; or scale the labels, which go up",
+        ),
+    ):
+        md.fit(network, plays, batch_size=10, **options)
+
+
+def test_a_model_that_is_bad_from_the_start_is_not_blamed_on_the_rate(clicks):
+    network = model(clicks)
+    network.bottom.layers[0].bias.value[0] = np.nan
+    with pytest.raises(FloatingPointError, match="bottom.layers.0.bias. No step has been taken"):
+        md.fit(network, clicks.train, progress=False)
+
+
+def test_a_prediction_that_is_not_finite_is_refused_and_its_row_named(clicks):
+    network = model(clicks)
+    network.embeddings.table(0)[clicks.test.sparse[3, 0]] = np.nan
+    with pytest.raises(FloatingPointError, match="the output of row [0-3] is nan; .* embeddings.w"):
+        md.predict(network, clicks.test)
+
+
+def test_one_bad_rating_changes_nothing_in_sgd_epoch(rng):
+    rows = rating_rows(rng)
+    label = np.array(rows.label)
+    label[7] = np.nan
+    mf = md.MatrixFactorization([9, 8], 3)
+    before = bits(mf)
+    with pytest.raises(ValueError, match=r"label\[7\] is nan: it must be finite"):
+        mf.sgd_epoch(relabelled(rows, label), 0.01, 0.1, 0)
+    assert bits(mf) == before
+
+
+@pytest.mark.parametrize("backend", ["numba", "numpy"])
+def test_ratings_that_diverge_stop_sgd_epoch_while_weights_are_numbers(backend, rng):
+    from minidlrm import kernels
+
+    if backend == "numba":
+        pytest.importorskip("numba", reason="Numba is not installed")
+    rows, before = rating_rows(rng), kernels.backend
+    plays = relabelled(rows, 10 ** rng.uniform(0, 5.5, len(rows)))
+    mf = md.MatrixFactorization([9, 8], 3)
+    try:
+        kernels.use(backend)
+        with (
+            np.errstate(all="ignore"),
+            pytest.raises(
+                FloatingPointError,
+                match=r"sgd_epoch: .* ratings go up to \d.*smaller lr, or ratings of",
+            ),
+        ):
+            [mf.sgd_epoch(plays, 0.01, 0.1, epoch) for epoch in range(9)]
+    finally:
+        kernels.use(before)
+    finite = [np.isfinite(p.value).all(axis=1).mean() for p in mf.parameters()]
+    assert min(finite) > 0.8
+
+
+@pytest.mark.parametrize("show", [True, False])
+def test_the_progress_bar_is_shown_or_not(show, clicks, capsys):
+    md.fit(model(clicks), clicks.train[:100], batch_size=50, progress=show)
+    assert ("training" in capsys.readouterr().err) is show
+
+
+def test_a_step_counts_once_and_the_record_is_the_mean_since_the_last(clicks):
+    losses = []
+
+    class Seen(md.BCEWithLogits):
+        def forward(self, logits, label):
+            losses.append((super().forward(logits, label), len(label)))
+            return losses[-1][0]
+
+    rows = clicks.train[:110]
+    history = md.fit(model(clicks), rows, loss=Seen(), batch_size=50, eval_every=2, progress=False)
+    assert history.column("step") == [2, 3]
+    values, sizes = np.array(losses[:2]).T
+    first = np.average(values, weights=sizes)
+    assert history.column("train_loss") == pytest.approx([first, losses[2][0]])
 
 
 def test_the_plot_has_both_curves_and_the_limit(clicks):

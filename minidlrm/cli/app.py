@@ -12,7 +12,7 @@ import warnings
 import typer
 from rich.console import Console
 
-from minidlrm.cli import compare, course, inspect, recipe, train
+from minidlrm.cli import compare, course, inspect, recipe, score, train
 from minidlrm.grading.commands import app as grade_app
 from minidlrm.interrupts import is_interrupt
 
@@ -38,8 +38,16 @@ def _examples(*lines: str) -> str:
 
 
 app.command(
-    epilog=_examples("train", "train --data criteo:train.txt --epochs 1 --optimizer sgd --lr 0.1")
+    epilog=_examples(
+        "train",
+        "train --data criteo:train.txt --epochs 1 --optimizer sgd --lr 0.1",
+        "train --data table:clicks.csv --label click --dense price --sparse user,item",
+    )
 )(train.train)
+app.command(epilog=_examples("predict runs/latest/dlrm.safetensors new.csv --out scores.csv"))(
+    score.predict
+)
+app.command(epilog=_examples("evaluate runs/latest/dlrm.safetensors labelled.csv"))(score.evaluate)
 app.command(epilog=_examples("recipe mf --data movielens:FOLDER"))(recipe.recipe)
 app.command(epilog=_examples("compare --rows 50000", "compare --experiment order"))(compare.compare)
 app.command(epilog=_examples("gradcheck dlrm", "gradcheck my_layer.py:Linear", "gradcheck --all"))(

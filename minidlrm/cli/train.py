@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
@@ -15,10 +15,13 @@ from rich.table import Table
 
 import minidlrm as md
 from minidlrm import recipes
+from minidlrm.cli import columns
 from minidlrm.cli import options as given
+from minidlrm.cli.advice import seconds_an_epoch, warnings_after, warnings_before
 from minidlrm.cli.inspect import summary
 from minidlrm.data import Batch, Dataset
 from minidlrm.data.rankings import RankingDataset
+from minidlrm.growing import grow as grow_model
 from minidlrm.models import MODELS, Model
 from minidlrm.optim import OPTIMIZERS, Optimizer
 from minidlrm.printing import as_rich
@@ -109,6 +112,29 @@ def train(
     min_count: given.MinCountOption = None,
     on_bad_line: given.BadLineOption = None,
     drop_users: given.DropUsersOption = None,
+    label: columns.LabelOption = None,
+    dense: columns.DenseOption = None,
+    sparse: columns.SparseOption = None,
+    bags: columns.BagsOption = None,
+    transform: columns.TransformOption = None,
+    sample_weight: columns.SampleWeightOption = None,
+    task: columns.TaskOption = None,
+    split: columns.SplitOption = None,
+    time: columns.TimeOption = None,
+    user: columns.UserOption = None,
+    split_column: columns.SplitColumnOption = None,
+    delimiter: columns.DelimiterOption = None,
+    encoding: columns.EncodingOption = None,
+    grow: Annotated[
+        bool,
+        typer.Option(
+            "--grow",
+            help="With --resume: go on with another table (table:FILE) in which new ids occur.",
+        ),
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show columns, model, memory and time, and stop.")
+    ] = False,
     seed: given.SeedOption = 0,
     out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("runs/latest"),
 ) -> None:
@@ -128,34 +154,101 @@ def train(
     settings = Settings(
         optimizer, lr, decay, epochs, batch_size, patience, seed, checkpoint_every, resume
     )
+    roles = columns.parsed(
+        label=label,
+        dense=dense,
+        sparse=sparse,
+        bags=bags,
+        transform=transform,
+        sample_weight=sample_weight,
+        task=task,
+        split=split,
+        time=time,
+        user=user,
+        split_column=split_column,
+        delimiter=delimiter,
+        encoding=encoding,
+    )
     if data == "synthetic" and rows is None:
         rows = 1_000_000
-    reading = {"rows": rows, "min_count": min_count, "on_bad_line": on_bad_line}
-    dataset = given.read(data, model, {"seed": seed}, **reading, drop_users=drop_users)
-    network = given.build(model, dataset, seed, sizes)
-    out.mkdir(parents=True, exist_ok=True)
+    reading = {"rows": rows, "min_count": min_count, "on_bad_line": on_bad_line, **roles}
+    if grow:
+        if not resume:
+            raise ValueError("--grow needs --resume: it goes on from the checkpoint in --out")
+        shared = {"seed": seed, "drop_users": drop_users}
+        network, dataset = _grown(out / f"{model}.safetensors", data, shared, reading)
+        settings = replace(settings, resume=False)
+    else:
+        dataset = given.read(data, model, {"seed": seed}, **reading, drop_users=drop_users)
+        network = given.build(model, dataset, seed, sizes)
     console = Console()
-    console.print(dataset.description)
-    console.print(summary(network, batch_size))
+    _describe(console, dataset, network, settings)
+    if dry_run:
+        return
+    out.mkdir(parents=True, exist_ok=True)
     if isinstance(dataset, RankingDataset):
         history, results = _rank(network, dataset, settings)
     else:
-        history, results = _fit(network, dataset, settings, out / _TRAINING)
+        history, results = _fit(network, dataset, settings, out / _TRAINING, begin=not grow)
     console.print(_epochs(history))
     console.print(_results(results, dataset))
+    _warn(console, warnings_after(results, dataset))
     files = _write(out, model, network, history, results, dataset)
     console.print(f"wrote {names(out, *files)}")
+
+
+def _grown(path: Path, data: str, shared: dict[str, Any], reading: dict[str, Any]) -> tuple:
+    """Return the saved model with rows for new ids, and the new table in its terms."""
+    scheme, _, file = data.partition(":")
+    if scheme != "table":
+        raise ValueError(f"--grow needs --data table:FILE, not {data}")
+    if shared["drop_users"]:
+        given.refuse("drop_users", "--data table", ["--data movielens-ranking"])
+    model, schema = md.load_with_schema(path)
+    splits = ("split", "time", "user", "split_column")
+    text = {k: reading.pop(k) for k in ("delimiter", "encoding") if k in reading}
+    how = {k: reading.pop(k) for k in splits if k in reading} or {"split": "random"}
+    least = reading.pop("min_count") or 1
+    for option, value in reading.items():
+        if value is not None:
+            raise ValueError(
+                f"--{option.replace('_', '-')} has no meaning with --grow: the schema says it"
+            )
+    source = md.data.open_source(file, **text)
+    schema = schema.grown(source, least)
+    dataset = md.data.read_table(file, schema=schema, seed=shared["seed"], **how, **text)
+    return grow_model(model, schema.table_sizes, shared["seed"]), dataset
+
+
+def _describe(console: Console, dataset: Dataset, network: Model, settings: Settings) -> None:
+    """Print what is to be trained, on what, and how long it will take."""
+    console.print(dataset.description)
+    if dataset.schema is not None:
+        console.print(repr(dataset.schema), markup=False, highlight=False)
+    console.print(summary(network, settings.batch_size))
+    size = sum(p.value.nbytes for p in network.parameters())
+    line = f"memory of the weights: {size / 2**20:,.1f} MiB"
+    if not isinstance(dataset, RankingDataset):
+        seconds = seconds_an_epoch(network, dataset, settings.batch_size)
+        line += f"; an epoch takes about {seconds:,.0f} s" if seconds >= 1 else ""
+    console.print(line)
+    _warn(console, warnings_before(dataset))
+
+
+def _warn(console: Console, lines: list[str]) -> None:
+    for line in lines:
+        console.print(f"warning: {line}", style="yellow", markup=False, soft_wrap=True)
 
 
 Results = dict[str, dict[str, float]]  # for each split, its metrics
 
 
 def _fit(
-    network: Model, dataset: Dataset, settings: Settings, checkpoint: Path
+    network: Model, dataset: Dataset, settings: Settings, checkpoint: Path, begin: bool
 ) -> tuple[History, Results]:
     """Train on clicks or ratings; write checkpoints where they are asked for."""
     keeps = settings.resume or settings.checkpoint_every is not None
-    if dataset.task == "ratings":
+    if dataset.task == "ratings" and begin:
         begin_at_the_mean(network, dataset.train)
     steps = -(-len(dataset.train) // settings.batch_size)
     try:

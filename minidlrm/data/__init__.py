@@ -53,13 +53,15 @@ READERS = {
     "synthetic": Reader("synthetic.synthetic_clicks", "", "clicks whose truth is known"),
     "criteo": Reader("criteo.read_criteo", "PATH", "clicks of the Criteo challenge"),
     "libfm": Reader("libfm.read_libfm", "PATH", "clicks or ratings in libFM's format"),
+    "table": Reader("frame.read_table", "FILE", "a table of your own: CSV, Parquet"),
+    "toml": Reader("described.read_described", "FILE", "a table that a TOML file describes"),
     "movielens": Reader("movielens.movielens_clicks", "FOLDER", "clicks"),
     "movielens-ratings": Reader("movielens.movielens_ratings", "FOLDER", "ratings"),
     "movielens-ranking": Reader("rankings.movielens_ranking", "FOLDER", "rankings"),
 }
 
 _HOMES = {reader.home.split(".")[1]: reader.home.split(".")[0] for reader in READERS.values()}
-_HOMES |= {"Schema": "schema", "fetch": "download", "read_table": "frame"}
+_HOMES |= {"Schema": "schema", "fetch": "download", "open_source": "sources"}
 
 __all__ = ["READERS", "Batch", "Dataset", "Jagged", "Reader", "minibatches", *sorted(_HOMES)]
 

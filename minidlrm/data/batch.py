@@ -230,6 +230,13 @@ class Batch:
             raise ValueError(f"the batch has {self.num_tables} tables, the model {num_tables}")
         check_finite("dense", self.dense)
 
+    def ids_of(self, t: int) -> np.ndarray:
+        """Return the ids of a table: (B,), or all ids of its bags (nnz_t,)."""
+        if isinstance(self.sparse, Jagged):
+            offsets = self.sparse.offsets
+            return self.sparse.values[offsets[t * len(self)] : offsets[(t + 1) * len(self)]]
+        return self.sparse[:, t]
+
     def tables(self, which: Sequence[int]) -> np.ndarray | Jagged:
         """Return the ids (B, n), or the bags, of n tables: `which` holds their numbers."""
         if isinstance(self.sparse, Jagged):

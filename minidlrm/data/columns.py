@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from minidlrm.data.encode import parse_hex
+from minidlrm.data.intern import Interner
 
 Place = Callable[[int], str] | None  # words a row, such as "clicks.csv: line 17"
 _EXACT = 2**53  # floats above it do not hold every whole number
@@ -43,18 +44,25 @@ class Texts:
         """Return one text."""
         return self.text[self.offsets[k] : self.offsets[k + 1]].tobytes().decode("utf-8", "replace")
 
+    def chosen(self, keep: np.ndarray) -> Texts:
+        """Return some of the texts."""
+        return _gathered(self.text, self.offsets[:-1][keep], self.offsets[1:][keep])
+
+    def as_arrow(self) -> Any:
+        """Return an Arrow array of strings."""
+        import pyarrow as pa
+
+        text = pa.py_buffer(np.ascontiguousarray(self.text))
+        offsets = pa.py_buffer(np.ascontiguousarray(self.offsets))
+        return pa.Array.from_buffers(pa.large_string(), len(self), [None, offsets, text])
+
     def without_point_zero(self) -> Texts:
         """Return whole numbers in one form: "7.0" as "7"."""
         if not (self.text == ord(".")).any():
             return self
-        import pyarrow as pa
         import pyarrow.compute as pc
 
-        array = pa.Array.from_buffers(
-            pa.large_string(),
-            len(self),
-            [None, pa.py_buffer(self.offsets), pa.py_buffer(np.ascontiguousarray(self.text))],
-        )
+        array = self.as_arrow()
         return of_strings(pc.replace_substring_regex(array, r"^([+-]?\d+)\.0+$", r"\1"))
 
 
@@ -102,6 +110,12 @@ def of_words(words: Iterable[str]) -> Texts:
     offsets = np.concatenate([[0], np.cumsum([len(word) for word in data], dtype=np.int64)])
     text = np.frombuffer(b"".join(data), np.uint8)
     return Texts(text, offsets.astype(np.int64), offsets[1:] == offsets[:-1])
+
+
+def of_interner(known: Interner) -> Texts:
+    """Return the texts of an Interner, in the order of their numbers."""
+    offsets = np.concatenate([[0], known.ends]).astype(np.int64)
+    return Texts(known.text, offsets, offsets[1:] == offsets[:-1])
 
 
 def one_array(column: Any) -> Any:
@@ -286,8 +300,11 @@ def bag_texts(
         return words, lengths, values
     keep = ~words.missing
     row = np.repeat(np.arange(len(lengths)), lengths)[keep]
-    kept = _chosen(words, keep)
-    return kept, np.bincount(row, minlength=len(lengths)), None if values is None else values[keep]
+    return (
+        words.chosen(keep),
+        np.bincount(row, minlength=len(lengths)),
+        None if values is None else values[keep],
+    )
 
 
 def _split(column: Any, name: str, separator: str | None) -> tuple[Any, np.ndarray]:
@@ -337,10 +354,6 @@ def _equal(text: np.ndarray, starts: np.ndarray, stops: np.ndarray, word: bytes)
         place = np.minimum(starts + k, max(0, len(text) - 1))
         same &= text[place] == byte if len(text) else False
     return same
-
-
-def _chosen(words: Texts, keep: np.ndarray) -> Texts:
-    return _gathered(words.text, words.offsets[:-1][keep], words.offsets[1:][keep])
 
 
 def _gathered(text: np.ndarray, starts: np.ndarray, stops: np.ndarray) -> Texts:

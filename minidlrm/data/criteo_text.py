@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from minidlrm.data.encode import log_transform, parse_hex
+from minidlrm.data.sources import TextSource
 
 NUM_DENSE, NUM_TABLES = 13, 26
 DENSE = [f"I{k + 1}" for k in range(NUM_DENSE)]
@@ -233,3 +234,10 @@ def _bytes(column) -> tuple[np.ndarray, np.ndarray]:
     _, offsets, text = column.buffers()
     places = np.frombuffer(offsets, np.int32)[column.offset : column.offset + len(column) + 1]
     return np.frombuffer(text or b"", np.uint8), places.astype(np.int64)
+
+
+def as_source(path: Path) -> TextSource:
+    """Open a Criteo file as raw rows, for the schema of a model that was trained on one."""
+    layout = read_layout(path)
+    names = None if layout.header else layout.names
+    return TextSource([path], layout.delimiter, column_names=names)

@@ -52,7 +52,7 @@ class Fitting:
         """Read all blocks of a source into the spool."""
         from tqdm.auto import tqdm
 
-        own = [self.plan.split.column] if self.plan.split.column and not self.plan.schema else []
+        own = [self.plan.split.column] if self.plan.split.column and not self.plan.whole else []
         wanted = list(dict.fromkeys([*self.plan.roles.wanted, *own]))
         numeric = [] if as_text else [column.name for column in self.dense]
         bar = tqdm(desc="reading", unit=" rows", unit_scale=True, disable=not progress, leave=False)
@@ -74,7 +74,7 @@ class Fitting:
             for name, array in job.result():
                 self.spool.append(name, array)
         split = self.plan.split
-        if split.column and not self.plan.schema:
+        if split.column and not self.plan.whole:
             self.spool.append("split", self._split_key(data[split.column], split, place))
         self.count += len(next(iter(data.values())))
 
@@ -82,7 +82,7 @@ class Fitting:
         roles = self.plan.roles
         if roles.label is not None:
             label = numbers(data[roles.label], roles.label, place)
-            if np.isnan(label).any() and self.plan.schema is None:
+            if np.isnan(label).any() and not self.plan.whole:
                 row = int(np.isnan(label).argmax())
                 raise ValueError(f"{place(row)}: column {roles.label}: the label is missing")
             self.spool.append("label", label)
@@ -147,7 +147,7 @@ class Fitting:
     def _rows(self) -> dict[str, Rows]:
         """Return the rows of each split."""
         count, split = self.count, self.plan.split
-        if self.plan.schema is not None:
+        if self.plan.whole:
             return {"train": slice(0, 0), "valid": slice(0, 0), "test": slice(0, count)}
         first = round(count * split.fractions[0])
         second = round(count * (split.fractions[0] + split.fractions[1]))

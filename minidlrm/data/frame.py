@@ -26,7 +26,7 @@ _VERSION = 1  # of the cache's form
 
 
 def read_table(
-    rows: Any,
+    source: Any,
     *,
     label: str | None = None,
     dense: Sequence[str] | None = None,
@@ -59,7 +59,7 @@ def read_table(
 
     Parameters
     ----------
-    rows : path, glob, list of paths, DataFrame, Arrow table, dict of arrays, or list of dicts
+    source : path, glob, list of paths, DataFrame, Arrow table, dict of arrays, or list of dicts
         CSV or TSV (also .gz, .zst, .bz2, .lz4) with a header, Parquet, or any object with the
         Arrow capsule: pandas, polars, pyarrow, DuckDB.
     label : str
@@ -97,7 +97,8 @@ def read_table(
         The column that orders the rows; that holds the users, who stay together; or that says
         "train", "valid" or "test".
     schema : Schema or Dataset
-        Of an earlier table: the columns mean the same then, and all rows go to ``.test``.
+        Of an earlier table: the columns mean the same then. Without an option that splits the
+        rows, all go to ``.test``.
     delimiter, encoding, column_names
         Of text files: what stands between fields (by default found in the first line), the
         encoding, and the columns of a file without a header.
@@ -116,7 +117,7 @@ def read_table(
     FileNotFoundError
         When there is no such file.
     TypeError
-        When `rows` holds no rows.
+        When `source` holds no rows.
     ValueError
         When a column does not exist, has two roles, or holds a value that cannot be read: file,
         line, column and text are named. When an option is out of range, or cannot matter.
@@ -137,18 +138,18 @@ def read_table(
     city    sparse                              2     0.0%    0.0%
     tags    bag                                 3    25.0%    0.0%
     """
-    source = open_source(rows, delimiter=delimiter, encoding=encoding, column_names=column_names)
+    opened = open_source(source, delimiter=delimiter, encoding=encoding, column_names=column_names)
     known = schema.schema if isinstance(schema, Dataset) else schema
     if schema is not None and known is None:
         raise ValueError("schema is a Dataset that has no schema: give the one of a read_table")
     how = Split.chosen(split, fractions, seed, time, user, split_column)
     if known is not None:
         given = {"label": label, "dense": dense, "sparse": sparse, "bags": bags, "share": share}
-        _refuse({**given, "split": split, "task": task}, "schema= says it")
-        roles = Roles.of_schema(known, source)
+        _refuse({**given, "task": task}, "schema= says it")
+        roles = Roles.of_schema(known, opened)
     else:
         roles = Roles.given(
-            source,
+            opened,
             label=label,
             dense=dense,
             sparse=sparse,
@@ -164,8 +165,10 @@ def read_table(
         raise ValueError(f"min_count is {min_count}: it must be at least 1")
     if task not in (None, "clicks", "ratings"):
         raise ValueError(f"task is {task!r}: it must be 'clicks' or 'ratings'")
-    plan = Plan(roles, how, min_count, task, known)
-    dataset = _read(source, plan, cache_dir, progress)
+    whole = known is not None and how == Split.chosen(None, fractions, seed, None, None, None)
+    whole = whole and split is None
+    plan = Plan(roles, how, min_count, task, known, whole)
+    dataset = _read(opened, plan, cache_dir, progress)
     if roles.inferred:
         print(dataset.schema)
     return dataset
@@ -230,10 +233,11 @@ class Plan:
     min_count: int
     task: str | None
     schema: Schema | None = field(default=None)
+    whole: bool = False  # whether all rows are to be scored, and none to train on
 
     def key(self) -> str:
         """Return a hash of everything but the rows."""
-        parts: list[Any] = [_VERSION, self.roles.as_json(), self.min_count, self.task]
+        parts: list[Any] = [_VERSION, self.whole, self.roles.as_json(), self.min_count, self.task]
         parts.append({f.name: getattr(self.split, f.name) for f in fields(self.split)})
         total = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
         if self.schema is not None:
@@ -279,7 +283,7 @@ def _dataset(source: Source, plan: Plan, stored: Any) -> Dataset:
     schema = plan.schema or Schema.from_state(stored.meta["schema"], stored.schema_arrays())
     splits = {name: stored.batch(name, schema) for name in SPLITS}
     count = sum(map(len, splits.values()))
-    how = "all of them to score" if plan.schema is not None else str(plan.split)
+    how = "all of them to score" if plan.whole else str(plan.split)
     return Dataset(
         splits["train"],
         splits["valid"],

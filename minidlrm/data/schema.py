@@ -24,6 +24,7 @@ from minidlrm.data.columns import (
     hex_words,
     joined,
     numbers,
+    of_interner,
     texts,
 )
 from minidlrm.data.intern import Interner
@@ -110,16 +111,36 @@ class Categories:
 
     def ids(self, column: Texts, name: str = "", place: Place = None) -> np.ndarray:
         """Return the ids of values -> int32 (n,); IndexError where one must be known and is not."""
-        if self.integers:
-            column = column.without_point_zero()
-        elif self.hexadecimal:
+        if self.hexadecimal:
             column = hex_words(hex_values(column, name, place))
+        else:
+            column = self.plain(column)
         codes = self.known.find(column.text, column.offsets)
         ids = np.where(codes >= 0, codes + np.int32(self.first), np.int32(_UNSEEN))
         ids[column.missing] = self.missing
         if not self.has_unseen:
             self._check(codes, column, name, place)
         return ids
+
+    def plain(self, column: Texts) -> Texts:
+        """Return values in the one form in which they are known."""
+        if self.integers:
+            return column.without_point_zero()
+        return hex_words(hex_values(column)) if self.hexadecimal else column
+
+    def words(self, ids: np.ndarray) -> Any:
+        """Return the values that have these ids as an Arrow array; null where there is none."""
+        import pyarrow as pa
+
+        known = of_interner(self.known).as_arrow()
+        codes = np.asarray(ids, np.int64) - self.first
+        return known.take(pa.array(np.maximum(codes, 0), mask=codes < 0))
+
+    def with_more(self, words: Texts) -> Categories:
+        """Return categories that know these values too, after the others."""
+        known = Interner(self.known.text, self.known.ends)
+        known.add(words.text, words.offsets)
+        return replace(self, known=known)
 
     def _check(self, codes: np.ndarray, column: Texts, name: str, place: Place) -> None:
         wrong = (codes < 0) & ~(column.missing & self.has_missing)
@@ -203,6 +224,18 @@ class Column:
                 "choose transform='log' or 'standardize'"
             )
         return np.where(np.isnan(raw), np.float32(0), x)
+
+    def unscale(self, x: np.ndarray) -> np.ndarray:
+        """Undo `scale`."""
+        if self.transform == "standardize":
+            return x * self.std + self.mean
+        return np.expm1(x) if self.transform == "log" else x
+
+    def words(self, data: dict[str, Any], place: Any) -> Texts:
+        """Return the values of a sparse column, or all entries of a bag."""
+        if self.role == "sparse":
+            return texts(data[self.name], self.name, place)
+        return self.entries(data, place)[0]
 
     def entries(self, data: dict[str, Any], place: Any) -> tuple[Texts, np.ndarray, Any]:
         """Return a bag's entries, row after row, the number in each row, and their weights."""
@@ -353,6 +386,82 @@ class Schema:
             lengths.append(number)
             weights.append(weight)
         return jagged(values, lengths, weights)
+
+    def decode(self, batch: Batch) -> Any:
+        """Turn a Batch back into a table of raw values: ids as text, numbers unscaled.
+
+        Values that are not known, and missing ones, are missing in the table. So are those of the
+        id 0 of a table without a row for them.
+
+        Returns
+        -------
+        pyarrow.Table
+        """
+        import pyarrow as pa
+
+        data: dict[str, Any] = {}
+        for k, column in enumerate(self.dense):
+            data[column.name] = column.unscale(np.asarray(batch.dense[:, k], np.float64))
+        for t, column in enumerate(self.sparse):
+            assert column.categories is not None
+            words = column.categories.words(batch.ids_of(t))
+            if column.role == "bag" and isinstance(batch.sparse, Jagged):
+                count = len(batch)
+                own = batch.sparse.offsets[t * count : (t + 1) * count + 1]
+                data[column.name] = pa.LargeListArray.from_arrays(pa.array(own - own[0]), words)
+            else:
+                data[column.name] = words
+        if batch.label is not None and self.label is not None:
+            data[self.label] = np.asarray(batch.label)
+        return pa.table(data)
+
+    def grown(self, rows: Any, min_count: int = 1) -> Schema:
+        """Return a schema that knows new values too; the known ones keep their ids.
+
+        Parameters
+        ----------
+        rows : anything that `encode` takes
+            Rows in which new values occur.
+        min_count : int
+            How often a value must occur to be added.
+
+        Returns
+        -------
+        Schema
+            New values have the ids after the known ones, in the order in which they come.
+
+        Examples
+        --------
+        >>> import minidlrm as md
+        >>> rows = {"click": [0, 1] * 20, "city": ["Ulm", "Rom"] * 20}
+        >>> schema = md.data.read_table(rows, label="click", sparse=["city"], progress=False).schema
+        >>> grown = schema.grown({"city": ["Bonn", "Ulm"]})
+        >>> schema.table_sizes, grown.table_sizes, grown["city"].categories.value(3)
+        ([3], [4], 'Bonn')
+        """
+        from minidlrm.data.sources import open_source
+
+        source = open_source(rows)
+        new = {c.table or c.name: (Interner(), [np.zeros(0, np.int64)]) for c in self.sparse}
+        for data in source.blocks(self):
+            for column in self.sparse:
+                assert column.categories is not None
+                words = column.categories.plain(column.words(data, source.place))
+                known = column.categories.known.find(words.text, words.offsets)
+                texts_, counts = new[column.table or column.name]
+                fresh = words.chosen((known < 0) & ~words.missing)
+                counts.append(texts_.add(fresh.text, fresh.offsets).astype(np.int64))
+        tables = {}
+        for name, (interner, codes) in new.items():
+            old = self[name].categories
+            assert old is not None
+            enough = np.bincount(np.concatenate(codes), minlength=len(interner)) >= min_count
+            tables[name] = old.with_more(of_interner(interner).chosen(enough))
+        columns = [
+            replace(c, categories=tables[c.table or c.name]) if c.role != "dense" else c
+            for c in self.columns
+        ]
+        return replace(self, columns=tuple(columns))
 
     def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Return all of it as JSON-able values, and arrays: what a checkpoint stores."""

@@ -13,10 +13,13 @@ import io
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from minidlrm.data.columns import numbers
 
 _BLOCK_BYTES = 8 << 20  # of text at a time
 _BLOCK_ROWS = 1 << 16  # of a table at a time
@@ -41,6 +44,9 @@ class Source:
     def place(self, row: int) -> str:
         """Word a row of the whole source, counted from 0."""
         return f"row {row + 1}"
+
+    def _after(self, first: int, row: int) -> str:
+        return self.place(first + row)
 
     def types(self) -> dict[str, Any]:
         """Return the Arrow type of each column, as far as the first rows show it."""
@@ -67,13 +73,25 @@ class Source:
                 f"it has {', '.join(self.names)}"
             )
 
-    def blocks(self, schema: Any) -> Iterator[dict[str, Any]]:
-        """Yield blocks with the columns that a schema needs, and its label where it exists."""
+    def blocks(self, schema: Any, also: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
+        """Yield blocks with the columns that a schema needs, `also`, and labels where they exist.
+
+        Numbers are parsed once more as text where they are none: the error can say where.
+        """
         inputs = [name for column in schema.columns for name in column.sources]
         self.need(inputs)
         others = (schema.label, schema.sample_weight)
-        wanted = [*dict.fromkeys(inputs), *(n for n in others if n in self.names)]
-        yield from self.read(wanted, [column.name for column in schema.dense])
+        present = [n for n in others if n in self.names]
+        wanted = list(dict.fromkeys([*inputs, *present, *also]))
+        dense = [column.name for column in schema.dense]
+        try:
+            yield from self.read(wanted, dense)
+        except NotNumbers:
+            first = 0
+            for block in self.read(wanted, []):  # ends in an error that names the place
+                for name in dense:
+                    numbers(block[name], name, partial(self._after, first))
+                first += len(block[wanted[0]])
 
 
 def open_source(

@@ -6,10 +6,28 @@ there is no NaN, and sums run in a fixed order, but for one: `mf_epoch`. A kerne
 bounds checks, so the layers check every id first.
 """
 
+import sys
+
 import numba
 import numpy as np
 
-_compile = numba.njit(cache=True, error_model="numpy", nogil=True)
+
+def _can_cache() -> bool:
+    """Whether Numba finds a folder for compiled kernels; says so when there is none."""
+    try:
+        numba.njit(cache=True)(_can_cache)
+    except RuntimeError:
+        print(
+            "minidlrm: no folder for compiled kernels can be written: they are compiled anew in "
+            "each process (set NUMBA_CACHE_DIR to keep them).",
+            file=sys.stderr,
+        )
+        return False
+    return True
+
+
+_CACHE = _can_cache()
+_compile = numba.njit(cache=_CACHE, error_model="numpy", nogil=True)
 
 _RADIX_BITS = 11  # digits of the sort: 2,048 counters stay in the fastest cache
 
@@ -339,7 +357,7 @@ def ftrl_rows(weight, z, n, rows, grad, lr, l1, l2, beta):
 
 
 # The product of two vectors is all there is to it. Summed in lanes it is 1.6 times as fast.
-@numba.njit(cache=True, error_model="numpy", nogil=True, fastmath={"reassoc"})
+@numba.njit(cache=_CACHE, error_model="numpy", nogil=True, fastmath={"reassoc"})
 def mf_epoch(factors, biases, rows, ratings, order, mean, lr, reg):
     """See `reference.mf_epoch`."""
     dim, total = factors.shape[1], 0.0

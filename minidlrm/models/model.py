@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -28,6 +28,41 @@ class Model(Module):
     """
 
     config: dict[str, Any]
+
+    @classmethod
+    def for_data(cls, data: Dataset, **options: Any) -> Self:
+        """Make a model with the inputs of a data set.
+
+        Parameters
+        ----------
+        data : Dataset
+            Its number of dense features, its tables and its task are taken.
+        **options
+            The other arguments of the class.
+
+        Raises
+        ------
+        ValueError
+            When the class does not take these inputs; and as the class.
+
+        Examples
+        --------
+        >>> import minidlrm as md
+        >>> clicks = md.data.synthetic_clicks(rows=1000, seed=0)
+        >>> md.FactorizationMachine.for_data(clicks, embedding_dim=4).config["num_dense"]
+        13
+        """
+        sizes: dict[str, Any] = {"table_sizes": data.table_sizes}
+        if "num_dense" in inspect.signature(cls).parameters:
+            sizes["num_dense"] = data.num_dense
+        elif data.num_dense or len(data.table_sizes) != 2:
+            raise ValueError(
+                f"{cls.__name__} takes users and items; the data have {data.num_dense} dense "
+                f"features and {len(data.table_sizes)} tables"
+            )
+        model = cls(**sizes, **options)
+        model.task = data.task
+        return model
 
     def forward(self, batch: Batch) -> np.ndarray:
         """Compute the logits, or the ratings, (B,) of a batch."""

@@ -82,9 +82,9 @@ class TwoMissing(MSE):
 class RidgeMSE(MSE):
     """Squared error plus 0.3 |x|^2, whose gradient is right."""
 
-    def forward(self, prediction, label):
+    def forward(self, prediction, label, weight=None):
         self.penalized = np.asarray(prediction)
-        return super().forward(prediction, label) + 0.3 * (self.penalized**2).sum().item()
+        return super().forward(prediction, label, weight) + 0.3 * (self.penalized**2).sum().item()
 
     def backward(self, dy=1.0):
         return super().backward(dy) + 0.6 * dy * self.penalized

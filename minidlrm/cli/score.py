@@ -1,0 +1,134 @@
+"""minidlrm predict, evaluate: a saved model on new rows, which its own schema reads."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.console import Console
+
+import minidlrm as md
+from minidlrm.checkpoint import load_with_schema
+from minidlrm.cli import options as given
+from minidlrm.data.schema import Schema
+from minidlrm.data.sources import Source, open_source
+from minidlrm.files import replacing
+from minidlrm.printing import as_rich
+from minidlrm.scoring import Unseen, evaluate_rows, scores
+
+CheckpointArgument = Annotated[
+    Path, typer.Argument(help="A checkpoint that train, or md.save with a schema, has written.")
+]
+DataArgument = Annotated[
+    str,
+    typer.Argument(
+        help="A CSV or Parquet file, a glob of them, or SCHEME:PATH as for train. "
+        "It is read by the schema of the checkpoint."
+    ),
+]
+_FORMS = (".csv", ".tsv", ".parquet")
+
+
+def predict(
+    checkpoint: CheckpointArgument,
+    data: DataArgument,
+    out: Annotated[Path, typer.Option(help="The file of the scores: .csv, .tsv or .parquet.")],
+    ids: Annotated[
+        str | None, typer.Option(help="A column to write beside the scores, such as the row's id.")
+    ] = None,
+    logits: Annotated[
+        bool, typer.Option("--logits", help="Write logits, not probabilities.")
+    ] = False,
+) -> None:
+    """Score the rows of a file, block by block: probabilities of a click, or ratings."""
+    if out.suffix.lower() not in _FORMS:
+        raise ValueError(f"--out is {out}: its name must end in {', '.join(_FORMS)}")
+    model, schema = load_with_schema(checkpoint)
+    if logits and model.task == "ratings":
+        given.refuse("logits", "a model of ratings", ["models of clicks"])
+    source = source_of(data, schema)
+    unseen, count = Unseen(schema), 0
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(out) as temporary, _Writer(temporary, out.suffix.lower()) as writer:
+        for block in scores(model, schema, source, keep=ids, logits=logits):
+            unseen.add(block.batch)
+            writer.write(ids, block.kept, block.output)
+            count += len(block.batch)
+    console = Console()
+    for line in unseen.warnings():
+        console.print(f"warning: {line}", style="yellow", markup=False, soft_wrap=True)
+    console.print(f"wrote {count:,} scores to {out}", soft_wrap=True)
+
+
+def evaluate(checkpoint: CheckpointArgument, data: DataArgument) -> None:
+    """Print the metrics of a saved model on a file of labelled rows."""
+    model, schema = load_with_schema(checkpoint)
+    metrics = evaluate_rows(model, schema, source_of(data, schema))
+    rows = [["metric", "value"]]
+    rows += [[name.replace("_", " "), f"{value:.5f}"] for name, value in metrics.items()]
+    Console().print(as_rich(f"{type(model).__name__} on {data}", rows))
+
+
+def source_of(data: str, schema: Schema) -> Source:
+    """Open rows for a schema: a path, table:PATH, or what another reader gives, as raw rows."""
+    scheme, colon, path = data.partition(":")
+    if not colon or scheme not in md.data.READERS:
+        return open_source(data)
+    if scheme == "table":
+        return open_source(path)
+    if scheme == "criteo":
+        from minidlrm.data.criteo_text import as_source
+
+        return as_source(Path(path).expanduser())
+    dataset = given.read(data)
+    if dataset.schema is None:
+        raise ValueError(f"--data {data}: its rows have no schema, and so no raw values")
+    parts = [
+        dataset.schema.decode(p) for p in (dataset.train, dataset.valid, dataset.test) if len(p)
+    ]
+    import pyarrow as pa
+
+    return open_source(pa.concat_tables(parts))
+
+
+class _Writer:
+    """Scores as CSV, TSV or Parquet, block by block."""
+
+    def __init__(self, path: Path, suffix: str):
+        self.path, self.suffix = path, suffix
+        self.file: Any = None
+
+    def __enter__(self) -> _Writer:
+        return self
+
+    def write(self, name: str | None, kept: Any, output: np.ndarray) -> None:
+        columns = {"prediction": output} if name is None else {name: kept, "prediction": output}
+        if self.suffix == ".parquet":
+            self._write_parquet(columns)
+            return
+        if self.file is None:
+            self.file = open(self.path, "w", encoding="utf-8", newline="")  # noqa: SIM115
+            self._csv().writerow(columns)
+        values = [[f"{x:.9g}" for x in output.tolist()]]
+        if name is not None:
+            values.insert(0, kept.to_pylist())
+        self._csv().writerows(zip(*values, strict=True))
+
+    def _csv(self) -> Any:
+        delimiter = "\t" if self.suffix == ".tsv" else ","
+        return csv.writer(self.file, delimiter=delimiter, lineterminator="\n")
+
+    def _write_parquet(self, columns: dict[str, Any]) -> None:
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        table = pa.table(columns)
+        self.file = self.file or parquet.ParquetWriter(self.path, table.schema)
+        self.file.write_table(table)
+
+    def __exit__(self, *_: object) -> None:
+        if self.file is not None:
+            self.file.close()
