@@ -148,9 +148,7 @@ def _report(target: str, options: dict[str, Any]) -> GradCheckReport:
         raise typer.Exit(2) from None
 
 
-def _gradcheck_all(
-    console: Console, chosen: Sequence[cases.Case], options: dict[str, Any]
-) -> None:
+def _gradcheck_all(console: Console, chosen: Sequence[cases.Case], options: dict[str, Any]) -> None:
     table = Table(title="analytic gradients against the functions themselves, float64", box=SIMPLE)
     table.add_column("target", overflow="fold")
     for column in ("arrays", "entries", "kinks", "worst error"):
