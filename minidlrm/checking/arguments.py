@@ -92,7 +92,8 @@ def inputs_for(target: Any, rng: np.random.Generator) -> tuple[tuple[Any, ...] |
     Inputs on which forward alone runs are taken when no others do: then the check says where
     backward stops.
     """
-    forward, backward = target if isinstance(target, tuple) else (target.forward, target.backward)
+    tried = target if isinstance(target, tuple) else copy.deepcopy(target)  # it may keep inputs
+    forward, backward = tried if isinstance(tried, tuple) else (tried.forward, tried.backward)
     candidates = [_values(p, rng) for p in _parameters(forward) if p.default is p.empty]
     if not candidates:
         return None, "it takes nothing"

@@ -8,6 +8,7 @@ say, arguments are made from the names, annotations and defaults of the learner'
 
 from __future__ import annotations
 
+import copy
 import runpy
 from collections.abc import Callable
 from pathlib import Path
@@ -279,7 +280,7 @@ def _like_ours(cls: type, rng: np.random.Generator) -> Found | None:
         if bug.correct.__name__ in names:
             try:
                 target, *inputs = bug.make(cls, rng)
-                target.forward(*inputs)
+                copy.deepcopy(target).forward(*inputs)
             except Exception:  # another constructor, or another forward
                 return None
             return Found(target, tuple(inputs))
