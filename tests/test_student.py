@@ -114,6 +114,12 @@ def test_inputs_are_tried_until_forward_runs(write, text):
     assert report.passed, str(report)
 
 
+def test_a_backward_that_runs_on_a_square_matrix_alone_is_shown_where_it_stops(write):
+    report = check(write(LINEAR.replace("dy @ W.T", "dy @ W")))
+    assert report.diagnosis[0].key == "raised"
+    assert "`return dy @ W, x.T @ dy" in report.faults[0]
+
+
 def test_functions_of_other_names_are_found_by_their_stem(write):
     text = LINEAR.replace("forward", "affine_forward").replace("backward", "affine_backward")
     path = write(text)

@@ -106,11 +106,18 @@ def inputs_for(target: Any, rng: np.random.Generator) -> tuple[tuple[Any, ...] |
         except Exception as stopped:
             error = error or described(stopped, "forward")
             continue
-        good = _is_finite(result), _runs_back(backward, result, isinstance(target, tuple))
+        back = _runs_back(backward, result, inputs, isinstance(target, tuple))
+        good = _is_finite(result), back and not _is_square(inputs)
         found.setdefault(good, inputs)
         if all(good):
             break
     return (found[max(found)], "") if found else (None, error)
+
+
+def _is_square(inputs: tuple[Any, ...]) -> bool:
+    """Whether a float input is square: on it alone, a transposed product may run."""
+    floats = [a for a in inputs if isinstance(a, np.ndarray) and a.dtype.kind == "f"]
+    return any(a.ndim == 2 and a.shape[0] == a.shape[1] for a in floats)
 
 
 def _nearest_first(candidates: list[list[Any]]) -> Iterator[tuple[Any, ...]]:
@@ -128,18 +135,26 @@ def _is_finite(result: Any) -> bool:
         return True
 
 
-def _runs_back(backward: Callable, result: Any, is_pair: bool) -> bool:
+def _runs_back(backward: Callable, result: Any, inputs: tuple[Any, ...], is_pair: bool) -> bool:
+    """Whether backward runs, and returns gradients of the shapes of inputs."""
     y, *cache = result if isinstance(result, tuple) else (result,)
     dy = np.ones_like(np.asarray(y, dtype=float))
     ways = [(dy, *cache), (dy,), ()] if is_pair else [(dy,), ()]
     for given in ways:
         try:
             with np.errstate(all="ignore"):
-                backward(*copy.deepcopy(given))
+                returned = backward(*copy.deepcopy(given))
         except Exception:
             continue
-        return True
+        return _have_shapes_of(returned, inputs)
     return False
+
+
+def _have_shapes_of(returned: Any, inputs: tuple[Any, ...]) -> bool:
+    parts = returned if isinstance(returned, (tuple, list)) else [returned]
+    shapes = {np.shape(value) for value in inputs}
+    arrays = [part for part in parts if isinstance(part, (np.ndarray, float))]
+    return all(np.shape(array) in shapes for array in arrays)
 
 
 def _values(p: inspect.Parameter, rng: np.random.Generator) -> list[Any]:
