@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from minidlrm import kernels
+from minidlrm.arrays import check_number
 from minidlrm.module import Parameter, SparseGrad
 
 __all__ = [
@@ -278,6 +279,7 @@ class Momentum(Optimizer):
 
     def __init__(self, lr: LearningRate, momentum: float = 0.9, weight_decay: float = 0.0):
         super().__init__(lr, weight_decay)
+        check_number("momentum", momentum)
         if not 0 <= momentum < 1:
             raise ValueError(f"momentum is {momentum}: it must lie in [0, 1)")
         self.momentum = momentum
@@ -437,6 +439,10 @@ class Adam(Optimizer):
         weight_decay: float = 0.0,
     ):
         super().__init__(lr, weight_decay)
+        if not (isinstance(betas, (tuple, list)) and len(betas) == 2):
+            raise TypeError(f"betas are {betas!r}: they must be two numbers")
+        for beta in betas:
+            check_number("one of betas", beta)
         if not all(0 <= beta < 1 for beta in betas):
             raise ValueError(f"betas are {betas}: both must lie in [0, 1)")
         self.betas = betas
@@ -489,6 +495,8 @@ class FTRL(Optimizer):
 
     def __init__(self, lr: LearningRate = 0.1, l1: float = 0.0, l2: float = 0.0, beta: float = 1.0):
         super().__init__(lr)
+        for name, value in (("l1", l1), ("l2", l2), ("beta", beta)):
+            check_number(name, value)
         if not all(np.isfinite(x) and x >= 0 for x in (l1, l2, beta)):
             raise ValueError(f"l1 = {l1}, l2 = {l2}, beta = {beta}: all must be at least 0")
         self.l1, self.l2, self.beta = l1, l2, beta
@@ -525,6 +533,11 @@ class OptimizerGroup:
     """
 
     def __init__(self, groups: list[tuple[Optimizer, list[Parameter]]]):
+        if not isinstance(groups, (list, tuple)):
+            raise TypeError(f"groups are {groups!r}: a list of (optimizer, parameters) is needed")
+        for each in groups:
+            if not (isinstance(each, (list, tuple)) and len(each) == 2):
+                raise TypeError(f"groups has {each!r}: each must be (optimizer, parameters)")
         self.groups = [(optimizer, list(dict.fromkeys(own))) for optimizer, own in groups]
         seen: dict[Any, int] = {}
         for k, (optimizer, own) in enumerate(self.groups):
@@ -567,6 +580,7 @@ class OptimizerGroup:
 
 
 def _positive_eps(eps: float) -> float:
+    check_number("eps", eps)
     if not (np.isfinite(eps) and eps >= 0):
         raise ValueError(f"eps is {eps}: it must be at least 0")
     return eps

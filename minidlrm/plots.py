@@ -320,7 +320,8 @@ def new_axes() -> Axes:
     Examples
     --------
     >>> from minidlrm import plots
-    >>> plots.new_axes()  # doctest: +SKIP
+    >>> plots.new_axes().get_title()
+    ''
     """
     import matplotlib.pyplot as plt
 

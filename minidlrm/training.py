@@ -539,6 +539,11 @@ def metrics_of(
     task : "clicks" or "ratings"
         What the labels are.
 
+    Returns
+    -------
+    dict of str to float
+        Five metrics of clicks, or the error of ratings.
+
     Examples
     --------
     >>> import numpy as np, minidlrm as md

@@ -336,6 +336,12 @@ def test_show_adds_up():
     assert f"{model.flops_per_sample():,}" in total
 
 
+def test_a_terminal_without_unicode_shows_a_question_mark():
+    result = command("show", "dlrm", PYTHONIOENCODING="ascii")
+    assert result.returncode == 0, result.stderr
+    assert "64?13" in result.stdout
+
+
 def test_show_traces_a_step():
     result = run("show", "dlrm", "--trace", "--rows", 3)
     assert result.returncode == 0, result.stderr

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -313,3 +314,17 @@ def test_resume_gives_the_table_of_an_uninterrupted_run(tmp_path):
                for f in ("whole", "half")]  # fmt: skip
     assert results[0] == results[1]
     assert whole.returncode == half.returncode == again.returncode == 0, again.stderr
+
+
+def test_the_ten_lines_of_the_readme(tmp_path, monkeypatch):
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    code = readme.partition("<!-- own data -->")[2].partition("```python")[2].partition("```")[0]
+    table = {**rows(), "age": [30] * 300, "genres": rows()["tags"], "when": list(range(300))}
+    write(tmp_path / "clicks.csv", table)
+    write(tmp_path / "new.csv", {name: column[:7] for name, column in table.items()})
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    *lines, last = code.strip().splitlines()
+    names = {}
+    exec("\n".join(lines), names)
+    assert eval(last, names).shape == (7,)

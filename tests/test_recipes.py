@@ -6,6 +6,7 @@ import pytest
 import minidlrm as md
 from minidlrm import recipes
 from minidlrm.data.batch import Batch, Dataset
+from minidlrm.training import begin_at_the_mean
 
 
 @pytest.fixture
@@ -65,3 +66,13 @@ def test_ncf_ranks_the_item_left_out_better_than_chance(tmp_path):
         "test_hit_rate",
         "test_ndcg",
     }
+
+
+@pytest.mark.parametrize("name", md.MODELS)
+def test_every_model_can_begin_at_the_mean_rating(name, ratings, rng):
+    model = md.MODELS[name].build(0, ratings.table_sizes, 4, (6,), seed=1)
+    before = model.forward(ratings.test)
+    begin_at_the_mean(model, ratings.train)
+    mean = float(np.mean(ratings.train.label))
+    np.testing.assert_allclose(model.forward(ratings.test), before + mean, rtol=1e-4)
+    assert type(model)(**model.config) is not None  # what is saved can be made again

@@ -5,6 +5,7 @@ The exit code is 2 after an error, 130 after Ctrl-C, and 1 when a check did not 
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import warnings
@@ -68,6 +69,9 @@ app.add_typer(grade_app, name="grade")
 def main() -> None:
     """Run the command line, and turn errors into one red line."""
     warnings.filterwarnings("ignore", message=".*malformed lines were skipped")  # the table says it
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a locale may have no × and no →
     try:
         code = app(standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):

@@ -352,7 +352,7 @@ class Schema:
         return concatenated(parts)
 
     def encode_block(self, data: dict[str, Any], place: Any = None) -> Batch:
-        """Turn Arrow arrays by column name into a Batch; `place` words a row for an error."""
+        """Return `data`, Arrow arrays by column name, as a Batch; `place` words a bad row."""
         count = len(next(iter(data.values())))
         dense = np.empty((count, len(self.dense)), np.float32)
         for k, column in enumerate(self.dense):
@@ -388,7 +388,7 @@ class Schema:
         return jagged(values, lengths, weights)
 
     def decode(self, batch: Batch) -> Any:
-        """Turn a Batch back into a table of raw values: ids as text, numbers unscaled.
+        """Turn `batch` back into a table of raw values: ids as text, numbers unscaled.
 
         Values that are not known, and missing ones, are missing in the table. So are those of the
         id 0 of a table without a row for them.
