@@ -346,7 +346,9 @@ def _row_and_bag(value: Any, starts: Any, rest: list[Any]) -> tuple[np.ndarray, 
 
 
 def _exchanged(evidence: Evidence, w: Whole) -> Iterator[Cause]:
-    """Two arrays have each other's gradient, even if one is a multiple of the other."""
+    """Two arrays have each other's gradient, and these are multiples: no factor is wrong."""
+    if not any(_scale(evidence, w)):
+        return
     for other in evidence.failed:
         whole = None if other == w.name or evidence.broken(other) else evidence.whole(other)
         if whole is None or not evidence.same(w.analytic, whole.numeric):

@@ -2,8 +2,9 @@
 
 Most wrong backward passes are wrong in one of the ways that teachers see again and again. Each
 leaves a trace in the numbers: a constant ratio (`arithmetic`), dy that reaches the wrong entries
-(`jacobians`), a factor at each entry (`slopes`), a missing term (`terms`), a formula that gives
-our numbers (`formulas`), inputs for which they would be right (`elsewhere`). None reads a name.
+(`jacobians`), a slope of a branch (`slopes`), a factor at each entry (`factors`), a missing term
+(`terms`), a formula that gives our numbers (`formulas`), inputs for which they would be right
+(`elsewhere`). None reads a name.
 Where the numbers alone cannot tell, `fingerprints` hold the wrong formulas of known layers; and
 where nothing fits, `whereabouts` says where the gradient is right and where it is wrong.
 """
@@ -15,7 +16,16 @@ from typing import Any
 
 import numpy as np
 
-from minidlrm.checking import arithmetic, elsewhere, formulas, jacobians, rules, slopes, terms
+from minidlrm.checking import (
+    arithmetic,
+    elsewhere,
+    factors,
+    formulas,
+    jacobians,
+    rules,
+    slopes,
+    terms,
+)
 from minidlrm.checking.catalogue import CATALOGUE, make_cause
 from minidlrm.checking.evidence import Evidence
 from minidlrm.checking.fingerprints import Fingerprint, known
@@ -62,6 +72,7 @@ TESTS = (
     *arithmetic.TESTS,
     *jacobians.TESTS,
     *slopes.TESTS,
+    *factors.TESTS,
     *terms.TESTS,
     *formulas.TESTS,
     *elsewhere.TESTS,

@@ -57,7 +57,7 @@ def _not_returned(evidence: Evidence) -> Iterator[Cause]:
     for name in evidence.failed:
         if grads.get(name) is None:
             text = f"backward returns no gradient of {name}, and the output depends on it."
-            yield make_cause("missing", name, text, 0.98)
+            yield make_cause("missing", name, text, 0.955)
 
 
 def _order(evidence: Evidence) -> Iterator[Cause]:

@@ -98,7 +98,7 @@ class WeightsForgotten(EmbeddingBagCollection):
     def backward(self, dy):
         shape, rows, source, scale = self.kept()
         assert scale is not None  # else there is nothing to forget
-        self.keep(shape, rows, source, None)
+        self.keep(shape, rows, source, np.ones_like(scale))
         return super().backward(dy)
 
 
