@@ -44,7 +44,7 @@ class SoftplusSign(BCEWithLogits):
     """The slope of log(1 + e^-x) is taken as 1 - sigmoid(x)."""
 
     def backward(self, dy=1.0):
-        x, label, weight = self.kept()
+        x, label, weight, _rows = self.kept()
         slope = (1 - label) + weight * (1 - sigmoid(x))
         return self._spread(dy, slope)
 
@@ -53,7 +53,7 @@ class WeightOfClicksMissing(BCEWithLogits):
     """pos_weight is in forward, and not in backward."""
 
     def backward(self, dy=1.0):
-        x, label, _ = self.kept()
+        x, label, _weight, _rows = self.kept()
         return self._spread(dy, sigmoid(x) - label)
 
 
