@@ -96,9 +96,11 @@ def large_dy_replaced(rng):
 
 @wrong
 def the_second_factor_forgotten(rng):
-    return (lambda a, b: (a @ b, (a, b)), lambda dy, c: dy @ c[1].T), (
-        rng.normal(size=(4, 3))
-    ), rng.normal(size=(3, 2))
+    return (
+        (lambda a, b: (a @ b, (a, b)), lambda dy, c: dy @ c[1].T),
+        (rng.normal(size=(4, 3))),
+        rng.normal(size=(3, 2)),
+    )
 
 
 @wrong
@@ -132,9 +134,13 @@ def one_table_of_two_forgotten(rng):
         np.add.at(dp, u, dy[:, None] * q[i])
         return dp
 
-    return (forward, backward), rng.normal(size=(7, 2)), rng.normal(size=(9, 2)), np.array(
-        [6, 0, 3]
-    ), np.array([2, 8, 2])
+    return (
+        (forward, backward),
+        rng.normal(size=(7, 2)),
+        rng.normal(size=(9, 2)),
+        np.array([6, 0, 3]),
+        np.array([2, 8, 2]),
+    )
 
 
 @wrong
@@ -246,9 +252,11 @@ def dropout_with_a_generator_in_both(rng):
     def forward(x, generator):
         return x * (generator.random(x.shape) < 0.5), generator
 
-    return (forward, lambda dy, g: dy * (g.random(dy.shape) < 0.5)), rng.normal(
-        size=(5, 4)
-    ), np.random.default_rng(1)
+    return (
+        (forward, lambda dy, g: dy * (g.random(dy.shape) < 0.5)),
+        rng.normal(size=(5, 4)),
+        np.random.default_rng(1),
+    )
 
 
 @wrong
@@ -348,8 +356,10 @@ def repeats_lost_with_distinct_ids(rng):
         d[ids] += dy
         return d
 
-    return (lambda w, ids: (w[ids], (w, ids)), backward), rng.normal(size=(9, 2)), np.array(
-        [7, 2, 5, 0]
+    return (
+        (lambda w, ids: (w[ids], (w, ids)), backward),
+        rng.normal(size=(9, 2)),
+        np.array([7, 2, 5, 0]),
     )
 
 

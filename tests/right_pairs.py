@@ -58,7 +58,9 @@ def arccosh_above_one(rng):
 
 @right
 def log_of_log(rng):
-    return elementwise(lambda x: np.log(np.log(x)), lambda x: 1 / (x * np.log(x))), 1.5 + rng.random(6)
+    return elementwise(
+        lambda x: np.log(np.log(x)), lambda x: 1 / (x * np.log(x))
+    ), 1.5 + rng.random(6)
 
 
 @right
@@ -131,7 +133,11 @@ def multi_hot_labels(rng):
     def forward(x, y):
         return (np.logaddexp(0, x) - y * x).mean(), (x, y)
 
-    return (forward, lambda d, c: d * (sigmoid(c[0]) - c[1]) / c[0].size), rng.normal(size=(5, 6)), y
+    return (
+        (forward, lambda d, c: d * (sigmoid(c[0]) - c[1]) / c[0].size),
+        rng.normal(size=(5, 6)),
+        y,
+    )
 
 
 @right
@@ -356,10 +362,14 @@ def weights_in_a_list(rng):
             dy = d @ w.T
         return dy, grads
 
-    return (forward, backward), rng.normal(size=(4, 3)), [
-        rng.normal(size=(3, 5)),
-        rng.normal(size=(5, 2)),
-    ]
+    return (
+        (forward, backward),
+        rng.normal(size=(4, 3)),
+        [
+            rng.normal(size=(3, 5)),
+            rng.normal(size=(5, 2)),
+        ],
+    )
 
 
 @right
@@ -392,9 +402,12 @@ def data_first_then_the_weights_gradient(rng):
         e = x @ w - t
         return (e @ e) / len(t), (x, e)
 
-    return (forward, lambda d, c: d * 2 * c[0].T @ c[1] / len(c[1])), rng.normal(
-        size=(6, 3)
-    ), rng.normal(size=6), rng.normal(size=3)
+    return (
+        (forward, lambda d, c: d * 2 * c[0].T @ c[1] / len(c[1])),
+        rng.normal(size=(6, 3)),
+        rng.normal(size=6),
+        rng.normal(size=3),
+    )
 
 
 @right
@@ -667,9 +680,11 @@ def pinball_loss(rng):
         e = t - x
         return np.maximum(0.9 * e, -0.1 * e).mean(), e
 
-    return (forward, lambda d, e: d * np.where(e > 0, -0.9, 0.1) / len(e)), rng.normal(
-        size=8
-    ), rng.normal(size=8)
+    return (
+        (forward, lambda d, e: d * np.where(e > 0, -0.9, 0.1) / len(e)),
+        rng.normal(size=8),
+        rng.normal(size=8),
+    )
 
 
 @right

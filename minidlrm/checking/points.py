@@ -47,7 +47,7 @@ def scaled(inputs: Inputs, moved: Callable[[np.ndarray], bool], factor: float) -
         largest = float(np.abs(value).max(initial=0))
         if not moved(value) or largest == 0:
             return value.copy()
-        size = min(abs(factor), 1 / largest) if largest <= 1 else abs(factor)
+        size = min(abs(factor), 0.999 / largest) if largest <= 1 else abs(factor)
         return (value * (np.sign(factor) * size)).astype(value.dtype)
 
     return tuple(_mapped(value, scale) for value in inputs)

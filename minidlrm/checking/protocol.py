@@ -13,7 +13,15 @@ from typing import Any
 import numpy as np
 
 from minidlrm.checking import points
-from minidlrm.checking.subject import FunctionPair, Subject, as_dense, rows_of
+from minidlrm.checking.nearness import (
+    Near,
+    is_near,
+    is_sum,
+    same,
+    same_array,
+    size_of,
+)
+from minidlrm.checking.subject import FunctionPair, Subject
 from minidlrm.module import SparseGrad
 
 Arrays = dict[str, np.ndarray]
@@ -116,7 +124,7 @@ def _in_form(name: str, array: np.ndarray, grad: Any) -> tuple[Any, Fault | None
         if tuple(grad.shape) != array.shape:
             text = f"the gradient of {name} has shape {grad.shape}, {name} has {array.shape}"
             return np.zeros(array.shape), Fault("shape", name, text)
-        return _in_row_order(grad), None
+        return grad, None
     if grad is Ellipsis:
         text = f"the gradient of {name} is still '...': it is not written yet"
         return np.zeros(array.shape), Fault("missing", name, text)
@@ -143,17 +151,6 @@ def _in_form(name: str, array: np.ndarray, grad: Any) -> tuple[Any, Fault | None
     return values, None
 
 
-def _in_row_order(grad: SparseGrad) -> SparseGrad:
-    """Return a sparse gradient with sorted rows; the values of a row that comes twice add up."""
-    rows = np.asarray(grad.rows)
-    if (np.diff(rows) > 0).all():
-        return grad
-    unique, inverse = np.unique(rows, return_inverse=True)
-    values = np.zeros((len(unique), *grad.values.shape[1:]), grad.values.dtype)
-    np.add.at(values, inverse, grad.values)
-    return SparseGrad(unique, values, grad.shape)
-
-
 def _in_shape(name: str, array: np.ndarray, grad: np.ndarray) -> tuple[np.ndarray, Fault | None]:
     """Mend a gradient of another shape where it is plain how; say what is wrong with it."""
     text = f"the gradient of {name} has shape {grad.shape}, {name} has {array.shape}"
@@ -177,7 +174,7 @@ def backward_faults(
     grads: dict[str, Any],
     before: Arrays,
     rng: np.random.Generator,
-    tol: float,
+    tol: Near,
 ) -> list[Fault]:
     """Check linearity, purity, repetition, accumulation and stale state of the backward pass.
 
@@ -205,7 +202,7 @@ def backward_faults(
     if not np.array_equal(dy, given):
         faults.append(Fault("modified", "dy", "backward changes dy in place"))
         dy[...] = given
-    if not _same(grads, again, tol):
+    if not same(grads, again, tol):
         text = "backward gives another result the second time: something is left from the first"
         return [*faults, Fault("leftover", "", text)]
     stale = stale_faults(subject, other, dy, tol) if other else []
@@ -217,7 +214,7 @@ def _not_cleared(subject: Subject) -> list[Fault]:
     """Check that zero_grad of the target forgets all gradients; then forget them."""
     if subject.parameters:
         subject.zero_grad()
-    held = [name for name, p in subject.parameters.items() if _size(p.grad) > 0]
+    held = [name for name, p in subject.parameters.items() if size_of(p.grad) > 0]
     subject.forget()
     text = "zero_grad leaves the gradient of {} as it was: the next one adds to it"
     return [Fault("leftover", name, text.format(name)) for name in held]
@@ -277,19 +274,19 @@ def _all_hold(subject, other: _Elsewhere, dy, grads, before, tol) -> bool:
             total, y = subject.more_gradients(-2 * dy, other.inputs)
             names = [n for n in held if n in grads]
             added = all(
-                _is_sum(total.get(n), (1, grads[n]), (-2, expected.get(n)), tol) for n in names
+                is_sum(total.get(n), (1, grads[n]), (-2, expected.get(n)), tol) for n in names
             )
-            if not added or not _near(y, other.y, tol) or _not_cleared(subject):
+            if not added or not is_near(y, other.y, tol) or _not_cleared(subject):
                 return False
         total, y = subject.gradients(scaled, other.inputs)
     except Exception:
         return False
     finally:
         subject.forget()
-    if not np.array_equal(scaled, given) or subject.changed(before) or not _near(y, other.y, tol):
+    if not np.array_equal(scaled, given) or subject.changed(before) or not is_near(y, other.y, tol):
         return False
     return all(
-        _is_sum(total.get(n), (0, g), (factor, expected.get(n)), tol) for n, g in grads.items()
+        is_sum(total.get(n), (0, g), (factor, expected.get(n)), tol) for n, g in grads.items()
     )
 
 
@@ -297,9 +294,9 @@ def _linearity(subject, dy, grads, rng, tol) -> list[Fault]:
     """Check that backward(c dy + more) = c backward(dy) + backward(more); if not, tell which."""
     more = rng.normal(size=dy.shape).astype(dy.dtype)
     other, _ = subject.gradients(more.copy())
-    if _all_zero(grads):
+    if all(size_of(grad) <= 10 * tol.floor for grad in grads.values()):
         return []
-    if _same(grads, other, tol):
+    if same(grads, other, tol):
         text = "the gradients are the same whatever dy is: backward ignores it"
         return [Fault("upstream_ignored", "", text)]
     return next(
@@ -315,35 +312,19 @@ def _not_linear(subject, dy, grads, more, other, factor: float, tol) -> list[Fau
     names = [name for name, grad in grads.items() if grad is not None]
     if not all(map(_is_finite, mixed.values())):
         return []
-    if all(_is_sum(mixed.get(n), (factor, grads[n]), (1, other.get(n)), tol) for n in names):
+    if all(is_sum(mixed.get(n), (factor, grads[n]), (1, other.get(n)), tol) for n in names):
         return []
     zero, _ = subject.gradients(np.zeros_like(dy))
     double, _ = subject.gradients((factor * dy).astype(dy.dtype))
     for name in names:
-        if _size(zero.get(name)) > tol * _size(grads[name]):
+        if size_of(zero.get(name)) > tol.share * size_of(grads[name]) + tol.floor:
             text = f"backward(0) is not 0: the gradient of {name} has a part without dy"
             return [Fault("not_linear", name, text)]
-        if not _same_array(double.get(name), grads[name], tol, factor):
+        if not same_array(double.get(name), grads[name], tol, factor):
             text = f"backward({factor:.0f} dy) is not {factor:.0f} backward(dy), for {name}"
             return [Fault("not_linear", name, text)]
     text = "backward(dy1 + dy2) is not backward(dy1) + backward(dy2)"
     return [Fault("not_linear", "", text)]
-
-
-def _is_sum(total: Any, first: tuple[float, Any], second: tuple[float, Any], tol: float) -> bool:
-    """Whether total is the sum of two terms (factor, gradient), up to rounding."""
-    (m, a), (n, b) = first, second
-    if total is None or a is None or b is None:
-        return False
-    if isinstance(a, SparseGrad) and isinstance(b, SparseGrad) and isinstance(total, SparseGrad):
-        total, a, b = map(_in_row_order, (total, a, b))
-        rows = np.unique(np.concatenate([total.rows, a.rows, b.rows]))
-        total, a, b = (rows_of(grad, rows) for grad in (total, a, b))
-    total, a, b = as_dense(total), as_dense(a), as_dense(b)
-    if not total.shape == a.shape == b.shape:
-        return False
-    size = max(abs(m) * _size(a), abs(n) * _size(b), _size(a), _size(b))
-    return _size(total - m * a - n * b) <= 2 * tol * size
 
 
 def _accumulation(subject, dy, grads, tol) -> list[Fault]:
@@ -354,19 +335,19 @@ def _accumulation(subject, dy, grads, tol) -> list[Fault]:
     faults = []
     for name, parameter in subject.parameters.items():
         grad = parameter.grad
-        if _size(grads.get(name)) == 0:
+        if size_of(grads.get(name)) <= 10 * tol.floor:
             continue
-        if grad is None or _same_array(grad, grads[name], tol):
+        if grad is None or same_array(grad, grads[name], tol):
             text = f"a second backward overwrites the gradient of {name}; it must add to it"
             faults.append(Fault("overwritten", name, text))
-        elif not _same_array(grad, grads[name], tol, 2.0):
+        elif not same_array(grad, grads[name], tol, 2.0):
             text = f"a second backward does not add the same gradient to {name} once more"
             faults.append(Fault("leftover", name, text))
     subject.zero_grad()
     return faults
 
 
-def cache_remarks(subject: Subject, dy: np.ndarray, tol: float) -> list[str]:
+def cache_remarks(subject: Subject, dy: np.ndarray, tol: Near) -> list[str]:
     """Say when a second backward on the same cache gives another result."""
     if not isinstance(subject.target, FunctionPair):
         return []
@@ -376,7 +357,7 @@ def cache_remarks(subject: Subject, dy: np.ndarray, tol: float) -> list[str]:
         second = subject.collect(subject.backward(dy.copy(), form))
     except Exception:
         second = {}
-    if _same(first, second, tol):
+    if same(first, second, tol):
         return []
     return [
         "backward changes what forward kept: called a second time on the same cache, it gives "
@@ -384,54 +365,17 @@ def cache_remarks(subject: Subject, dy: np.ndarray, tol: float) -> list[str]:
     ]
 
 
-def stale_faults(subject, other: _Elsewhere, dy: np.ndarray, tol: float) -> list[Fault]:
+def stale_faults(subject, other: _Elsewhere, dy: np.ndarray, tol: Near) -> list[Fault]:
     """Compare with a copy that has seen nothing: the forward pass before must not matter."""
     try:
         found, y = subject.gradients(dy, other.inputs)
     except Exception:
         return []  # the other inputs do not fit, and say nothing
-    if not _near(y, other.y, tol):
+    if not is_near(y, other.y, tol):
         text = "forward gives another output after a forward of other inputs: it keeps something"
         return [Fault("stale", "", text)]
     for name in other.grads:
-        if not _same_array(found.get(name), other.grads[name], tol):
+        if not same_array(found.get(name), other.grads[name], tol):
             text = f"the gradient of {name} depends on an earlier forward pass"
             return [Fault("stale", name, text)]
     return []
-
-
-def _near(y: Any, z: Any, tol: float) -> bool:
-    if np.shape(y) != np.shape(z):
-        return False
-    size = float(np.abs(z).max(initial=0))
-    return bool((np.abs(y - z) <= tol * (size + np.abs(z))).all())
-
-
-def _same(first: dict[str, Any], second: dict[str, Any], tol: float) -> bool:
-    return all(_same_array(first[name], second.get(name), tol) for name in first)
-
-
-def _same_array(a: Any, b: Any, tol: float, factor: float = 1.0) -> bool:
-    """Whether a is factor * b, up to rounding. Two sparse gradients are never made dense."""
-    if a is None or b is None:
-        return a is None and b is None
-    if isinstance(a, SparseGrad) and isinstance(b, SparseGrad):
-        a, b = _in_row_order(a), _in_row_order(b)
-        rows = np.union1d(a.rows, b.rows)
-        a, b = rows_of(a, rows), rows_of(b, rows)
-    a, b = as_dense(a), as_dense(b)
-    if a.shape != b.shape or a.dtype == object:
-        return a.shape == b.shape
-    limit = tol * max(1.0, factor) * float(np.abs(b).max(initial=1e-300))
-    return bool(np.abs(a - factor * b).max(initial=0) <= limit)
-
-
-def _size(grad: Any) -> float:
-    if grad is None:
-        return 0.0
-    values = grad.values if isinstance(grad, SparseGrad) else np.asarray(grad)
-    return float(np.abs(values).max(initial=0))
-
-
-def _all_zero(grads: dict[str, Any]) -> bool:
-    return all(_size(grad) == 0 for grad in grads.values())

@@ -33,14 +33,17 @@ def unreturned(
         Draws how they are moved.
     """
     left = [name for name in subject.input_names if grads.get(name) is None]
-    any_returned = len(left) < len(subject.input_names)
+    returned = len(subject.input_names) - len(left)
     forgotten: list[str] = []
     others: dict[str, str] = {}
     for name in left:
         if not _depends(subject, y, name, rng):
             continue
-        role = "a number" if name in settings else _role(subject, name, y)
-        if role and (any_returned or role == _ZEROS_AND_ONES):
+        role = "a number" if name in settings else _role(subject, name, y, returned == 1)
+        rest = [n for n in left if n not in subject.masks and n not in settings]
+        if not role and y.size == 1 and rest == [name] == subject.names[-1:]:
+            role = "taken for a label"  # the last argument of a loss, and the only one left out
+        if role and (returned or role == _ZEROS_AND_ONES):
             others[name] = role
         else:
             forgotten.append(name)
@@ -68,10 +71,13 @@ def _depends(subject: Subject, y: np.ndarray, name: str, rng: np.random.Generato
 _ZEROS_AND_ONES = "zeros and ones: a label or a mask"
 
 
-def _role(subject: Subject, name: str, y: np.ndarray) -> str:
-    """Return why an input needs no gradient; "" when it does."""
+def _role(subject: Subject, name: str, y: np.ndarray, alone: bool) -> str:
+    """Return why an input needs no gradient; "" when it does.
+
+    `alone`: backward returns one gradient, so it does not go through all inputs and forget one.
+    """
     value = subject.arrays[name]
-    if np.isin(value, (0, 1)).all() and np.ptp(value) == 1:
+    if name in subject.masks:
         return _ZEROS_AND_ONES
     lengths = [np.shape(v)[0] for v in _arrays(subject.inputs) if np.ndim(v)]
     shared = value.ndim > 0 and lengths.count(len(value)) > 1
@@ -84,7 +90,7 @@ def _role(subject: Subject, name: str, y: np.ndarray) -> str:
             return ""
     if for_each:
         return "taken for a label"
-    return "taken for a weight" if (value >= 0).all() else ""
+    return "taken for a weight" if alone and (value >= 0).all() else ""
 
 
 def _arrays(value: Any) -> list[Any]:

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from minidlrm.checking import objects
-from minidlrm.checking.forms import Calls, Form, Reading, leaves_of, match, pack
+from minidlrm.checking.forms import Calls, Form, Reading, pack
+from minidlrm.checking.matching import is_mask, leaves_of, match
 from minidlrm.data.batch import Batch, Jagged
 from minidlrm.module import Module, SparseGrad
 
@@ -96,6 +97,8 @@ class Subject:
             self._hold_parameters()
         taken = set(self.arrays)
         self.names = [f"input {name}" if name in taken else name for name in self.names]
+        pairs = zip(self.names, self.inputs, strict=True)
+        self.masks = frozenset(name for name, value in pairs if is_mask(value))
         self._add_inputs()
 
     def _is_input(self, path: objects.Path) -> bool:
@@ -253,7 +256,7 @@ class Subject:
             (f"{name} weights", value.weights) if isinstance(value, Jagged) else (name, value)
             for name, value in zip(self.names, self.inputs, strict=True)
         ]
-        for name, grad in match(returned, inputs).items():
+        for name, grad in match(returned, inputs, self.masks).items():
             grads[name] = self._in_parts(grad) if name in self.complex_names else grad
         return grads
 
