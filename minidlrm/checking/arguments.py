@@ -66,12 +66,16 @@ def for_constructor(cls: type, rng: np.random.Generator) -> Iterator[dict[str, A
 
 
 def _for_a_size(p: inspect.Parameter, rng: np.random.Generator) -> list[Any]:
-    name, kind = p.name.lower(), str(p.annotation)
-    if re.search(r"sizes|dims|layers$|shape", name) or "list" in kind or "Sequence" in kind:
+    name, annotation = p.name.lower(), str(p.annotation)
+    if (
+        re.search(r"sizes|dims|layers$|shape", name)
+        or "list" in annotation
+        or "Sequence" in annotation
+    ):
         return [[_IN, _INSIDE, _OUT], (_IN, _OUT), 2]
-    if "float" in kind or re.search(_RATES, name):
+    if "float" in annotation or re.search(_RATES, name):
         return [0.1]
-    if "bool" in kind:
+    if "bool" in annotation:
         return [False, True]
     if re.search(r"^(w|weights?|table|kernel)$", name):
         return [rng.normal(size=(_IN, _OUT)), rng.normal(size=(_OUT, _IN))]
@@ -159,10 +163,10 @@ def _have_shapes_of(returned: Any, inputs: tuple[Any, ...]) -> bool:
 
 def _values(p: inspect.Parameter, rng: np.random.Generator) -> list[Any]:
     """Return what an argument of forward may be, the likelier first."""
-    name, kind = p.name.lower(), str(p.annotation)
-    if re.search(r"\bint\b", kind) and "array" not in kind:
+    name, annotation = p.name.lower(), str(p.annotation)
+    if re.search(r"\bint\b", annotation) and "array" not in annotation:
         return [2, _IN]
-    if re.search(r"\bfloat\b", kind) and "array" not in kind and "list" not in kind:
+    if re.search(r"\bfloat\b", annotation) and not re.search("array|list", annotation):
         return [0.5]
     for pattern, make in _INPUTS.items():
         if re.search(pattern, name):

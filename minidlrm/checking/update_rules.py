@@ -140,9 +140,9 @@ def _measure(how: str, g: np.ndarray) -> np.ndarray:
         return g.mean(axis=1, keepdims=True) ** 2
     if how == "columns_mean":
         return (g * g).mean(axis=0, keepdims=True)
-    whole, _, kind = how.partition("_")
+    whole, _, reduction = how.partition("_")
     axis = 1 if whole == "row" else None
-    reduced = getattr(np, kind)
+    reduced = getattr(np, reduction)
     return reduced(g * g, axis=axis, keepdims=True)
 
 
