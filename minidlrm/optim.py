@@ -168,7 +168,10 @@ class Optimizer:
         return (dict.fromkeys(self.state_names, shape),)
 
     def arrays(self, state: State, weight: np.ndarray) -> list[np.ndarray]:
-        """Return the arrays `state_names` of `state`, zeros (N, D) like `weight` when new."""
+        """Return the arrays `state_names` of `state`, zeros (N, D) like `weight` when new.
+
+        ValueError when one does not fit `weight`.
+        """
         for name in self.state_names:
             if name not in state:
                 state[name] = np.zeros_like(weight)
@@ -287,7 +290,7 @@ class Momentum(Optimizer):
     def update(
         self, weight: np.ndarray, rows: np.ndarray, grad: np.ndarray, state: State, lr: Any
     ) -> None:
-        """Step v <- mu v + g, w <- w - lr v."""
+        """Step v <- mu v + g, w <- w - lr v. ValueError when a state does not fit."""
         (velocity,) = self.arrays(state, weight)
         s = weight.dtype.type
         options = s(lr), s(self.momentum), s(self.weight_decay)
@@ -334,7 +337,7 @@ class Adagrad(Optimizer):
     def update(
         self, weight: np.ndarray, rows: np.ndarray, grad: np.ndarray, state: State, lr: Any
     ) -> None:
-        """Step h <- h + g^2, w <- w - lr g / (sqrt(h) + eps)."""
+        """Step h <- h + g^2, w <- w - lr g / (sqrt(h) + eps). ValueError when a state does not fit."""
         (square_sum,) = self.arrays(state, weight)
         s = weight.dtype.type
         options = s(lr), s(self.eps), s(self.weight_decay)
@@ -380,7 +383,10 @@ class RowwiseAdagrad(Adagrad):
     def update(
         self, weight: np.ndarray, rows: np.ndarray, grad: np.ndarray, state: State, lr: Any
     ) -> None:
-        """Change the rows; the kind of the first gradient decides which state a parameter has."""
+        """Change the rows; the kind of the first gradient decides which state a parameter has.
+
+        ValueError when a state does not fit.
+        """
         if "square_sum" in state or (rows is _FIRST_ROW and "square_mean" not in state):
             return super().update(weight, rows, grad, state, lr)
         if rows is _FIRST_ROW:  # a dense gradient of a table: all its rows
@@ -451,7 +457,7 @@ class Adam(Optimizer):
     def update(
         self, weight: np.ndarray, rows: np.ndarray, grad: np.ndarray, state: State, lr: Any
     ) -> None:
-        """Step m and v by g and g^2, and w by their quotient."""
+        """Step m and v by g and g^2, and w by their quotient. ValueError when a state does not fit."""
         m, v = self.arrays(state, weight)
         s, (beta1, beta2), t = weight.dtype.type, self.betas, self.num_steps
         options = s(lr), s(beta1), s(beta2), s(self.eps), s(self.weight_decay)
@@ -504,7 +510,7 @@ class FTRL(Optimizer):
     def update(
         self, weight: np.ndarray, rows: np.ndarray, grad: np.ndarray, state: State, lr: Any
     ) -> None:
-        """Step z and n by g, and set w by them."""
+        """Step z and n by g, and set w by them. ValueError when a state does not fit."""
         z, n = self.arrays(state, weight)
         s = weight.dtype.type
         options = s(lr), s(self.l1), s(self.l2), s(self.beta)
