@@ -290,7 +290,10 @@ class Momentum(Optimizer):
     def update(
         self, weight: np.ndarray, rows: np.ndarray, grad: np.ndarray, state: State, lr: Any
     ) -> None:
-        """Step v <- mu v + g, w <- w - lr v. ValueError when a state does not fit."""
+        """Step v <- mu v + g, w <- w - lr v.
+
+        ValueError when a state does not fit.
+        """
         (velocity,) = self.arrays(state, weight)
         s = weight.dtype.type
         options = s(lr), s(self.momentum), s(self.weight_decay)
@@ -337,7 +340,10 @@ class Adagrad(Optimizer):
     def update(
         self, weight: np.ndarray, rows: np.ndarray, grad: np.ndarray, state: State, lr: Any
     ) -> None:
-        """Step h <- h + g^2, w <- w - lr g / (sqrt(h) + eps). ValueError when a state does not fit."""
+        """Step h <- h + g^2, w <- w - lr g / (sqrt(h) + eps).
+
+        ValueError when a state does not fit.
+        """
         (square_sum,) = self.arrays(state, weight)
         s = weight.dtype.type
         options = s(lr), s(self.eps), s(self.weight_decay)
@@ -457,7 +463,10 @@ class Adam(Optimizer):
     def update(
         self, weight: np.ndarray, rows: np.ndarray, grad: np.ndarray, state: State, lr: Any
     ) -> None:
-        """Step m and v by g and g^2, and w by their quotient. ValueError when a state does not fit."""
+        """Step m and v by g and g^2, and w by their quotient.
+
+        ValueError when a state does not fit.
+        """
         m, v = self.arrays(state, weight)
         s, (beta1, beta2), t = weight.dtype.type, self.betas, self.num_steps
         options = s(lr), s(beta1), s(beta2), s(self.eps), s(self.weight_decay)
@@ -510,7 +519,10 @@ class FTRL(Optimizer):
     def update(
         self, weight: np.ndarray, rows: np.ndarray, grad: np.ndarray, state: State, lr: Any
     ) -> None:
-        """Step z and n by g, and set w by them. ValueError when a state does not fit."""
+        """Step z and n by g, and set w by them.
+
+        ValueError when a state does not fit.
+        """
         z, n = self.arrays(state, weight)
         s = weight.dtype.type
         options = s(lr), s(self.l1), s(self.l2), s(self.beta)
