@@ -34,6 +34,7 @@ from minidlrm.checking.subject import FunctionPair, Subject
 # With the caller's own seed, r could be the caller's x: then r^T x is symmetric, and a
 # transposed gradient passes.
 _STREAM = 7_919_003
+Check = Callable[..., GradCheckReport]  # gradcheck, for the layers inside
 _NO_VERDICT = {"raised", "not_finite", "nan", "empty", "shape"}
 
 
@@ -400,7 +401,7 @@ class Run:
 
     # The report
 
-    def report(self, fingerprints: tuple[Fingerprint, ...], check: Callable) -> GradCheckReport:
+    def report(self, fingerprints: tuple[Fingerprint, ...], check: Check) -> GradCheckReport:
         """Return the report, with causes where something is wrong."""
         causes: tuple[Cause, ...] = ()
         if self.evidence is not None:
@@ -451,7 +452,7 @@ def _approximate(check: ArrayCheck) -> str:
 
 
 def _diagnosed(
-    evidence: Evidence, fingerprints: tuple[Fingerprint, ...], check: Callable
+    evidence: Evidence, fingerprints: tuple[Fingerprint, ...], check: Check
 ) -> tuple[Cause, ...]:
     """Diagnose; code that fails under the questions of the diagnosis still gets its report."""
     try:

@@ -69,7 +69,7 @@ def _formula(bug: Bug) -> Any:
     def wrong(target: Any, dy: np.ndarray, *inputs: Any) -> dict[str, np.ndarray]:
         """Run the wrong backward pass on a copy of the target."""
         other = copy.copy(target.astype(np.float64))
-        other.__class__ = bug.kind
+        other.__class__ = bug.cls
         grads, _ = Subject(other, inputs).gradients(np.array(dy))
         return {name: as_dense(grad) for name, grad in grads.items() if grad is not None}
 

@@ -92,13 +92,20 @@ class Subject:
         self.gradient_places: dict[str, objects.Path] | None = None
         self._hold_parameters()
         if not pair and not self.parameters:
-            self.places = objects.parameters_of(target, lambda: self.forward_again()[0])
+            found = objects.parameters_of(target, lambda: self.forward_again()[0])
+            self.places = {n: path for n, path in found.items() if not self._is_input(path)}
             self._hold_parameters()
         taken = set(self.arrays)
         self.names = [f"input {name}" if name in taken else name for name in self.names]
         pairs = zip(self.names, self.inputs, strict=True)
         self.masks = frozenset(name for name, value in pairs if is_mask(value))
         self._add_inputs()
+
+    def _is_input(self, path: objects.Path) -> bool:
+        """Whether an array is an input that an earlier forward has kept."""
+        array = objects.get(self.target, path)
+        held = [leaf for value in self.inputs for _, leaf in leaves_of("", value)]
+        return any(np.may_share_memory(array, leaf) for leaf in held)
 
     def _hold_parameters(self) -> None:
         target = self.target

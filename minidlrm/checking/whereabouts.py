@@ -121,19 +121,14 @@ def smaller(
         return
     try:
         target = subject.target
-        report = check(_functions(target), *inputs, fingerprints=fingerprints, verbose=False)
+        pair = target.forward_function, target.backward_function
+        report = check(pair, *inputs, fingerprints=fingerprints, verbose=False)
     except Exception:
         return  # the code does not take them
     if not report.passed and all(cause.key != "raised" for cause in report.diagnosis[:1]):
         shapes = ", ".join(f"{n} {v.shape}" for n, v in zip(subject.names, inputs, strict=True))
         for cause in report.diagnosis[:3]:
             yield replace(cause, evidence=f"On the inputs cut to {shapes}: {cause.evidence}")
-
-
-def _functions(target: FunctionPair) -> tuple[Any, Any]:
-    forward = getattr(target, "forward_function", None) or target._forward
-    backward = getattr(target, "backward_function", None) or target._backward
-    return forward, backward
 
 
 # The smallest example

@@ -97,17 +97,17 @@ class PenaltyForgotten(RidgeMSE):
         return MSE.backward(self, dy)
 
 
-def _clicks(kind, rng):
-    return kind(), rng.normal(size=7), (rng.random(7) < 0.5).astype(float)
+def _clicks(cls, rng):
+    return cls(), rng.normal(size=7), (rng.random(7) < 0.5).astype(float)
 
 
-def _weighted(kind, rng):
+def _weighted(cls, rng):
     label = np.array([1.0, 0, 1, 0, 1, 0, 0])
-    return kind(pos_weight=3.0), rng.normal(size=7), label
+    return cls(pos_weight=3.0), rng.normal(size=7), label
 
 
-def _ratings(kind, rng):
-    return kind(), rng.normal(size=7), rng.normal(size=7)
+def _ratings(cls, rng):
+    return cls(), rng.normal(size=7), rng.normal(size=7)
 
 
 BUGS = (
