@@ -137,7 +137,7 @@ class Prober:
         grad = self.grads[check.name]
         usual = np.abs(getattr(grad, "values", grad)).max(initial=0)
         off = abs(check.analytic - check.numeric)
-        least = max(1e-4 * usual, 1000 * self.eps * float(np.abs(self.r).max()))
+        least = max(1e-3 * usual, 1000 * self.eps * float(np.abs(self.r).max()))
         return bool(np.isfinite(check.numerics).all() and off > least)
 
 
