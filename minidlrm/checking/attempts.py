@@ -353,7 +353,12 @@ class Run:
 
     def _with_rounding(self, check: ArrayCheck) -> ArrayCheck:
         """Pass an array that is off by no more than the rounding of its inputs explains."""
-        if check.passed or (self.same and not check.error < 0.5):
+        if check.passed:
+            return check
+        largest = np.maximum(np.abs(check.analytics), np.abs(check.numerics))
+        if self.same and (largest <= self._unseen(check)).all():
+            return replace(check, passed=True)
+        if self.same and not check.error < 0.5:
             return check
         rng = np.random.default_rng((_STREAM, self.options.seed, 2))
         row = (self.analytic, self.r, [check.name], self.tolerance.eps, rng)
