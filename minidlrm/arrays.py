@@ -7,6 +7,8 @@ gradient) lets arrays in through these functions.
 
 from __future__ import annotations
 
+import numbers
+import operator
 from typing import Any
 
 import numpy as np
@@ -29,6 +31,8 @@ def native(name: str, array: Any) -> np.ndarray:
     ValueError
         When entries are masked, or the rows of a list differ in length.
     """
+    if type(array) is np.ndarray and array.dtype.isnative and array.flags.aligned:
+        return array  # the usual case
     if isinstance(array, np.ma.MaskedArray):
         masked = int(np.ma.count_masked(array))
         if masked:
@@ -127,3 +131,20 @@ def _with_ndim(name: str, array: np.ndarray, ndim: int | None) -> np.ndarray:
     if ndim is not None and array.ndim != ndim:
         raise ValueError(f"{name} has shape {array.shape}: it must have {ndim} dimension(s)")
     return array
+
+
+def as_size(name: str, value: Any, least: int = 1) -> int:
+    """Return a size as a Python integer, which JSON can hold; it must be at least `least`."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} is {value!r}: it must be an integer") from None
+    if number < least:
+        raise ValueError(f"{name} is {number}: it must be at least {least}")
+    return number
+
+
+def check_number(name: str, value: Any) -> None:
+    """Raise TypeError unless a value is one real number, of Python or of NumPy."""
+    if not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} is {value!r}: it must be a number")

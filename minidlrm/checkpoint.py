@@ -80,6 +80,13 @@ DotInteraction(3, 4, False), MLP(7-8-1))
     write(path, *pack(model, optimizer, schema))
 
 
+def _not_saved(part: Any) -> Any:
+    raise TypeError(
+        f"interaction is {part}: it cannot be saved, since it is not a layer of minidlrm with a "
+        "config (its class must be in minidlrm.layers.__all__)"
+    )
+
+
 def load(
     path: str | os.PathLike, model: Module | None = None, optimizer: AnyOptimizer | None = None
 ) -> Any:
@@ -181,7 +188,7 @@ def pack(
     header = {
         "format": _FORMAT,
         "model": kind,
-        "config": json.dumps(model.config),
+        "config": json.dumps(model.config, default=_not_saved),
         "task": model.task,
     }
     arrays = dict(model.state_dict())

@@ -48,6 +48,7 @@ def reference_state(model: DLRM) -> dict[str, np.ndarray]:
 'bot_l.2.weight', 'bot_l.2.bias', 'top_l.0.weight', 'top_l.0.bias']
     """
     state: dict[str, np.ndarray] = {}
+    _check_model(model)
     for name, part in model.named_children():
         if name == "embeddings" and type(part) is EmbeddingBagCollection:
             state |= {f"emb_l.{t}.weight": part.table(t) for t in range(part.num_tables)}
@@ -56,7 +57,7 @@ def reference_state(model: DLRM) -> dict[str, np.ndarray]:
                 _, k, kind = key.split(".")
                 state[f"{_MLPS[name]}.{2 * int(k)}.{kind}"] = array
         elif not (name == "interaction" and type(part) is DotInteraction):
-            raise ValueError(f"the reference has no such part: {name}, {part}")
+            raise ValueError(f"the reference has no such part of the model: {name}, {part}")
     return state
 
 
@@ -120,7 +121,8 @@ def to_layout(model: DLRM, layout: str) -> np.ndarray:
     >>> md.interop.to_layout(model, "torchrec").shape
     (3, 7)
     """
-    return model.top.layers[0].weight.value[:, _columns(model, layout)]
+    columns = _columns(model, layout)
+    return model.top.layers[0].weight.value[:, columns]
 
 
 def from_layout(model: DLRM, weight: np.ndarray, layout: str) -> None:
@@ -129,7 +131,7 @@ def from_layout(model: DLRM, weight: np.ndarray, layout: str) -> None:
     Parameters
     ----------
     model, layout
-        As `to_layout`.
+        As in `to_layout`.
     weight : array (out, D + P)
         In the columns' order of `layout`.
 
@@ -147,8 +149,8 @@ def from_layout(model: DLRM, weight: np.ndarray, layout: str) -> None:
     >>> bool((md.interop.to_layout(model, "torchrec") == 2 * weight).all())
     True
     """
-    own = model.top.layers[0].weight.value
     columns = _columns(model, layout)
+    own = model.top.layers[0].weight.value
     if np.shape(weight) != own.shape:
         raise ValueError(f"weight has shape {np.shape(weight)}, the model's {own.shape}")
     own[:, columns] = weight
@@ -156,7 +158,8 @@ def from_layout(model: DLRM, weight: np.ndarray, layout: str) -> None:
 
 def _columns(model: DLRM, layout: str) -> np.ndarray:
     """For each column of the foreign layout, the column of ours."""
-    if layout not in _LAYOUTS:
+    _check_model(model)
+    if not isinstance(layout, str) or layout not in _LAYOUTS:
         raise ValueError(f"layout {layout!r} is not known: {', '.join(_LAYOUTS)}")
     dot = model.interaction
     if type(dot) is not DotInteraction or dot.self_interaction or model.bottom is None:
@@ -175,3 +178,8 @@ def _columns(model: DLRM, layout: str) -> np.ndarray:
         return np.concatenate([dense, ours[i, j]])
     order = np.roll(np.arange(num_features), -1)  # the dense vector, our row 0, comes last
     return np.concatenate([ours[order[i], order[j]], dense])
+
+
+def _check_model(model: DLRM) -> None:
+    if not isinstance(model, DLRM):
+        raise TypeError(f"the model is a {type(model).__name__}: it must be a DLRM")

@@ -1,4 +1,7 @@
-"""BCEWithLogits and MSE: from predictions and labels to one number, and back."""
+"""BCEWithLogits and MSE: from predictions and labels to one number, and back.
+
+Step by step in notebooks/06_click_logs.py.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from minidlrm.arrays import check_finite, native
+from minidlrm.arrays import check_finite, check_number, native
 from minidlrm.layers.activation import sigmoid
 from minidlrm.module import Module
 
@@ -37,7 +40,7 @@ class Loss(Module):
     task = "ratings"  # what the predictions are: ratings, or the logits of "clicks"
 
     def forward(self, prediction: Any, label: Any, weight: Any = None) -> Any:
-        """Compute the loss of predictions and labels of one shape: a number, or all terms."""
+        """Compute the loss of `prediction` and `label` of one shape, each term times `weight`."""
         raise NotImplementedError
 
     def check_label(self, label: np.ndarray) -> None:
@@ -62,6 +65,8 @@ class Loss(Module):
         for name, array in (("prediction", prediction), ("label", label)):
             if array.dtype.kind not in "biufc":
                 raise TypeError(f"{name} has dtype {array.dtype}: it must hold numbers")
+        if prediction.dtype.kind in "biu":
+            prediction = prediction.astype(np.float64)
         if prediction.shape != label.shape:
             raise ValueError(
                 f"{type(self).__name__}: predictions have shape {prediction.shape}, "
@@ -137,6 +142,8 @@ class BCEWithLogits(Loss):
 
     def __init__(self, reduction: str = "mean", pos_weight: float | None = None):
         super().__init__(reduction)
+        if pos_weight is not None:
+            check_number("pos_weight", pos_weight)
         if pos_weight is not None and not (np.isfinite(pos_weight) and pos_weight > 0):
             raise ValueError(f"pos_weight is {pos_weight}: it must be a positive number")
         self.pos_weight = pos_weight

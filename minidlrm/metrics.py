@@ -76,7 +76,7 @@ def auc(label: np.ndarray, score: np.ndarray, sample_weight: np.ndarray | None =
     Raises
     ------
     ValueError
-        As `log_loss`.
+        As in `log_loss`.
 
     References
     ----------
@@ -140,7 +140,7 @@ def normalized_entropy(
     Parameters
     ----------
     label, logit, sample_weight : array (B,)
-        As `log_loss`.
+        As in `log_loss`.
 
     Returns
     -------
@@ -149,7 +149,7 @@ def normalized_entropy(
     Raises
     ------
     ValueError
-        As `log_loss`.
+        As in `log_loss`.
 
     References
     ----------
@@ -204,7 +204,7 @@ def accuracy(
     Parameters
     ----------
     label, logit, sample_weight : array (B,)
-        As `log_loss`.
+        As in `log_loss`.
 
     Returns
     -------
@@ -213,7 +213,7 @@ def accuracy(
     Raises
     ------
     ValueError
-        As `log_loss`.
+        As in `log_loss`.
 
     Examples
     --------
@@ -233,7 +233,7 @@ def calibration(
     Parameters
     ----------
     label, logit, sample_weight : array (B,)
-        As `log_loss`.
+        As in `log_loss`.
 
     Returns
     -------
@@ -243,7 +243,7 @@ def calibration(
     Raises
     ------
     ValueError
-        As `log_loss`.
+        As in `log_loss`.
 
     References
     ----------
@@ -349,7 +349,7 @@ def ndcg(scores: np.ndarray, k: int = 10) -> float:
     Raises
     ------
     ValueError
-        As `hit_rate`.
+        As in `hit_rate`.
 
     References
     ----------

@@ -8,7 +8,7 @@ calls the layers it is made of, forward in one order and backward in the other.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +27,7 @@ class SparseGrad:
     Parameters
     ----------
     rows : int64 array (n,)
-        The rows, sorted, each once.
+        The rows, each once. They are sorted, with their values.
     values : float array (n, D)
         The gradient of each of these rows.
     shape : tuple of int
@@ -38,8 +38,7 @@ class SparseGrad:
     TypeError
         When `rows` are not integers, or `values` are not floats.
     ValueError
-        When a row is out of range, the rows are not sorted or one occurs twice, or a shape does
-        not fit.
+        When a row is out of range or occurs twice, or a shape does not fit.
 
     Examples
     --------
@@ -60,6 +59,9 @@ class SparseGrad:
         shape = tuple(int(n) for n in self.shape)
         rows = np.ascontiguousarray(integers("SparseGrad.rows", self.rows, 1), np.int64)
         values = np.ascontiguousarray(floats("SparseGrad.values", self.values, 2))
+        if len(rows) == len(values) and (rows[1:] < rows[:-1]).any():
+            order = np.argsort(rows, kind="stable")
+            rows, values = rows[order], values[order]
         for name, value in (("rows", rows), ("values", values), ("shape", shape)):
             object.__setattr__(self, name, value)
         self.check()
@@ -310,8 +312,7 @@ class Module:
 
     def zero_grad(self) -> None:
         """Forget all gradients. Without this they add up from step to step, as in PyTorch."""
-        for parameter in self.parameters():
-            parameter.grad = None
+        _forget_gradients(vars(self).values())
 
     # Size and cost
 
@@ -369,6 +370,20 @@ class Module:
     def __getstate__(self) -> dict[str, Any]:
         """Pickle everything but what forward has kept for backward: the last batch."""
         return {name: value for name, value in vars(self).items() if name != "_kept"}
+
+
+def _forget_gradients(values: Iterable[Any]) -> None:
+    """Walk down all parts, as `named_parameters`, but without names: it is done in each step."""
+    for value in values:
+        if isinstance(value, Parameter):
+            value.grad = None
+        elif isinstance(value, Module):
+            value.zero_grad()
+        elif isinstance(value, (list, tuple)):
+            _forget_gradients([item for item in value if isinstance(item, (Parameter, Module))])
+        elif isinstance(value, dict):
+            parts = value.values()
+            _forget_gradients([item for item in parts if isinstance(item, (Parameter, Module))])
 
 
 def _members(module: Module) -> Iterator[tuple[str, Any]]:
@@ -431,38 +446,3 @@ def copy_state(own: dict[str, np.ndarray], state: dict[str, np.ndarray], what: s
         raise ValueError(f"the state does not fit this {what}:\n  " + "\n  ".join(faults))
     for name, value in own.items():
         value[...] = state[name]
-
-
-def bad_number(
-    what: str, model: Module, gradients: bool = False, advice: str = "Try a smaller lr"
-) -> FloatingPointError:
-    """Make the error for a number that is not finite; it names the first array to blame.
-
-    Parameters
-    ----------
-    what : str
-        Where which number was found.
-    model : Module
-        Its arrays are looked at, in the order of the parameters.
-    gradients : bool
-        Whether to look at the gradients, and not at the values.
-    advice : str
-        What to do about it.
-
-    Examples
-    --------
-    >>> import numpy as np, minidlrm as md
-    >>> from minidlrm.module import bad_number
-    >>> layer = md.Linear(2, 3); layer.bias.value[1] = np.nan
-    >>> print(bad_number("step 3: the loss is nan", layer))
-    step 3: the loss is nan; the first array that went bad is bias. Try a smaller lr
-    """
-    for name, parameter in model.named_parameters():
-        array = parameter.grad if gradients else parameter.value
-        numbers = array.values if isinstance(array, SparseGrad) else array
-        if numbers is not None and not np.isfinite(numbers).all():
-            of = "the gradient of " if gradients else ""
-            return FloatingPointError(
-                f"{what}; the first array that went bad is {of}{name}. {advice}"
-            )
-    return FloatingPointError(f"{what}, though all weights are finite. {advice}")

@@ -2,19 +2,21 @@
 
 An embedding's gradient holds only the rows of the batch, and only these rows (and their
 state) are read and written, whatever the table's size. What this means is said in each
-class. The state is kept inside the optimizer, one dict a parameter, made at first use.
-`OPTIMIZERS` lists the classes by the name of the command line.
+class; what all share is in `optimizer`. `OPTIMIZERS` lists the classes by the name of the
+command line.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from minidlrm import kernels
-from minidlrm.module import Parameter, SparseGrad
+from minidlrm.arrays import check_number
+from minidlrm.module import Parameter
+from minidlrm.optimizer import FIRST_ROW, Array, LearningRate, Optimizer, State, check_fits
 
 __all__ = [
     "FTRL",
@@ -28,160 +30,6 @@ __all__ = [
     "RowwiseAdagrad",
     "warmup_decay",
 ]
-
-_FIRST_ROW = np.zeros(1, np.int64)  # a dense parameter is updated as a table of one row
-
-LearningRate = float | Callable[[int], float]
-State = dict[str, np.ndarray]
-
-
-class Optimizer:
-    """What all optimizers share: `step`, the learning rate, and the state.
-
-    Parameters
-    ----------
-    lr : float or callable
-        The learning rate; or a function of the step (1 for the first) that returns it,
-        such as a `functools.partial` of `warmup_decay`.
-    weight_decay : float
-        λ: adds λ w to each gradient (L2). In an embedding table it reaches only the rows of
-        the batch: a rare id is decayed rarely. The full penalty would need a pass over the
-        whole table in each step.
-
-    Attributes
-    ----------
-    num_steps : int
-        Steps taken.
-    state : dict of Parameter to dict of str to array
-        The state of each parameter that has been updated.
-    state_names : tuple of str
-        Names of the arrays of a state, each of the parameter's shape and zero at first.
-
-    Raises
-    ------
-    ValueError
-        When `lr` is negative or not finite, or `weight_decay` is negative.
-
-    Examples
-    --------
-    A rule of one's own overrides `update`, and names the arrays that it keeps.
-
-    >>> import numpy as np, minidlrm as md
-    >>> from minidlrm.optim import Optimizer
-    >>> class SignMomentum(Optimizer):
-    ...     state_names = ("velocity",)
-    ...     def update(self, weight, rows, grad, state, lr):
-    ...         (velocity,) = self.arrays(state, weight)
-    ...         velocity[rows] += grad
-    ...         weight[rows] -= lr * np.sign(velocity[rows])
-    >>> w = md.Parameter(np.array([1.0, 2.0])); w.grad = np.array([5.0, -0.1])
-    >>> SignMomentum(lr=0.5).step([w]); w.value
-    array([0.5, 2.5])
-    """
-
-    state_names: tuple[str, ...] = ()
-
-    def __init__(self, lr: LearningRate, weight_decay: float = 0.0):
-        if not callable(lr) and not (np.isfinite(lr) and lr >= 0):
-            raise ValueError(f"lr is {lr}: it must be a number of at least 0, or a function")
-        if not (np.isfinite(weight_decay) and weight_decay >= 0):
-            raise ValueError(f"weight_decay is {weight_decay}: it must be at least 0")
-        self.lr = lr
-        self.weight_decay = weight_decay
-        self.num_steps = 0
-        self.state: dict[Parameter, State] = {}
-
-    def step(self, parameters: Iterable[Parameter]) -> None:
-        """Update each of the parameters that has a gradient, once.
-
-        TypeError and ValueError, before anything is changed, when a gradient or a state does not
-        fit its parameter, or when the optimizer has only met other parameters so far.
-        """
-        parameters = self.check(parameters)
-        self.num_steps += 1
-        lr = self.lr(self.num_steps) if callable(self.lr) else self.lr
-        for p in parameters:
-            by_rows = isinstance(p.grad, SparseGrad)
-            width = p.value.shape[1] if by_rows else p.value.size
-            rows, grad = (p.grad.rows, p.grad.values) if by_rows else (_FIRST_ROW, p.grad)
-            grad = np.ascontiguousarray(grad, p.value.dtype).reshape(-1, width)
-            own = self.state.setdefault(p, {})
-            seen = {
-                k: v.reshape(-1, width) if v.shape == p.value.shape else v for k, v in own.items()
-            }
-            self.update(p.value.reshape(-1, width), rows, grad, seen, lr)
-            for name, made in seen.items():
-                if name not in own:  # state that is made in the first step
-                    own[name] = made.reshape(p.value.shape) if made.size == p.value.size else made
-
-    def check(self, parameters: Iterable[Parameter]) -> list[Parameter]:
-        """Return those of `parameters` that have a gradient, each once; errors as `step`.
-
-        ValueError and TypeError when one cannot be updated.
-        """
-        given = list(dict.fromkeys(parameters))
-        used = [p for p in given if p.grad is not None]
-        for p in used:
-            p.check()
-            if p.grad.shape != p.value.shape:
-                raise ValueError(f"{p.name}: grad {p.grad.shape} and value {p.value.shape} differ")
-            dtype = p.grad.values.dtype if isinstance(p.grad, SparseGrad) else p.grad.dtype
-            if not np.can_cast(dtype, p.value.dtype, "same_kind"):
-                raise TypeError(f"{p.name} is of {p.value.dtype}: a gradient of {dtype}")
-            if isinstance(p.grad, SparseGrad):
-                p.grad.check()
-            self._check_state(p)
-        remembers = callable(self.lr) or any(self.state.values())
-        if used and remembers and self.state and self.state.keys().isdisjoint(given):
-            raise ValueError(
-                f"this {type(self).__name__} has taken {self.num_steps} steps with other "
-                "parameters, and would go on from there: make a new optimizer for a new model, "
-                "or call its reset()"
-            )
-        return used
-
-    def _check_state(self, p: Parameter) -> None:
-        for name, array in self.state.get(p, {}).items():
-            shapes = [s[name] for s in self.state_shapes(p.value.shape) if name in s]
-            fits = array.dtype == p.value.dtype and array.flags.carray and array.shape in shapes
-            if shapes and not fits:
-                raise ValueError(
-                    f"the state {name!r} of {p.name} has shape {array.shape} and dtype "
-                    f"{array.dtype}: it must have {shapes[0]} and {p.value.dtype}"
-                )
-
-    def state_shapes(self, shape: tuple[int, ...]) -> tuple[dict[str, tuple[int, ...]], ...]:
-        """Return the states that a parameter of this shape may have: the shape of each array."""
-        return (dict.fromkeys(self.state_names, shape),)
-
-    def arrays(self, state: State, weight: np.ndarray) -> list[np.ndarray]:
-        """Return the arrays `state_names` of `state`, zeros (N, D) like `weight` when new."""
-        for name in self.state_names:
-            if name not in state:
-                state[name] = np.zeros_like(weight)
-        return [state[name] for name in self.state_names]
-
-    def update(
-        self, weight: np.ndarray, rows: np.ndarray, grad: np.ndarray, state: State, lr: float
-    ) -> None:
-        """Change `weight` (N, D) at `rows` (n,) in place, given their gradients `grad` (n, D).
-
-        A dense parameter comes as a table of one row. `state` is the parameter's own dict; arrays
-        of the parameter's shape have the shape of `weight` in it. `lr` is the rate of this step.
-        """
-        raise NotImplementedError(f"{type(self).__name__} has no update")
-
-    def reset(self) -> None:
-        """Forget all steps and states: a fresh start, for another model."""
-        self.num_steps = 0
-        self.state.clear()
-
-    def options(self) -> dict[str, Any]:
-        """Return what the optimizer was made with, by name."""
-        return {k: v for k, v in vars(self).items() if k not in ("num_steps", "state")}
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{k}={v}' for k, v in self.options().items())})"
 
 
 class SGD(Optimizer):
@@ -211,9 +59,7 @@ class SGD(Optimizer):
     array([0.5, 2.5])
     """
 
-    def update(
-        self, weight: np.ndarray, rows: np.ndarray, grad: np.ndarray, state: State, lr: Any
-    ) -> None:
+    def update(self, weight: Array, rows: Array, grad: Array, state: State, lr: Any) -> None:
         """Step w <- w - lr g."""
         scalar = weight.dtype.type
         kernels.sgd_rows(weight, rows, grad, scalar(lr), scalar(self.weight_decay))
@@ -256,13 +102,12 @@ class Momentum(Optimizer):
 
     def __init__(self, lr: LearningRate, momentum: float = 0.9, weight_decay: float = 0.0):
         super().__init__(lr, weight_decay)
+        check_number("momentum", momentum)
         if not 0 <= momentum < 1:
             raise ValueError(f"momentum is {momentum}: it must lie in [0, 1)")
         self.momentum = momentum
 
-    def update(
-        self, weight: np.ndarray, rows: np.ndarray, grad: np.ndarray, state: State, lr: Any
-    ) -> None:
+    def update(self, weight: Array, rows: Array, grad: Array, state: State, lr: Any) -> None:
         """Step v <- mu v + g, w <- w - lr v."""
         (velocity,) = self.arrays(state, weight)
         s = weight.dtype.type
@@ -307,9 +152,7 @@ class Adagrad(Optimizer):
         super().__init__(lr, weight_decay)
         self.eps = _positive_eps(eps)
 
-    def update(
-        self, weight: np.ndarray, rows: np.ndarray, grad: np.ndarray, state: State, lr: Any
-    ) -> None:
+    def update(self, weight: Array, rows: Array, grad: Array, state: State, lr: Any) -> None:
         """Step h <- h + g^2, w <- w - lr g / (sqrt(h) + eps)."""
         (square_sum,) = self.arrays(state, weight)
         s = weight.dtype.type
@@ -353,17 +196,16 @@ class RowwiseAdagrad(Adagrad):
         """Return the two states: of plain Adagrad, and of a table (N, D)."""
         return {"square_sum": shape}, {"square_mean": shape[:1]}
 
-    def update(
-        self, weight: np.ndarray, rows: np.ndarray, grad: np.ndarray, state: State, lr: Any
-    ) -> None:
+    def update(self, weight: Array, rows: Array, grad: Array, state: State, lr: Any) -> None:
         """Change the rows; the kind of the first gradient decides which state a parameter has."""
-        if "square_sum" in state or (rows is _FIRST_ROW and "square_mean" not in state):
+        if "square_sum" in state or (rows is FIRST_ROW and "square_mean" not in state):
             return super().update(weight, rows, grad, state, lr)
-        if rows is _FIRST_ROW:  # a dense gradient of a table: all its rows
+        if rows is FIRST_ROW:  # a dense gradient of a table: all its rows
             rows = np.arange(len(state["square_mean"]))
             weight, grad = weight.reshape(len(rows), -1), grad.reshape(len(rows), -1)
         if not state:
             state["square_mean"] = np.zeros(len(weight), weight.dtype)
+        check_fits(state["square_mean"], (len(weight),), weight.dtype, "square_mean")
         s = weight.dtype.type
         options = s(lr), s(self.eps), s(self.weight_decay)
         kernels.rowwise_adagrad_rows(weight, state["square_mean"], rows, grad, *options)
@@ -414,14 +256,16 @@ class Adam(Optimizer):
         weight_decay: float = 0.0,
     ):
         super().__init__(lr, weight_decay)
+        if not (isinstance(betas, (tuple, list)) and len(betas) == 2):
+            raise TypeError(f"betas are {betas!r}: they must be two numbers")
+        for beta in betas:
+            check_number("one of betas", beta)
         if not all(0 <= beta < 1 for beta in betas):
             raise ValueError(f"betas are {betas}: both must lie in [0, 1)")
         self.betas = betas
         self.eps = _positive_eps(eps)
 
-    def update(
-        self, weight: np.ndarray, rows: np.ndarray, grad: np.ndarray, state: State, lr: Any
-    ) -> None:
+    def update(self, weight: Array, rows: Array, grad: Array, state: State, lr: Any) -> None:
         """Step m and v by g and g^2, and w by their quotient."""
         m, v = self.arrays(state, weight)
         s, (beta1, beta2), t = weight.dtype.type, self.betas, self.num_steps
@@ -466,13 +310,13 @@ class FTRL(Optimizer):
 
     def __init__(self, lr: LearningRate = 0.1, l1: float = 0.0, l2: float = 0.0, beta: float = 1.0):
         super().__init__(lr)
+        for name, value in (("l1", l1), ("l2", l2), ("beta", beta)):
+            check_number(name, value)
         if not all(np.isfinite(x) and x >= 0 for x in (l1, l2, beta)):
             raise ValueError(f"l1 = {l1}, l2 = {l2}, beta = {beta}: all must be at least 0")
         self.l1, self.l2, self.beta = l1, l2, beta
 
-    def update(
-        self, weight: np.ndarray, rows: np.ndarray, grad: np.ndarray, state: State, lr: Any
-    ) -> None:
+    def update(self, weight: Array, rows: Array, grad: Array, state: State, lr: Any) -> None:
         """Step z and n by g, and set w by them."""
         z, n = self.arrays(state, weight)
         s = weight.dtype.type
@@ -502,6 +346,11 @@ class OptimizerGroup:
     """
 
     def __init__(self, groups: list[tuple[Optimizer, list[Parameter]]]):
+        if not isinstance(groups, (list, tuple)):
+            raise TypeError(f"groups are {groups!r}: a list of (optimizer, parameters) is needed")
+        for each in groups:
+            if not (isinstance(each, (list, tuple)) and len(each) == 2):
+                raise TypeError(f"groups has {each!r}: each must be (optimizer, parameters)")
         self.groups = [(optimizer, list(dict.fromkeys(own))) for optimizer, own in groups]
         seen: dict[Any, int] = {}
         for k, (optimizer, own) in enumerate(self.groups):
@@ -544,6 +393,7 @@ class OptimizerGroup:
 
 
 def _positive_eps(eps: float) -> float:
+    check_number("eps", eps)
     if not (np.isfinite(eps) and eps >= 0):
         raise ValueError(f"eps is {eps}: it must be at least 0")
     return eps

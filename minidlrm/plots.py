@@ -179,7 +179,7 @@ def learning_curves(
     results : list of Result
         What `minidlrm.comparison.compare` returned.
     ax, bayes_log_loss, score
-        As `quality_against_cost`.
+        As in `quality_against_cost`.
 
     Returns
     -------
@@ -320,7 +320,8 @@ def new_axes() -> Axes:
     Examples
     --------
     >>> from minidlrm import plots
-    >>> plots.new_axes()  # doctest: +SKIP
+    >>> plots.new_axes().get_title()
+    ''
     """
     import matplotlib.pyplot as plt
 

@@ -82,7 +82,7 @@ def train_fm(ratings: Dataset, seed: int = 0, epochs: int = EPOCHS) -> Factoriza
     Parameters
     ----------
     ratings, seed, epochs
-        As `train_mf`.
+        As in `train_mf`.
 
     Returns
     -------

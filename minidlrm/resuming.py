@@ -264,6 +264,7 @@ def _data_digest(rows: Batch) -> str:
     """Return the number of rows, and a digest of the first of them."""
     digest, first = hashlib.sha256(), rows[:_SAMPLE]
     sparse = first.sparse if isinstance(first.sparse, np.ndarray) else first.sparse.values
-    for array in (first.dense, sparse, first.label):
-        digest.update(np.ascontiguousarray(array))  # type: ignore[arg-type]
+    for array in (first.dense, sparse, first.label, first.weight):
+        if array is not None:
+            digest.update(np.ascontiguousarray(array))  # type: ignore[arg-type]
     return f"{len(rows)} rows, {digest.hexdigest()[:16]}"

@@ -1,4 +1,4 @@
-"""fit, evaluate, predict: the training loop, and what it remembers.
+"""fit: the training loop, its guard, and early stopping.
 
 The loop takes the five lines a reader would write by hand, and watches them: it stops on the
 first number that is not finite, and names the array. How a run is interrupted and goes on is
@@ -11,73 +11,31 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from minidlrm import metrics
-from minidlrm.data.batch import TASKS, Batch, Dataset, minibatches
-from minidlrm.layers.activation import sigmoid
+from minidlrm.data.batch import Batch, Dataset, minibatches
+from minidlrm.guard import bad_number
+from minidlrm.history import History
 from minidlrm.losses import MSE, BCEWithLogits, Loss
-from minidlrm.module import Module, Parameter, SparseGrad, bad_number
+from minidlrm.module import Module, Parameter, SparseGrad
 from minidlrm.optim import Adagrad, Optimizer, OptimizerGroup
-from minidlrm.printing import as_html
+from minidlrm.predicting import evaluate, metrics_of, predict
 from minidlrm.resuming import Best, Interrupts, Run
 
+__all__ = [
+    "History",
+    "begin_at_the_mean",
+    "evaluate",
+    "fit",
+    "grad_norm",
+    "metrics_of",
+    "predict",
+    "scale_grads",
+]
+
 _LARGE_LABEL = 1000.0  # a rating above it needs a scale, or a tiny rate
-
-
-@dataclass
-class History:
-    """What `fit` saw: one record for each evaluation.
-
-    Parameters
-    ----------
-    records : list of dict
-        Each with ``step``, ``epoch`` (a fraction), ``seconds`` (training only),
-        ``train_loss`` and ``grad_norm`` (means since the record before), and, with
-        validation rows, the metrics of `evaluate` as ``valid_log_loss`` and so on.
-    stopped_early : bool
-        Whether `patience` ran out.
-
-    Examples
-    --------
-    >>> import minidlrm as md
-    >>> clicks = md.data.synthetic_clicks(rows=2000, seed=0)
-    >>> model = md.DLRM(13, clicks.table_sizes, 8, (16,), (16,))
-    >>> history = md.fit(model, clicks.train, clicks.valid, batch_size=256, progress=False)
-    >>> len(history.records), history.records[-1]["step"]
-    (1, 7)
-    """
-
-    records: list[dict[str, float]] = field(default_factory=list)
-    stopped_early: bool = False
-
-    def column(self, name: str) -> list[float]:
-        """Return the number called `name` from each record, such as ``"valid_log_loss"``."""
-        return [record[name] for record in self.records]
-
-    @property
-    def best(self) -> dict[str, float]:
-        """The record with the lowest validation log loss or RMSE (training loss without one)."""
-        names = ("valid_log_loss", "valid_rmse", "train_loss")
-        key = next(name for name in names if name in self.records[0])
-        return min(self.records, key=lambda record: record[key])
-
-    def plot(self, ax: Any = None, **options: Any) -> Any:
-        """Draw the learning curve on the Axes `ax`; return the Axes.
-
-        The `options` are those of `minidlrm.plots.learning_curve`.
-        """
-        from minidlrm.plots import learning_curve
-
-        return learning_curve(self, ax=ax, **options)
-
-    def _repr_html_(self) -> str:
-        names = list(self.records[-1]) if self.records else []
-        rows = [[f"{record[name]:.5g}" for name in names] for record in self.records]
-        return as_html([[name.replace("_", " ") for name in names], *rows])
 
 
 def fit(
@@ -181,8 +139,9 @@ def fit(
     watch = _Watch(steps, valid, patience, callback)
     run = Run(steps, watch, checkpoint, schema)
     if checkpoint is not None:
-        options = {"batch_size": batch_size, "seed": seed, "eval_every": eval_every}
-        run.describe(train, valid, epochs, options | {"max_grad_norm": max_grad_norm})
+        options: dict[str, Any] = {"batch_size": batch_size, "seed": seed, "eval_every": eval_every}
+        options["max_grad_norm"] = max_grad_norm
+        run.describe(train, valid, epochs, options)
     if resume and run.restore(epochs):
         return watch.history
     model.task = getattr(loss, "task", "clicks")
@@ -425,129 +384,6 @@ def scale_grads(parameters: Iterable[Parameter], factor: float) -> None:
         if parameter.grad is not None:
             values = _stored(parameter.grad)
             values *= values.dtype.type(factor)
-
-
-def predict(
-    model: Module, data: Batch, batch_size: int = 8192, *, logits: bool = False
-) -> np.ndarray:
-    """Compute what a model predicts, batch by batch.
-
-    Parameters
-    ----------
-    model : Module
-        Any model. Its attribute ``task``, "clicks" or "ratings", says what its outputs are: `fit`
-        sets it by the loss; it is saved with the model.
-    data : Batch
-        The rows; labels are not needed.
-    batch_size : int
-        Rows at a time: bounds the memory.
-    logits : bool
-        Whether to return the outputs as they are.
-
-    Returns
-    -------
-    array (B,)
-        Click probabilities (or their logits); or ratings.
-
-    Raises
-    ------
-    TypeError
-        When `data` is a whole Dataset.
-    ValueError
-        When there are no rows.
-    FloatingPointError
-        When an output is not finite; it names the first array that is to blame.
-
-    Examples
-    --------
-    >>> import minidlrm as md
-    >>> clicks = md.data.synthetic_clicks(rows=2000, seed=0)
-    >>> model = md.DLRM(13, clicks.table_sizes, 8, (16,), (16,))
-    >>> p = md.predict(model, clicks.test)
-    >>> p.shape == (len(clicks.test),), bool((0 < p).all() and (p < 1).all())
-    (True, True)
-    """
-    if isinstance(data, Dataset):
-        raise TypeError("data is a Dataset: choose its rows, such as dataset.test")
-    y = np.concatenate([model.forward(batch) for batch in minibatches(data, batch_size)])
-    if not np.isfinite(y).all():
-        k = int(np.isfinite(y).argmin())
-        raise bad_number(
-            f"the output of row {k} is {y[k]}", model, advice="Train it anew, with a smaller lr"
-        )
-    return y if logits or model.task == "ratings" else sigmoid(y)
-
-
-def evaluate(
-    model: Module, data: Batch | Dataset, batch_size: int = 8192, task: str | None = None
-) -> dict[str, float]:
-    """Compute the metrics of a click model, or of a rating model, on labelled rows.
-
-    Parameters
-    ----------
-    model : Module
-        A model whose outputs are logits; or ratings.
-    data : Batch or Dataset
-        Rows with labels in [0, 1]; or ratings. Of a Dataset, the test rows.
-    batch_size : int
-        Rows at a time.
-    task : "clicks" or "ratings", optional
-        What the labels are. The default is that of the Dataset, or else of the model.
-
-    Returns
-    -------
-    dict
-        For ratings, rmse. For clicks log_loss, auc, normalized_entropy, accuracy,
-        calibration; see `minidlrm.metrics`.
-        All are of the whole data, not averages over batches; the rows' weights count.
-
-    Raises
-    ------
-    ValueError
-        When there are no rows or no labels.
-    FloatingPointError
-        As `predict`.
-
-    Examples
-    --------
-    >>> import minidlrm as md
-    >>> clicks = md.data.synthetic_clicks(rows=2000, seed=0)
-    >>> model = md.DLRM(13, clicks.table_sizes, 8, (16,), (16,))
-    >>> list(md.evaluate(model, clicks.test))
-    ['log_loss', 'auc', 'normalized_entropy', 'accuracy', 'calibration']
-    """
-    if isinstance(data, Dataset):
-        task, data = task or data.task, data.test
-    task = model.task if task is None else task
-    if task not in TASKS:
-        raise ValueError(f"task is {task!r}: it must be 'clicks' or 'ratings'")
-    if data.label is None:
-        raise ValueError("the rows have no labels: use predict for the outputs alone")
-    output = predict(model, data, batch_size, logits=True)
-    return metrics_of(np.asarray(data.label), output, task, data.weight)
-
-
-def metrics_of(
-    label: np.ndarray, output: np.ndarray, task: str, weight: np.ndarray | None = None
-) -> dict[str, float]:
-    """Return the metrics of outputs (B,): logits of clicks, or ratings.
-
-    Parameters
-    ----------
-    label, output, weight : array (B,)
-        The labels, the model's outputs, and how much each row counts.
-    task : "clicks" or "ratings"
-        What the labels are.
-
-    Examples
-    --------
-    >>> import numpy as np, minidlrm as md
-    >>> md.training.metrics_of(np.array([3.0, 5.0]), np.array([4.0, 4.0]), "ratings")
-    {'rmse': 1.0}
-    """
-    clicks = ("log_loss", "auc", "normalized_entropy", "accuracy", "calibration")
-    names = ("rmse",) if task == "ratings" else clicks
-    return {name: getattr(metrics, name)(label, output, weight) for name in names}
 
 
 def _progress_bar(total: int, done: int, show: bool) -> Any:

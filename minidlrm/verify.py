@@ -116,7 +116,7 @@ def read_trace(path: str | Path) -> PublishedRun:
     Raises
     ------
     FileNotFoundError
-        When there is no such file.
+        When the file does not exist.
     ValueError
         When it does not hold the run.
     """

@@ -66,7 +66,7 @@ def test_slices_are_views_and_rows_are_batches():
             Jagged([0], [0, 1]),
             None,
             ValueError,
-            "no multiple of the batch size 2",
+            "not a multiple of the batch size 2",
         ),
     ],
 )

@@ -168,7 +168,7 @@ def test_an_exercise_brings_its_own_fingerprints():
         hint="See page 3.",
     )
     report = md.gradcheck(
-        (np.sin, lambda dy: dy * np.exp(X)), X, fingerprints=[mine], verbose=False
+        (lambda x: np.sin(x), lambda dy: dy * np.exp(X)), X, fingerprints=[mine], verbose=False
     )
     assert report.diagnosis[0].title == "exp and sin are mixed up"
     assert "dy exp(x)" in str(report)

@@ -227,3 +227,75 @@ def test_bad_arguments_are_named():
         build(interaction="sum")
     with pytest.raises(ValueError, match="num_dense is -1"):
         build(num_dense=-1)
+
+
+# An interaction of one's own
+
+
+class LargestEntry(md.Interaction):
+    """The largest entry of each vector: not in the list of layers, and without a config."""
+
+    def __init__(self, num_features, embedding_dim):
+        super().__init__(num_features, embedding_dim)
+        self.num_outputs = num_features
+
+    def forward(self, z):
+        z = self.check_z(z)
+        self.keep(z.shape, z.argmax(axis=2))
+        return z.max(axis=2)
+
+    def backward(self, dy):
+        shape, place = self.kept()
+        dz = np.zeros(shape, dy.dtype)
+        np.put_along_axis(dz, place[:, :, None], self.check_dy(dy, shape[:2])[:, :, None], axis=2)
+        return dz
+
+
+def test_an_interaction_of_ones_own_trains_and_is_checked(rng):
+    model = build(interaction=LargestEntry(len(SIZES) + 1, 3))
+    assert model.top.layers[0].weight.value.shape[1] == 3 + len(SIZES) + 1
+    md.gradcheck(model, one_hot(rng), verbose=False).raise_if_failed()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda f, rng: md.DotInteraction(f, 3, self_interaction=True),
+        lambda f, rng: md.BiInteraction(f, 3),
+        lambda f, rng: md.CIN(f, 3, (4, 2), rng=rng),
+        lambda f, rng: md.CrossInteraction(f, 3, 1, cross_rank=2, rng=rng),
+        lambda f, rng: md.Flatten(f, 3),
+    ],
+)
+def test_a_listed_layer_given_as_interaction_is_saved_with_the_model(make, rng, tmp_path):
+    model = build(interaction=make(len(SIZES) + 1, rng), dtype=np.float32)
+    md.save(model, tmp_path / "m.safetensors")
+    again, batch = md.load(tmp_path / "m.safetensors"), one_hot(rng)
+    np.testing.assert_array_equal(again.forward(batch), model.forward(batch))
+
+
+def test_an_interaction_that_is_not_listed_is_refused_by_save(tmp_path):
+    model = build(interaction=LargestEntry(len(SIZES) + 1, 3))
+    with pytest.raises(TypeError, match="interaction is LargestEntry.*: it cannot be saved"):
+        md.save(model, tmp_path / "m.safetensors")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_module_that_is_no_interaction_is_named():
+    with pytest.raises(ValueError, match="it must say as num_outputs"):
+        build(interaction=md.ReLU())
+    model = build(interaction=md.FMInteraction(len(SIZES) + 1, 3))  # it gives (B,), and not (B, 1)
+    with pytest.raises(ValueError, match=r"gave shape \(5,\) .* it must be \(5, 1\)"):
+        model.forward(one_hot(np.random.default_rng(0), 5))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"interaction": "cat", "self_interaction": True},
+        {"interaction": "dot", "cross_rank": 3},
+    ],
+)
+def test_an_option_of_another_interaction_is_refused(options):
+    with pytest.raises(ValueError, match="interaction"):
+        build(**options)

@@ -92,3 +92,8 @@ def test_a_dy_of_another_shape_is_named():
     layer.forward(np.ones((2, 3, 2)))
     with pytest.raises(ValueError, match=r"dy has shape \(2, 6\), the output had \(2, 3\)"):
         layer.backward(np.ones((2, 6)))
+
+
+def test_bytes_are_those_of_what_goes_in_and_comes_out():
+    assert md.DotInteraction(4, 3).bytes_per_sample() == 4 * (4 * 3 + 6)
+    assert md.DotInteraction(4, 3, True).bytes_per_sample() == 4 * (4 * 3 + 10)

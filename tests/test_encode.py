@@ -69,3 +69,15 @@ def test_hashed_ids_spread_evenly_and_differ_by_column():
     ids = hash_ids(values, 0, 10)
     assert np.bincount(ids, minlength=10).min() > 9_500
     assert (ids != hash_ids(values, 1, 10)).mean() > 0.8
+
+
+def test_the_bits_are_mixed_as_published():
+    """The first outputs of SplitMix64 for the seed 1234567 (Vigna's splitmix64.c)."""
+    known = [
+        *(6457827717110365317, 3203168211198807973, 9817491932198370423),
+        *(4593380528125082431, 16408922859458223821),
+    ]
+    column, size = 2, 2**31 - 1
+    state = 1234567 + 0x9E3779B97F4A7C15 * np.arange(1, 6, dtype=object)
+    values = np.array([(s - ((column + 1) << 32)) % 2**64 for s in state], dtype=np.uint64)
+    assert hash_ids(values, column, size).tolist() == [each % size for each in known]

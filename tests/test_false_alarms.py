@@ -8,6 +8,7 @@ import os
 import numpy as np
 
 import minidlrm as md
+from minidlrm.checking import cases
 from minidlrm.data import Batch
 
 CASES = int(os.environ.get("MINIDLRM_CASES", 1000))
@@ -115,7 +116,29 @@ def functions(rng, x, rows, n, m):
     return pairs[int(rng.integers(0, 4))], x(rows, n), x(rows, n)
 
 
-MAKERS = [linear, mlp, activation, dot, fm, cross, cin, bag, tables, bce, mse, model, functions]
+def listed(rng, x, rows, n, m):
+    """Any case of the one list, so that a new layer enters unasked."""
+    choices = list(cases.everything(int(rng.integers(0, 1000))))
+    _, target, inputs = choices[int(rng.integers(0, len(choices)))]
+    return target, *inputs
+
+
+MAKERS = [
+    linear,
+    mlp,
+    activation,
+    dot,
+    fm,
+    cross,
+    cin,
+    bag,
+    tables,
+    bce,
+    mse,
+    model,
+    functions,
+    listed,
+]
 
 
 def test_right_code_raises_no_false_alarm():

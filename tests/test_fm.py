@@ -65,3 +65,8 @@ def test_bad_shapes_are_named():
         md.FMInteraction(3, 2).forward(np.zeros((2, 3)))
     with pytest.raises(ValueError, match="num_features is 0: it must be at least 1"):
         md.BiInteraction(0, 2)
+
+
+def test_bytes_are_those_of_what_goes_in_and_comes_out():
+    assert md.FMInteraction(4, 3).bytes_per_sample() == 4 * (4 * 3 + 1)
+    assert md.BiInteraction(4, 3).bytes_per_sample() == 4 * (4 * 3 + 3)

@@ -188,3 +188,15 @@ def test_click_rates_count_as_many_clicks_and_non_clicks(rng):
 def test_rates_at_endless_logits():
     assert metrics.log_loss(np.array([0.5]), np.array([np.inf])) == np.inf
     assert metrics.log_loss(np.array([1.0, 0.0]), np.array([np.inf, -np.inf])) == 0
+
+
+@pytest.mark.parametrize(
+    "name", ["log_loss", "auc", "normalized_entropy", "accuracy", "calibration", "rmse"]
+)
+def test_a_row_of_weight_k_counts_as_k_rows(name):
+    rng, metric = np.random.default_rng(0), getattr(metrics, name)
+    label, logit = rng.integers(0, 2, 50).astype(float), rng.normal(size=50).round(1)  # ties too
+    k = rng.integers(0, 4, 50)
+    expected = metric(np.repeat(label, k), np.repeat(logit, k))
+    assert metric(label, logit, k.astype(float)) == pytest.approx(expected)
+    assert metric(label, logit) != pytest.approx(expected)

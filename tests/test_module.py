@@ -345,7 +345,7 @@ def change_strides(value):
 
 @pytest.mark.parametrize("change", [change_flags, change_shape, change_strides])
 def test_an_array_that_is_changed_in_place_is_not_stepped_or_loaded_into(change):
-    layer = md.Linear(3, 2)
+    layer = md.Linear(3, 2, rng=np.random.default_rng(0))
     layer.weight.grad = np.ones((2, 3), np.float32)
     layer.bias.grad = np.ones(2, np.float32)
     state = {name: value.copy() for name, value in layer.state_dict().items()}
@@ -474,7 +474,7 @@ def test_every_copy_has_its_own_arrays_and_keeps_what_is_tied(duplicate):
 
 
 def test_a_pickle_holds_neither_the_last_batch_nor_its_gradients():
-    network, x = md.Linear(3, 2), np.ones((1000, 3), np.float32)
+    network, x = md.Linear(3, 2, rng=np.random.default_rng(0)), np.ones((1000, 3), np.float32)
     fresh = len(pickle.dumps(network))
     y = network.forward(x)
     assert len(pickle.dumps(network)) == fresh
@@ -488,13 +488,15 @@ def test_a_pickle_holds_neither_the_last_batch_nor_its_gradients():
 
 def test_a_pickle_of_read_only_buffers_can_be_trained():
     parts = []
-    data = pickle.dumps(md.Linear(3, 2), protocol=5, buffer_callback=parts.append)
+    data = pickle.dumps(
+        md.Linear(3, 2, rng=np.random.default_rng(0)), protocol=5, buffer_callback=parts.append
+    )
     again = pickle.loads(data, buffers=[bytes(part.raw()) for part in parts])
     assert again.weight.value.flags.carray
 
 
 def test_a_deepcopy_keeps_gradients():
-    layer = md.Linear(3, 2)
+    layer = md.Linear(3, 2, rng=np.random.default_rng(0))
     layer.weight.grad = np.ones((2, 3), np.float32)
     other = copy.deepcopy(layer)
     other.weight.grad += 1
@@ -503,7 +505,7 @@ def test_a_deepcopy_keeps_gradients():
 
 def test_integers_as_dy_are_numbers():
     for dy in (np.ones((1, 2), int), np.ones((1, 2), bool), np.ones((1, 2), np.longdouble)):
-        bag = md.EmbeddingBag(5, 2, "mean")
+        bag = md.EmbeddingBag(5, 2, mode="mean", rng=np.random.default_rng(0))
         bag.forward(np.array([[1, 2]]))
         bag.backward(dy)
         np.testing.assert_array_equal(bag.weight.grad.values, 0.5)

@@ -94,6 +94,14 @@ def test_each_section_has_a_blank(path):
     assert [title for title in without if not any(word in title for word in hunts)] == []
 
 
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_an_answer_says_that_it_is_the_answer(path):
+    """Or its "right" is taken for the reader's own, directly above it."""
+    for cell in jupytext.read(path).cells:
+        if "answer" in cell.metadata.get("tags", []):
+            assert 'print("the answer:' in cell.source, cell.source
+
+
 def names_of(tree):
     """Return every md.NAME..., and every name imported from minidlrm, as dotted paths."""
     found = set()
@@ -198,7 +206,7 @@ def symbols_of(formula):
 
 
 def introduced_in(text):
-    """Return the symbols that stand alone in math or code, or are told what they equal."""
+    """Return the symbols that are alone in math or code, or are said to equal something."""
     alone = r"\s*d?(\\?[A-Za-z]+)\s*(?:\^\S+)?\s*(?:\([^)]*\))?\s*"
     ends = r"(?:$|,|=|\\(?:in|approx|leq|geq|to|times)\b)"
     found = {m[1] for f in formulas_of(text) if (m := re.match(alone + ends, f))}

@@ -195,6 +195,16 @@ def test_warmup_and_decay_as_the_reference():
         assert schedule(step) == pytest.approx(reference(step, 0.5, 4, 8, 6))
     assert schedule(14) == schedule(99) == 0
     assert md.warmup_decay(99, 0.5) == 0.5
+    assert md.warmup_decay(1, 0.5, num_decay_steps=2) == 0.125  # the fall begins at once
+
+
+def test_a_group_counts_its_steps():
+    weight = md.Parameter(np.zeros(2))
+    group = md.OptimizerGroup([(md.SGD(0.1), [weight])])
+    assert (group.num_steps, md.OptimizerGroup([]).num_steps) == (0, 0)
+    weight.grad = np.ones(2)
+    group.step([weight])
+    assert group.num_steps == 1
 
 
 @pytest.mark.parametrize(
@@ -305,7 +315,9 @@ def test_a_group_changes_nothing_when_one_of_its_parts_cannot_step():
 
 
 @pytest.mark.parametrize(
-    "make", [md.Adam, md.Adagrad, lambda: md.SGD(lambda step: 1 / step)], ids=str
+    "make",
+    [md.Adam, md.Adagrad, lambda: md.SGD(lambda step: 1 / step)],
+    ids=["Adam", "Adagrad", "SGD with a schedule"],
 )
 def test_an_optimizer_that_remembers_does_not_go_on_with_another_model(make):
     optimizer, first, second = make(), dense(), dense()

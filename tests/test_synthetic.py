@@ -98,12 +98,14 @@ def test_no_dense_feature_knows_of_a_higher_order():
 def test_pairs_of_tables_know_of_order_2_but_not_of_order_3():
     for order, low, high in ((2, 0.03, 1), (3, -1, 0.002)):
         clicks = synthetic_clicks(100_000, 0, order=order, num_tables=10, max_table_size=12)
-        sparse, sizes = clicks.train.sparse, clicks.table_sizes
-        pairs = [(i, j) for i in range(10) for j in range(i)]
-        ids = np.stack([sparse[:, i] * sizes[j] + sparse[:, j] for i, j in pairs], axis=1)
-        crossed = md.data.Batch(clicks.train.dense, ids, clicks.train.label)
+        sizes, pairs = clicks.table_sizes, [(i, j) for i in range(10) for j in range(i)]
+        splits = {}
+        for name in ("train", "valid", "test"):
+            rows = getattr(clicks, name)
+            columns = [rows.sparse[:, i] * sizes[j] + rows.sparse[:, j] for i, j in pairs]
+            splits[name] = md.Batch(rows.dense, np.stack(columns, axis=1), rows.label)
         table_sizes = [sizes[i] * sizes[j] for i, j in pairs]
-        gain = one_feature_gain(replace(clicks, train=crossed, table_sizes=table_sizes))
+        gain = one_feature_gain(replace(clicks, **splits, table_sizes=table_sizes))
         assert low < gain < high
 
 

@@ -358,3 +358,10 @@ def test_the_plot_has_both_curves_and_the_limit(clicks):
     assert labels == ["training", "validation", "Bayes limit 0.4000"]
     with pytest.raises(ValueError, match="the history is empty"):
         md.History().plot()
+
+
+def test_progress_is_shown_unless_it_is_turned_off(clicks, capsys):
+    md.fit(model(clicks), clicks.train, batch_size=500)
+    assert "training" in capsys.readouterr().err
+    md.fit(model(clicks), clicks.train, batch_size=500, progress=False)
+    assert capsys.readouterr().err == ""

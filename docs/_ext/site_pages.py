@@ -6,6 +6,7 @@ changes, so that Sphinx reads again what is new.
 
 import inspect
 import json
+import pkgutil
 import re
 from importlib import import_module
 from pathlib import Path
@@ -15,21 +16,26 @@ from numpydoc.docscrape import NumpyDocString
 
 import minidlrm as md
 
-# One file a topic; the notebook that derives it step by step.
-TOPICS = {
-    "layers.linear": "04_mlp_and_ncf",
-    "layers.activation": "04_mlp_and_ncf",
-    "layers.mlp": "04_mlp_and_ncf",
-    "layers.embedding": "01_embeddings",
-    "layers.dot": "05_dlrm",
-    "layers.fm": "03_factorization_machines",
-    "layers.fields": "03_factorization_machines",
-    "layers.product": "04_mlp_and_ncf",
-    "layers.cross": "07_models_before",
-    "layers.cin": "07_models_before",
-    "layers.qr": "08_making_it_fast",
-    "losses": "06_click_logs",
-}
+ROOT = Path(__file__).parents[2]
+
+
+def topics() -> list[str]:
+    """Return the modules that hold derivations."""
+    found = [f"layers.{module.name}" for module in pkgutil.iter_modules(md.layers.__path__)]
+    return [t for t in [*found, "losses"] if derived(import_module(f"minidlrm.{t}"))]
+
+
+def derived(module) -> dict[str, type]:
+    """Return the classes of a module that have a backward pass of their own."""
+    return {
+        label: value
+        for label, value in vars(module).items()
+        if inspect.isclass(value)
+        and value.__module__ == module.__name__
+        and "backward" in vars(value)
+    }
+
+
 API = {
     "Models": "models",
     "Layers": "layers",
@@ -45,7 +51,6 @@ API = {
     "Metrics": "metrics",
     "Plots": "plots",
     "Weights to and from others": "interop",
-    "Kernels": "kernels",
 }
 
 
@@ -93,9 +98,9 @@ def public_names(module: str) -> list[str]:
 
 def write_derivations(docs: Path) -> None:
     """Write one page for each file of layers: equation, forward, and the derivation of backward."""
-    names = {topic: topic.split(".")[-1] for topic in TOPICS}
-    for topic, notebook in TOPICS.items():
-        page = derivation(import_module(f"minidlrm.{topic}"), notebook)
+    names = {topic: topic.split(".")[-1] for topic in topics()}
+    for topic in names:
+        page = derivation(import_module(f"minidlrm.{topic}"))
         put(docs / "derivations" / f"{names[topic]}.rst", page)
     text = (
         heading("Derivations", "=")
@@ -111,22 +116,19 @@ def write_derivations(docs: Path) -> None:
     put(docs / "derivations" / "index.rst", text)
 
 
-def derivation(module, notebook: str) -> str:
-    """Return the page of one module."""
+def derivation(module) -> str:
+    """Return the page of one module; its docstring names the notebook that goes with it."""
     title, _, rest = inspect.getdoc(module).partition(":")
+    rest, _, notebook = rest.partition("\n\nStep by step in notebooks/")
     path, name = module.__name__.replace(".", "/"), module.__name__.split(".")[-1]
     text = heading(title, "=") + f"{rest.strip()[:1].upper()}{rest.strip()[1:]}\n\n"
-    text += (
-        f"Code: :doc:`{path}.py <../code/{path}>` · Test: :doc:`tests/test_{name}.py "
-        f"<../code/tests/test_{name}>` · Tutorial: :doc:`../tutorials/{notebook}`\n\n"
-    )
-    classes = {
-        label: value
-        for label, value in vars(module).items()
-        if inspect.isclass(value)
-        and value.__module__ == module.__name__
-        and "backward" in vars(value)
-    }
+    links = [f"Code: :doc:`{path}.py <../code/{path}>`"]
+    if (ROOT / "tests" / f"test_{name}.py").exists():
+        links.append(f"Test: :doc:`tests/test_{name}.py <../code/tests/test_{name}>`")
+    if notebook:
+        links.append(f"Tutorial: :doc:`../tutorials/{notebook.removesuffix('.py.')}`")
+    text += " · ".join(links) + "\n\n"
+    classes = derived(module)
     for label, value in classes.items():
         text += heading(label, "-") if len(classes) > 1 else ""
         text += section(label, value)
@@ -165,7 +167,8 @@ def write_code(docs: Path) -> None:
     """Write a page for each file of the library, and for the tests of the layers."""
     root = docs.parent
     files = sorted(root.glob("minidlrm/**/*.py"))
-    files += [root / "tests" / f"test_{topic.split('.')[-1]}.py" for topic in TOPICS]
+    tests = [root / "tests" / f"test_{topic.split('.')[-1]}.py" for topic in topics()]
+    files += [path for path in tests if path.exists()]
     for path in files:
         name = path.relative_to(root)
         up = "../" * (len(name.parts) + 1)
@@ -228,7 +231,7 @@ def on_the_site(text: str) -> str:
 def write_api(docs: Path) -> None:
     """List every public name, each with a page of its own."""
     text = heading("API reference", "=") + "``import minidlrm as md``\n\n"
-    text += "What stands in ``md`` itself is listed with that name, under its topic.\n\n"
+    text += "Names at the top of ``md`` are listed with that name, under their topic.\n\n"
     for title, module in API.items():
         rows = ""
         for name in public_names(f"minidlrm.{module}"):
@@ -259,7 +262,7 @@ def relink(app, name, source):
 
 
 def speak(app, name, template, context, doctree):
-    """Take away a role that readers of screens no longer know."""
+    """Remove an ARIA role that screen readers no longer support."""
     if "body" in context:
         context["body"] = context["body"].replace(' role="doc-biblioentry"', "")
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from minidlrm.arrays import check_finite, floats, integers
+from minidlrm.arrays import as_size, check_finite, floats, integers
 
 TASKS = ("clicks", "ratings")
 _BLOCK = 1 << 20  # offsets that are checked at a time
@@ -95,7 +95,7 @@ class Jagged:
 
         Offsets and weights are looked at again: arrays can be changed in place.
         """
-        bags = len(self.offsets) - 1
+        bags, num_tables = len(self.offsets) - 1, as_size("num_tables", num_tables)
         if bags < 1 or bags % num_tables:
             raise ValueError(
                 f"offsets has {len(self.offsets)} entries: "
@@ -108,7 +108,9 @@ class Jagged:
 
     def __getitem__(self, key: tuple[slice | np.ndarray, int]) -> Jagged:
         """Bags of some samples: ``jagged[rows, B]``, where `rows` is a slice or an index array."""
-        rows, batch_size = key
+        if not (isinstance(key, tuple) and len(key) == 2):
+            raise TypeError(f"the key is {key!r}: write jagged[rows, B], with the batch size B")
+        rows, batch_size = _picked("rows", key[0]), as_size("B", key[1], -(2**63))
         num_bags = len(self.offsets) - 1
         if batch_size == 0 and num_bags == 0:
             return self
@@ -185,7 +187,7 @@ class Batch:
             bags = len(self.sparse.offsets) - 1
             if bags % len(dense) if len(dense) else bags:
                 raise ValueError(
-                    f"Batch.sparse has {bags} bags, which is no multiple of the batch size "
+                    f"Batch.sparse has {bags} bags, which is not a multiple of the batch size "
                     f"{len(dense)}: a Jagged needs T * B + 1 offsets"
                 )
         else:
@@ -231,7 +233,7 @@ class Batch:
         check_finite("dense", self.dense)
 
     def ids_of(self, t: int) -> np.ndarray:
-        """Return the ids of a table: (B,), or all ids of its bags (nnz_t,)."""
+        """Return the ids of table `t`: (B,), or all ids of its bags (nnz_t,)."""
         if isinstance(self.sparse, Jagged):
             offsets = self.sparse.offsets
             return self.sparse.values[offsets[t * len(self)] : offsets[(t + 1) * len(self)]]
@@ -248,15 +250,19 @@ class Batch:
 
     def tables(self, which: Sequence[int]) -> np.ndarray | Jagged:
         """Return the ids (B, n), or the bags, of n tables: `which` holds their numbers."""
+        which = [as_size(f"which[{k}]", t, 0) for k, t in enumerate(_picked("which", which))]
+        if any(t >= self.num_tables for t in which):
+            raise IndexError(f"which is {which}: there are {self.num_tables} tables")
         if isinstance(self.sparse, Jagged):
             rows = np.arange(len(self))
             bags = (np.asarray(which)[:, None] * len(self) + rows).ravel()
             return self.sparse[bags, len(self.sparse.offsets) - 1]
-        return self.sparse[:, list(which)]
+        return self.sparse[:, which]
 
     def __getitem__(self, rows: slice | np.ndarray) -> Batch:
         if isinstance(rows, (int, np.integer)):
             raise TypeError(f"batch[{rows}] is one row: write batch[{rows}:{rows + 1}] for a batch")
+        rows = _picked("rows", rows)
         sparse: Any = self.sparse
         picked = sparse[rows, len(self)] if isinstance(sparse, Jagged) else sparse[rows]
         label = None if self.label is None else self.label[rows]
@@ -295,6 +301,8 @@ class Dataset:
         better. Known for synthetic data only.
     vocabulary : object, optional
         What turned raw values into ids; give it to the reader of further files.
+    schema : Schema, optional
+        What the columns of the rows mean, where a reader knows it.
 
     Raises
     ------
@@ -340,6 +348,10 @@ class Dataset:
         """Number of dense features."""
         return self.train.dense.shape[1]
 
+    def check(self, num_dense: int, num_tables: int) -> None:
+        """Raise TypeError, whatever `num_dense` and `num_tables` are: a model takes a Batch."""
+        raise TypeError("the batch is a Dataset: give one of its parts, such as dataset.train")
+
 
 def minibatches(
     data: Batch, batch_size: int, seed: int | Sequence[int] | None = None, start: int = 0
@@ -374,14 +386,23 @@ def minibatches(
     >>> [len(batch) for batch in md.data.minibatches(clicks.train[:10], batch_size=4, seed=0)]
     [4, 4, 2]
     """
-    if batch_size < 1:
-        raise ValueError(f"batch_size is {batch_size}: it must be at least 1")
+    batch_size, start = as_size("batch_size", batch_size), as_size("start", start, 0)
     if len(data) == 0:
         raise ValueError("the data have no rows: there is nothing to cut into batches")
     order = None if seed is None else np.random.default_rng(seed).permutation(len(data))
     for first in range(start * batch_size, len(data), batch_size):
         rows = slice(first, min(first + batch_size, len(data)))
         yield data[rows] if order is None else data[order[rows]]
+
+
+def _picked(name: str, rows: Any) -> Any:
+    """Return a slice as it is, a mask or row numbers as an array; TypeError for anything else."""
+    if isinstance(rows, slice):
+        return rows
+    index = np.asarray(rows)
+    if index.ndim != 1 or (index.size and index.dtype.kind not in "iub"):
+        raise TypeError(f"{name} is {rows!r}: it must be a slice, a mask or row numbers")
+    return index if index.size else index.astype(np.int64)
 
 
 def split_in_time(data: Batch) -> tuple[Batch, Batch, Batch]:

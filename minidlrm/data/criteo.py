@@ -85,7 +85,7 @@ def read_criteo(
     Raises
     ------
     FileNotFoundError
-        When there is no such file.
+        When the file does not exist.
     ValueError
         When a line is malformed (file, line, column and text are named), the file is empty
         or truncated, an option is out of range, or a file without labels comes without a

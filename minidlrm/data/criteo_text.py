@@ -89,7 +89,7 @@ class Reader:
         self.position = 0  # bytes of the file that have been read
         self.num_bad = 0  # rows with a malformed field
         self.num_rows = 0  # rows the CSV reader has returned
-        self.wrong_width: list[int] = []  # lines it has not, in order
+        self.wrong_width: list[int] = []  # numbers of the lines of the wrong width, in order
         self.fault = ""  # the line of the wrong width that stopped it
 
     def blocks(self) -> Iterator[tuple[np.ndarray | None, np.ndarray, list[np.ndarray]]]:

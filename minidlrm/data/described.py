@@ -27,7 +27,7 @@ def read_described(
     path : path
         The TOML file. A relative path in it starts from its folder.
     cache_dir, progress
-        As `read_table`.
+        As in `read_table`.
 
     Returns
     -------
@@ -36,7 +36,7 @@ def read_described(
     Raises
     ------
     FileNotFoundError
-        When there is no such file.
+        When the file does not exist.
     ValueError
         When it is not TOML, has no `source`, or has a key that `read_table` does not take; and as
         `read_table`.

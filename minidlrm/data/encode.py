@@ -29,7 +29,7 @@ def log_transform(x: np.ndarray) -> np.ndarray:
 
 
 def parse_hex(text: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Read hexadecimal numbers that stand one after another in a byte array.
+    """Read hexadecimal numbers that follow one another in a byte array.
 
     Parameters
     ----------

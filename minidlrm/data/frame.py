@@ -97,10 +97,10 @@ def read_table(
         The column that orders the rows; that holds the users, who stay together; or that says
         "train", "valid" or "test".
     schema : Schema or Dataset
-        Of an earlier table: the columns mean the same then. Without an option that splits the
-        rows, all go to ``.test``.
+        The schema of an earlier table: the columns then mean the same. Without an option that
+        splits the rows, all go to ``.test``.
     delimiter, encoding, column_names
-        Of text files: what stands between fields (by default found in the first line), the
+        For text files: the separator of the fields (by default found in the first line), the
         encoding, and the columns of a file without a header.
     cache_dir : path, optional
         Where the encoded rows of files are kept. The default is the user's cache folder.
@@ -115,7 +115,7 @@ def read_table(
     Raises
     ------
     FileNotFoundError
-        When there is no such file.
+        When the file does not exist.
     TypeError
         When `source` holds no rows.
     ValueError

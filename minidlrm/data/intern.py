@@ -16,8 +16,10 @@ import numpy as np
 njit: Any
 try:
     from numba import njit
+
+    from minidlrm.kernels.jit import CACHE  # whether a folder for compiled code can be written
 except ImportError:
-    njit = None
+    njit, CACHE = None, False
 
 _FNV_BASIS, _FNV_PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
 _LOW, _HIGH = np.uint64(0xFFFFFFFF), np.uint64(0xFFFFFFFF00000000)
@@ -211,5 +213,5 @@ def _place_source(slots, hashes, count):
         slots[slot] = (hashes[code] & _HIGH) | np.uint64(code + 1)
 
 
-_walk = njit(cache=True, nogil=True)(_walk_source) if njit else None
-_place = njit(cache=True, nogil=True)(_place_source) if njit else _place_source
+_walk = njit(cache=CACHE, nogil=True)(_walk_source) if njit else None
+_place = njit(cache=CACHE, nogil=True)(_place_source) if njit else _place_source

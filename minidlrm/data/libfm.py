@@ -50,7 +50,7 @@ def read_libfm(
     Raises
     ------
     FileNotFoundError
-        When there is no such file.
+        When the file does not exist.
     ValueError
         When a file is empty or is not text, or a line is malformed (file and line are named); or
         when only one of `valid` and `test` is given.

@@ -114,7 +114,7 @@ def movielens_ratings(
     split : "random" or "time"
         Random rows for the test, or the latest.
     seed : int
-        Of the random split.
+        Seed of the random split.
     test_share : float
         Share of test rows. Half as many are held out for validation.
 
@@ -126,7 +126,7 @@ def movielens_ratings(
     Raises
     ------
     FileNotFoundError
-        When there is no such file.
+        When the file does not exist.
     ValueError
         When a column is missing, a rating is not a number, or an option is out of range.
 
@@ -196,7 +196,7 @@ def movielens_clicks(path: str | os.PathLike, *, threshold: float = 4.0) -> Data
     Raises
     ------
     FileNotFoundError, ValueError
-        As `movielens_ratings`.
+        As in `movielens_ratings`.
 
     Examples
     --------

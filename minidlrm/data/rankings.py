@@ -20,9 +20,9 @@ class RankingDataset(Dataset):
     Parameters
     ----------
     train, valid, test, table_sizes, feature_names, description
-        As `Dataset`.
+        As in `Dataset`.
     bayes_log_loss, bayes_auc, vocabulary
-        As `Dataset`.
+        As in `Dataset`.
     num_negatives : int
         Items beside the one left out. `test` has 1 + num_negatives rows a user, the item
         that was left out first; `valid` likewise, with each user's last item but one.
@@ -70,13 +70,13 @@ def movielens_ranking(
 ) -> RankingDataset:
     r"""Read ratings for NCF: what was rated is a 1, and the last of each user is left out.
 
-    Of a pair that occurs more than once, the last row counts: otherwise the item that is left out
-    would stand among the training rows.
+    If a pair occurs more than once, only its last row counts: otherwise the item that is left out
+    could also be in the training rows.
 
     Parameters
     ----------
     path : path
-        As `movielens_ratings`.
+        As in `movielens_ratings`.
     num_negatives : int
         Random unrated items, all different, that the one left out is ranked among.
     seed : int

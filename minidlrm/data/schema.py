@@ -166,20 +166,20 @@ class Column:
     Parameters
     ----------
     name : str
-        The column's name; of a bag in several columns, the name of the bag.
+        The name of the column; for a bag in several columns, the name of the bag.
     role : "dense", "sparse" or "bag"
         A number, an id, or any number of ids.
     transform : "standardize", "log" or "none"
-        Of a number x: (x - mean) / std of the training rows, log(1 + max(x, 0)), or x itself.
+        For a number x: (x - mean) / std of the training rows, log(1 + max(x, 0)), or x itself.
         A missing one becomes 0 after the transform.
     mean, std : float
-        Of the training rows.
+        Mean and standard deviation of the training rows.
     categories : Categories, optional
         The ids of a sparse column, or of a bag's entries.
     separator : str, optional
-        What stands between the entries of a bag that is text.
+        The separator between the entries of a bag that is text.
     parts : tuple of str
-        The columns of a bag that lies in several columns, an entry in each.
+        The columns of a bag that has several columns, with an entry in each.
     padding : str, optional
         The entry that means "none" in these columns.
     weights : str, optional
@@ -359,7 +359,7 @@ class Schema:
         return concatenated(parts)
 
     def encode_block(self, data: dict[str, Any], place: Any = None) -> Batch:
-        """Turn Arrow arrays by column name into a Batch; `place` words a row for an error."""
+        """Return `data`, Arrow arrays by column name, as a Batch; `place` words a bad row."""
         count = len(next(iter(data.values())))
         dense = np.empty((count, len(self.dense)), np.float32)
         for k, column in enumerate(self.dense):
@@ -395,7 +395,7 @@ class Schema:
         return jagged(values, lengths, weights)
 
     def decode(self, batch: Batch) -> Any:
-        """Turn a Batch back into a table of raw values: ids as text, numbers unscaled.
+        """Turn `batch` back into a table of raw values: ids as text, numbers unscaled.
 
         Values that are not known, and missing ones, are missing in the table. So are those of the
         id 0 of a table without a row for them.

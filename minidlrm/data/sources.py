@@ -109,16 +109,29 @@ def open_source(
         Files of one kind: text (CSV, TSV; .gz, .zst, .bz2, .lz4) or Parquet. Of objects,
         anything with the Arrow capsule: pandas, polars, pyarrow, DuckDB.
     delimiter, encoding, column_names
-        Of text files.
+        For text files.
+
+    Returns
+    -------
+    Source
+        `rows` itself, when it is one.
 
     Raises
     ------
     FileNotFoundError
         When there is no such file.
+    IsADirectoryError
+        When a path is a folder.
     TypeError
         When `rows` is none of these.
     ValueError
         When a file is empty, or files do not have the same columns.
+
+    Examples
+    --------
+    >>> import minidlrm as md
+    >>> type(md.data.open_source({"price": [1.0, 2.5]})).__name__
+    'TableSource'
     """
     if isinstance(rows, Source):
         return rows

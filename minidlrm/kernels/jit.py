@@ -26,8 +26,8 @@ def _can_cache() -> bool:
     return True
 
 
-_CACHE = _can_cache()
-_compile = numba.njit(cache=_CACHE, error_model="numpy", nogil=True)
+CACHE = _can_cache()
+_compile = numba.njit(cache=CACHE, error_model="numpy", nogil=True)
 
 _RADIX_BITS = 11  # digits of the sort: 2,048 counters stay in the fastest cache
 
@@ -357,7 +357,7 @@ def ftrl_rows(weight, z, n, rows, grad, lr, l1, l2, beta):
 
 
 # The product of two vectors is all there is to it. Summed in lanes it is 1.6 times as fast.
-@numba.njit(cache=_CACHE, error_model="numpy", nogil=True, fastmath={"reassoc"})
+@numba.njit(cache=CACHE, error_model="numpy", nogil=True, fastmath={"reassoc"})
 def mf_epoch(factors, biases, rows, ratings, order, mean, lr, reg):
     """See `reference.mf_epoch`."""
     dim, total = factors.shape[1], 0.0

@@ -1,4 +1,7 @@
-"""ReLU and Sigmoid: functions of one number, applied to each entry."""
+"""ReLU and Sigmoid: functions of one number, applied to each entry.
+
+Step by step in notebooks/04_mlp_and_ncf.py.
+"""
 
 import numpy as np
 

@@ -1,4 +1,7 @@
-"""EmbeddingBag: one table, with PyTorch's arguments."""
+"""EmbeddingBag: one table, with PyTorch's arguments.
+
+Step by step in notebooks/01_embeddings.py.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import numpy as np
 from minidlrm.arrays import integers, native
 from minidlrm.data.batch import Jagged
 from minidlrm.layers.embedding import EmbeddingBagCollection
+from minidlrm.layers.inputs import as_size
 
 
 class EmbeddingBag(EmbeddingBagCollection):
@@ -56,6 +60,11 @@ class EmbeddingBag(EmbeddingBagCollection):
             Where each bag begins; at last `nnz`, where the constructor was told so.
         per_sample_weights : float array of `input`'s shape, optional
             A weight for each id, for ``mode="sum"``.
+
+        Raises
+        ------
+        IndexError, TypeError, ValueError
+            As `EmbeddingBagCollection.forward`; or when the shapes do not fit together.
         """
         bags = as_bags(input, offsets, per_sample_weights, self.include_last_offset)
         y = super().forward(bags)[:, 0]  # (B, D): T is 1
@@ -80,7 +89,9 @@ class EmbeddingBag(EmbeddingBagCollection):
         rng: np.random.Generator,
         dtype: Any = np.float32,
     ):
-        super().__init__([num_embeddings], embedding_dim, mode, rng=rng, dtype=dtype)
+        super().__init__(
+            [as_size("num_embeddings", num_embeddings)], embedding_dim, mode, rng=rng, dtype=dtype
+        )
         self.include_last_offset = bool(include_last_offset)
 
     def __repr__(self) -> str:

@@ -1,4 +1,7 @@
-"""CIN: the compressed interaction network of xDeepFM."""
+"""CIN: the compressed interaction network of xDeepFM.
+
+Step by step in notebooks/07_models_before.py.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from minidlrm.layers.inputs import as_size, as_sizes, converted, numbers
+from minidlrm.layers.inputs import as_size, as_sizes, check_rng, converted, numbers
 from minidlrm.layers.interaction import Interaction
 from minidlrm.module import Module, Parameter
 
@@ -100,6 +103,7 @@ class CINLayer(Module):
     ):
         inputs, features = as_size("num_inputs", num_inputs), as_size("num_features", num_features)
         maps = as_size("num_maps", num_maps)
+        check_rng(rng)
         std = np.sqrt(2 / (inputs * features + maps))
         weight = rng.normal(0, std, (maps, inputs, features))
         self.weight = Parameter(weight.astype(dtype), "weight")

@@ -1,4 +1,7 @@
-"""CrossNetwork: the cross layers of DCN, in their three forms."""
+"""CrossNetwork: the cross layers of DCN, in their three forms.
+
+Step by step in notebooks/07_models_before.py.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from minidlrm import kernels
-from minidlrm.layers.inputs import as_size, converted, numbers
+from minidlrm.layers.inputs import as_size, check_rng, converted, numbers
 from minidlrm.layers.interaction import Interaction
 from minidlrm.module import Module, Parameter
 
@@ -67,6 +70,7 @@ class VectorCross(Module):
 
     def __init__(self, in_features: int, *, rng: np.random.Generator, dtype: Any = np.float32):
         d = as_size("in_features", in_features)
+        check_rng(rng)
         weight = rng.normal(0, 1 / np.sqrt(d), (1, d))
         self.weight = Parameter(weight.astype(dtype), "weight")
         self.bias = Parameter(np.zeros(d, dtype), "bias")
@@ -156,6 +160,7 @@ class MatrixCross(Module):
         dtype: Any = np.float32,
     ):
         d = as_size("in_features", in_features)
+        check_rng(rng)
         self.down: Parameter | None = None  # V, transposed
         width = d
         if rank is not None:
@@ -300,7 +305,7 @@ class CrossInteraction(Interaction):
         return self.cross.forward(z.reshape(len(z), -1))  # (B, F D)
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
-        r"""Return dL/dz (B, F, D): `CrossNetwork.backward`, in the shape of z."""
+        r"""Return dL/dz (B, F, D) from dy (B, F D): `CrossNetwork.backward`, in the shape of z."""
         (shape,) = self.kept()
         return self.cross.backward(self.check_dy(dy, (shape[0], self.num_outputs))).reshape(shape)
 

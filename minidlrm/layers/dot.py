@@ -1,4 +1,7 @@
-"""DotInteraction: the dot product of every pair of feature vectors."""
+"""DotInteraction: the dot product of every pair of feature vectors.
+
+Step by step in notebooks/05_dlrm.py.
+"""
 
 from __future__ import annotations
 

@@ -3,6 +3,8 @@
 A lookup is a product with a matrix that is nearly all zeros: w^T = e^T W. For one id, e
 is one-hot, and w is a row of W. For a bag of ids, e is multi-hot, and w is a sum of rows.
 With weights, e holds the weights. The vector e is never built.
+
+Step by step in notebooks/01_embeddings.py.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import numpy as np
 from minidlrm import kernels
 from minidlrm.arrays import integers
 from minidlrm.data.batch import Jagged
-from minidlrm.layers.inputs import as_size, as_sizes, converted
+from minidlrm.layers.inputs import as_size, as_sizes, check_rng, converted
 from minidlrm.module import Module, Parameter, SparseGrad
 
 
@@ -53,7 +55,7 @@ class EmbeddingBagCollection(Module):
     equation = r"y_{bt} = \sum_{i \in bag(b,t)} \alpha_i\, W^{(t)}_{v_i}"
 
     def forward(self, sparse: np.ndarray | Jagged) -> np.ndarray:
-        """Look up ids (B, T), or the bags of a `Jagged` -> y (B, T, D).
+        """Look up `sparse`, ids (B, T) or the bags of a `Jagged` -> y (B, T, D).
 
         IndexError when an id is out of its table's range; it names table, id and place. TypeError
         or ValueError when ids are not integers, or offsets or weights do not fit.
@@ -118,9 +120,10 @@ class EmbeddingBagCollection(Module):
         rng: np.random.Generator,
         dtype: Any = np.float32,
     ):
-        if len(table_sizes) == 0:
-            raise ValueError("table_sizes is empty: at least one table is needed")
         rows = as_sizes("table_sizes", table_sizes)
+        if not rows:
+            raise ValueError("table_sizes is empty: at least one table is needed")
+        check_rng(rng)
         dim = as_size("embedding_dim", embedding_dim)
         if mode not in ("sum", "mean"):
             raise ValueError(f"mode is {mode!r}: it must be 'sum' or 'mean'")

@@ -2,6 +2,8 @@
 
 In the FM family every feature is a field with a vector. An id looks its vector up. A dense
 feature j has one vector V_j, and enters as its value times this vector.
+
+Step by step in notebooks/03_factorization_machines.py.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import numpy as np
 
 from minidlrm.data.batch import Jagged
 from minidlrm.layers.embedding import EmbeddingBagCollection
-from minidlrm.layers.inputs import as_size, as_sizes, converted
+from minidlrm.layers.inputs import as_size, as_sizes, check_rng, converted
 from minidlrm.module import Module, Parameter
 
 _STD = 0.05
@@ -61,6 +63,8 @@ class FieldEmbeddings(Module):
         parts = [x[:, :, None] * v] if len(v) else []  # (B, num_dense, D)
         if self.tables:
             parts.append(self.tables.forward(sparse))  # (B, T, D)
+            if len(parts[-1]) != len(x):
+                raise ValueError(f"x has {len(x)} rows, sparse {len(parts[-1])}")
         self.keep(x)
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
@@ -95,6 +99,7 @@ class FieldEmbeddings(Module):
         dim = as_size("embedding_dim", embedding_dim)
         if columns + len(rows) == 0:
             raise ValueError("num_dense is 0, with 0 tables: no fields")
+        check_rng(rng)
         self.num_fields = columns + len(rows)
         self.tables: EmbeddingBagCollection | None = None
         if rows:

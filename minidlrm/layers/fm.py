@@ -1,4 +1,7 @@
-"""FMInteraction and BiInteraction: the sum of all pairwise products, in linear time."""
+"""FMInteraction and BiInteraction: the sum of all pairwise products, in linear time.
+
+Step by step in notebooks/03_factorization_machines.py.
+"""
 
 import numpy as np
 

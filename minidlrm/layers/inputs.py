@@ -8,13 +8,12 @@ numbers that reach a kernel have one dtype, are in the machine's order, and lie 
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from minidlrm.arrays import floats, native
+from minidlrm.arrays import as_size, floats, native
 
 
 def numbers(name: str, x: Any, *parameters: np.ndarray) -> np.ndarray:
@@ -34,19 +33,10 @@ def converted(name: str, x: Any, dtype: np.dtype) -> np.ndarray:
     return x.astype(dtype, copy=False)
 
 
-def as_size(name: str, value: Any, least: int = 1) -> int:
-    """Return a size as a Python integer, which JSON can hold; it must be at least `least`."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} is {value!r}: it must be an integer") from None
-    if number < least:
-        raise ValueError(f"{name} is {number}: it must be at least {least}")
-    return number
-
-
 def as_sizes(name: str, values: Iterable[Any], least: int = 1) -> list[int]:
     """Return sizes as Python integers; the error names the one that is wrong."""
+    if isinstance(values, str) or not np.iterable(values):
+        raise TypeError(f"{name} is {values!r}: it must be a list of integers")
     return [as_size(f"{name}[{k}]", value, least) for k, value in enumerate(values)]
 
 
@@ -64,3 +54,14 @@ def as_config(**arguments: Any) -> dict[str, Any]:
         else:
             config[name] = as_size(name, value, 0 if name == "num_dense" else 1)
     return config
+
+
+def check_rng(rng: Any) -> None:
+    """Raise TypeError unless `rng` is a generator."""
+    if not isinstance(rng, np.random.Generator):
+        raise TypeError(f"rng is {rng!r}: it must be a numpy.random.Generator")
+
+
+def seeded(seed: Any) -> np.random.Generator:
+    """Return the generator of a seed; TypeError or ValueError names it."""
+    return np.random.default_rng(as_size("seed", seed, 0))

@@ -1,4 +1,7 @@
-"""Interaction and Flatten: what DLRM takes as its interaction, and the one that mixes nothing."""
+"""Interaction and Flatten: what DLRM takes as its interaction, and the one that mixes nothing.
+
+Step by step in notebooks/05_dlrm.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Linear: the affine map, with the ReLU that follows it fused in when asked."""
+"""Linear: the affine map, with the ReLU that follows it fused in when asked.
+
+Step by step in notebooks/04_mlp_and_ncf.py.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from minidlrm import kernels
-from minidlrm.layers.inputs import as_size, converted, numbers
+from minidlrm.layers.inputs import as_size, check_rng, converted, numbers
 from minidlrm.module import Module, Parameter
 
 
@@ -92,6 +95,7 @@ class Linear(Module):
         inputs, outputs = as_size("in_features", in_features), as_size("out_features", out_features)
         if activation not in (None, "relu"):
             raise ValueError(f"activation is {activation!r}: it must be None or 'relu'")
+        check_rng(rng)
         weight = rng.normal(0, np.sqrt(2 / (inputs + outputs)), (outputs, inputs))
         self.weight = Parameter(weight.astype(dtype), "weight")  # W
         self.bias: Parameter | None = None

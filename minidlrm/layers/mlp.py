@@ -1,4 +1,7 @@
-"""MLP: Linear layers one after the other, a ReLU after each."""
+"""MLP: Linear layers one after the other, a ReLU after each.
+
+Step by step in notebooks/04_mlp_and_ncf.py.
+"""
 
 from __future__ import annotations
 
@@ -64,9 +67,9 @@ class MLP(Module):
         rng: np.random.Generator,
         dtype: Any = np.float32,
     ):
-        if len(sizes) < 2:
-            raise ValueError(f"sizes is {list(sizes)}: an MLP needs an input and an output size")
         sizes = as_sizes("sizes", sizes)
+        if len(sizes) < 2:
+            raise ValueError(f"sizes is {sizes}: an MLP needs an input and an output size")
         last = len(sizes) - 2
         self.layers = [
             Linear(

@@ -1,4 +1,7 @@
-"""ElementwiseProduct: the interaction of generalized matrix factorization."""
+"""ElementwiseProduct: the interaction of generalized matrix factorization.
+
+Step by step in notebooks/04_mlp_and_ncf.py.
+"""
 
 import numpy as np
 

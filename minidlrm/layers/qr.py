@@ -1,4 +1,7 @@
-"""QREmbeddingBag and ComposedTables: a huge table as two small ones, by quotient and remainder."""
+"""QREmbeddingBag and ComposedTables: a huge table as two small ones, by quotient and remainder.
+
+Step by step in notebooks/08_making_it_fast.py.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +55,11 @@ class QREmbeddingBag(Module):
     def forward(
         self, input: Any, offsets: Any = None, per_sample_weights: Any = None
     ) -> np.ndarray:
-        """Look up bags -> y (B, D); arguments and errors as `EmbeddingBag.forward`."""
+        """Look up bags -> y (B, D).
+
+        `input`, `offsets`, `per_sample_weights`, and the ValueError or IndexError where they do
+        not fit, are those of `EmbeddingBag.forward`.
+        """
         bags = as_bags(input, offsets, per_sample_weights, self.include_last_offset)
         return self.forward_bags(bags)
 
@@ -180,7 +187,7 @@ class ComposedTables(Module):
     """
 
     def forward(self, sparse: np.ndarray | Jagged) -> np.ndarray:
-        """Look up ids (B, T), or bags -> z (B, T, D); errors as `EmbeddingBagCollection`."""
+        """Look up `sparse`, ids (B, T) or bags -> z (B, T, D), as `EmbeddingBagCollection`."""
         if isinstance(sparse, Jagged):
             batch_size = sparse.check(self.num_tables)
             bag_rows(sparse, self.starts)  # names the table of an id that is out of range
@@ -204,7 +211,7 @@ class ComposedTables(Module):
         ones, `QREmbeddingBag.backward` for the composed.
         """
         shape, bags = self.kept()
-        dz = self.check_dy(dz, shape)
+        dz = converted("dz", self.check_dy(dz, shape), self.composed[0].tables.weight.value.dtype)
         parts = [
             table.backward(dz[:, t]) for t, table in zip(self.large, self.composed, strict=True)
         ]
@@ -212,7 +219,7 @@ class ComposedTables(Module):
         if bags is None or bags.weights is None:
             return None
         spans = np.split(np.arange(len(bags.values)), bags.offsets[shape[0] :: shape[0]][:-1])
-        dweights = np.empty(len(bags.values), np.result_type(dz, *parts))
+        dweights = np.empty(len(bags.values), dz.dtype)
         for t, part in zip(self.large, parts, strict=True):
             dweights[spans[t]] = part
         if plain is not None:

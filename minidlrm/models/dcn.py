@@ -10,7 +10,7 @@ import numpy as np
 from minidlrm.data.batch import Batch
 from minidlrm.layers.cross import CrossNetwork
 from minidlrm.layers.fields import FieldEmbeddings
-from minidlrm.layers.inputs import as_config
+from minidlrm.layers.inputs import as_config, seeded
 from minidlrm.layers.linear import Linear
 from minidlrm.layers.mlp import MLP
 from minidlrm.models.model import Model
@@ -18,16 +18,6 @@ from minidlrm.models.model import Model
 
 class DCN(Model):
     r"""Explicit products of bounded order (cross), and an MLP (deep).
-
-    ::
-
-        parallel      logit              stacked      logit
-                        |                               |
-                 [cross, deep]                        deep MLP
-                   |       |                            |
-                cross   deep MLP                      cross
-                   |       |                            |
-                   x_0 = [z_1, ..., z_F]               x_0
 
     Parameters
     ----------
@@ -46,16 +36,6 @@ class DCN(Model):
     seed, dtype
         As `DLRM`.
 
-    Raises
-    ------
-    ValueError
-        When `structure` or `cross` is not known, or a size is out of range.
-
-    Notes
-    -----
-    With d = F D: L cross layers have 2 d L parameters (vector), (d^2 + d) L (matrix) or
-    (2 d r + d) L (rank r), and take 5 d L, (2 d^2 + 3 d) L or (4 d r + 3 d) L FLOPs a sample.
-
     References
     ----------
     Wang et al. 2017, "Deep & cross network for ad click predictions"; Wang et al. 2021,
@@ -72,7 +52,18 @@ class DCN(Model):
     equation = r"\hat{y} = w^\top [\mathrm{cross}(x_0), \mathrm{deep}(x_0)] + b"
 
     def forward(self, batch: Batch) -> np.ndarray:
-        """Compute the logits (B,) of a batch; errors as `DLRM.forward`."""
+        """Compute the logits (B,) of a batch; errors as `DLRM.forward`.
+
+        ::
+
+            parallel      logit              stacked      logit
+                            |                               |
+                     [cross, deep]                        deep MLP
+                       |       |                            |
+                    cross   deep MLP                      cross
+                       |       |                            |
+                       x_0 = [z_1, ..., z_F]               x_0
+        """
         batch.check(self.config["num_dense"], len(self.config["table_sizes"]))
         z = self.fields.forward(batch.dense, batch.sparse)  # (B, F, D)
         x = z.reshape(len(z), -1)  # (B, d)
@@ -116,6 +107,11 @@ class DCN(Model):
         seed: int = 0,
         dtype: Any = np.float32,
     ):
+        """Make the parts.
+
+        With d = F D: L cross layers have 2 d L parameters (vector), (d^2 + d) L (matrix) or (2 d
+        r + d) L (rank r), and take 5 d L, (2 d^2 + 3 d) L or (4 d r + 3 d) L FLOPs a sample.
+        """
         if structure not in ("parallel", "stacked"):
             raise ValueError(f"structure is {structure!r}: it must be 'parallel' or 'stacked'")
         self.config = as_config(
@@ -128,7 +124,7 @@ class DCN(Model):
         )
         self.config |= {"cross": cross, "structure": structure}
         mlp = self.config["mlp"]
-        options: dict[str, Any] = {"rng": np.random.default_rng(seed), "dtype": dtype}
+        options: dict[str, Any] = {"rng": seeded(seed), "dtype": dtype}
         self.fields = FieldEmbeddings(num_dense, table_sizes, embedding_dim, **options)
         d = self.fields.num_fields * embedding_dim
         self.cross = CrossNetwork(d, num_cross_layers, cross, rank, **options)

@@ -10,21 +10,13 @@ import numpy as np
 from minidlrm.data.batch import Batch
 from minidlrm.layers.fields import FieldEmbeddings, LinearTerm
 from minidlrm.layers.fm import FMInteraction
-from minidlrm.layers.inputs import as_config
+from minidlrm.layers.inputs import as_config, seeded
 from minidlrm.layers.mlp import MLP
 from minidlrm.models.model import Model
 
 
 class MLPModel(Model):
     r"""The plain deep baseline: all field vectors, one after another, into an MLP.
-
-    ::
-
-          logit
-            |
-           MLP
-            |
-        [z_1, z_2, ..., z_F]
 
     Parameters
     ----------
@@ -34,16 +26,6 @@ class MLPModel(Model):
         Hidden sizes; the last layer, to 1, is added.
     seed, dtype
         As `DLRM`.
-
-    Raises
-    ------
-    ValueError
-        As `FieldEmbeddings`; and as `MLP`.
-
-    Notes
-    -----
-    Parameters: (S + num_dense) D in the fields, in × out + out in each layer; the first reads
-    F D numbers.
 
     Examples
     --------
@@ -55,7 +37,16 @@ class MLPModel(Model):
     equation = r"\hat{y} = \mathrm{MLP}([z_1, \dots, z_F])"
 
     def forward(self, batch: Batch) -> np.ndarray:
-        """Compute the logits (B,) of a batch; errors as `DLRM.forward`."""
+        """Compute the logits (B,) of a batch; errors as `DLRM.forward`.
+
+        ::
+
+              logit
+                |
+               MLP
+                |
+            [z_1, z_2, ..., z_F]
+        """
         batch.check(self.config["num_dense"], len(self.config["table_sizes"]))
         z = self.fields.forward(batch.dense, batch.sparse)  # (B, F, D)
         self.keep(z.shape)
@@ -76,10 +67,15 @@ class MLPModel(Model):
         seed: int = 0,
         dtype: Any = np.float32,
     ):
+        """Make the parts.
+
+        Parameters: (S + num_dense) D in the fields, in × out + out in each layer; the first reads
+        F D numbers.
+        """
         self.config = as_config(
             num_dense=num_dense, table_sizes=table_sizes, embedding_dim=embedding_dim, mlp=mlp
         )
-        rng = np.random.default_rng(seed)
+        rng = seeded(seed)
         options: dict[str, Any] = {"rng": rng, "dtype": dtype}
         self.fields = FieldEmbeddings(num_dense, table_sizes, embedding_dim, **options)
         sizes = [self.fields.num_fields * embedding_dim, *mlp, 1]
@@ -92,16 +88,6 @@ class MLPModel(Model):
 class DeepFM(Model):
     r"""A factorization machine and an MLP that share the field vectors.
 
-    ::
-
-                          logit
-                            |
-        linear term  +  FM interaction  +  MLP
-             |               |              |
-             |          z_1  z_2 ... z_F (shared)
-             |               |
-            dense features and ids
-
     Parameters
     ----------
     num_dense, table_sizes, embedding_dim
@@ -110,16 +96,6 @@ class DeepFM(Model):
         Hidden sizes; the last layer, to 1, is added. The model's bias is this layer's.
     seed, dtype
         As `DLRM`.
-
-    Raises
-    ------
-    ValueError
-        As `FieldEmbeddings`; and as `MLP`.
-
-    Notes
-    -----
-    Parameters: (S + num_dense) (D + 1), and those of the MLP on F D numbers. FLOPs a sample:
-    about 4 F D + 2 (F D) h_1 + 2 h_1 h_2 + ...
 
     References
     ----------
@@ -136,7 +112,18 @@ class DeepFM(Model):
     equation = r"\hat{y} = \sum_j w_j x_j + \sum_{i<j} \langle z_i, z_j \rangle + \mathrm{MLP}(z)"
 
     def forward(self, batch: Batch) -> np.ndarray:
-        """Compute the logits (B,) of a batch; errors as `DLRM.forward`."""
+        """Compute the logits (B,) of a batch; errors as `DLRM.forward`.
+
+        ::
+
+                              logit
+                                |
+            linear term  +  FM interaction  +  MLP
+                 |               |              |
+                 |          z_1  z_2 ... z_F (shared)
+                 |               |
+                dense features and ids
+        """
         batch.check(self.config["num_dense"], len(self.config["table_sizes"]))
         z = self.fields.forward(batch.dense, batch.sparse)  # (B, F, D)
         deep = self.mlp.forward(z.reshape(len(z), -1))[:, 0]  # (B,)
@@ -164,10 +151,15 @@ class DeepFM(Model):
         seed: int = 0,
         dtype: Any = np.float32,
     ):
+        """Make the parts.
+
+        Parameters: (S + num_dense) (D + 1), and those of the MLP on F D numbers. FLOPs a sample:
+        about 4 F D + 2 (F D) h_1 + 2 h_1 h_2 + ...
+        """
         self.config = as_config(
             num_dense=num_dense, table_sizes=table_sizes, embedding_dim=embedding_dim, mlp=mlp
         )
-        rng = np.random.default_rng(seed)
+        rng = seeded(seed)
         options: dict[str, Any] = {"rng": rng, "dtype": dtype}
         self.linear = LinearTerm(num_dense, table_sizes, bias=False, dtype=dtype)
         self.fields = FieldEmbeddings(num_dense, table_sizes, embedding_dim, **options)

@@ -13,7 +13,7 @@ from minidlrm.data.batch import Batch
 from minidlrm.layers.cross import CrossInteraction
 from minidlrm.layers.dot import DotInteraction
 from minidlrm.layers.embedding import EmbeddingBagCollection
-from minidlrm.layers.inputs import as_config, converted
+from minidlrm.layers.inputs import as_config, converted, seeded
 from minidlrm.layers.interaction import Flatten
 from minidlrm.layers.mlp import MLP
 from minidlrm.layers.qr import ComposedTables
@@ -44,12 +44,16 @@ class DLRM(Model):
     seed, dtype
         Seed of the parameters, and their type.
 
+    References
+    ----------
+    Naumov et al. 2019, arXiv 1906.00091, section 2.2; its code, facebookresearch/dlrm.
+
     Examples
     --------
     >>> import minidlrm as md
     >>> model = md.DLRM(13, [100, 20, 5], embedding_dim=8, bottom_mlp=(32,), top_mlp=(32,))
     >>> model.num_parameters()
-    2521
+    2225
     """
 
     equation = r"\hat{y} = \mathrm{top}([x, \{\langle z_i, z_j \rangle\}_{i > j}])"
@@ -136,12 +140,17 @@ class DLRM(Model):
         self.config["interaction"] = _described(interaction)
         self.config["self_interaction"] = bool(self_interaction)
         self.config["qr_operation"] = qr_operation
-        options: dict[str, Any] = {"rng": np.random.default_rng(seed), "dtype": dtype}
+        options: dict[str, Any] = {"rng": seeded(seed), "dtype": dtype}
         dim, hidden = self.config["embedding_dim"], self.config["bottom_mlp"]
         self.embeddings = self._tables(options)
         self.bottom = MLP([num_dense, *hidden, dim], **options) if num_dense else None
         self.interaction = self._interaction(interaction, options)
         top_in = self.interaction.num_outputs + (0 if self.keeps_dense or not num_dense else dim)
+        if top_in == 0:
+            raise ValueError(
+                "num_dense is 0 and table_sizes has one entry: one vector alone has no pairs; use "
+                "self_interaction=True or interaction='cat'"
+            )
         self.top = MLP([top_in, *self.config["top_mlp"], 1], last_activation=False, **options)
 
     def _tables(self, options: dict[str, Any]) -> EmbeddingBagCollection | ComposedTables:
@@ -158,6 +167,11 @@ class DLRM(Model):
         config = self.config
         num_features = len(config["table_sizes"]) + (config["num_dense"] > 0)  # F
         shape = num_features, config["embedding_dim"]
+        for option, owner in (("self_interaction", "dot"), ("cross_rank", "cross")):
+            if config[option] and given != owner:
+                raise ValueError(
+                    f"{option} is {config[option]}: it needs interaction={owner!r}, not {given!r}"
+                )
         if isinstance(given, Module):
             if not isinstance(getattr(given, "num_outputs", None), (int, np.integer)):
                 raise ValueError(

@@ -10,22 +10,12 @@ import numpy as np
 from minidlrm.data.batch import Batch
 from minidlrm.layers.fields import FieldEmbeddings, LinearTerm
 from minidlrm.layers.fm import FMInteraction
-from minidlrm.layers.inputs import as_config
+from minidlrm.layers.inputs import as_config, seeded
 from minidlrm.models.model import Model
 
 
 class FactorizationMachine(Model):
     r"""Linear term plus all pairwise products of field vectors.
-
-    ::
-
-                     logit
-                       |
-        linear term  +  sum_{i<j} <z_i, z_j>        FM interaction
-             |                 |
-             |          z_1  z_2 ... z_F             F = num_dense + T vectors of size D
-             |           |    |       |
-            dense features (value × vector) and ids
 
     Parameters
     ----------
@@ -35,16 +25,6 @@ class FactorizationMachine(Model):
         Seed of the parameters.
     dtype : dtype
         Type of the parameters.
-
-    Raises
-    ------
-    ValueError
-        As `FieldEmbeddings`.
-
-    Notes
-    -----
-    Parameters: (S + num_dense) (D + 1) + 1. FLOPs a sample: about 4 F D, not the 2 P D of the
-    pairs one by one.
 
     References
     ----------
@@ -60,7 +40,18 @@ class FactorizationMachine(Model):
     equation = r"\hat{y} = b + \sum_j w_j x_j + \sum_{i<j} \langle z_i, z_j \rangle"
 
     def forward(self, batch: Batch) -> np.ndarray:
-        """Compute the logits, or the ratings, (B,) of a batch; errors as `DLRM.forward`."""
+        """Compute the logits, or the ratings, (B,) of a batch; errors as `DLRM.forward`.
+
+        ::
+
+                         logit
+                           |
+            linear term  +  sum_{i<j} <z_i, z_j>        FM interaction
+                 |                 |
+                 |          z_1  z_2 ... z_F             F = num_dense + T vectors of size D
+                 |           |    |       |
+                dense features (value × vector) and ids
+        """
         batch.check(self.config["num_dense"], len(self.config["table_sizes"]))
         z = self.fields.forward(batch.dense, batch.sparse)  # (B, F, D)
         return self.linear.forward(batch.dense, batch.sparse) + self.fm.forward(z)
@@ -78,10 +69,15 @@ class FactorizationMachine(Model):
         seed: int = 0,
         dtype: Any = np.float32,
     ):
+        """Make the parts.
+
+        Parameters: (S + num_dense) (D + 1) + 1. FLOPs a sample: about 4 F D, not the 2 P D of the
+        pairs one by one.
+        """
         self.config = as_config(
             num_dense=num_dense, table_sizes=table_sizes, embedding_dim=embedding_dim
         )
-        rng = np.random.default_rng(seed)
+        rng = seeded(seed)
         self.linear = LinearTerm(num_dense, table_sizes, dtype=dtype)
         self.fields = FieldEmbeddings(num_dense, table_sizes, embedding_dim, rng=rng, dtype=dtype)
         self.fm = FMInteraction(self.fields.num_fields, embedding_dim)

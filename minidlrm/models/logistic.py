@@ -16,10 +16,6 @@ from minidlrm.models.model import Model
 class LogisticRegression(Model):
     r"""First-order model, :math:`\hat{y} = b + \sum_j w_j x_j + \sum_t w^{(t)}_{v_t}`.
 
-    ::
-
-        logit = b + sum of one weight a feature
-
     Parameters
     ----------
     num_dense, table_sizes
@@ -28,16 +24,6 @@ class LogisticRegression(Model):
         Not used: all weights are zero at first. It is there for the models' common form.
     dtype : dtype
         Type of the parameters.
-
-    Raises
-    ------
-    ValueError
-        As `FieldEmbeddings`.
-
-    Notes
-    -----
-    Parameters: S + num_dense + 1, with S rows in all tables. FLOPs a sample:
-    2 num_dense + T.
 
     Examples
     --------
@@ -49,7 +35,12 @@ class LogisticRegression(Model):
     equation = r"\hat{y} = b + \sum_j w_j x_j + \sum_t w^{(t)}_{v_t}"
 
     def forward(self, batch: Batch) -> np.ndarray:
-        """Compute the logits (B,) of a batch; errors as `DLRM.forward`."""
+        """Compute the logits (B,) of a batch; errors as `DLRM.forward`.
+
+        ::
+
+            logit = b + sum of one weight a feature
+        """
         batch.check(self.config["num_dense"], len(self.config["table_sizes"]))
         return self.linear.forward(batch.dense, batch.sparse)
 
@@ -64,6 +55,10 @@ class LogisticRegression(Model):
         seed: int = 0,
         dtype: Any = np.float32,
     ):
+        """Make the parts.
+
+        Parameters: S + num_dense + 1, with S rows in all tables. FLOPs a sample: 2 num_dense + T.
+        """
         self.config = as_config(num_dense=num_dense, table_sizes=table_sizes)
         self.linear = LinearTerm(num_dense, table_sizes, dtype=dtype)
 

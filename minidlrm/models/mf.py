@@ -10,23 +10,16 @@ import numpy as np
 from minidlrm import kernels
 from minidlrm.arrays import check_finite
 from minidlrm.data.batch import Batch, Jagged
+from minidlrm.guard import bad_number
 from minidlrm.layers.embedding import EmbeddingBagCollection, table_rows
 from minidlrm.layers.fm import FMInteraction
-from minidlrm.layers.inputs import as_config
+from minidlrm.layers.inputs import as_config, seeded
 from minidlrm.models.model import Model
 from minidlrm.models.ncf import check_two
-from minidlrm.module import bad_number
 
 
 class MatrixFactorization(Model):
     r"""Matrix factorization, :math:`\hat{r} = \mu + b_u + b_i + \langle p_u, q_i \rangle`.
-
-    ::
-
-        rating = mean + b_u + b_i + <p_u, q_i>
-                         |     |      |    |
-                        user  item   user item
-
     Without biases it is the plain factorization that minimizes
     :math:`\sum (r_{ui} - \langle p_u, q_i \rangle)^2`. It is a factorization machine on the
     one-hot user and item.
@@ -46,16 +39,6 @@ class MatrixFactorization(Model):
     dtype : dtype
         Type of the parameters.
 
-    Raises
-    ------
-    ValueError
-        When there are not two tables, or a size is below 1.
-
-    Notes
-    -----
-    Parameters: (users + items) (D + 1) with biases. FLOPs a sample: 8 D, as the FM of two
-    fields.
-
     References
     ----------
     Koren, Bell and Volinsky 2009, "Matrix factorization techniques for recommender systems",
@@ -72,7 +55,14 @@ class MatrixFactorization(Model):
     equation = r"\hat{r} = \mu + b_u + b_i + \langle p_u, q_i \rangle"
 
     def forward(self, batch: Batch) -> np.ndarray:
-        """Compute the ratings (B,) of a batch; errors as `DLRM.forward`."""
+        """Compute the ratings (B,) of a batch; errors as `DLRM.forward`.
+
+        ::
+
+            rating = mean + b_u + b_i + <p_u, q_i>
+                             |     |      |    |
+                            user  item   user item
+        """
         batch.check(0, 2)
         y = self.product.forward(self.factors.forward(batch.sparse))  # (B,)
         y += y.dtype.type(self.config["mean"])
@@ -102,10 +92,15 @@ class MatrixFactorization(Model):
         seed: int = 0,
         dtype: Any = np.float32,
     ):
+        """Make the parts.
+
+        Parameters: (users + items) (D + 1) with biases. FLOPs a sample: 8 D, as the FM of two
+        fields.
+        """
         sizes = check_two(table_sizes, "MatrixFactorization")
         self.config = as_config(table_sizes=sizes, embedding_dim=embedding_dim)
         self.config |= {"biases": bool(biases), "mean": float(mean)}
-        rng, unused = np.random.default_rng(seed), np.random.default_rng(0)
+        rng, unused = seeded(seed), np.random.default_rng(0)
         self.factors = EmbeddingBagCollection(sizes, embedding_dim, rng=unused, dtype=dtype)
         self.factors.weight.value[...] = rng.normal(0, 0.1, self.factors.weight.value.shape)
         self.product = FMInteraction(2, embedding_dim)
@@ -149,7 +144,7 @@ class MatrixFactorization(Model):
         if isinstance(data.sparse, Jagged):
             raise ValueError("sgd_epoch needs one user and one item a row; these are bags")
         rows = table_rows(data.sparse, self.factors.starts)  # (B, 2)
-        order = np.random.default_rng(seed).permutation(len(data))
+        order = seeded(seed).permutation(len(data))
         factors = self.factors.weight.value
         scalar = factors.dtype.type
         biases = self.biases.weight.value[:, 0] if self.biases else np.zeros(0, factors.dtype)

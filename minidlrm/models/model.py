@@ -29,6 +29,10 @@ class Model(Module):
 
     config: dict[str, Any]
 
+    def forward(self, batch: Batch) -> np.ndarray:
+        """Compute the logits, or the ratings, (B,) of a batch."""
+        raise NotImplementedError(f"{type(self).__name__} has no forward")
+
     @classmethod
     def for_data(cls, data: Dataset, **options: Any) -> Self:
         """Make a model with the inputs of a data set.
@@ -63,10 +67,6 @@ class Model(Module):
         model = cls(**sizes, **options)
         model.task = data.task
         return model
-
-    def forward(self, batch: Batch) -> np.ndarray:
-        """Compute the logits, or the ratings, (B,) of a batch."""
-        raise NotImplementedError(f"{type(self).__name__} has no forward")
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 
 from minidlrm.data.batch import Batch
 from minidlrm.layers.embedding import EmbeddingBagCollection
-from minidlrm.layers.inputs import as_config, as_sizes
+from minidlrm.layers.inputs import as_config, as_sizes, seeded
 from minidlrm.layers.linear import Linear
 from minidlrm.layers.mlp import MLP
 from minidlrm.layers.product import ElementwiseProduct
@@ -18,25 +18,14 @@ from minidlrm.models.model import Model
 
 def check_two(table_sizes: Sequence[int], name: str) -> list[int]:
     """Return the sizes of two tables; ValueError when there are more, or fewer."""
-    if len(table_sizes) != 2:
-        raise ValueError(
-            f"{name} takes two tables, users and items; table_sizes has {len(table_sizes)}"
-        )
-    return as_sizes("table_sizes", table_sizes)
+    sizes = as_sizes("table_sizes", table_sizes)
+    if len(sizes) != 2:
+        raise ValueError(f"{name} takes two tables, users and items; table_sizes has {len(sizes)}")
+    return sizes
 
 
 class GMF(Model):
     r"""Generalized matrix factorization, :math:`\hat{y} = w^\top (p_u \odot q_i) + b`.
-
-    ::
-
-              logit
-                |
-           Linear to 1
-                |
-             p_u ⊙ q_i
-              |     |
-            user   item
 
     Parameters
     ----------
@@ -46,16 +35,6 @@ class GMF(Model):
         D.
     seed, dtype
         As `DLRM`.
-
-    Raises
-    ------
-    ValueError
-        When there are not two tables, or a size is below 1.
-
-    Notes
-    -----
-    Parameters: (users + items) D + D + 1. FLOPs a sample: D for the product, 2 D for the
-    weights; with all weights 1 it is matrix factorization.
 
     References
     ----------
@@ -71,7 +50,18 @@ class GMF(Model):
     equation = r"\hat{y} = w^\top (p_u \odot q_i) + b"
 
     def forward(self, batch: Batch) -> np.ndarray:
-        """Compute the logits (B,) of a batch; errors as `DLRM.forward`."""
+        """Compute the logits (B,) of a batch; errors as `DLRM.forward`.
+
+        ::
+
+                  logit
+                    |
+               Linear to 1
+                    |
+                 p_u ⊙ q_i
+                  |     |
+                user   item
+        """
         batch.check(0, 2)
         z = self.tables.forward(batch.sparse)  # (B, 2, D)
         self.keep((len(z),))
@@ -90,9 +80,14 @@ class GMF(Model):
         seed: int = 0,
         dtype: Any = np.float32,
     ):
+        """Make the parts.
+
+        Parameters: (users + items) D + D + 1. FLOPs a sample: D for the product, 2 D for the
+        weights; with all weights 1 it is matrix factorization.
+        """
         sizes = check_two(table_sizes, "GMF")
         self.config = as_config(table_sizes=sizes, embedding_dim=embedding_dim)
-        options: dict[str, Any] = {"rng": np.random.default_rng(seed), "dtype": dtype}
+        options: dict[str, Any] = {"rng": seeded(seed), "dtype": dtype}
         self.tables = EmbeddingBagCollection(sizes, embedding_dim, **options)
         self.product = ElementwiseProduct()
         self.last = Linear(embedding_dim, 1, **options)
@@ -104,14 +99,6 @@ class GMF(Model):
 class NeuMF(Model):
     r"""GMF and an MLP, each with its own embeddings, joined by the last layer.
 
-    ::
-
-                     logit
-                       |
-                  Linear to 1
-                       |
-            [p_u ⊙ q_i,  MLP([p'_u, q'_i])]
-
     Parameters
     ----------
     table_sizes : (int, int)
@@ -122,15 +109,6 @@ class NeuMF(Model):
         Hidden sizes of the MLP, at least one.
     seed, dtype
         As `DLRM`.
-
-    Raises
-    ------
-    ValueError
-        When there are not two tables, a size is below 1, or `mlp` is empty.
-
-    Notes
-    -----
-    Parameters: 2 (users + items) D, the MLP's on 2 D numbers, and D + h_last + 1.
 
     References
     ----------
@@ -146,7 +124,16 @@ class NeuMF(Model):
     equation = r"\hat{y} = w^\top [p_u \odot q_i, \mathrm{MLP}([p'_u, q'_i])] + b"
 
     def forward(self, batch: Batch) -> np.ndarray:
-        """Compute the logits (B,) of a batch; errors as `DLRM.forward`."""
+        """Compute the logits (B,) of a batch; errors as `DLRM.forward`.
+
+        ::
+
+                         logit
+                           |
+                      Linear to 1
+                           |
+                [p_u ⊙ q_i,  MLP([p'_u, q'_i])]
+        """
         batch.check(0, 2)
         z = self.gmf_tables.forward(batch.sparse)  # (B, 2, D)
         product = self.product.forward(z[:, 0], z[:, 1])  # (B, D)
@@ -170,11 +157,15 @@ class NeuMF(Model):
         seed: int = 0,
         dtype: Any = np.float32,
     ):
+        """Make the parts.
+
+        Parameters: 2 (users + items) D, the MLP's on 2 D numbers, and D + h_last + 1.
+        """
         sizes = check_two(table_sizes, "NeuMF")
         if len(mlp) == 0:
             raise ValueError("mlp is empty: NeuMF without an MLP is GMF")
         self.config = as_config(table_sizes=sizes, embedding_dim=embedding_dim, mlp=mlp)
-        options: dict[str, Any] = {"rng": np.random.default_rng(seed), "dtype": dtype}
+        options: dict[str, Any] = {"rng": seeded(seed), "dtype": dtype}
         self.gmf_tables = EmbeddingBagCollection(sizes, embedding_dim, **options)
         self.mlp_tables = EmbeddingBagCollection(sizes, embedding_dim, **options)
         self.product = ElementwiseProduct()

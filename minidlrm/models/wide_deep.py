@@ -11,7 +11,7 @@ from minidlrm.data.batch import Batch, Jagged
 from minidlrm.data.encode import hash_ids
 from minidlrm.layers.embedding import EmbeddingBagCollection
 from minidlrm.layers.fields import FieldEmbeddings, LinearTerm
-from minidlrm.layers.inputs import as_config
+from minidlrm.layers.inputs import as_config, seeded
 from minidlrm.layers.mlp import MLP
 from minidlrm.models.model import Model
 from minidlrm.module import Parameter
@@ -19,14 +19,6 @@ from minidlrm.module import Parameter
 
 class WideDeep(Model):
     r"""A linear model with hand-chosen cross-product features, and an MLP on embeddings.
-
-    ::
-
-                          logit
-                            |
-        wide: linear term + one weight a cross (i, j)   +   deep: MLP
-                     |                                        |
-              features, pairs of ids                    z_1  z_2 ... z_F
 
     Parameters
     ----------
@@ -40,17 +32,6 @@ class WideDeep(Model):
         Hash each cross to this many weights. The default is exact: N_i N_j weights.
     seed, dtype
         As `DLRM`.
-
-    Raises
-    ------
-    ValueError
-        When a cross does not name two different tables, or a size is out of range.
-
-    Notes
-    -----
-    Parameters: S + num_dense, N_i N_j (or `cross_buckets`) a cross, (S + num_dense) D, and the
-    MLP's. The paper trains the wide part with FTRL and L1, the deep part with Adagrad: see
-    `OptimizerGroup`, `wide_parameters` and `deep_parameters`.
 
     References
     ----------
@@ -66,26 +47,16 @@ class WideDeep(Model):
 
     equation = r"\hat{y} = w^\top [x, \phi(x)] + \mathrm{MLP}(z)"
 
-    def wide_parameters(self) -> list[Parameter]:
-        """Return the parameters of the linear term and of the crosses."""
-        crosses = self.crosses.parameters() if self.crosses else []
-        return self.linear.parameters() + crosses
-
-    def deep_parameters(self) -> list[Parameter]:
-        """Return the parameters of the embeddings and of the MLP."""
-        return self.fields.parameters() + self.mlp.parameters()
-
-    def _cross_ids(self, ids: np.ndarray) -> np.ndarray:
-        """Number each pair of ids: id_i N_j + id_j, or a hash of it -> (B, crosses)."""
-        sizes, buckets = self.config["table_sizes"], self.config["cross_buckets"]
-        out = np.empty((len(ids), len(self.config["crosses"])), np.int64)
-        for k, (i, j) in enumerate(self.config["crosses"]):
-            pair = ids[:, i].astype(np.int64) * sizes[j] + ids[:, j]  # (B,)
-            out[:, k] = pair if buckets is None else hash_ids(pair, k, buckets)
-        return out
-
     def forward(self, batch: Batch) -> np.ndarray:
         """Compute the logits (B,) of a batch; errors as `DLRM.forward`.
+
+        ::
+
+                              logit
+                                |
+            wide: linear term + one weight a cross (i, j)   +   deep: MLP
+                         |                                        |
+                  features, pairs of ids                    z_1  z_2 ... z_F
 
         ValueError for multi-hot ids with crosses.
         """
@@ -120,6 +91,12 @@ class WideDeep(Model):
         seed: int = 0,
         dtype: Any = np.float32,
     ):
+        """Make the parts.
+
+        Parameters: S + num_dense, N_i N_j (or `cross_buckets`) a cross, (S + num_dense) D, and
+        the MLP's. The paper trains the wide part with FTRL and L1, the deep part with Adagrad:
+        see `OptimizerGroup`, `wide_parameters` and `deep_parameters`.
+        """
         self.config = as_config(
             num_dense=num_dense,
             table_sizes=table_sizes,
@@ -135,7 +112,7 @@ class WideDeep(Model):
                     f"0 to {len(sizes) - 1}"
                 )
         self.config["crosses"] = [[int(i), int(j)] for i, j in crosses]
-        options: dict[str, Any] = {"rng": np.random.default_rng(seed), "dtype": dtype}
+        options: dict[str, Any] = {"rng": seeded(seed), "dtype": dtype}
         self.linear = LinearTerm(num_dense, sizes, bias=False, dtype=dtype)
         self.crosses = None
         if self.config["crosses"]:
@@ -146,6 +123,24 @@ class WideDeep(Model):
         self.fields = FieldEmbeddings(num_dense, sizes, embedding_dim, **options)
         mlp_sizes = [self.fields.num_fields * embedding_dim, *mlp, 1]
         self.mlp = MLP(mlp_sizes, last_activation=False, **options)
+
+    def wide_parameters(self) -> list[Parameter]:
+        """Return the parameters of the linear term and of the crosses."""
+        crosses = self.crosses.parameters() if self.crosses else []
+        return self.linear.parameters() + crosses
+
+    def deep_parameters(self) -> list[Parameter]:
+        """Return the parameters of the embeddings and of the MLP."""
+        return self.fields.parameters() + self.mlp.parameters()
+
+    def _cross_ids(self, ids: np.ndarray) -> np.ndarray:
+        """Number each pair of ids: id_i N_j + id_j, or a hash of it -> (B, crosses)."""
+        sizes, buckets = self.config["table_sizes"], self.config["cross_buckets"]
+        out = np.empty((len(ids), len(self.config["crosses"])), np.int64)
+        for k, (i, j) in enumerate(self.config["crosses"]):
+            pair = ids[:, i].astype(np.int64) * sizes[j] + ids[:, j]  # (B,)
+            out[:, k] = pair if buckets is None else hash_ids(pair, k, buckets)
+        return out
 
     def __repr__(self) -> str:
         return f"WideDeep({self.fields}, {self.mlp}, crosses={self.config['crosses']})"

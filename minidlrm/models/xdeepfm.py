@@ -10,7 +10,7 @@ import numpy as np
 from minidlrm.data.batch import Batch
 from minidlrm.layers.cin import CIN
 from minidlrm.layers.fields import FieldEmbeddings, LinearTerm
-from minidlrm.layers.inputs import as_config
+from minidlrm.layers.inputs import as_config, seeded
 from minidlrm.layers.linear import Linear
 from minidlrm.layers.mlp import MLP
 from minidlrm.models.model import Model
@@ -18,14 +18,6 @@ from minidlrm.models.model import Model
 
 class XDeepFM(Model):
     r"""Products of whole vectors of growing order (CIN), and an MLP.
-
-    ::
-
-                          logit
-                            |
-        linear term  +  CIN, pooled  +  MLP
-             |               |           |
-             |          z_1  z_2 ... z_F (shared)
 
     Parameters
     ----------
@@ -39,16 +31,6 @@ class XDeepFM(Model):
         As `CIN`.
     seed, dtype
         As `DLRM`.
-
-    Raises
-    ------
-    ValueError
-        As `FieldEmbeddings`; and as `CIN`.
-
-    Notes
-    -----
-    A CIN layer has H_k H_{k-1} F + H_k parameters (H_0 = F) and takes
-    (2 H_k + 1) H_{k-1} F D FLOPs a sample.
 
     References
     ----------
@@ -65,7 +47,16 @@ class XDeepFM(Model):
     equation = r"\hat{y} = \sum_j w_j x_j + w^\top \mathrm{CIN}(z) + \mathrm{MLP}(z) + b"
 
     def forward(self, batch: Batch) -> np.ndarray:
-        """Compute the logits (B,) of a batch; errors as `DLRM.forward`."""
+        """Compute the logits (B,) of a batch; errors as `DLRM.forward`.
+
+        ::
+
+                              logit
+                                |
+            linear term  +  CIN, pooled  +  MLP
+                 |               |           |
+                 |          z_1  z_2 ... z_F (shared)
+        """
         batch.check(self.config["num_dense"], len(self.config["table_sizes"]))
         z = self.fields.forward(batch.dense, batch.sparse)  # (B, F, D)
         logits = self.linear.forward(batch.dense, batch.sparse)  # (B,)
@@ -99,6 +90,11 @@ class XDeepFM(Model):
         seed: int = 0,
         dtype: Any = np.float32,
     ):
+        """Make the parts.
+
+        A CIN layer has H_k H_{k-1} F + H_k parameters (H_0 = F) and takes (2 H_k + 1) H_{k-1} F D
+        FLOPs a sample.
+        """
         self.config = as_config(
             num_dense=num_dense,
             table_sizes=table_sizes,
@@ -108,7 +104,7 @@ class XDeepFM(Model):
         )
         self.config["split_half"] = bool(split_half)
         mlp = self.config["mlp"]
-        options: dict[str, Any] = {"rng": np.random.default_rng(seed), "dtype": dtype}
+        options: dict[str, Any] = {"rng": seeded(seed), "dtype": dtype}
         self.linear = LinearTerm(num_dense, table_sizes, bias=False, dtype=dtype)
         self.fields = FieldEmbeddings(num_dense, table_sizes, embedding_dim, **options)
         num_fields = self.fields.num_fields

@@ -21,6 +21,9 @@ from .values import Scene, good, hostile
 LEFT_OUT = {  # what is not called, and why
     "kernels": "internal: they trust their input; the layers that call them are called",
     "fetch": "goes to the network",
+    "plots": "they draw what fit, compare and gradcheck return",
+    "state_shapes": "for an optimizer of one's own",
+    "update": "what an optimizer of one's own writes; `step` calls it, and checks first",
 }
 SLOW = {"gradcheck", "assert_gradients", "optimcheck", "trace", "diagram", "synthetic_clicks"}
 MAKERS = {  # of what methods are called, beside the layers and losses
@@ -31,6 +34,7 @@ MAKERS = {  # of what methods are called, beside the layers and losses
     "Module": Scene.model,
     "SGD": Scene.optimizer,
 }
+ARRAYS = ("dense", "sparse", "label", "values", "offsets", "weights", "id", "bag", "prediction")
 DUNDERS = ("__getitem__", "__add__", "__len__", "__repr__")
 
 
@@ -43,6 +47,7 @@ class Outcome:
     value: Any = None
     error: BaseException | None = None
     changed: str = ""  # an input that was written to
+    paths: list[str] = field(default_factory=list)  # of files that were made for this case
 
 
 def public() -> dict[str, Any]:
@@ -77,7 +82,8 @@ def callables() -> list[tuple[str, Any, str]]:
     for name, value in public().items():
         short = name.rpartition(".")[2]
         if short in MAKERS:
-            methods = [n for n, v in inspect.getmembers(value, callable) if n[0] != "_"]
+            members = inspect.getmembers(value, callable)
+            methods = [n for n, v in members if n[0] != "_" and n not in LEFT_OUT]
             methods += [n for n in DUNDERS if hasattr(value, n)]
             found += [(f"{name}.{method}", method, short) for method in methods]
     quick = [each for each in found if not _slow(each[0])]
@@ -85,7 +91,7 @@ def callables() -> list[tuple[str, Any, str]]:
 
 
 def _slow(title: str) -> bool:
-    return title.rpartition(".")[2] in SLOW or ".plots." in title
+    return title.rpartition(".")[2] in SLOW
 
 
 @functools.cache
@@ -111,7 +117,7 @@ def _layer(rng: np.random.Generator, outcome: Outcome) -> Any:
     outcome.what = title
     for function in (module.forward, module.backward, type(module)):
         outcome.names |= names_of(function)
-    outcome.names |= {"dense", "sparse", "label", "labels", "values", "offsets", "weights", "batch"}
+    outcome.names |= {*ARRAYS, "batch", "dy", "per_sample_weights"}
     if rng.random() < 0.5:
         module = module.astype(np.float32)
     else:
@@ -156,6 +162,7 @@ def _call(rng: np.random.Generator, outcome: Outcome) -> Any:
     if owner:
         function = getattr(MAKERS[owner](scene), function)
     outcome.names |= names_of(function)
+    outcome.paths = scene.paths
     positional, keywords = [], {}
     for name, parameter in _parameters(function).items():
         optional = parameter.default is not parameter.empty
@@ -193,8 +200,10 @@ def names_of(function: Any) -> set[str]:
     names = set(_parameters(function))
     for parameter in list(names):  # a batch's fault is in one of its arrays
         if parameter in ("batch", "data", "train", "valid", "test", "sparse", "bags", "jagged"):
-            names |= {"dense", "sparse", "label", "labels", "values", "offsets", "weights", "rows"}
+            names |= {*ARRAYS, "row"}
     owner = getattr(function, "__self__", None)
     if owner is not None:
         names |= set(_parameters(type(owner)))
-    return names
+    said = {"grad": "gradient", "value": "parameter", "weights": "per_sample_weights"}
+    names |= {said[name] for name in names & said.keys()}
+    return names | {name.removeprefix("num_") for name in names}

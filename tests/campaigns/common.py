@@ -24,7 +24,7 @@ def data(rows: int) -> md.Batch:
     return md.Batch(dense, bags, label)
 
 
-def fresh(width: int = 4, seed: int = 3) -> tuple[md.Module, Any]:
+def fresh(width: int = 16, seed: int = 3) -> tuple[md.Module, Any]:
     """Make a model, and two optimizers in a group: one for its tables, one for the rest."""
     model = md.DLRM(DENSE, SIZES, width, (2 * width,), (2 * width,), seed=seed)
     tables = model.embeddings.parameters()

@@ -133,14 +133,14 @@ def saver(path: Path, models: list[tuple[Any, Any]], times: int) -> Callable[[],
 
 def digest_of(path: Path) -> str:
     """Return the digest of what a file holds."""
-    model, optimizer = common.fresh(width=16)
+    model, optimizer = common.fresh()
     md.load(path, model, optimizer)
     return common.digest(model, optimizer)
 
 
 def two_models() -> tuple[list[tuple[Any, Any]], set[str]]:
     """Make two trained models of one size, and their digests."""
-    models = [common.fresh(width=16, seed=seed) for seed in (1, 2)]
+    models = [common.fresh(seed=seed) for seed in (1, 2)]
     for model, optimizer in models:
         md.fit(model, common.data(100), optimizer=optimizer, batch_size=50, progress=False)
     return models, {common.digest(*each) for each in models}

@@ -256,6 +256,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--only", default="", help="files whose path has this")
+    parser.add_argument("--trust", action="store_true", help="the tests pass without a change")
     parser.add_argument("--least", type=float, default=0.95, help="exit 1 when fewer are noticed")
     options = parser.parse_args()
     files = sorted({path for area in AREAS for path in (ROOT / "minidlrm").glob(area)})
@@ -266,7 +267,8 @@ def main() -> None:
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         folders = copies(Path(folder), options.jobs)
-        limits = baseline(sorted({change.path for change in changes}), folders)
+        used = sorted({change.path for change in changes})
+        limits = dict.fromkeys(used, 120.0) if options.trust else baseline(used, folders)
         print(f"{len(changes)} of {len(everything)} changes in {len(limits)} files", flush=True)
         work = [Run(folders[0], c, c.path, limits[c.path]) for c in changes]
         survivors, total, noticed = [], Counter(), Counter()

@@ -22,6 +22,7 @@ class Scene:
         self.num_dense, self.sizes, self.dim = int(rng.integers(1, 4)), [7, 4], 3
         self.dtype = [np.float32, np.float64][int(rng.integers(2))]
         self.bags = rng.random() < 0.4
+        self.paths: list[str] = []  # of the files that were made
 
     def floats(self, *shape: int) -> np.ndarray:
         """Draw normal numbers."""
@@ -89,6 +90,7 @@ class Scene:
     def file(self) -> Path:
         """Name a file in a new folder; half of them hold a checkpoint."""
         path = Path(tempfile.mkdtemp(prefix="campaign-")) / "m.safetensors"
+        self.paths.append(str(path))
         if self.rng.random() < 0.5:
             md.save(self.model(), path)
         return path
@@ -97,7 +99,8 @@ class Scene:
 def optimizers() -> list[type]:
     """Return every public optimizer."""
     found = [getattr(md, name) for name in md.__all__]
-    return [v for v in found if inspect.isclass(v) and issubclass(v, md.optim.Optimizer)]
+    base = md.optim.Optimizer
+    return [v for v in found if inspect.isclass(v) and issubclass(v, base) and v is not base]
 
 
 GOOD: dict[str, Callable[[Scene], Any]] = {
@@ -151,6 +154,10 @@ GOOD: dict[str, Callable[[Scene], Any]] = {
     **dict.fromkeys(["value", "grad"], lambda s: s.floats(7, s.dim)),
     **dict.fromkeys(["shape"], lambda s: (7, s.dim)),
     **dict.fromkeys(["which"], lambda s: [1, 0]),
+    **dict.fromkeys(["key"], lambda s: (slice(0, 1), s.rows)),
+    **dict.fromkeys(["threshold", "collisions"], lambda s: 4),
+    **dict.fromkeys(["other"], lambda s: s.sparse_grad()),
+    **dict.fromkeys(["num_tables"], lambda s: len(s.sizes)),
     **dict.fromkeys(["offsets"], lambda s: np.array([0, 2, 2, 3, 5])),
     **dict.fromkeys(["dtype"], lambda s: s.dtype),
     **dict.fromkeys(["rng"], lambda s: np.random.default_rng(int(s.rng.integers(9)))),
@@ -173,6 +180,12 @@ OF: dict[tuple[str, str], Callable[[Scene], Any]] = {  # where a name means anot
     ("Jagged", "weights"): lambda s: s.pick(None, s.floats(5)),
     ("synthetic_clicks", "rows"): lambda s: 30,
     ("synthetic_clicks", "num_tables"): lambda s: 3,
+    ("Batch", "rows"): lambda s: s.pick(slice(0, 2), np.array([0, 0])),
+    ("read_libfm", "train"): lambda s: s.file(),
+    ("read_libfm", "valid"): lambda s: None,
+    ("read_libfm", "test"): lambda s: None,
+    ("difference", "said"): lambda s: s.floats(3),
+    ("difference", "right"): lambda s: s.floats(3),
     ("rmse", "target"): lambda s: s.floats(s.rows),
     ("gradcheck", "target"): lambda s: md.Sigmoid(),
     ("assert_gradients", "target"): lambda s: md.Sigmoid(),
@@ -277,6 +290,8 @@ def hostile(value: Any, scene: Scene) -> tuple[str, Any]:
         if rng.random() < 0.05:
             return "a Dataset", scene.dataset()
         return _part(value, ("dense", "sparse", "label"), scene)
+    if isinstance(value, md.Dataset):
+        return "right", value
     if isinstance(value, md.SparseGrad):
         return _part(value, ("rows", "values", "shape"), scene)
     if isinstance(value, (md.Module, md.optim.Optimizer, Path)) or callable(value):

@@ -1,0 +1,139 @@
+"""predict and evaluate: a model on rows it need not have seen, batch by batch."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from minidlrm import metrics
+from minidlrm.data.batch import TASKS, Batch, Dataset, minibatches
+from minidlrm.guard import bad_number
+from minidlrm.layers.activation import sigmoid
+from minidlrm.module import Module
+
+
+def predict(
+    model: Module, data: Batch, batch_size: int = 8192, *, logits: bool = False
+) -> np.ndarray:
+    """Compute what a model predicts, batch by batch.
+
+    Parameters
+    ----------
+    model : Module
+        Any model. Its attribute ``task``, "clicks" or "ratings", says what its outputs are: `fit`
+        sets it by the loss; it is saved with the model.
+    data : Batch
+        The rows; labels are not needed.
+    batch_size : int
+        Rows at a time: bounds the memory.
+    logits : bool
+        Whether to return the outputs as they are.
+
+    Returns
+    -------
+    array (B,)
+        Click probabilities (or their logits); or ratings.
+
+    Raises
+    ------
+    TypeError
+        When `data` is a whole Dataset.
+    ValueError
+        When there are no rows.
+    FloatingPointError
+        When an output is not finite; it names the first array that is to blame.
+
+    Examples
+    --------
+    >>> import minidlrm as md
+    >>> clicks = md.data.synthetic_clicks(rows=2000, seed=0)
+    >>> model = md.DLRM(13, clicks.table_sizes, 8, (16,), (16,))
+    >>> p = md.predict(model, clicks.test)
+    >>> p.shape == (len(clicks.test),), bool((0 < p).all() and (p < 1).all())
+    (True, True)
+    """
+    if isinstance(data, Dataset):
+        raise TypeError("data is a Dataset: choose its rows, such as dataset.test")
+    y = np.concatenate([model.forward(batch) for batch in minibatches(data, batch_size)])
+    if not np.isfinite(y).all():
+        k = int(np.isfinite(y).argmin())
+        raise bad_number(
+            f"the output of row {k} is {y[k]}", model, advice="Train it anew, with a smaller lr"
+        )
+    return y if logits or model.task == "ratings" else sigmoid(y)
+
+
+def evaluate(
+    model: Module, data: Batch | Dataset, batch_size: int = 8192, task: str | None = None
+) -> dict[str, float]:
+    """Compute the metrics of a click model, or of a rating model, on labelled rows.
+
+    Parameters
+    ----------
+    model : Module
+        A model whose outputs are logits; or ratings.
+    data : Batch or Dataset
+        Rows with labels in [0, 1]; or ratings. Of a Dataset, the test rows.
+    batch_size : int
+        Rows at a time.
+    task : "clicks" or "ratings", optional
+        What the labels are. The default is that of the Dataset, or else of the model.
+
+    Returns
+    -------
+    dict
+        For ratings, rmse. For clicks log_loss, auc, normalized_entropy, accuracy,
+        calibration; see `minidlrm.metrics`.
+        All are of the whole data, not averages over batches; the rows' weights count.
+
+    Raises
+    ------
+    ValueError
+        When there are no rows or no labels.
+    FloatingPointError
+        As `predict`.
+
+    Examples
+    --------
+    >>> import minidlrm as md
+    >>> clicks = md.data.synthetic_clicks(rows=2000, seed=0)
+    >>> model = md.DLRM(13, clicks.table_sizes, 8, (16,), (16,))
+    >>> list(md.evaluate(model, clicks.test))
+    ['log_loss', 'auc', 'normalized_entropy', 'accuracy', 'calibration']
+    """
+    if isinstance(data, Dataset):
+        task, data = task or data.task, data.test
+    task = model.task if task is None else task
+    if task not in TASKS:
+        raise ValueError(f"task is {task!r}: it must be 'clicks' or 'ratings'")
+    if data.label is None:
+        raise ValueError("the rows have no labels: use predict for the outputs alone")
+    output = predict(model, data, batch_size, logits=True)
+    return metrics_of(np.asarray(data.label), output, task, data.weight)
+
+
+def metrics_of(
+    label: np.ndarray, output: np.ndarray, task: str, weight: np.ndarray | None = None
+) -> dict[str, float]:
+    """Return the metrics of outputs (B,): logits of clicks, or ratings.
+
+    Parameters
+    ----------
+    label, output, weight : array (B,)
+        The labels, the model's outputs, and how much each row counts.
+    task : "clicks" or "ratings"
+        What the labels are.
+
+    Returns
+    -------
+    dict of str to float
+        Five metrics of clicks, or the error of ratings.
+
+    Examples
+    --------
+    >>> import numpy as np, minidlrm as md
+    >>> md.training.metrics_of(np.array([3.0, 5.0]), np.array([4.0, 4.0]), "ratings")
+    {'rmse': 1.0}
+    """
+    clicks = ("log_loss", "auc", "normalized_entropy", "accuracy", "calibration")
+    names = ("rmse",) if task == "ratings" else clicks
+    return {name: getattr(metrics, name)(label, output, weight) for name in names}
