@@ -1,7 +1,9 @@
 """recommend, rank_metrics and fold_in: lists by a stated rule, and protocols that are named."""
 
 import os
+import re
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -436,6 +438,11 @@ PLANTED = {
 def test_every_kind_of_mistake_is_planted():
     assert set(PLANTED.values()) == set(MISTAKES)
     assert len(MISTAKES) >= 12
+
+
+def test_the_page_names_every_kind_of_mistake():
+    page = Path(__file__).parent.parent / "docs" / "recommending.md"
+    assert set(re.findall(r"`([a-z]+-[a-z-]+)`", page.read_text(encoding="utf-8"))) >= set(MISTAKES)
 
 
 @pytest.mark.parametrize("plant", PLANTED, ids=lambda plant: plant.__name__)
