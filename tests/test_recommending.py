@@ -442,7 +442,7 @@ def test_every_kind_of_mistake_is_planted():
 
 def test_the_page_names_every_kind_of_mistake():
     page = Path(__file__).parent.parent / "docs" / "recommending.md"
-    assert set(re.findall(r"`([a-z]+-[a-z-]+)`", page.read_text(encoding="utf-8"))) >= set(MISTAKES)
+    assert set(re.findall(r"`([a-z-]+)`", page.read_text(encoding="utf-8"))) >= set(MISTAKES)
 
 
 @pytest.mark.parametrize("plant", PLANTED, ids=lambda plant: plant.__name__)
