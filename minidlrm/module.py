@@ -27,7 +27,7 @@ class SparseGrad:
     Parameters
     ----------
     rows : int64 array (n,)
-        The rows, sorted, each once.
+        The rows, each once. They are sorted, with their values.
     values : float array (n, D)
         The gradient of each of these rows.
     shape : tuple of int
@@ -38,8 +38,7 @@ class SparseGrad:
     TypeError
         When `rows` are not integers, or `values` are not floats.
     ValueError
-        When a row is out of range, the rows are not sorted or one occurs twice, or a shape does
-        not fit.
+        When a row is out of range or occurs twice, or a shape does not fit.
 
     Examples
     --------
@@ -62,6 +61,9 @@ class SparseGrad:
         shape = tuple(as_size(f"SparseGrad.shape[{k}]", n, 0) for k, n in enumerate(self.shape))
         rows = np.ascontiguousarray(integers("SparseGrad.rows", self.rows, 1), np.int64)
         values = np.ascontiguousarray(floats("SparseGrad.values", self.values, 2))
+        if len(rows) == len(values) and (rows[1:] < rows[:-1]).any():
+            order = np.argsort(rows, kind="stable")
+            rows, values = rows[order], values[order]
         for name, value in (("rows", rows), ("values", values), ("shape", shape)):
             object.__setattr__(self, name, value)
         self.check()

@@ -17,7 +17,7 @@ import numpy as np
 from minidlrm import kernels
 from minidlrm.arrays import check_number
 from minidlrm.module import Parameter
-from minidlrm.optimizer import FIRST_ROW, Array, LearningRate, Optimizer, State
+from minidlrm.optimizer import FIRST_ROW, Array, LearningRate, Optimizer, State, check_fits
 
 __all__ = [
     "FTRL",
@@ -206,6 +206,7 @@ class RowwiseAdagrad(Adagrad):
             weight, grad = weight.reshape(len(rows), -1), grad.reshape(len(rows), -1)
         if not state:
             state["square_mean"] = np.zeros(len(weight), weight.dtype)
+        check_fits(state["square_mean"], (len(weight),), weight.dtype, "square_mean")
         s = weight.dtype.type
         options = s(lr), s(self.eps), s(self.weight_decay)
         kernels.rowwise_adagrad_rows(weight, state["square_mean"], rows, grad, *options)
