@@ -39,6 +39,7 @@ def _models() -> dict[str, list[tuple[str, type, dict[str, Any]]]]:
     dlrm = {**fields, "bottom_mlp": (6,), "top_mlp": (6, 5)}
     pair = {"table_sizes": _SIZES[:2], "embedding_dim": _DIM}
     linear = {"num_dense": _DENSE, "table_sizes": _SIZES}
+    shared = {"table_sizes": [40, 9, 9], "shared": [(2, 1)]}
     return {
         "dlrm": [
             ("", models.DLRM, dlrm),
@@ -50,9 +51,15 @@ def _models() -> dict[str, list[tuple[str, type, dict[str, Any]]]]:
             ("QR add", models.DLRM, {**dlrm, "qr_threshold": 20, "qr_operation": "add"}),
             ("QR concat", models.DLRM, {**dlrm, "qr_threshold": 20, "qr_operation": "concat"}),
             ("no dense", models.DLRM, {**dlrm, "num_dense": 0}),
+            ("shared table", models.DLRM, {**dlrm, **shared}),
+            ("mean of a bag", models.DLRM, {**dlrm, "bag_mode": "mean"}),
         ],
         "lr": [("", models.LogisticRegression, linear)],
-        "fm": [("", models.FactorizationMachine, fields)],
+        "fm": [
+            ("", models.FactorizationMachine, fields),
+            ("shared table", models.FactorizationMachine, {**fields, **shared}),
+            ("mean of a bag", models.FactorizationMachine, {**fields, "bag_mode": "mean"}),
+        ],
         "mlp": [("", models.MLPModel, mlp)],
         "wide-deep": [
             ("exact crosses", models.WideDeep, {**mlp, "crosses": [(0, 1), (1, 2)]}),
@@ -105,7 +112,7 @@ def model(name: str, seed: int) -> Iterator[Target]:
         batch = _one_hot(rng, arguments["table_sizes"], num_dense)
         yield title, target, (batch,)
         if len(arguments["table_sizes"]) == len(_SIZES) and kind is not models.WideDeep:
-            for weighted in (False, True):
+            for weighted in (False,) if "bag_mode" in arguments else (False, True):
                 bags = Batch(batch.dense, _bags(rng, weighted))
                 yield f"{title}, {'weighted' if weighted else 'bags'}", target, (bags,)
 

@@ -308,6 +308,12 @@ class Schema:
         return [c.categories.size for c in self.sparse if c.categories is not None]
 
     @property
+    def shared(self) -> list[tuple[int, int]]:
+        """The columns of ids that share a table, each with the place of the table's column."""
+        names = [column.name for column in self.sparse]
+        return [(t, names.index(c.table)) for t, c in enumerate(self.sparse) if c.table]
+
+    @property
     def feature_names(self) -> list[str]:
         """Names of the dense columns, then of the others."""
         return [column.name for column in (*self.dense, *self.sparse)]
