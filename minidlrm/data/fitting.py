@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from minidlrm.data.columns import Texts, numbers, one_array, texts, times
+from minidlrm.data.features import Categories, Column
 from minidlrm.data.intern import Interner
-from minidlrm.data.schema import Categories, Column, Schema
+from minidlrm.data.schema import Schema
 from minidlrm.data.spool import SPLITS, Spool
 
 _CHUNK_ROWS = 1 << 18  # written at a time

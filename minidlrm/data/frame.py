@@ -17,9 +17,10 @@ from typing import Any
 
 from minidlrm.data.batch import Dataset
 from minidlrm.data.fitting import Fitting
+from minidlrm.data.opening import open_source
 from minidlrm.data.roles import Roles
 from minidlrm.data.schema import Schema
-from minidlrm.data.sources import NotNumbers, Source, open_source
+from minidlrm.data.sources import NotNumbers, Source
 from minidlrm.data.spool import SPLITS, cached, in_memory, open_entry
 
 _VERSION = 1  # of the cache's form
@@ -190,7 +191,15 @@ class Split:
     column: str | None  # that it reads
 
     @classmethod
-    def chosen(cls, split, fractions, seed, time, user, split_column) -> Split:
+    def chosen(
+        cls,
+        split: str | None,
+        fractions: Sequence[float],
+        seed: int,
+        time: str | None,
+        user: str | None,
+        split_column: str | None,
+    ) -> Split:
         """Find the way that the options mean; ValueError where they contradict each other."""
         columns = {"time": time, "user": user, "column": split_column}
         named = [how for how, column in columns.items() if column is not None]

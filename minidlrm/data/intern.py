@@ -93,7 +93,7 @@ class Interner:
         """Return the numbers of texts -> int32 (n,); -1 where a text is not known."""
         return self._numbers(text, np.asarray(offsets, np.int64), False)
 
-    def _numbers(self, text, offsets, add: bool) -> np.ndarray:
+    def _numbers(self, text: np.ndarray, offsets: np.ndarray, add: bool) -> np.ndarray:
         codes = np.empty(len(offsets) - 1, np.int32)
         if _walk is None:
             return self._from_dict(text, offsets, add, codes)
@@ -115,7 +115,9 @@ class Interner:
                 self._grow(int(offsets[row + 1] - offsets[row]))
         return codes
 
-    def _from_dict(self, text, offsets, add: bool, codes: np.ndarray) -> np.ndarray:
+    def _from_dict(
+        self, text: np.ndarray, offsets: np.ndarray, add: bool, codes: np.ndarray
+    ) -> np.ndarray:
         data, bounds = text.tobytes(), offsets.tolist()
         for k in range(len(codes)):
             word = data[bounds[k] : bounds[k + 1]]
@@ -146,7 +148,18 @@ class Interner:
             _place(self._slots, self._hashes, self._count)
 
 
-def _walk_source(text, offsets, row, slots, hashes, stored, ends, count, add, codes):
+def _walk_source(
+    text: Any,
+    offsets: Any,
+    row: int,
+    slots: Any,
+    hashes: Any,
+    stored: Any,
+    ends: Any,
+    count: int,
+    add: bool,
+    codes: Any,
+) -> tuple[int, int, Any]:
     """Number texts from `row` on; stop where something must grow.
 
     Return the row, the count, and a number that means nothing: it keeps the reads of the second
@@ -203,7 +216,7 @@ def _walk_source(text, offsets, row, slots, hashes, stored, ends, count, add, co
     return len(codes), count, touched
 
 
-def _place_source(slots, hashes, count):
+def _place_source(slots: Any, hashes: Any, count: int) -> None:
     """Put the numbers 0 ... count - 1 at the places of their hashes."""
     mask = len(slots) - 1
     for code in range(count):

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from minidlrm.data.schema import TRANSFORMS, Column, Schema
+from minidlrm.data.features import TRANSFORMS, Column
+from minidlrm.data.schema import Schema
 from minidlrm.data.sources import Source
 
 _LABELS = ("label", "click", "clicked", "is_click", "target", "rating", "y")

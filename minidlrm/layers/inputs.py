@@ -56,7 +56,7 @@ def as_config(**arguments: Any) -> dict[str, Any]:
     return config
 
 
-def as_shared(shared: Sequence[tuple[int, int]], sizes: Sequence[int]) -> list[list[int]]:
+def as_shared(shared: Sequence[tuple[int, int]], sizes: Sequence[int]) -> list[tuple[int, int]]:
     """Return the columns that share a table, each with the table; ValueError where none can."""
     pairs = [as_sizes(f"shared[{k}]", pair, 0) for k, pair in enumerate(shared)]
     columns = [pair[0] for pair in pairs]
@@ -73,7 +73,7 @@ def as_shared(shared: Sequence[tuple[int, int]], sizes: Sequence[int]) -> list[l
             )
     if len(set(columns)) < len(columns):
         raise ValueError(f"shared is {pairs}: a column occurs twice")
-    return pairs
+    return [(t, u) for t, u in pairs]
 
 
 def as_table_options(
@@ -83,7 +83,7 @@ def as_table_options(
     if bag_mode not in ("sum", "mean"):
         raise ValueError(f"bag_mode is {bag_mode!r}: it must be 'sum' or 'mean'")
     pairs = as_shared(shared, table_sizes)
-    options: dict[str, Any] = {"shared": pairs} if pairs else {}
+    options: dict[str, Any] = {"shared": [list(pair) for pair in pairs]} if pairs else {}
     return options if bag_mode == "sum" else {**options, "bag_mode": bag_mode}
 
 
