@@ -36,7 +36,7 @@ def predict(
     Raises
     ------
     TypeError
-        When `data` is a whole Dataset.
+        When `data` is not a Batch.
     ValueError
         When there are no rows.
     FloatingPointError
@@ -53,6 +53,10 @@ def predict(
     """
     if isinstance(data, Dataset):
         raise TypeError("data is a Dataset: choose its rows, such as dataset.test")
+    if not isinstance(data, Batch):
+        raise TypeError(
+            f"data is a {type(data).__name__}: give a Batch; schema.encode(rows) makes one of rows"
+        )
     y = np.concatenate([model.forward(batch) for batch in minibatches(data, batch_size)])
     if not np.isfinite(y).all():
         k = int(np.isfinite(y).argmin())

@@ -85,7 +85,7 @@ class Fitting:
             label = numbers(data[roles.label], roles.label, place)
             if np.isnan(label).any() and not self.plan.whole:
                 row = int(np.isnan(label).argmax())
-                raise ValueError(f"{place(row)}: column {roles.label}: the label is missing")
+                raise ValueError(f"{place(row)}, column {roles.label}: the label is missing")
             self.spool.append("label", label)
         if roles.sample_weight is not None:
             weight = numbers(data[roles.sample_weight], roles.sample_weight, place)
@@ -131,6 +131,9 @@ class Fitting:
         if split.how == "time":
             return times(column, split.column, place)
         words = texts(column, split.column, place)
+        if words.missing.any():
+            row = int(words.missing.argmax())
+            raise ValueError(f"{place(row)}, column {split.column}: the value is missing")
         codes = self._split_values.add(words.text, words.offsets)
         if split.how == "column":
             known = self._split_values.texts()
@@ -207,6 +210,11 @@ class Fitting:
         label = np.asarray(self.spool.column("label"))
         low, high = float(label.min()), float(label.max())
         rates = low >= 0 and high <= 1
+        if self.plan.task is None and low == -1 and high == 1 and np.isin(label, (-1, 1)).all():
+            raise ValueError(
+                f"column {self.plan.roles.label} holds -1 and 1: for clicks write 0 and 1; "
+                "task='ratings' takes them as numbers"
+            )
         if self.plan.task == "clicks" and not rates:
             bad = low if low < 0 else high
             raise ValueError(

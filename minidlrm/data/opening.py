@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from minidlrm.data.sources import ParquetSource, Source, TableSource, TextSource
+from minidlrm.data.sources import ParquetSource, Source, TableSource, TextSource, unique
 
 _PARQUET = (".parquet", ".pq")
 
@@ -104,19 +104,42 @@ def _as_table(rows: Any) -> Any:
             names = dict.fromkeys(name for row in rows for name in row)
             return pa.table({name: _plain([row.get(name) for row in rows]) for name in names})
         if isinstance(rows, dict):
+            for name, column in rows.items():
+                if isinstance(column, str) or not np.iterable(column):
+                    raise ValueError(
+                        f"column {name} is {column!r}: give a list of values; one row alone is "
+                        "a list of one dict"
+                    )
             return pa.table({name: _plain(column) for name, column in rows.items()})
+        if _is_pandas(rows):
+            unique([str(name) for name in rows.columns], "the table")
+            columns = {str(name): rows[name] for name in rows.columns}
+            return pa.table({name: _from_pandas(column) for name, column in columns.items()})
         if hasattr(rows, "__arrow_c_stream__"):
             return pa.table(rows)
         if hasattr(rows, "__arrow_c_array__"):
             return pa.Table.from_batches([pa.record_batch(rows)])
-        if type(rows).__module__.split(".")[0] == "pandas":
-            return pa.Table.from_pandas(rows, preserve_index=False)
+        if type(rows).__name__ == "LazyFrame":
+            raise TypeError("rows are a LazyFrame: call its collect() first")
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
         raise ValueError(f"the rows cannot be read as a table: {error}") from None
     raise TypeError(
         f"rows are {type(rows).__name__}: give a path, a DataFrame, an Arrow table, "
         "a dict of columns, or a list of dicts"
     )
+
+
+def _is_pandas(rows: Any) -> bool:
+    return type(rows).__module__.split(".")[0] == "pandas" and hasattr(rows, "columns")
+
+
+def _from_pandas(column: Any) -> Any:
+    import pyarrow as pa
+
+    try:
+        return pa.array(column, from_pandas=True)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):  # a column of texts and numbers
+        return pa.array([None if x is None or x != x else str(x) for x in column])
 
 
 def _plain(column: Any) -> Any:
@@ -128,5 +151,5 @@ def _plain(column: Any) -> Any:
         return column
     try:
         return pa.array(list(column))
-    except (pa.ArrowInvalid, pa.ArrowTypeError):  # numbers and texts
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):  # texts too, or above 64 bits
         return pa.array([None if x is None else str(x) for x in column])

@@ -10,12 +10,13 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from minidlrm.data.batch import Batch, Jagged
-from minidlrm.data.columns import numbers, of_interner, texts
+from minidlrm.data.columns import at, numbers, of_interner, texts
 from minidlrm.data.features import FLAGS, Categories, Column
 from minidlrm.data.intern import Interner
 
@@ -122,7 +123,11 @@ class Schema:
         from minidlrm.data.opening import open_source
 
         source = open_source(rows)
-        parts = [self.encode_block(block, source.place) for block in source.blocks(self)]
+        parts: list[Batch] = []
+        first = 0
+        for block in source.blocks(self):
+            parts.append(self.encode_block(block, partial(source.after, first)))
+            first += len(parts[-1])
         if not parts:
             raise ValueError(f"{source.description} has no rows")
         return concatenated(parts)
@@ -136,7 +141,13 @@ class Schema:
         label = weight = None
         if self.label is not None and self.label in data:
             label = numbers(data[self.label], self.label, place).astype(np.float32)
-            label = None if np.isnan(label).all() else label
+            gaps = np.isnan(label)
+            if gaps.any() and not gaps.all():
+                raise ValueError(
+                    f"{at(place, int(gaps.argmax()))}column {self.label}: the label is missing, "
+                    "and other rows have one: leave the column out, or fill it"
+                )
+            label = None if gaps.all() else label
         if self.sample_weight is not None and self.sample_weight in data:
             weight = numbers(data[self.sample_weight], self.sample_weight, place)
         batch = Batch(dense, self._ids(data, count, place), label)
@@ -219,10 +230,13 @@ class Schema:
 
         source = open_source(rows)
         new = {c.table or c.name: (Interner(), [np.zeros(0, np.int64)]) for c in self.sparse}
+        first = 0
         for data in source.blocks(self):
+            place = partial(source.after, first)
+            first += len(next(iter(data.values())))
             for column in self.sparse:
                 assert column.categories is not None
-                words = column.categories.plain(column.words(data, source.place))
+                words = column.categories.plain(column.words(data, place))
                 known = column.categories.known.find(words.text, words.offsets)
                 texts_, counts = new[column.table or column.name]
                 fresh = words.chosen((known < 0) & ~words.missing)
@@ -350,8 +364,11 @@ def concatenated(parts: Sequence[Batch]) -> Batch:
     label = None
     if all(part.label is not None for part in parts):
         label = np.concatenate([part.label for part in parts])
+    weight = None
+    if all(part.weight is not None for part in parts):
+        weight = np.concatenate([part.weight for part in parts])
     if not isinstance(parts[0].sparse, Jagged):
-        return Batch(dense, np.concatenate([part.sparse for part in parts]), label)
+        return Batch(dense, np.concatenate([part.sparse for part in parts]), label, weight)
     bags = [part.sparse for part in parts if isinstance(part.sparse, Jagged)]
     num_tables = parts[0].num_tables
     values, lengths, weights = [], [], []
@@ -361,4 +378,4 @@ def concatenated(parts: Sequence[Batch]) -> Batch:
             values.append(bag.values[own[0] : own[-1]])
             lengths.append(np.diff(own))
             weights.append(None if bag.weights is None else bag.weights[own[0] : own[-1]])
-    return Batch(dense, jagged(values, lengths, weights), label)
+    return Batch(dense, jagged(values, lengths, weights), label, weight)

@@ -19,6 +19,15 @@ from minidlrm.data.columns import numbers
 
 _BLOCK_BYTES = 8 << 20  # of text at a time
 _BLOCK_ROWS = 1 << 16  # of a table at a time
+_MAGIC = {  # how files begin that are not plain text
+    b"\x1f\x8b": "packed by gzip: its name must end in .gz",
+    b"\x28\xb5\x2f\xfd": "packed by zstd: its name must end in .zst",
+    b"BZh": "packed by bzip2: its name must end in .bz2",
+    b"PK\x03\x04": "a ZIP archive or an Excel file: unpack it, or save it as CSV",
+    b"PAR1": "Parquet: its name must end in .parquet",
+    b"\xff\xfe": "UTF-16 text: give encoding='utf-16'",
+    b"\xfe\xff": "UTF-16 text: give encoding='utf-16'",
+}
 _PACKED = (".gz", ".zst", ".bz2", ".lz4")
 
 
@@ -40,7 +49,8 @@ class Source:
         """Word a row of the whole source, counted from 0."""
         return f"row {row + 1}"
 
-    def _after(self, first: int, row: int) -> str:
+    def after(self, first: int, row: int) -> str:
+        """Word a row of a block that begins at row `first`."""
         return self.place(first + row)
 
     def types(self) -> dict[str, Any]:
@@ -59,8 +69,11 @@ class Source:
         """Return the options that decide how the content is read, for the key of a cache."""
         return ""
 
-    def need(self, wanted: Iterable[str]) -> None:
+    def need(self, wanted: Sequence[str]) -> None:
         """Raise ValueError when a column does not exist; the error lists those that do."""
+        wrong = [name for name in wanted if not isinstance(name, str)]
+        if wrong:
+            raise TypeError(f"a column is named {wrong[0]!r}: give its name as text")
         lost = [name for name in dict.fromkeys(wanted) if name not in self.names]
         if lost:
             raise ValueError(
@@ -85,7 +98,7 @@ class Source:
             first = 0
             for block in self.read(wanted, []):  # ends in an error that names the place
                 for name in dense:
-                    numbers(block[name], name, partial(self._after, first))
+                    numbers(block[name], name, partial(self.after, first))
                 first += len(block[wanted[0]])
 
 
@@ -95,7 +108,7 @@ class TableSource(Source):
     def __init__(self, table: Any):
         self.table = table
         self.names = list(table.column_names)
-        _unique(self.names, "the table")
+        unique(self.names, "the table")
         self.description = f"the table of {table.num_rows:,} rows"
 
     def types(self) -> dict[str, Any]:
@@ -174,14 +187,16 @@ class TextSource(Source):
             "".encode(encoding)
         except LookupError:
             raise ValueError(f"encoding {encoding!r} is not known") from None
+        if delimiter is not None and len(delimiter) != 1:
+            raise ValueError(f"delimiter is {delimiter!r}: it must be one character")
         self._header = column_names is None
         first = _first_line(paths[0], encoding)
         self.delimiter = delimiter or _guess_delimiter(paths[0], first)
         self.names = list(column_names) if column_names else _fields(first, self.delimiter)
-        _unique(self.names, str(paths[0]))
+        unique(self.names, str(paths[0]))
         for path in paths[1:]:
             own = _fields(_first_line(path, encoding), self.delimiter)
-            if self._header and own != self.names:
+            if self._header and sorted(own) != sorted(self.names):
                 raise ValueError(f"{path} has the columns {own}, {paths[0]} {self.names}")
         self.description = _described(paths)
         self._counts: list[int] = []  # rows of the files that have been read
@@ -283,9 +298,7 @@ class TextSource(Source):
                         )
                     begin = reader.line_num + 1
         if "UTF8" in text or isinstance(error, UnicodeError):
-            return ValueError(
-                f"{path} is not {self.encoding} text: name its encoding, such as encoding='latin-1'"
-            )
+            return _not_text(path, self.encoding)
         return ValueError(f"{path} cannot be read: {text}")
 
     def digest(self) -> str:
@@ -313,10 +326,23 @@ def _first_line(path: Path, encoding: str) -> str:
         with _text(path, encoding) as file:
             for line in file:
                 if line.strip():
+                    if "\ufffd" in line or "\0" in line:
+                        raise _not_text(path, encoding)
                     return line.rstrip("\r\n")
     except (OSError, EOFError) as error:
         raise ValueError(f"{path} cannot be read: {error}") from None
     raise ValueError(f"{path} is empty")
+
+
+def _not_text(path: Path, encoding: str) -> ValueError:
+    with open(path, "rb") as file:
+        start = file.read(4)
+    for magic, what in _MAGIC.items():
+        if start.startswith(magic):
+            return ValueError(f"{path} is {what}")
+    return ValueError(
+        f"{path} is not {encoding} text: name its encoding, such as encoding='latin-1'"
+    )
 
 
 def _fields(line: str, delimiter: str) -> list[str]:
@@ -331,7 +357,8 @@ def _guess_delimiter(path: Path, line: str) -> str:
     return max(",\t;|", key=line.count)
 
 
-def _unique(names: list[str], where: str) -> None:
+def unique(names: list[str], where: str) -> None:
+    """Raise ValueError when a column occurs twice."""
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ValueError(f"{where} has the column {', '.join(map(repr, twice))} more than once")
