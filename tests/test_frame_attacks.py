@@ -45,6 +45,7 @@ def read(tmp_path):
         (TEXT.replace("Ulm", "Köln").encode("latin-1"), "not utf-8 text: name its encoding"),
         (TEXT.replace("city", "Städte").encode("latin-1"), "not utf-8 text: name its encoding"),
     ],
+    ids=["utf-16", "gzip", "excel", "latin-1", "latin-1 header"],
 )
 def test_bytes_that_are_not_this_text_are_told_by_their_kind(read, content, advice):
     with pytest.raises(ValueError, match=advice):
