@@ -244,8 +244,9 @@ class Fitting:
         has_missing = False
         for column in group:
             own = self._entries(column, rows["train"])
-            counts += np.bincount(own[own >= 0], minlength=len(interner))
-            has_missing |= column.role == "sparse" and bool((own < 0).any())
+            found = np.bincount(own + 1, minlength=len(interner) + 1)  # the code -1 comes first
+            counts += found[1:]
+            has_missing |= column.role == "sparse" and bool(found[0])
         kept = np.flatnonzero(counts >= self.plan.min_count)
         kept = kept[np.argsort(-counts[kept], kind="stable")]
         categories = _categories(interner, kept, has_missing)
