@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -58,7 +59,7 @@ def movie_names(path: str | os.PathLike) -> dict[str, str]:
     return {movie: title for movie, title, _ in _movie_lines(found[0])}
 
 
-def _movie_lines(path: Path):
+def _movie_lines(path: Path) -> Iterator[tuple[str, str, list[str]]]:
     """Yield (movie id as text, title, genres) from movies.csv, u.item or movies.dat."""
     import csv
 
