@@ -21,10 +21,11 @@ project = "minidlrm"
 author = copyright = "The minidlrm developers"
 version = release = minidlrm.__version__
 language = "en"
-exclude_patterns = ["_build", "node_modules", "_ext", "_generated"]
+exclude_patterns = ["_build", "node_modules", "_ext", "_generated", "measured"]
 extensions = [
     "myst_nb",
     "numpydoc",
+    "checker_tables",
     "site_pages",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",

@@ -38,6 +38,8 @@ def reference_state(model: DLRM) -> dict[str, np.ndarray]:
     ------
     ValueError
         When the model has another part than plain tables, MLPs and dot products.
+    TypeError
+        When the model is not a DLRM.
 
     Examples
     --------
@@ -75,6 +77,8 @@ def load_reference_state(model: DLRM, state: dict[str, np.ndarray]) -> None:
     ------
     ValueError
         When a name is missing, not expected, or has another shape; nothing is changed then.
+    TypeError
+        When the model is not a DLRM.
 
     Examples
     --------
@@ -113,6 +117,8 @@ def to_layout(model: DLRM, layout: str) -> np.ndarray:
     ------
     ValueError
         When the layout is not known, or the model has no such triangle.
+    TypeError
+        When the model is not a DLRM.
 
     Examples
     --------
@@ -139,6 +145,8 @@ def from_layout(model: DLRM, weight: np.ndarray, layout: str) -> None:
     ------
     ValueError
         As `to_layout`, or when the shape is not the model's.
+    TypeError
+        When the model is not a DLRM.
 
     Examples
     --------

@@ -8,6 +8,7 @@ command line.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 from minidlrm import kernels
 from minidlrm.arrays import check_number
 from minidlrm.module import Parameter
-from minidlrm.optimizer import FIRST_ROW, Array, LearningRate, Optimizer, State
+from minidlrm.optimizer import FIRST_ROW, Array, LearningRate, Optimizer, State, check_fits
 
 __all__ = [
     "FTRL",
@@ -205,6 +206,7 @@ class RowwiseAdagrad(Adagrad):
             weight, grad = weight.reshape(len(rows), -1), grad.reshape(len(rows), -1)
         if not state:
             state["square_mean"] = np.zeros(len(weight), weight.dtype)
+        check_fits(state["square_mean"], (len(weight),), weight.dtype, "square_mean")
         s = weight.dtype.type
         options = s(lr), s(self.eps), s(self.weight_decay)
         kernels.rowwise_adagrad_rows(weight, state["square_mean"], rows, grad, *options)
@@ -231,6 +233,8 @@ class Adam(Optimizer):
     ------
     ValueError
         As `Optimizer`; or when a beta is not in [0, 1).
+    TypeError
+        As `Optimizer`; or when `betas` are not two numbers.
 
     References
     ----------
@@ -311,7 +315,7 @@ class FTRL(Optimizer):
         super().__init__(lr)
         for name, value in (("l1", l1), ("l2", l2), ("beta", beta)):
             check_number(name, value)
-        if not all(np.isfinite(x) and x >= 0 for x in (l1, l2, beta)):
+        if not all(math.isfinite(x) and x >= 0 for x in (l1, l2, beta)):
             raise ValueError(f"l1 = {l1}, l2 = {l2}, beta = {beta}: all must be at least 0")
         self.l1, self.l2, self.beta = l1, l2, beta
 
@@ -335,6 +339,8 @@ class OptimizerGroup:
     ------
     ValueError
         When a parameter or an optimizer is in two groups.
+    TypeError
+        When `groups` is not a list of pairs.
 
     Examples
     --------
@@ -440,6 +446,10 @@ def warmup_decay(
     [0.5, 1.0, 1.0, 0.25, 0.0, 0.0]
     >>> optimizer = md.SGD(lr=schedule)
     """
+    steps = {"num_warmup_steps": num_warmup_steps, "decay_start_step": decay_start_step}
+    steps |= {"num_decay_steps": num_decay_steps, "step": step}
+    for name, value in {**steps, "lr": lr, "end_lr": end_lr}.items():
+        check_number(name, value)
     if step < num_warmup_steps:
         return lr * step / num_warmup_steps
     if num_decay_steps == 0 or step <= decay_start_step:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from minidlrm.arrays import as_flag, check_type
 from minidlrm.data.batch import Batch
 from minidlrm.data.schema import Schema
 from minidlrm.data.sources import Source
@@ -81,6 +82,8 @@ def scores(
     >>> [block.output.shape for block in md.scoring.scores(model, data.schema, source)]
     [(2,)]
     """
+    _check_rows(schema, source)
+    logits = as_flag("logits", logits)
     if keep is not None:
         source.need([keep])
     if not labelled:
@@ -94,6 +97,11 @@ def scores(
             yield Block(batch, output, data[keep] if keep else None)
     if first == 0:
         raise ValueError(f"{source.description} has no rows")
+
+
+def _check_rows(schema: Any, source: Any) -> None:
+    check_type("schema", schema, Schema)
+    check_type("source", source, Source)
 
 
 class Unseen:
@@ -113,6 +121,7 @@ class Unseen:
     HIGH = 0.2  # a share that deserves a word
 
     def __init__(self, schema: Schema):
+        check_type("schema", schema, Schema)
         self.columns = [c for c in schema.sparse if c.categories and c.categories.has_unseen]
         self.places = [schema.sparse.index(column) for column in self.columns]
         self.unseen = np.zeros(len(self.columns))
@@ -155,6 +164,7 @@ def evaluate_rows(model: Module, schema: Schema, source: Source) -> dict[str, fl
     >>> list(md.scoring.evaluate_rows(model, data.schema, md.data.open_source(rows)))[0]
     'log_loss'
     """
+    _check_rows(schema, source)
     if schema.label is None or schema.label not in source.names:
         name = schema.label or "label"
         raise ValueError(

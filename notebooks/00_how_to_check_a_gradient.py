@@ -523,7 +523,7 @@ def curve_of(layer):
 # %%
 fig, ax = plt.subplots(figsize=(6.4, 3.8), layout="constrained")
 styles = ("-", "--", "-.", ":")
-layers = {"right": md.DotInteraction} | {bug.kind.__name__: bug.kind for bug in bugs}
+layers = {"right": md.DotInteraction} | {bug.cls.__name__: bug.cls for bug in bugs}
 for (name, layer), style in zip(layers.items(), styles, strict=True):
     ax.plot(*curve_of(layer), style, label=name)
 ax.set(xlabel="epoch", ylabel="validation log loss (nats)", title="Wrong gradients train, too")

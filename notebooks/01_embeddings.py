@@ -408,7 +408,7 @@ def curve_of(layer):
 
 # %%
 fig, ax = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
-layers = {"right": md.EmbeddingBagCollection} | {bug.kind.__name__: bug.kind for bug in bugs}
+layers = {"right": md.EmbeddingBagCollection} | {bug.cls.__name__: bug.cls for bug in bugs}
 for (name, layer_class), style in zip(layers.items(), ("-", "--", "-.", ":"), strict=True):
     ax.plot(*curve_of(layer_class), style, label=name)
 ax.set(xlabel="epoch", ylabel="validation log loss (nats)", title="All of them train")

@@ -423,7 +423,7 @@ museum.show(bugs)
 museum.explain(bugs)
 
 # %%
-layers = {"right": md.FMInteraction} | {bug.kind.__name__: bug.kind for bug in bugs}
+layers = {"right": md.FMInteraction} | {bug.cls.__name__: bug.cls for bug in bugs}
 fig, ax = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
 for (name, layer_class), style in zip(layers.items(), ("-", "--", ":"), strict=True):
     model = md.FactorizationMachine(0, clicks.table_sizes, 4)

@@ -491,7 +491,7 @@ def curve_of(part):
 
 
 # %%
-parts = {"right": md.BCEWithLogits} | {bug.kind.__name__: bug.kind for bug in bugs}
+parts = {"right": md.BCEWithLogits} | {bug.cls.__name__: bug.cls for bug in bugs}
 fig, ax = plt.subplots(figsize=(6.0, 3.6), layout="constrained")
 for (name, part), style in zip(parts.items(), ("-", "--", "-.", ":"), strict=True):
     ax.plot(*curve_of(part), style, label=name)

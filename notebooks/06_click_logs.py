@@ -527,10 +527,10 @@ museum.explain(bugs)
 # %%
 fig, axes = plt.subplots(1, 3, figsize=(9, 3), sharey=True, layout="constrained")
 for ax, bug, lr in zip(axes, bugs, (0.03, 0.03, 0.003), strict=True):
-    epochs, losses, _ = run(bug.kind(lr=lr))
+    epochs, losses, _ = run(bug.cls(lr=lr))
     ax.plot(*curves[bug.correct], "-", label="right")
     ax.plot(epochs, losses, "--", label="wrong")
-    ax.set(xlabel="epoch", title=bug.kind.__name__)
+    ax.set(xlabel="epoch", title=bug.cls.__name__)
     ax.legend(fontsize="small")
     ax.grid(alpha=0.3)
 _ = axes[0].set(ylabel="validation log loss (nats)")

@@ -937,7 +937,7 @@ museum.explain(bugs)
 def curve_of(model, wrong=None):
     for _, module in model.named_modules():
         if wrong and type(module) is wrong.correct:
-            module.__class__ = wrong.kind
+            module.__class__ = wrong.cls
     options = {"optimizer": md.Adam(0.01), "batch_size": 256, "eval_every": 50}
     history = md.fit(model, clicks.train, clicks.valid, epochs=3, progress=False, **options)
     return history.column("epoch"), history.column("valid_log_loss")
@@ -948,7 +948,7 @@ for ax, right, name in zip(axes, (md.DCN, md.DeepFM), ("DCN", "DeepFM"), strict=
     wrong = [bug for bug in bugs if (bug.correct is md.DeepFM) == (right is md.DeepFM)]
     for bug, style in zip((None, *wrong), ("-", "--", ":"), strict=False):
         model = right(2, clicks.table_sizes, 8, mlp=(64, 32))
-        label = bug.kind.__name__ if bug else "right"
+        label = bug.cls.__name__ if bug else "right"
         ax.plot(*curve_of(model, bug), style, label=label)
     ax.set(xlabel="epoch", ylabel="validation log loss (nats)", title=name)
     ax.legend(fontsize="small")

@@ -301,9 +301,9 @@ def test_offsets_and_labels_of_a_pair_stay(rng):
         seen.append((ids, offsets, label))
         return x
 
-    inputs = np.arange(4), np.array([0, 1, 3]), np.array([1, 0, 0])
+    inputs = np.array([2, 0, 5, 1]), np.array([0, 1, 3]), np.array([1, 0, 0])
     md.gradcheck((forward, lambda dy: dy), rng.normal(size=3), *inputs, verbose=False)
-    assert [a.tolist() for a in seen[0]] == [[0, 0, 2, 3], [0, 1, 3], [1, 0, 0]]
+    assert [a.tolist() for a in seen[0]] == [[2, 2, 5, 1], [0, 1, 3], [1, 0, 0]]
 
 
 @pytest.mark.parametrize("kind", [md.FactorizationMachine, md.MatrixFactorization])
@@ -352,3 +352,19 @@ def test_the_table_says_where_the_worst_error_is_and_how_large():
     assert weight.analytic == pytest.approx(3 * weight.numeric)
     assert weight.error == pytest.approx(2 / 3, rel=1e-2)  # a little less: the floor of atol
     assert "1 of 3 arrays FAILED" in str(report)
+
+
+class Squaring:
+    def forward(self, x):
+        self.x = x
+        return x * x
+
+    def backward(self, dy):
+        return 2 * dy * self.x
+
+
+@pytest.mark.parametrize("make", [Squaring, md.ReLU, lambda: md.FMInteraction(4, 3)])
+def test_a_layer_that_has_run_before_the_check_passes(make):
+    layer, x = make(), np.random.default_rng(0).normal(size=(5, 4, 3))
+    layer.forward(x)
+    md.gradcheck(layer, x, verbose=False).raise_if_failed()

@@ -9,8 +9,9 @@ import numpy as np
 
 from minidlrm.checking.catalogue import make_cause
 from minidlrm.checking.evidence import TOL, Evidence, Whole
+from minidlrm.checking.ids import may_be_offsets
 from minidlrm.checking.report import Cause
-from minidlrm.checking.subject import Subject, may_be_offsets
+from minidlrm.checking.subject import Subject
 from minidlrm.data.batch import Jagged
 from minidlrm.module import Module, SparseGrad
 
@@ -224,6 +225,8 @@ def _lost_uses(evidence: Evidence, w: Whole) -> Iterator[Cause]:
         plain = w.numeric.ndim == 2 and len(twice) < len(uses) and _is_table(evidence, w, uses)
         if not plain and not _is_one_use(evidence, w, np.flatnonzero(off)):
             continue
+        if not _are_parts(evidence, w, np.flatnonzero(off)):
+            continue
         first = min(wrong)
         text = f"{len(wrong)} rows are wrong, and each of them is looked up more than once "
         if len(wrong) == 1:
@@ -244,19 +247,65 @@ def _is_table(evidence: Evidence, w: Whole, uses: dict[int, list[int]]) -> bool:
     unused = [row for row in range(len(w.numeric)) if row not in uses]
     if w.numeric[unused].any() or max(uses) >= len(w.value):
         return False
-    return bool(unused) or not isinstance(evidence.subject.target, Module)
+    if isinstance(evidence.subject.target, Module):
+        return bool(unused)
+    return _is_looked_up(evidence, w, uses)
+
+
+def _is_looked_up(evidence: Evidence, w: Whole, uses: dict[int, list[int]]) -> bool:
+    """Whether each row reaches the outputs of the samples that look it up, and no others."""
+    samples = len(evidence.r) if evidence.r.ndim else 0
+    if samples <= max(bag for bags in uses.values() for bag in bags):
+        return True  # nothing is known of which output belongs to which id
+    reached = np.abs(w.jacobian.reshape(samples, -1, len(w.numeric), w.numeric[0].size))
+    reached = reached.max(axis=(1, 3)) > 1e-9 * reached.max()  # (samples, rows)
+    return all(
+        set(np.flatnonzero(reached[:, row])) <= set(uses.get(row, ()))
+        for row in range(len(w.numeric))
+    )
 
 
 def _is_one_use(evidence: Evidence, w: Whole, rows: np.ndarray) -> bool:
     """Whether each of these rows has the gradient of one sample that uses it, alone."""
     if evidence.r.ndim == 0:
         return False
+    parts, ours = _parts_of_rows(evidence, w), w.analytic.reshape(len(w.numeric), -1)
+    return all(any(evidence.same(ours[k], part) for part in parts[:, k]) for k in rows)
+
+
+def _are_parts(evidence: Evidence, w: Whole, rows: np.ndarray) -> bool:
+    """Whether each of these rows holds some of its uses, and nothing else."""
+    if evidence.r.ndim == 0:
+        return True
+    parts, ours = _parts_of_rows(evidence, w), w.analytic.reshape(len(w.numeric), -1)
+    for k in rows:
+        its = parts[np.abs(parts[:, k]).max(axis=1) > 0, k]  # (uses, D)
+        if not ours[k].any() or _is_scaled(ours[k], its.sum(axis=0)):
+            return False  # no use is left, or all are, with one factor
+        if len(its) >= its.shape[1]:
+            continue  # any row is a sum of this many
+        weights = np.linalg.lstsq(its.T, ours[k], rcond=None)[0]
+        off = np.abs(weights @ its - ours[k]).max(initial=0)
+        if off > 1e-4 * np.abs(its).max(initial=0) or (weights > 1 + 1e-4).any():
+            return False
+    return True
+
+
+def _is_scaled(ours: np.ndarray, right: np.ndarray) -> bool:
+    """Whether two rows have one ratio that is not that of a use out of two, three, four."""
+    if len(right) < 2 or not right.any():
+        return False
+    c = float(ours @ right) / float(right @ right)
+    one_of = any(abs(c * n - 1) < 1e-4 for n in (2, 3, 4))
+    return not one_of and bool(np.abs(ours - c * right).max() <= 1e-6 * np.abs(right).max())
+
+
+def _parts_of_rows(evidence: Evidence, w: Whole) -> np.ndarray:
+    """Return what each sample sends to each row (B, rows, D)."""
     samples, n = len(evidence.r), len(w.numeric)
     per_sample = evidence.r.reshape(samples, -1)
     outputs = w.jacobian.reshape(samples, per_sample.shape[1], n, -1)
-    parts = np.einsum("bo,bond->bnd", per_sample, outputs)  # (B, rows, D)
-    ours = w.analytic.reshape(n, -1)
-    return all(any(evidence.same(ours[k], part) for part in parts[:, k]) for k in rows)
+    return np.einsum("bo,bond->bnd", per_sample, outputs)
 
 
 def _uses(subject: Subject) -> Iterator[dict[int, list[int]]]:
@@ -296,7 +345,20 @@ def _row_and_bag(value: Any, starts: Any, rest: list[Any]) -> tuple[np.ndarray, 
     return value, np.searchsorted(offsets, np.arange(len(value)), side="right")
 
 
-PLAIN = (_zero, _scale)
+def _exchanged(evidence: Evidence, w: Whole) -> Iterator[Cause]:
+    """Two arrays have each other's gradient, and these are multiples: no factor is wrong."""
+    if not any(_scale(evidence, w)):
+        return
+    for other in evidence.failed:
+        whole = None if other == w.name or evidence.broken(other) else evidence.whole(other)
+        if whole is None or not evidence.same(w.analytic, whole.numeric):
+            continue
+        if evidence.same(whole.analytic, w.numeric) and not evidence.same(w.numeric, -w.analytic):
+            text = f"The gradient of {w.name} is the right one of {other}, and the other way round."
+            yield make_cause("order", w.name, text, 0.96)
+
+
+PLAIN = (_zero, _scale, _exchanged)
 TESTS = (
     _transposed,
     _swapped,

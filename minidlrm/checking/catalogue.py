@@ -262,6 +262,14 @@ CATALOGUE: dict[str, tuple[str, str]] = {
         "there is no float input",
         "Integers have no gradient: pass float arrays, such as x.astype(float).",
     ),
+    "unreached": (
+        "a branch that these inputs do not reach is wrong",
+        "Check inputs on both sides of each threshold: a clip, a mask, a maximum.",
+    ),
+    "raised": (
+        "the code raises an exception",
+        "Run this line by itself with the same inputs, and print the shapes in it.",
+    ),
     "random": (
         "no simple cause fits",
         "Check smaller parts by themselves, with one sample and sizes that all differ.",

@@ -1,9 +1,12 @@
 """Why is a gradient wrong? Hypotheses, tested by arithmetic on the arrays.
 
-Most wrong backward passes are wrong in one of some thirty ways that every teacher has seen.
-Each leaves a trace in the numbers: a constant ratio, a transpose, rows that were looked up
-twice, outputs paired with the wrong upstream gradient. Where the numbers alone cannot tell,
-`fingerprints` hold the wrong formulas themselves, and the learner's gradient is compared.
+Most wrong backward passes are wrong in one of the ways that teachers see again and again. Each
+leaves a trace in the numbers: a constant ratio (`arithmetic`), dy that reaches the wrong entries
+(`jacobians`), a slope of a branch (`slopes`), a factor at each entry (`factors`), a missing term
+(`terms`), a formula that gives our numbers (`formulas`), inputs for which they would be right
+(`elsewhere`). None reads a name.
+Where the numbers alone cannot tell, `fingerprints` hold the wrong formulas of known layers; and
+where nothing fits, `whereabouts` says where the gradient is right and where it is wrong.
 """
 
 from __future__ import annotations
@@ -13,13 +16,22 @@ from typing import Any
 
 import numpy as np
 
-from minidlrm.checking import arithmetic, elsewhere, formulas, jacobians, rules, slopes, terms
+from minidlrm.checking import (
+    arithmetic,
+    elsewhere,
+    factors,
+    formulas,
+    jacobians,
+    rules,
+    slopes,
+    terms,
+)
 from minidlrm.checking.catalogue import CATALOGUE, make_cause
 from minidlrm.checking.evidence import Evidence
 from minidlrm.checking.fingerprints import Fingerprint, known
 from minidlrm.checking.report import Cause, GradCheckReport
 from minidlrm.checking.subject import Subject, rows_of
-from minidlrm.checking.whereabouts import nothing_fits
+from minidlrm.checking.whereabouts import nothing_fits, smaller
 from minidlrm.module import Module, SparseGrad
 from minidlrm.watching import Call, watched
 
@@ -51,6 +63,8 @@ def diagnose(
     for name in evidence.failed:
         causes += _of_array(evidence, name)
     causes += _from_inside(evidence, check) if check else []
+    if check and not any(evidence.whole(name) for name in evidence.failed):
+        causes += smaller(evidence, fingerprints, check)
     if not causes:
         causes = [nothing_fits(evidence)]
     return _ranked(causes, evidence)
@@ -60,6 +74,7 @@ TESTS = (
     *arithmetic.TESTS,
     *jacobians.TESTS,
     *slopes.TESTS,
+    *factors.TESTS,
     *terms.TESTS,
     *formulas.TESTS,
     *elsewhere.TESTS,

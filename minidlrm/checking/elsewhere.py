@@ -53,7 +53,7 @@ def _guesses(evidence: Evidence, w: Whole) -> Iterator[Guess]:
     for name, value in arrays.items():
         if name != w.name:
             ones = np.ones_like(value)
-            yield "operand_left", {name: ones}, f"{name} was 1 everywhere", 0.945
+            yield "operand_left", {name: ones}, f"{name} was 1 everywhere", 0.96
             yield "term", {name: 0 * ones}, f"{name} was 0 everywhere", 0.93
             yield "sign", {name: -value}, f"{name} had the other sign", 0.93
             yield "operand", {name: value * value}, f"{name} was squared", 0.92
@@ -65,6 +65,9 @@ def _guesses(evidence: Evidence, w: Whole) -> Iterator[Guess]:
 
 
 def _moved(name: str, value: np.ndarray) -> Iterator[Guess]:
+    if value.ndim > 1:
+        text = f"{name} was reversed along every axis"
+        yield "shifted", {name: np.flip(value).copy()}, text, 0.945
     for axis in range(value.ndim):
         if value.shape[axis] > 1:
             text = f"{name} was reversed along axis {axis}"
@@ -79,7 +82,7 @@ def _at_the_output(evidence: Evidence, w: Whole) -> Iterator[Guess]:
     y = np.asarray(evidence.known["y"])
     if y.shape == w.value.shape:
         text = f"the output was put into the function in the place of {w.name}"
-        yield "slope_place", {w.name: y.copy()}, text, 0.96
+        yield "slope_place", {w.name: y.copy()}, text, 0.942
 
 
 def _other_integers(name: str, value: np.ndarray) -> Iterator[Guess]:

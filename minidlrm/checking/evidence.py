@@ -19,6 +19,7 @@ from minidlrm.module import SparseGrad
 TOL = 1e-4  # relative, for "the same" in float32
 _TOL = {True: 1e-7, False: 1e-5}  # in float64, by whether the complex step carried
 _LIMIT = 1500  # entries of an array that is compared whole
+_MOST = 3_000_000  # derivatives of outputs by entries
 _MAX_OUTPUTS = 120  # of which each gets a backward pass of its own
 
 
@@ -90,6 +91,8 @@ class Evidence:
             if rows is None:
                 return None
             shape = (len(rows), *value.shape[1:])
+        if self.r.size * int(np.prod(shape)) > _MOST:
+            return None
         analytic = _part(grad, rows, value)
         jacobian = np.empty((self.r.size, *shape))
         for index in np.ndindex(shape):
@@ -137,12 +140,11 @@ class Evidence:
         """All float arrays that backward may use, by what they are called to the reader."""
         found = {name: np.asarray(a, float) for name, a in self.subject.arrays.items()}
         found["y"] = np.asarray(self.subject.output(), float)
-        target = self.subject.target
-        for k, item in enumerate(_flat(getattr(target, "_cache", getattr(target, "_kept", ())))):
+        for name, item in _kept(self.subject):
             if isinstance(item, np.ndarray) and item.dtype.kind in "fb" and item.ndim:
                 value = item.astype(float)
                 if not any(_is_equal(value, other) for other in found.values()):
-                    found[f"item {k} of the cache"] = value
+                    found[name] = value
         return {name: a for name, a in found.items() if np.isfinite(a).all()}
 
     @cached_property
@@ -237,11 +239,13 @@ class Evidence:
 
     @cached_property
     def batch_size(self) -> int:
-        """The rows of the output; for a loss, of its first input."""
+        """The rows of the output; for a loss, of most of its inputs."""
         y = self.differences.output
         if y.ndim:
             return len(y)
-        return next((len(a) for a in self.subject.arrays.values() if a.ndim), 1)
+        inputs = [v for v in self.subject.inputs if isinstance(v, np.ndarray)]
+        rows = [len(a) for a in (inputs or self.subject.arrays.values()) if a.ndim]
+        return max(rows, key=rows.count, default=1)  # the first, of those that are as frequent
 
 
 @dataclass(frozen=True, eq=False)
@@ -280,6 +284,39 @@ def _part(grad: Any, rows: np.ndarray | None, value: np.ndarray) -> np.ndarray:
     if isinstance(grad, SparseGrad) or rows is not None:
         return rows_of(grad, np.arange(len(value)) if rows is None else rows)
     return np.asarray(grad)
+
+
+def derived_arrays(evidence: Evidence) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield the usual functions of what is known."""
+    with np.errstate(all="ignore"):
+        for name, t in evidence.known.items():
+            yield f"sigmoid({name})", 1 / (1 + np.exp(-t))
+            yield f"tanh({name})", np.tanh(t)
+            yield f"exp({name})", np.exp(t)
+            yield f"log({name})", np.log(t)
+            yield f"sinh({name})", np.sinh(t)
+            yield f"cos({name})", np.cos(t)
+            yield f"sin({name})", np.sin(t)
+            yield f"{name}^2", t * t
+            yield f"sign({name})", np.sign(t)
+            if t.ndim > 1:
+                for axis in range(t.ndim):
+                    e = np.exp(t - t.max(axis=axis, keepdims=True))
+                    yield f"softmax({name}) along axis {axis}", e / e.sum(axis=axis, keepdims=True)
+                    mean = t.mean(axis=axis, keepdims=True)
+                    yield f"({name} less its mean) along axis {axis}", t - mean
+
+
+def _kept(subject: Subject) -> Iterator[tuple[str, Any]]:
+    """Yield what forward has kept for backward: in a cache, or in the object."""
+    target = subject.target
+    calls = getattr(subject, "calls", target)
+    cache = getattr(calls, "_caches", getattr(calls, "_cache", ()))
+    for k, item in enumerate(_flat(cache)):
+        yield f"item {k} of the cache", item
+    for name, value in vars(target).items() if hasattr(target, "__dict__") else ():
+        for k, item in enumerate(_flat(value)):
+            yield f"self.{name}" + (f"[{k}]" if item is not value else ""), item
 
 
 def _flat(cache: Any) -> Iterator[Any]:

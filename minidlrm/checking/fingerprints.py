@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from minidlrm.checking.bugs.record import Bug
+from minidlrm.checking.bugs import CORPUS, Bug
 from minidlrm.checking.subject import Subject, as_dense
 
 
@@ -58,8 +58,6 @@ def known(target: Any) -> Iterator[Fingerprint]:
     target : Module or function pair
         What was checked. It may bring its own in an attribute `fingerprints`.
     """
-    from minidlrm.checking.bugs import CORPUS
-
     yield from getattr(target, "fingerprints", ())
     names = {kind.__name__ for kind in type(target).__mro__}
     for bug in CORPUS:
@@ -71,7 +69,7 @@ def _formula(bug: Bug) -> Any:
     def wrong(target: Any, dy: np.ndarray, *inputs: Any) -> dict[str, np.ndarray]:
         """Run the wrong backward pass on a copy of the target."""
         other = copy.copy(target.astype(np.float64))
-        other.__class__ = bug.kind
+        other.__class__ = bug.cls
         grads, _ = Subject(other, inputs).gradients(np.array(dy))
         return {name: as_dense(grad) for name, grad in grads.items() if grad is not None}
 

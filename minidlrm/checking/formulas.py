@@ -14,7 +14,7 @@ from itertools import islice
 import numpy as np
 
 from minidlrm.checking.catalogue import make_cause
-from minidlrm.checking.evidence import Evidence, Whole
+from minidlrm.checking.evidence import Evidence, Whole, derived_arrays
 from minidlrm.checking.report import Cause
 from minidlrm.checking.slopes import slopes_of
 
@@ -116,6 +116,8 @@ def _distance(a: Formula, n: Formula) -> int:
 
 def _edit(a: Formula, n: Formula, known: Iterable[str]) -> str:
     """Name the first difference between two formulas."""
+    if "first" in (a.slope, n.slope):
+        return "first_of_bag"
     if a.upstream != n.upstream:
         if a.upstream == "dy" and n.upstream.startswith("dy * "):
             return "operand_left"
@@ -159,6 +161,7 @@ def _edited_slope(ours: str, right: str, known: Iterable[str]) -> str:
 def _formulas(evidence: Evidence, w: Whole) -> Iterator[Formula]:
     shape, known = w.numeric.shape, evidence.known
     flows = list(_upstreams(evidence))
+    yield from _scattered(evidence, shape)
     for upstream, flow in flows:
         yield from _alone(upstream, "", flow, shape)
         yield from _with_operands(upstream, "", flow, known, shape)
@@ -178,27 +181,57 @@ def _alone(upstream: str, slope: str, d: np.ndarray, shape) -> Iterator[Formula]
             yield Formula(upstream, slope, "", f"D.sum({axis})", d.sum(axis=axis))
 
 
+def _scattered(evidence: Evidence, shape: tuple[int, ...]) -> Iterator[Formula]:
+    """Yield what a table gets whose rows are looked up by one of the integer inputs."""
+    looked_up = {
+        f"{name}[{of}]": table[ids]
+        for of, ids in evidence.integers.items()
+        for name, table in evidence.known.items()
+        if table.ndim == 2 and _are_rows(ids, len(table))
+    }
+    for of, ids in evidence.integers.items():
+        if len(shape) != 2 or not _are_rows(ids, shape[0]):
+            continue
+        r, where = evidence.r, f"added to the rows {of}"
+        parts = ids.T if ids.ndim == 2 else ids[None]
+        for operand, k in {"": np.ones(1), **looked_up, **evidence.known}.items():
+            each = [
+                _in_rows(rows, r, k[:, j] if k.ndim == 3 else k, shape)
+                for j, rows in enumerate(parts)
+            ]
+            added = [part for part in each if part is not None]
+            if len(added) < len(each):
+                continue  # the shapes do not fit
+            join = f"{'[D * K]' if operand else '[D]'}, {where}"
+            yield Formula("dy", "", operand, join, np.sum(added, axis=0))
+            if len(added) > 1:
+                yield Formula("dy", "first", operand, f"{join}, the first of each", added[0])
+
+
+def _are_rows(ids: np.ndarray, length: int) -> bool:
+    return ids.ndim in (1, 2) and ids.size > 0 and ids.min() >= 0 and ids.max() < length
+
+
+def _in_rows(rows, r: np.ndarray, k: np.ndarray, shape) -> np.ndarray | None:
+    """Add dy times an operand to the rows of an array; None where the shapes do not fit."""
+    if r.ndim not in (1, 2) or len(r) != len(rows):
+        return None
+    if k.ndim == 1 and len(k) == len(r) and r.ndim == 2 and len(k) != r.shape[1]:
+        k = k[:, None]
+    try:
+        values = np.broadcast_to((r[:, None] if r.ndim == 1 else r) * k, (len(rows), shape[1]))
+    except ValueError:
+        return None
+    total = np.zeros(shape)
+    np.add.at(total, rows, values)
+    return total
+
+
 def _with_operands(upstream, slope, d, operands, shape) -> Iterator[Formula]:
     for operand, k in operands.items():
         for join, value in _joins(d, k):
             if value.shape == shape:
                 yield Formula(upstream, slope, operand, join, value)
-
-
-def derived_arrays(evidence: Evidence) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield the usual functions of what is known."""
-    with np.errstate(all="ignore"):
-        for name, t in evidence.known.items():
-            yield f"sigmoid({name})", 1 / (1 + np.exp(-t))
-            yield f"tanh({name})", np.tanh(t)
-            yield f"{name}^2", t * t
-            yield f"sign({name})", np.sign(t)
-            if t.ndim > 1:
-                for axis in range(t.ndim):
-                    e = np.exp(t - t.max(axis=axis, keepdims=True))
-                    yield f"softmax({name}) along axis {axis}", e / e.sum(axis=axis, keepdims=True)
-                    mean = t.mean(axis=axis, keepdims=True)
-                    yield f"({name} less its mean) along axis {axis}", t - mean
 
 
 def _upstreams(evidence: Evidence) -> Iterator[tuple[str, np.ndarray]]:
@@ -285,7 +318,7 @@ def recovered_matrix(evidence: Evidence, w: Whole) -> Iterator[Cause]:
 def stands_for(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     """Test n - a = c (t - u), times dy: u stands in a sum where t belongs."""
     rest = w.numeric - w.analytic
-    if w.rows is not None or rest.size < 6 or evidence.r.ndim not in (0, 1, rest.ndim):
+    if w.rows is not None or rest.size < 4 or evidence.r.ndim not in (0, 1, rest.ndim):
         return
     r = evidence.r
     if r.ndim and (r.shape != rest.shape[: r.ndim] or not r.all()):

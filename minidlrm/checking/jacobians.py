@@ -107,7 +107,7 @@ def extra(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     if (more.any(axis=0) <= flat).all():
         text = f"The gradient of {w.name} is right where the output depends on {w.name}, and goes "
         text += f"on where it does not: there it must be 0 ({int(more.any(axis=0).sum())} entries)."
-        yield make_cause("mask_forgotten", w.name, text + _limits(w, flat), 0.93)
+        yield make_cause("mask_forgotten", w.name, text + _limits(w, flat), 0.955)
     else:
         text = f"All that belongs to the gradient of {w.name} is right; {int(more.sum())} "
         text += "derivatives are there that must be 0."
@@ -123,6 +123,45 @@ def _limits(w: Whole, flat: np.ndarray) -> str:
             limit = sign * (live + (sign * x)[flat].min()) / 2
             return f" The output does not depend on {w.name} {word} about {limit:.3g}."
     return ""
+
+
+def dy_of_another_output(evidence: Evidence, w: Whole) -> Iterator[Cause]:
+    """Right minus ours is c times the dy of one output for each entry."""
+    both = evidence.jacobians(w)
+    if both is None or len(both[0]) < 2 or not w.analytic.any():
+        return
+    rest = both[1] - both[0]
+    there = np.abs(rest) > evidence.tol * np.abs(both[1]).max(initial=0)
+    if there.sum() < 4 or (there.sum(axis=0) > 1).any() or (there.sum(axis=1) > 1).any():
+        return
+    if np.ptp(rest[there]) > evidence.tol * np.abs(rest).max():
+        return
+    text = f"Right minus yours is {rest[there][0]:.4g} times dy itself, at {int(there.sum())} of "
+    text += f"the {w.numeric.size} entries of {w.name}."
+    yield make_cause("term", w.name, text, 0.79)
+
+
+def factor_on_the_other_side(evidence: Evidence, w: Whole) -> Iterator[Cause]:
+    """Ours is theirs with k_i / k_o in front: a factor multiplies the result, and not dy."""
+    both = evidence.jacobians(w)
+    if both is None or len(both[0]) < 4 or w.numeric.shape != evidence.r.shape:
+        return
+    ours, theirs = both
+    for name, value in evidence.known.items():
+        if value.ndim > w.numeric.ndim or name in (w.name, "y"):
+            continue
+        try:
+            k = np.broadcast_to(value, w.numeric.shape).ravel()
+        except ValueError:
+            continue
+        if np.ptp(k) == 0 or not k.all() or evidence.same(ours, theirs):
+            continue
+        for side, factor in (("the result", 1.0), ("dy", -1.0)):
+            if evidence.same(ours, theirs * (k[None, :] / k[:, None]) ** factor):
+                other = "dy" if side == "the result" else "the result"
+                text = f"The factor {name} multiplies {side}; it belongs to {other}."
+                yield make_cause("local_factor", w.name, text, 0.965)
+                return
 
 
 def wrong_axis(evidence: Evidence, w: Whole) -> Iterator[Cause]:
@@ -179,7 +218,7 @@ def statistic(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     rank = _rank(rest, evidence.tol * np.abs(right).max())
     filled = np.mean(np.abs(rest) > evidence.tol * np.abs(rest).max())
     n = rest.shape[1]
-    if not 1 <= rank <= min(2, n - 2) or filled < 0.5:
+    if not 1 <= rank <= min(2, n - 2) or filled < 0.3:
         return
     along = f"along axis {min(theirs)}" if len(theirs) < w.numeric.ndim else "over the whole array"
     constant = not (np.abs(mine) * ~np.eye(n, dtype=bool) > evidence.tol * np.abs(mine).max()).any()
@@ -253,8 +292,10 @@ def _name(rest: np.ndarray, values: np.ndarray) -> str:
         "a mean or sum": np.ones_like(values),
         "a variance": values - values.mean(axis=1, keepdims=True),
         "a norm or a sum of squares": values,
+        "the largest entry": values == values.max(axis=1, keepdims=True),
+        "the smallest entry": values == values.min(axis=1, keepdims=True),
     }
-    found = [name for name, rows in names.items() if _spans(rest, rows)]
+    found = [name for name, rows in names.items() if _spans(rest, rows.astype(float))]
     return " and ".join(found[:2])
 
 
@@ -269,6 +310,8 @@ def _spans(rest: np.ndarray, rows: np.ndarray) -> bool:
 
 
 TESTS = (
+    factor_on_the_other_side,
+    dy_of_another_output,
     paired,
     matrix_transposed,
     sample_axis_transposed,

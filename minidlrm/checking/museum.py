@@ -26,7 +26,7 @@ def exhibits(*names: str) -> list[Bug]:
     >>> museum.exhibits("LastWriteWins")
     [Bug(EmbeddingBagCollection: LastWriteWins)]
     """
-    known = {bug.kind.__name__: bug for bug in (*CORPUS, *OPTIMIZERS)}
+    known = {bug.cls.__name__: bug for bug in (*CORPUS, *OPTIMIZERS)}
     missing = [name for name in names if name not in known]
     if missing:
         raise KeyError(f"{missing[0]} is not in the museum: {', '.join(sorted(known))}")
@@ -46,9 +46,9 @@ def show(bugs: Iterable[Bug]) -> None:
     <BLANKLINE>
     """
     for bug in bugs:
-        name = bug.kind.__name__
+        name = bug.cls.__name__
         print(f"class {name}({bug.correct.__name__}):")
-        for method in vars(bug.kind).values():
+        for method in vars(bug.cls).values():
             if getattr(method, "__qualname__", "").split(".")[0] == name:
                 print(inspect.getsource(method))
 
@@ -63,7 +63,7 @@ def explain(bugs: Iterable[Bug], seed: int = 0) -> None:
     SquaresNotSummed: ...
     """
     for bug in bugs:
-        target, *inputs = bug.make(bug.kind, np.random.default_rng(seed))
+        target, *inputs = bug.make(bug.cls, np.random.default_rng(seed))
         check = optimcheck if bug in OPTIMIZERS else gradcheck
         cause = check(target, *inputs, verbose=False).diagnosis[0]
-        print(f"{bug.kind.__name__}: {cause.title}.\n   {cause.evidence}")
+        print(f"{bug.cls.__name__}: {cause.title}.\n   {cause.evidence}")

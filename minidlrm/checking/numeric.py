@@ -9,18 +9,19 @@ the disagreement of its last two values tells the error.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from minidlrm.checking.subject import Subject
+from minidlrm.checking.subject import Subject, cast
 from minidlrm.module import SparseGrad
 
 METHODS = ("auto", "central", "complex", "richardson")
 _TINY = 1e-20
-_SAME = 1e-12  # relative: two ways to compute the same number, up to rounding
+SAME = 1e-12  # relative: two ways to compute the same number, up to rounding
 _SHRINK = (1, 16, 256)  # a corner inside the step: come closer
 _MAX_COMPLEX = 5_000_000  # numbers: a larger model is not copied once more
 
@@ -67,6 +68,8 @@ class Differences:
         SparseGrad only its rows are moved.
     output : array, optional
         What forward gives, when it is known already.
+    like : Differences, optional
+        Of the same target at another point: whether it carries complex numbers is known then.
     """
 
     def __init__(
@@ -77,6 +80,7 @@ class Differences:
         rng: np.random.Generator,
         grads: dict[str, Any] | None = None,
         output: np.ndarray | None = None,
+        like: Differences | None = None,
     ):
         self.subject, self.r, self.method = subject, r, method
         self.grads = dict.fromkeys(subject.arrays) if grads is None else grads
@@ -84,13 +88,17 @@ class Differences:
         self.base = self._project(self.output)
         kind = self.output.dtype if self.output.dtype.kind == "f" else np.dtype(np.float64)
         self.eps = float(np.finfo(kind).eps)
+        self._like = like
         self.complex = self._complex_copy() if method in ("auto", "complex") else None
         self._rng = rng
         self._all_analytic: bool | None = None
         self._analytic: dict[str, bool] = {}
+        if like is not None:
+            self._all_analytic, self._analytic = like._all_analytic, dict(like._analytic)
         self._along: dict[str, tuple[np.ndarray, float]] = {}
-        self._noise: dict[str, float] = {}
-        if method == "complex" and not self._carries_complex():
+        self._together: Any = None  # a direction of all arrays, and the derivative along it
+        self._noise: dict[tuple[str, bool], float] = {}
+        if method == "complex" and like is None and not self._carries_complex():
             raise ValueError(
                 f"method 'complex': {subject.target!r} does not carry complex numbers; "
                 "take 'auto', 'central' or 'richardson'"
@@ -116,7 +124,11 @@ class Differences:
         if sum(array.size for array in self.subject.arrays.values()) > _MAX_COMPLEX:
             return None
         try:
-            return self.subject.astype(np.complex128)
+            if self._like is None:
+                return self.subject.astype(np.complex128)
+            if self._like.complex is None:
+                return None
+            return self._like.complex.elsewhere(cast(self.subject.inputs, np.complex128))
         except Exception:
             return None
 
@@ -165,8 +177,7 @@ class Differences:
         <grad, d> = d/dt f(x + t d): a wrong entry shows in the sum, whichever it is, up to
         rounding. One forward pass, where entry by entry takes one for each.
         """
-        sparse = isinstance(grad, SparseGrad)
-        where, values = (grad.rows, grad.values) if sparse else (..., grad)
+        where, values = _where(grad)
         if values.size == 0 or not self.is_analytic(name):
             return False
         if some is None and name in self._along:
@@ -177,17 +188,75 @@ class Differences:
                 direction *= np.isin(np.arange(values.size), some).reshape(values.shape)
             exact = self._project(self._complex_derivatives({name: (where, direction)}))
         terms = values * direction
-        return bool(abs(terms.sum() - exact) <= _SAME * np.abs(terms).sum())
+        return bool(abs(terms.sum() - exact) <= SAME * np.abs(terms).sum())
+
+    def fits(self, grads: dict[str, Any], tolerance: float) -> bool | None:
+        """Whether all gradients together fit along one random direction; None: it cannot tell."""
+        live = [name for name, grad in grads.items() if _where(grad)[1].size]
+        if self.complex is None or not live or not all(map(self.is_analytic, live)):
+            return None
+        moves, exact = self._together if self._together else self._along_all(live)
+        if list(moves) != list(grads) or exact is None:
+            return None
+        terms = [(_where(grads[name])[1] * d).ravel() for name, (_, d) in moves.items()]
+        every = np.concatenate(terms)
+        return bool(abs(every.sum() - exact) <= tolerance * np.abs(every).sum())
+
+    def _along_all(self, names: list[str]) -> tuple[dict[str, tuple[Any, Any]], float | None]:
+        """Draw a direction of all arrays; return the derivative along it, if it is one."""
+        moves = {}
+        for name in names:
+            where, values = _where(self.grads[name])
+            moves[name] = where, self._rng.normal(size=values.shape)
+        y = self._complex_output(moves)
+        exact = self._project(np.imag(y) / _TINY)
+        usable = np.isfinite(exact) and self._is_same_output(y)
+        return moves, exact if usable else None
+
+    def doubt(self) -> None:
+        """Ask anew for each array whether the complex step may be trusted."""
+        self._all_analytic, self._analytic = None, {}
 
     def _is_confirmed(self, names: list[str]) -> bool:
         """Whether real differences give what the complex step gives, along one direction."""
-        arrays, moves, start = self.subject.arrays, {}, {}
+        directions = {}
         for name in names:
-            grad = self.grads.get(name)
-            where = grad.rows if isinstance(grad, SparseGrad) else ...
-            start[name] = arrays[name][where].copy()
-            direction = self._rng.normal(size=start[name].shape)
-            moves[name] = (where, direction / max(1, direction.size) ** 0.5)
+            where, _ = _where(self.grads.get(name))
+            shape = self.subject.arrays[name][where].shape
+            directions[name] = where, self._rng.normal(size=shape) / max(1, np.prod(shape)) ** 0.5
+        near = {}  # in the scale of each entry: a logarithm or a root bears no other
+        for name, (where, direction) in directions.items():
+            size = np.abs(self.subject.arrays[name][where])
+            near[name] = where, direction * np.where(size > 0, size, 1)
+        return self._is_confirmed_along(directions) or self._is_confirmed_along(near)
+
+    def _is_confirmed_along(self, moves: dict[str, tuple[Any, np.ndarray]]) -> bool:
+        line = self._line(moves)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")  # ComplexWarning: the imaginary part was dropped
+                y = self._complex_output(moves)
+            if not self._is_same_output(y):
+                return False
+            exact = self._project(np.imag(y) / _TINY)
+            if len(moves) == 1:
+                ((name, (_, direction)),) = moves.items()
+                self._along[name] = direction, exact
+            h = self.eps ** (1 / 3)
+            central = (line(h)[0] - line(-h)[0]) / (2 * h)
+            if abs(exact - central) <= 1e-6 * (abs(exact) + abs(central)):
+                self._together = (moves, exact) if len(moves) == len(self.grads) else None
+                return True
+            slope = self._richardson(line, self._noise_of(line))
+        except Exception:  # it takes no complex numbers, or not these inputs
+            return False
+        near = 1e-6 * (abs(exact) + abs(slope.value)) + 10 * slope.error
+        return not slope.kink and abs(exact - slope.value) <= near
+
+    def _line(self, moves: dict[str, tuple[Any, np.ndarray]]) -> Callable:
+        """Return f(t) along directions, as (value, t)."""
+        arrays = self.subject.arrays
+        start = {name: arrays[name][where].copy() for name, (where, _) in moves.items()}
 
         def line(t: float) -> tuple[float, float]:
             for name, (where, direction) in moves.items():
@@ -198,24 +267,22 @@ class Differences:
                 for name, (where, _) in moves.items():
                     arrays[name][where] = start[name]
 
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("error")  # ComplexWarning: the imaginary part was dropped
-                y = self._complex_output(moves)
-            if not self._is_same_output(y):
-                return False
-            exact = self._project(np.imag(y) / _TINY)
-            if len(names) == 1:
-                self._along[names[0]] = moves[names[0]][1], exact
-            h = self.eps ** (1 / 3)
-            central = (line(h)[0] - line(-h)[0]) / (2 * h)
-            if abs(exact - central) <= 1e-6 * (abs(exact) + abs(central)):
-                return True
-            slope = self._richardson(line, self._noise_of(line))
-        except Exception:  # it takes no complex numbers, or not these inputs
-            return False
-        near = 1e-6 * (abs(exact) + abs(slope.value)) + 10 * slope.error
-        return not slope.kink and abs(exact - slope.value) <= near
+        return line
+
+    def real_along(self, name: str, where: Any, direction: np.ndarray) -> tuple[float, float]:
+        """Return the derivative along a direction by real differences, and its error.
+
+        Of several steps that is taken at which rounding and the change to the next step are
+        least: many corners may lie within a large one.
+        """
+        line = self._line({name: (where, direction)})
+        level = self._noise_of(line)
+        steps = self.eps ** (1 / 3) * 4.0 ** -np.arange(9)
+        slopes = np.array([(line(h)[0] - line(-h)[0]) / (2 * h) for h in steps])
+        errors = 4 * level / steps[1:] + np.abs(np.diff(slopes))
+        errors[~np.isfinite(errors)] = np.inf
+        best = int(errors.argmin())
+        return float(slopes[best + 1]), float(errors[best])
 
     # Differences
 
@@ -228,21 +295,34 @@ class Differences:
 
     def real_slope(self, name: str, index: tuple[int, ...]) -> Slope:
         """Return the derivative by differences of real numbers, whatever the method."""
+        x = abs(float(self.subject.arrays[name][index]))
+        slope = self._slope_in_scale(name, index, max(1.0, x))
+        rough = slope.kink or not slope.error <= 1e-4 * abs(slope.value)
+        if rough and 0 < x < 1:  # the domain may end near: log, sqrt
+            nearer = self._slope_in_scale(name, index, x)
+            if not nearer.kink and (slope.kink or not slope.error <= nearer.error):
+                slope = nearer
+        if not np.isfinite(slope.value):
+            return Slope(0.0, np.inf, True, -np.inf, np.inf)
+        return slope
+
+    def _slope_in_scale(self, name: str, index: tuple[int, ...], scale: float) -> Slope:
         array = self.subject.arrays[name]
         x = array[index]
 
         def line(t: float) -> tuple[float, float]:
-            array[index] = x + t * max(1.0, abs(x))
+            array[index] = x + t * scale
             moved = float(array[index] - x)  # the step that survived rounding
             try:
                 return self._project(self.subject.output()), moved
             finally:
                 array[index] = x
 
-        if name not in self._noise:
-            self._noise[name] = self._noise_of(line)
+        key = (name, scale < 1)
+        if key not in self._noise:
+            self._noise[key] = self._noise_of(line)
         how = self._central if self.method == "central" else self._richardson
-        return how(line, self._noise[name])
+        return how(line, self._noise[key] / min(1.0, scale))
 
     def _noise_of(self, line) -> float:
         """Measure the rounding noise of the function along a line.
@@ -252,21 +332,25 @@ class Differences:
         """
         values = np.array([line(k * self.eps**0.6)[0] for k in range(7)])
         measured = float(np.max(np.abs(np.diff(values, 3)))) / np.sqrt(20)
-        return self.eps * self.size + measured
+        return self.eps * self.size + (measured if np.isfinite(measured) else 0.0)
 
     def jacobian(self, name: str, index: tuple[int, ...]) -> np.ndarray:
         """Return the derivatives of all outputs by one entry."""
         if self.is_analytic(name):
             return self._complex_derivatives({name: (index, 1.0)})
-        array = self.subject.arrays[name]
-        x, h = array[index], self.eps ** (1 / 3)
-        try:
-            array[index] = x + h * max(1.0, abs(x))
-            up, above = float(array[index]), self.subject.output().astype(float)
-            array[index] = x - h * max(1.0, abs(x))
-            return (above - self.subject.output()) / (up - float(array[index]))
-        finally:
-            array[index] = x
+        array, h = self.subject.arrays[name], self.eps ** (1 / 3)
+        x = array[index]
+        for scale in (max(1.0, abs(x)), abs(x)):
+            try:
+                array[index] = x + h * scale
+                up, above = float(array[index]), self.subject.output().astype(float)
+                array[index] = x - h * scale
+                slopes = (above - self.subject.output()) / (up - float(array[index]))
+            finally:
+                array[index] = x
+            if np.isfinite(slopes).all() or x == 0:
+                break
+        return slopes
 
     def _central(self, line, noise: float) -> Slope:
         """(f(x + h) - f(x - h)) / 2h, at the largest of three steps without a corner."""
@@ -302,7 +386,7 @@ class Differences:
             first = error if first is None else first
             rough = error > 0.05 * first + 8 * noise  # a smaller step did not help
             slope = self._judged(value, error + noise, noise, jumps, right[-1], left[-1], rough)
-            if best is None or slope.error < best.error:
+            if best is None or slope.error < best.error or np.isnan(best.error):
                 best = slope
             if not best.kink and best.error <= 1e-7 * abs(value) + 2 * noise:
                 break
@@ -319,3 +403,10 @@ class Differences:
         rough = rough and error > 1e-3 * size + 8 * noise
         low, high = min(left, right), max(left, right)
         return Slope(value, error, bool(corner or rough), low, high)
+
+
+def _where(grad: Any) -> tuple[Any, np.ndarray]:
+    """Return where in its array the entries of a gradient are, and the entries."""
+    if isinstance(grad, SparseGrad):
+        return grad.rows, grad.values
+    return ..., np.asarray(0.0 if grad is None else grad)

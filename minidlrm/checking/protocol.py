@@ -12,7 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from minidlrm.checking.subject import Subject, as_dense, rows_of
+from minidlrm.checking import points
+from minidlrm.checking.nearness import (
+    Near,
+    is_near,
+    is_sum,
+    same,
+    same_array,
+    size_of,
+)
+from minidlrm.checking.subject import FunctionPair, Subject
 from minidlrm.module import SparseGrad
 
 Arrays = dict[str, np.ndarray]
@@ -76,8 +85,19 @@ def _changed(subject: Subject, before: Arrays, what: str) -> list[Fault]:
     return [Fault("modified", name, f"{what} changes {name} in place") for name in names]
 
 
-def gradient_faults(subject: Subject, grads: dict[str, Any]) -> tuple[dict[str, Any], list[Fault]]:
+def gradient_faults(
+    subject: Subject, grads: dict[str, Any], forgotten: list[str]
+) -> tuple[dict[str, Any], list[Fault]]:
     """Check form: that each gradient is there, in its array's shape, in floats.
+
+    Parameters
+    ----------
+    subject : Subject
+        What was run.
+    grads : dict
+        What backward gave; None, or nothing, for an array that has no gradient.
+    forgotten : list of str
+        The inputs whose gradient should be there and is not.
 
     Returns
     -------
@@ -85,39 +105,35 @@ def gradient_faults(subject: Subject, grads: dict[str, Any]) -> tuple[dict[str, 
         The gradients, mended where it can be told how; zeros where there is none.
     """
     mended, faults = {}, []
-    returned_none = all(grads.get(name) is None for name in subject.input_names)
     for name, array in subject.arrays.items():
-        if name not in grads:  # a loss returns none for its labels
-            continue
-        grad = grads[name]
-        if grad is None:
+        grad = grads.get(name)
+        if grad is not None:
+            mended[name], fault = _in_form(name, array, grad)
+            faults += [fault] if fault else []
+        elif name in subject.parameters:
             mended[name] = np.zeros(array.shape)
-            if name in subject.parameters:
-                text = f"{name} has no gradient after backward"
-                faults.append(Fault("missing", name, text))
-            elif returned_none:
-                faults.append(Fault("missing", name, f"backward returned no gradient of {name}"))
-            continue
-        mended[name], fault = _in_form(name, array, grad)
-        if fault:
-            faults.append(fault)
+            faults.append(Fault("missing", name, f"{name} has no gradient after backward"))
+        elif name in forgotten:
+            mended[name] = np.zeros(array.shape)
+            faults.append(Fault("missing", name, f"backward returned no gradient of {name}"))
     return mended, faults
 
 
 def _in_form(name: str, array: np.ndarray, grad: Any) -> tuple[Any, Fault | None]:
     if isinstance(grad, SparseGrad):
-        if grad.shape != array.shape:
+        if tuple(grad.shape) != array.shape:
             text = f"the gradient of {name} has shape {grad.shape}, {name} has {array.shape}"
             return np.zeros(array.shape), Fault("shape", name, text)
         return grad, None
     if grad is Ellipsis:
         text = f"the gradient of {name} is still '...': it is not written yet"
         return np.zeros(array.shape), Fault("missing", name, text)
+    kind = type(grad).__name__
     try:
         grad = np.asarray(grad)
         values = grad.astype(np.float64)
     except (TypeError, ValueError):
-        text = f"the gradient of {name} is no array of numbers: {type(grad).__name__}"
+        text = f"the gradient of {name} is no array of numbers: {kind}"
         return np.zeros(array.shape), Fault("shape", name, text)
     if not np.isfinite(values).all():
         place = tuple(map(int, np.argwhere(~np.isfinite(values))[0]))
@@ -158,7 +174,7 @@ def backward_faults(
     grads: dict[str, Any],
     before: Arrays,
     rng: np.random.Generator,
-    tol: float,
+    tol: Near,
 ) -> list[Fault]:
     """Check linearity, purity, repetition, accumulation and stale state of the backward pass.
 
@@ -173,86 +189,142 @@ def backward_faults(
     before : dict of str to array
         A snapshot of the subject from before that.
     """
-    others = tuple(_other(value, rng) for value in subject.inputs)
-    if fresh is not None and _all_hold(subject, fresh, others, dy, grads, before, tol):
+    other = None if fresh is None else _elsewhere(fresh, dy, rng)
+    if other and _all_hold(subject, other, dy, grads, before, tol):
         return []
     subject.restore(before)
+    subject.forget()
+    subject.gradients(dy.copy())
+    kept = _not_cleared(subject)
     given = dy.copy()
     again, _ = subject.gradients(dy)
-    faults = _changed(subject, before, "backward")
+    faults = kept + _changed(subject, before, "backward")
     if not np.array_equal(dy, given):
         faults.append(Fault("modified", "dy", "backward changes dy in place"))
         dy[...] = given
-    stale = stale_faults(subject, fresh, others, dy, tol) if fresh is not None else []
-    if not _same(grads, again, tol):
+    if not same(grads, again, tol):
         text = "backward gives another result the second time: something is left from the first"
-        return [*faults, Fault("leftover", "", text), *stale]
+        return [*faults, Fault("leftover", "", text)]
+    stale = stale_faults(subject, other, dy, tol) if other else []
     not_added = _accumulation(subject, dy, grads, tol)
     return faults + _linearity(subject, dy, grads, rng, tol) + not_added + stale
 
 
-def _all_hold(subject, fresh, others, dy, grads, before, tol) -> bool:
+def _not_cleared(subject: Subject) -> list[Fault]:
+    """Check that zero_grad of the target forgets all gradients; then forget them."""
+    if subject.parameters:
+        subject.zero_grad()
+    held = [name for name, p in subject.parameters.items() if size_of(p.grad) > 0]
+    subject.forget()
+    text = "zero_grad leaves the gradient of {} as it was: the next one adds to it"
+    return [Fault("leftover", name, text.format(name)) for name in held]
+
+
+@dataclass(frozen=True)
+class _Elsewhere:
+    """Other inputs, and what a copy that has seen nothing gives there."""
+
+    inputs: tuple[Any, ...]
+    grads: dict[str, Any]
+    y: np.ndarray
+
+
+def _elsewhere(fresh: Subject, dy: np.ndarray, rng: np.random.Generator) -> _Elsewhere | None:
+    """Run a fresh copy on other inputs, in the domain: where all that comes out is finite."""
+    for inputs in points.others(fresh.inputs, rng):
+        try:
+            grads, y = fresh.gradients(dy.copy(), inputs)
+            found = _Elsewhere(inputs, {n: _copied(g) for n, g in grads.items()}, y.copy())
+            if y.shape == dy.shape and _is_finite(y) and all(map(_is_finite, grads.values())):
+                return found
+        except Exception:  # these inputs do not fit, and say nothing
+            continue
+    return None
+
+
+def _copied(grad: Any) -> Any:
+    return grad.copy() if isinstance(grad, np.ndarray) else grad
+
+
+def _is_finite(grad: Any) -> bool:
+    if grad is None:
+        return True
+    values = grad.values if isinstance(grad, SparseGrad) else np.asarray(grad)
+    return values.dtype.kind not in "fc" or bool(np.isfinite(values).all())
+
+
+def _large(dy: np.ndarray) -> float:
+    """Return a factor of dy at which a hidden limit shows; a power of two, so without rounding."""
+    return 8.0 if dy.dtype.itemsize < 4 else 2.0**20
+
+
+def _all_hold(subject, other: _Elsewhere, dy, grads, before, tol) -> bool:
     """Ask for all rules at once; only when this fails, each is asked for on its own.
 
     Both run on other inputs. The fresh one gives g'(dy); the one that was used must give
-    g'(-2 dy) = -2 g'(dy), which its parameters add to the g(dy) that they have. (A function
-    such as |dy| or max(dy, 0) keeps a positive factor, but not a negative one.)
+    -2 g'(dy), which its parameters add to the g(dy) that they have; and after zero_grad
+    -c g'(dy) for -c dy, with a c so large that a hidden limit shows. (A function such as |dy| or
+    max(dy, 0) keeps a positive factor, but not a negative one.)
     """
-    scaled = -2 * dy
+    factor, held = -_large(dy), subject.parameters
+    scaled, expected = (factor * dy).astype(dy.dtype), other.grads
     given = scaled.copy()
     try:
-        total, y = subject.more_gradients(scaled, others)
-        once, z = fresh.gradients(dy.copy(), others)
+        if held:
+            total, y = subject.more_gradients(-2 * dy, other.inputs)
+            names = [n for n in held if n in grads]
+            added = all(
+                is_sum(total.get(n), (1, grads[n]), (-2, expected.get(n)), tol) for n in names
+            )
+            if not added or not is_near(y, other.y, tol) or _not_cleared(subject):
+                return False
+        total, y = subject.gradients(scaled, other.inputs)
     except Exception:
-        return False  # the other inputs do not fit
-    finally:
-        subject.zero_grad()
-    if not np.array_equal(scaled, given) or not _near(y, z, tol) or subject.changed(before):
         return False
-    held = subject.parameters
+    finally:
+        subject.forget()
+    if not np.array_equal(scaled, given) or subject.changed(before) or not is_near(y, other.y, tol):
+        return False
     return all(
-        _is_sum(total.get(n), (n in held, g), (-2, once.get(n)), tol) for n, g in grads.items()
+        is_sum(total.get(n), (0, g), (factor, expected.get(n)), tol) for n, g in grads.items()
     )
 
 
 def _linearity(subject, dy, grads, rng, tol) -> list[Fault]:
-    """Check that backward(2 dy + more) = 2 backward(dy) + backward(more); if not, tell which."""
+    """Check that backward(c dy + more) = c backward(dy) + backward(more); if not, tell which."""
     more = rng.normal(size=dy.shape).astype(dy.dtype)
     other, _ = subject.gradients(more.copy())
-    if _all_zero(grads):
+    if all(size_of(grad) <= 10 * tol.floor for grad in grads.values()):
         return []
-    if _same(grads, other, tol):
+    if same(grads, other, tol):
         text = "the gradients are the same whatever dy is: backward ignores it"
         return [Fault("upstream_ignored", "", text)]
-    mixed, _ = subject.gradients(2 * dy + more)
+    return next(
+        filter(
+            None, (_not_linear(subject, dy, grads, more, other, c, tol) for c in (2.0, _large(dy)))
+        ),
+        [],
+    )
+
+
+def _not_linear(subject, dy, grads, more, other, factor: float, tol) -> list[Fault]:
+    mixed, _ = subject.gradients((factor * dy + more).astype(dy.dtype))
     names = [name for name, grad in grads.items() if grad is not None]
-    if all(_is_sum(mixed.get(n), (2, grads[n]), (1, other.get(n)), tol) for n in names):
+    if not all(map(_is_finite, mixed.values())):
+        return []
+    if all(is_sum(mixed.get(n), (factor, grads[n]), (1, other.get(n)), tol) for n in names):
         return []
     zero, _ = subject.gradients(np.zeros_like(dy))
-    double, _ = subject.gradients(2 * dy)
+    double, _ = subject.gradients((factor * dy).astype(dy.dtype))
     for name in names:
-        if _size(zero.get(name)) > tol * _size(grads[name]):
+        if size_of(zero.get(name)) > tol.share * size_of(grads[name]) + tol.floor:
             text = f"backward(0) is not 0: the gradient of {name} has a part without dy"
             return [Fault("not_linear", name, text)]
-        if not _same_array(double.get(name), grads[name], tol, 2.0):
-            text = f"backward(2 dy) is not 2 backward(dy), for {name}"
+        if not same_array(double.get(name), grads[name], tol, factor):
+            text = f"backward({factor:.0f} dy) is not {factor:.0f} backward(dy), for {name}"
             return [Fault("not_linear", name, text)]
     text = "backward(dy1 + dy2) is not backward(dy1) + backward(dy2)"
     return [Fault("not_linear", "", text)]
-
-
-def _is_sum(total: Any, first: tuple[int, Any], second: tuple[int, Any], tol: float) -> bool:
-    """Whether total is the sum of two terms (factor, gradient), up to rounding."""
-    (m, a), (n, b) = first, second
-    if total is None or a is None or b is None:
-        return False
-    if isinstance(a, SparseGrad) and isinstance(b, SparseGrad) and isinstance(total, SparseGrad):
-        rows = np.unique(np.concatenate([total.rows, a.rows, b.rows]))
-        total, a, b = (rows_of(grad, rows) for grad in (total, a, b))
-    total, a, b = as_dense(total), as_dense(a), as_dense(b)
-    if not total.shape == a.shape == b.shape:
-        return False
-    return _size(total - m * a - n * b) <= 2 * tol * max(_size(a), _size(b))
 
 
 def _accumulation(subject, dy, grads, tol) -> list[Fault]:
@@ -263,73 +335,47 @@ def _accumulation(subject, dy, grads, tol) -> list[Fault]:
     faults = []
     for name, parameter in subject.parameters.items():
         grad = parameter.grad
-        if _size(grads.get(name)) == 0:
+        if size_of(grads.get(name)) <= 10 * tol.floor:
             continue
-        if grad is None or _same_array(grad, grads[name], tol):
+        if grad is None or same_array(grad, grads[name], tol):
             text = f"a second backward overwrites the gradient of {name}; it must add to it"
             faults.append(Fault("overwritten", name, text))
-        elif not _same_array(grad, grads[name], tol, 2.0):
+        elif not same_array(grad, grads[name], tol, 2.0):
             text = f"a second backward does not add the same gradient to {name} once more"
             faults.append(Fault("leftover", name, text))
     subject.zero_grad()
     return faults
 
 
-def stale_faults(subject, fresh, others, dy: np.ndarray, tol: float) -> list[Fault]:
+def cache_remarks(subject: Subject, dy: np.ndarray, tol: Near) -> list[str]:
+    """Say when a second backward on the same cache gives another result."""
+    if not isinstance(subject.target, FunctionPair):
+        return []
+    _, form = subject.forward_again()
+    first = {n: _copied(g) for n, g in subject.collect(subject.backward(dy.copy(), form)).items()}
+    try:
+        second = subject.collect(subject.backward(dy.copy(), form))
+    except Exception:
+        second = {}
+    if same(first, second, tol):
+        return []
+    return [
+        "backward changes what forward kept: called a second time on the same cache, it gives "
+        "another result"
+    ]
+
+
+def stale_faults(subject, other: _Elsewhere, dy: np.ndarray, tol: Near) -> list[Fault]:
     """Compare with a copy that has seen nothing: the forward pass before must not matter."""
     try:
-        expected, y = fresh.gradients(dy, others)
-        found, z = subject.gradients(dy, others)
+        found, y = subject.gradients(dy, other.inputs)
     except Exception:
         return []  # the other inputs do not fit, and say nothing
-    if not _near(y, z, tol):
+    if not is_near(y, other.y, tol):
         text = "forward gives another output after a forward of other inputs: it keeps something"
         return [Fault("stale", "", text)]
-    for name in expected:
-        if not _same_array(found.get(name), expected[name], tol):
+    for name in other.grads:
+        if not same_array(found.get(name), other.grads[name], tol):
             text = f"the gradient of {name} depends on an earlier forward pass"
             return [Fault("stale", name, text)]
     return []
-
-
-def _near(y: Any, z: Any, tol: float) -> bool:
-    return np.shape(y) == np.shape(z) and bool((np.abs(y - z) <= tol * (1 + np.abs(z))).all())
-
-
-def _other(value: Any, rng: np.random.Generator) -> Any:
-    """Return other inputs of the same shapes; ids change places within their column."""
-    if isinstance(value, np.ndarray) and value.dtype.kind == "f":
-        inside = bool(((value >= 0) & (value <= 1)).all())  # labels and rates stay such
-        return 1 - value if inside else value + rng.normal(size=value.shape)
-    if isinstance(value, np.ndarray) and value.ndim == 2:
-        return value[::-1].copy()
-    return value
-
-
-def _same(first: dict[str, Any], second: dict[str, Any], tol: float) -> bool:
-    return all(_same_array(first[name], second.get(name), tol) for name in first)
-
-
-def _same_array(a: Any, b: Any, tol: float, factor: float = 1.0) -> bool:
-    """Whether a is factor * b, up to rounding. Two sparse gradients are never made dense."""
-    if a is None or b is None:
-        return a is None and b is None
-    if isinstance(a, SparseGrad) and isinstance(b, SparseGrad):
-        rows = np.union1d(a.rows, b.rows)
-        a, b = rows_of(a, rows), rows_of(b, rows)
-    a, b = as_dense(a), as_dense(b)
-    if a.shape != b.shape:
-        return False
-    limit = tol * max(1.0, factor) * float(np.abs(b).max(initial=1e-300))
-    return bool(np.abs(a - factor * b).max(initial=0) <= limit)
-
-
-def _size(grad: Any) -> float:
-    if grad is None:
-        return 0.0
-    values = grad.values if isinstance(grad, SparseGrad) else np.asarray(grad)
-    return float(np.abs(values).max(initial=0))
-
-
-def _all_zero(grads: dict[str, Any]) -> bool:
-    return all(_size(grad) == 0 for grad in grads.values())

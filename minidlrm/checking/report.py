@@ -126,6 +126,10 @@ class GradCheckReport:
         Rules that were broken, found without any difference quotient.
     diagnosis : tuple of Cause
         Likely causes, the likeliest first.
+    remarks : tuple of str
+        What was changed for the check, and what these inputs do not show.
+    unchecked : tuple of (str, tuple of int, str)
+        Inputs whose gradient backward does not return: name, shape, and why it need not.
 
     Attributes
     ----------
@@ -145,6 +149,8 @@ class GradCheckReport:
     rtol: float
     faults: tuple[str, ...] = ()
     diagnosis: tuple[Cause, ...] = ()
+    remarks: tuple[str, ...] = ()
+    unchecked: tuple[tuple[str, tuple[int, ...], str], ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -156,9 +162,10 @@ class GradCheckReport:
         """What the check could not see: arrays whose gradient is 0, right or wrong code alike."""
         flat = [c.name for c in self.arrays if c.num_checked and not c.numerics.any()]
         if not flat:
-            return ()
+            return self.remarks
         names = ", ".join(flat[:4]) + (", ..." if len(flat) > 4 else "")
         return (
+            *self.remarks,
             f"the true gradient is 0 at every entry checked of {names}: this says little. Are all "
             "ReLUs off? Try other inputs",
         )
@@ -187,6 +194,8 @@ class GradCheckReport:
             counts = (str(c.num_checked), str(c.kinks))
             numbers = (f"{c.error:.1e}", index, f"{c.analytic:+.5e}", f"{c.numeric:+.5e}")
             rows.append((c.name, shape, *counts, *numbers, "ok" if c.passed else "FAILED"))
+        for name, sizes, why in self.unchecked:
+            rows.append((name, "×".join(map(str, sizes)), "0", "-", "-", "-", "-", "-", why))
         return rows
 
     def _causes(self) -> list[tuple[str, str]]:

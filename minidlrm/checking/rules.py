@@ -47,6 +47,17 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
             yield from _not_linear(evidence, name)
     for name in evidence.failed:
         yield from _single(evidence, name)
+    if not keys & {"shape", "missing"}:
+        yield from _not_returned(evidence)
+
+
+def _not_returned(evidence: Evidence) -> Iterator[Cause]:
+    """None stands where a gradient that is not zero belongs."""
+    grads, _ = evidence.subject.gradients(evidence.r.copy())
+    for name in evidence.failed:
+        if grads.get(name) is None:
+            text = f"backward returns no gradient of {name}, and the output depends on it."
+            yield make_cause("missing", name, text, 0.955)
 
 
 def _order(evidence: Evidence) -> Iterator[Cause]:
@@ -144,9 +155,12 @@ def _single(evidence: Evidence, name: str) -> Iterator[Cause]:
     if evidence.broken(name) or evidence.r.dtype.itemsize < 8 or not isinstance(grad, np.ndarray):
         return
     whole = evidence.whole(name)
-    if whole is None or grad.size < 2 or not grad.any():
+    if whole is None or whole.rows is not None or grad.size < 2 or not grad.any():
         return
-    near = np.abs(grad - whole.numeric).max() <= 1e-5 * np.abs(whole.numeric).max()
-    if near and (grad == grad.astype(np.float32)).all() and not _is_whole(grad):
-        text = f"Each number of the gradient of {name} is one of float32: it was computed in "
-        yield make_cause("dtype", name, text + "single precision, and turned into float64.", 0.98)
+    off = np.abs(grad - whole.numeric).max() / np.abs(whole.numeric).max(initial=1e-300)
+    for dtype, near in ((np.float16, 1e-2), (np.float32, 1e-5)):
+        if off <= near and (grad == grad.astype(dtype)).all() and not _is_whole(grad):
+            text = f"Each number of the gradient of {name} is one of {dtype.__name__}: it was "
+            text += "computed in that precision, and turned into float64."
+            yield make_cause("dtype", name, text, 0.98)
+            return

@@ -6,26 +6,29 @@ forward and the backward pass. The rest of `checking` knows nothing of layers.
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from minidlrm.checking import objects
+from minidlrm.checking.forms import Calls, Form, Reading, pack
+from minidlrm.checking.matching import is_mask, leaves_of, match
 from minidlrm.data.batch import Batch, Jagged
 from minidlrm.module import Module, SparseGrad
 
 
-class FunctionPair:
+class FunctionPair(Calls):
     """A student's two functions, seen as a layer without parameters.
 
     Parameters
     ----------
     forward : callable
-        ``forward(*arrays) -> y``, or ``-> (y, cache)``.
+        ``forward(*arrays) -> y``, or ``-> (y, cache)``, or several outputs.
     backward : callable
         ``backward(dy) -> gradients``, or ``backward(dy, cache)`` when forward gives a cache:
         one array for each float input, in their order.
@@ -33,24 +36,11 @@ class FunctionPair:
 
     equation = ""
 
-    def __init__(self, forward: Callable, backward: Callable):
-        self._forward, self._backward = forward, backward
-        self._cache: tuple[Any, ...] = ()
-
-    def forward(self, *inputs: Any) -> Any:
-        """Call the first function, and keep its cache."""
-        result = self._forward(*inputs)
-        self._cache = ()
-        if isinstance(result, tuple) and len(result) == 2:
-            result, self._cache = result[0], result[1:]
-        return result
-
-    def backward(self, dy: Any) -> Any:
-        """Call the second function."""
-        return self._backward(dy, *self._cache)
+    def __init__(self, forward: Callable, backward: Callable, reading: Reading | None = None):
+        super().__init__(forward, backward, reading)
 
     def __repr__(self) -> str:
-        return getattr(self._forward, "__name__", "the function pair")
+        return getattr(self.forward_function, "__name__", "the function pair")
 
 
 def _arguments(function: Callable) -> tuple[str, ...]:
@@ -72,47 +62,123 @@ class Subject:
 
     Parameters
     ----------
-    target : Module or FunctionPair
+    target : Module, FunctionPair or any object
         What has `forward` and `backward`.
     inputs : tuple
         What `forward` takes.
     names : list of str, optional
         What the inputs are called; by default, as the arguments of `forward`.
+    keywords : tuple of str
+        The names by which forward takes the last inputs.
+    reading : Reading, optional
+        What forward's values mean; found on the first call by default.
     """
 
     target: Any
     inputs: tuple[Any, ...]
     names: list[str] = field(default_factory=list)
+    keywords: tuple[str, ...] = ()
+    reading: Reading | None = None
+    step: bool = False  # whether the floats are complex for the complex step
 
     def __post_init__(self) -> None:
-        module = isinstance(self.target, Module)
-        self.parameters = dict(self.target.named_parameters()) if module else {}
-        self.arrays = {name: p.value for name, p in self.parameters.items()}
-        self.input_names = []
+        target = self.target
+        pair = isinstance(target, FunctionPair)
+        self.calls = target if pair else Calls(target.forward, target.backward, self.reading)
+        self.form: Form | None = None
+        self.random = _Random([self.inputs, None if pair else target])
         self.names = self.names or self._argument_names()
+        self.places: dict[str, objects.Path] = {}
+        self.gradient_places: dict[str, objects.Path] | None = None
+        self._hold_parameters()
+        if not pair and not self.parameters:
+            found = objects.parameters_of(target, lambda: self.forward_again()[0])
+            self.places = {n: path for n, path in found.items() if not self._is_input(path)}
+            self._hold_parameters()
+        taken = set(self.arrays)
+        self.names = [f"input {name}" if name in taken else name for name in self.names]
+        pairs = zip(self.names, self.inputs, strict=True)
+        self.masks = frozenset(name for name, value in pairs if is_mask(value))
+        self._add_inputs()
+
+    def _is_input(self, path: objects.Path) -> bool:
+        """Whether an array is an input that an earlier forward has kept."""
+        array = objects.get(self.target, path)
+        held = [leaf for value in self.inputs for _, leaf in leaves_of("", value)]
+        return any(np.may_share_memory(array, leaf) for leaf in held)
+
+    def _hold_parameters(self) -> None:
+        target = self.target
+        self.parameters = dict(target.named_parameters()) if isinstance(target, Module) else {}
+        self.arrays = {name: p.value for name, p in self.parameters.items()}
+        self.arrays |= {n: objects.get(target, path) for n, path in self.places.items()}
+
+    def _add_inputs(self) -> None:
+        """Name the float arrays of the inputs."""
+        self.input_names: list[str] = []
+        self.complex_names: set[str] = set()
         for name, value in zip(self.names, self.inputs, strict=True):
             if isinstance(value, Jagged):
                 name, value = f"{name} weights", value.weights
-            if isinstance(value, np.ndarray) and value.dtype.kind in "fc":
-                self.input_names.append(name)
-                self.arrays[name] = value
+            for leaf, array in leaves_of(name, value):
+                self.input_names.append(leaf)
+                if array.dtype.kind == "c" and not self.step:  # moved by its two parts
+                    self.complex_names.add(leaf)
+                    real = np.float32 if array.dtype.itemsize == 8 else np.float64
+                    array = array[..., None].view(real)
+                self.arrays[leaf] = array
 
     def _argument_names(self) -> list[str]:
-        function = getattr(self.target, "_forward", None) or self.target.forward
+        function = self.calls.forward_function
         if inspect.ismethod(function):
             names = list(_kept_arguments(function.__func__)[1:])
         else:
             names = list(_arguments(function))
-        taken = set(self.arrays)
-        names += [f"input {k}" for k in range(len(names), len(self.inputs))]
-        names = [f"input {name}" if name in taken else name for name in names]
-        return names[: len(self.inputs)]
+        count = len(self.inputs) - len(self.keywords)
+        names += [f"input {k}" for k in range(len(names), count)]
+        return [*names[:count], *self.keywords]
+
+    def _run_quietly(self) -> np.ndarray:
+        return self.forward_again()[0]
+
+    def forward_again(self) -> tuple[np.ndarray, Form | None]:
+        """Run forward; return the output as one array, and the form that it had."""
+        return self._forward(self.inputs)
 
     def astype(self, dtype: Any) -> Subject:
         """Return a copy with all floats in `dtype`; a pair of functions is the same one."""
-        target = self.target.astype(dtype) if isinstance(self.target, Module) else self.target
-        inputs = tuple(_cast(value, dtype) for value in self.inputs)
-        return Subject(target, inputs, self.names)
+        step = np.dtype(dtype).kind == "c"
+        if step and self.complex_names:
+            raise TypeError("complex inputs leave no room for a complex step")
+        return self._with(self._cast_target(dtype), cast(self.inputs, dtype), step)
+
+    def _cast_target(self, dtype: Any) -> Any:
+        if isinstance(self.target, FunctionPair):
+            return self.target
+        if self.parameters:
+            return self.target.astype(dtype)
+        return objects.cast(self.target, dtype) if self.places else copy.deepcopy(self.target)
+
+    def _with(self, target: Any, inputs: tuple[Any, ...], step: bool) -> Subject:
+        other = copy.copy(self)
+        other.target, other.inputs, other.step = target, inputs, step
+        if isinstance(target, FunctionPair):
+            other.calls = target
+        else:
+            other.calls = self.calls.of(target.forward, target.backward)
+        other._hold_parameters()
+        other._add_inputs()
+        if self.random.own:
+            other.random = _Random([inputs, target], self.random)
+        return other
+
+    def elsewhere(self, inputs: tuple[Any, ...]) -> Subject:
+        """Return the same target with other inputs, of the same precision."""
+        other = copy.copy(self)
+        other.inputs = inputs
+        other.arrays = {n: self.arrays[n] for n in (*self.parameters, *self.places)}
+        other._add_inputs()
+        return other
 
     def snapshot(self) -> dict[str, np.ndarray]:
         """Copy all arrays."""
@@ -128,8 +194,19 @@ class Subject:
         return [name for name, a in self.arrays.items() if not _is_same(a, before[name])]
 
     def output(self) -> np.ndarray:
-        """Run forward."""
-        return np.asarray(self.target.forward(*self.inputs))
+        """Run forward; outputs of any form are one array."""
+        y, self.form = self._forward(self.inputs)
+        return y
+
+    def _forward(self, inputs: tuple[Any, ...]) -> tuple[np.ndarray, Form | None]:
+        k = len(inputs) - len(self.keywords)
+        named = dict(zip(self.keywords, inputs[k:], strict=True)) if self.keywords else {}
+        y = self.random.repeat(self.calls.forward, inputs[:k], named)
+        return pack(y, not self.step, self._conjugate)
+
+    @property
+    def _conjugate(self) -> bool:
+        return self.calls.reading is not None and self.calls.reading.conjugate
 
     def gradients(self, dy: np.ndarray, inputs: Any = None) -> tuple[dict[str, Any], Any]:
         """Run forward and backward from zero; return the gradient of each array, and y."""
@@ -138,133 +215,127 @@ class Subject:
 
     def more_gradients(self, dy: np.ndarray, inputs: Any = None) -> tuple[dict[str, Any], Any]:
         """Run both, on other inputs if given, adding to what the parameters have."""
-        y = self.target.forward(*(self.inputs if inputs is None else inputs))
-        return self.collect(self.target.backward(dy if dy.ndim else float(dy))), y
+        y, form = self._forward(self.inputs if inputs is None else inputs)
+        return self.collect(self.backward(dy, form)), y
+
+    def backward(self, dy: np.ndarray, form: Form | None = None) -> Any:
+        """Run backward after a forward; return what it returns."""
+        before = self._before_backward()
+        whole = form.unpack(dy) if form is not None else dy if dy.ndim else float(dy)
+        returned = self.calls.backward(whole)
+        if before is not None:
+            after = objects.arrays_of(self.target)
+            self.gradient_places = objects.where_gradients_go(self.places, before, after)
+            self._at_first = {p: before.get(p) for p in self.gradient_places.values()}
+        return returned
+
+    def _before_backward(self) -> dict[objects.Path, np.ndarray] | None:
+        if not self.places or self.gradient_places is not None:
+            return None
+        return objects.snapshot(objects.arrays_of(self.target))
 
     def zero_grad(self) -> None:
-        """Forget the gradients of the parameters."""
+        """Forget the gradients of the parameters, as the target does it."""
+        if self.parameters and type(self.target).zero_grad is Module.zero_grad:
+            self.forget()
+        elif self.parameters:
+            self.target.zero_grad()
+        for path in (self.gradient_places or {}).values():
+            first = getattr(self, "_at_first", {}).get(path)
+            objects.put(self.target, path, None if first is None else first.copy())
+
+    def forget(self) -> None:
+        """Forget the gradients of the parameters, whatever the target does."""
         for parameter in self.parameters.values():
             parameter.grad = None
 
     def collect(self, returned: Any) -> dict[str, Any]:
         """Return the gradients: those of the parameters, and what backward returned."""
         grads: dict[str, Any] = {name: p.grad for name, p in self.parameters.items()}
-        parts = list(returned) if isinstance(returned, (tuple, list)) else [returned]
-        for name, grad in zip(self.input_names, parts, strict=False):
-            grads[name] = grad
+        for name, path in (self.gradient_places or {}).items():
+            grads[name] = objects.get(self.target, path)
+        inputs = [
+            (f"{name} weights", value.weights) if isinstance(value, Jagged) else (name, value)
+            for name, value in zip(self.names, self.inputs, strict=True)
+        ]
+        for name, grad in match(returned, inputs, self.masks).items():
+            grads[name] = self._in_parts(grad) if name in self.complex_names else grad
         return grads
+
+    def _in_parts(self, grad: Any) -> Any:
+        """Return the gradient of a complex array as that of its two parts."""
+        if grad is None:
+            return None
+        grad = np.asarray(grad)
+        return np.stack([grad.real, -grad.imag if self._conjugate else grad.imag], axis=-1)
+
+
+class _Random:
+    """Random generators among the inputs and in the target: each forward begins with the same."""
+
+    def __init__(self, things: list[Any], like: _Random | None = None):
+        found = [each for thing in things for each in _generators(thing, 0)]
+        states: list[Any] = [state for _, state in like.own] if like is not None else []
+        if len(states) != len(found):
+            states = [copy.deepcopy(g.bit_generator.state) for g in found]
+        self.own: list[tuple[np.random.Generator, Any]] = list(zip(found, states, strict=True))
+        self.common: Any = "unknown" if like is None else like.common
+
+    def repeat(self, forward: Callable, inputs: tuple, named: dict[str, Any]) -> Any:
+        """Call forward with all generators as they were at first; np.random is one of them."""
+        for generator, state in self.own:
+            generator.bit_generator.state = state
+        if self.common is None:
+            return forward(*inputs, **named)
+        if isinstance(self.common, str):
+            first: Any = np.random.get_state()  # noqa: NPY002  (a student's np.random.rand)
+            y = forward(*inputs, **named)
+            after: Any = np.random.get_state()  # noqa: NPY002
+            drawn = first[2:] != after[2:] or not np.array_equal(first[1], after[1])
+            self.common = first if drawn else None
+            return y
+        np.random.set_state(self.common)  # noqa: NPY002
+        return forward(*inputs, **named)
+
+
+def _generators(value: Any, depth: int) -> Iterator[np.random.Generator]:
+    if isinstance(value, np.random.Generator):
+        yield value
+    elif depth < 4:
+        parts: Any = ()
+        if isinstance(value, (tuple, list)):
+            parts = value if len(value) < 50 else ()
+        elif isinstance(value, dict):
+            parts = value.values()
+        elif isinstance(value, Module) or hasattr(value, "forward"):
+            parts = getattr(value, "__dict__", {}).values()
+        for part in parts:
+            yield from _generators(part, depth + 1)
 
 
 def _is_same(a: np.ndarray, b: np.ndarray) -> bool:
     return bool((a == b).all()) or np.array_equal(a, b, equal_nan=True)
 
 
-def _cast(value: Any, dtype: Any) -> Any:
+def cast(value: Any, dtype: Any) -> Any:
     """Copy floats to `dtype`; leave ids as they are."""
     if isinstance(value, Batch):
         dense = value.dense.astype(dtype)
         label = value.label
         if label is not None and np.dtype(dtype).kind == "f":
             label = label.astype(dtype)
-        return Batch(dense, _cast(value.sparse, dtype), label)
+        return Batch(dense, cast(value.sparse, dtype), label)
     if isinstance(value, Jagged) and value.weights is not None:
         return Jagged(value.values, value.offsets, value.weights.astype(dtype))
+    if isinstance(value, np.ndarray) and value.dtype.kind == "c" and np.dtype(dtype).kind == "f":
+        return value.astype(np.result_type(dtype, np.complex64), order="C")
     if isinstance(value, np.ndarray) and value.dtype.kind in "fc":
         return value.astype(dtype)
+    if isinstance(value, dict):
+        return {key: cast(part, dtype) for key, part in value.items()}
+    if type(value) in (tuple, list):
+        return type(value)(cast(part, dtype) for part in value)
     return value
-
-
-# Ids that collide
-
-
-def collide(value: Any, target: Any, first: bool = True) -> Any:
-    """Make ids repeat inside a bag and across bags; use id 0 and the last id; empty a bag."""
-    if isinstance(value, Batch):
-        return replace(value, sparse=collide(value.sparse, target))
-    if isinstance(value, Jagged):
-        return _collide_bags(value, _table_sizes(target))
-    if not (isinstance(value, np.ndarray) and value.dtype.kind in "iu"):
-        return value
-    sizes, ids = _table_sizes(target), value.copy()
-    if ids.ndim == 2:
-        if len(sizes) <= 1:  # a row is a bag, and not one id a table
-            ids[:1, 1:2] = ids[:1, :1]
-        ids[1:2] = ids[:1]
-        ids[3:4] = 0
-        if len(ids) > 4 and len(sizes) == ids.shape[1]:
-            ids[4] = np.array(sizes) - 1
-    elif ids.ndim == 1 and first:  # a later one holds offsets
-        _repeat_first(ids)
-        if len(ids) > 5 and len(sizes) == 1:
-            ids[3], ids[4] = 0, sizes[0] - 1
-    return ids
-
-
-def collide_all(inputs: tuple[Any, ...], target: Any) -> tuple[Any, ...]:
-    """Let the ids of all inputs collide.
-
-    Of a pair of functions any argument may hold ids: where all of them differ, the first stands
-    twice. What may be offsets stays; labels, which repeat, stay as well.
-    """
-    if not isinstance(target, FunctionPair):
-        return tuple(collide(value, target, k == 0) for k, value in enumerate(inputs))
-    changed: list[Any] = []
-    lengths: list[int] = []
-    for k, value in enumerate(inputs):
-        if not _is_list_of_ids(value) or k == 0:
-            changed.append(collide(value, target, k == 0))
-        elif len(np.unique(value)) < max(3, len(value)) or any(
-            may_be_offsets(value, n) for n in lengths
-        ):
-            changed.append(value)
-        else:
-            changed.append(np.concatenate([value[:1], value[:1], value[2:]]))
-        if _is_list_of_ids(value):
-            lengths.append(len(value))
-    return tuple(changed)
-
-
-def may_be_offsets(value: Any, num_ids: int) -> bool:
-    """Whether an array may say where each bag begins in a list of `num_ids` ids."""
-    if not _is_list_of_ids(value) or len(value) == 0:
-        return False
-    return bool(value[0] == 0 and value[-1] <= num_ids and (np.diff(value) >= 0).all())
-
-
-def _is_list_of_ids(value: Any) -> bool:
-    return isinstance(value, np.ndarray) and value.dtype.kind in "iu" and value.ndim == 1
-
-
-def _collide_bags(bags: Jagged, sizes: Sequence[int]) -> Jagged:
-    num_tables = max(1, len(sizes))
-    ids, offsets = bags.values.copy(), bags.offsets.copy()
-    per_table = max(1, (len(offsets) - 1) // num_tables)
-    starts = offsets[::per_table]
-    for t, (start, stop) in enumerate(pairwise(starts)):
-        _repeat_first(ids[start:stop])
-        if stop - start > 5 and t < len(sizes):
-            ids[start + 3], ids[start + 4] = 0, sizes[t] - 1
-        if per_table > 2:  # the table's last bag but one goes to the last
-            offsets[(t + 1) * per_table - 1] = offsets[(t + 1) * per_table - 2]
-    return Jagged(ids, offsets, bags.weights)
-
-
-def _repeat_first(ids: np.ndarray) -> None:
-    """Repeat the first id next to it, in its bag or the next one, and at the end."""
-    ids[:3] = ids[:1]
-    ids[-1:] = ids[:1]
-
-
-def _table_sizes(target: Any) -> list[int]:
-    """Return the rows of each table, as the target or its first module with tables says."""
-    if not isinstance(target, Module):
-        return []
-    sizes = getattr(target, "config", {}).get("table_sizes")
-    if sizes is None:
-        starts = (getattr(module, "starts", None) for _, module in target.named_modules())
-        found = next((each for each in starts if each is not None), [0])
-        sizes = np.diff(found)
-    return [int(size) for size in sizes]
 
 
 def as_dense(grad: Any) -> np.ndarray:

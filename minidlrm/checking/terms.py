@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import combinations_with_replacement
 
 import numpy as np
 
 from minidlrm.checking.catalogue import make_cause
-from minidlrm.checking.evidence import Evidence, Whole
+from minidlrm.checking.evidence import Evidence, Whole, derived_arrays
 from minidlrm.checking.report import Cause
 
 
@@ -20,6 +21,7 @@ def regularized(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     loss = evidence.r.ndim == 0
     missing = c / float(evidence.r) if loss else c
     if not evidence.same(rest, c * x):
+        yield from _beside_the_penalty(evidence, w)
         return
     full = _penalty(evidence, w)
     times = f" times {w.name} itself" + (", times dy." if loss else ".")
@@ -31,6 +33,20 @@ def regularized(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     elif missing > 0:
         text = f"What is missing from the gradient of {w.name} is {missing:.6g}{times}"
         yield make_cause("regularization", w.name, text, 0.94)
+
+
+def _beside_the_penalty(evidence: Evidence, w: Whole) -> Iterator[Cause]:
+    """The part of the penalty is right, and the rest has a constant factor."""
+    if evidence.r.ndim or w.value.size < 3:
+        return
+    penalty = _penalty(evidence, w) * float(evidence.r) * w.here
+    rest = w.numeric - penalty
+    if not penalty.any() or not rest.any():
+        return
+    c = float(((w.analytic - penalty) * rest).sum() / (rest * rest).sum())
+    if c and evidence.same(w.analytic - penalty, c * rest):
+        text = f"The part that is a multiple of {w.name} itself (the penalty's) is right, and all "
+        yield make_cause("term", w.name, text + f"the rest is {c:.6g} times the right one.", 0.95)
 
 
 def _penalty(evidence: Evidence, w: Whole) -> float:
@@ -63,8 +79,9 @@ def straight_path(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     r = evidence.r
     same_shape = r.ndim and r.shape == w.numeric.shape
     if same_shape and w.analytic.any() and evidence.same(w.numeric - w.analytic, r):
-        text = f"What is missing from the gradient of {w.name} is dy itself: {w.name} is also "
-        yield make_cause("second_path", w.name, text + "added to the output as it is.", 0.95)
+        text = f"What is missing from the gradient of {w.name} is dy itself: the part of a term "
+        text += f"with slope 1, such as {w.name} added to the output as it is."
+        yield make_cause("second_path", w.name, text, 0.95)
 
 
 def along_a_row(evidence: Evidence, w: Whole) -> Iterator[Cause]:
@@ -143,6 +160,8 @@ def _terms(evidence: Evidence, w: Whole) -> Iterator[tuple[str, np.ndarray]]:
             if value.shape == shape and name != w.name:
                 yield f"dy times {name}", value * r
         yield "dy", np.full(shape, r)
+        if len(shape) == 2 and shape[0] == shape[1]:
+            yield "dy times the identity", r * np.eye(shape[0])
         return
     upstream = _aligned(r, shape)
     for name, value in bare.items():
@@ -152,6 +171,11 @@ def _terms(evidence: Evidence, w: Whole) -> Iterator[tuple[str, np.ndarray]]:
             yield f"dy times {name}^2", upstream * fitted**2
         if value.shape == shape and name != w.name:
             yield name, value
+    if r.shape == shape:
+        parts = {**bare, **{n: t for n, t in derived_arrays(evidence) if n[-1] == ")"}}
+        parts = {n: t for n, t in parts.items() if t.shape == shape and np.isfinite(t).all()}
+        for (m, u), (n, v) in combinations_with_replacement(parts.items(), 2):
+            yield f"dy times {m} times {n}", r * u * v
     if upstream is not None:
         yield "dy", upstream
     if r.shape == shape and r.ndim == 2:

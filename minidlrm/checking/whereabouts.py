@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,10 @@ import numpy as np
 from minidlrm.checking.catalogue import make_cause
 from minidlrm.checking.evidence import Evidence, Whole
 from minidlrm.checking.numeric import Differences
-from minidlrm.checking.report import Cause
-from minidlrm.checking.subject import Subject, as_dense
+from minidlrm.checking.report import Cause, GradCheckReport
+from minidlrm.checking.subject import FunctionPair, Subject, as_dense
 
+_SMALL = 8  # the length to which long axes are cut
 _TRIES = 40  # smaller inputs that are tried
 
 
@@ -89,6 +91,46 @@ def _list(some: np.ndarray) -> str:
     return ", ".join(map(str, some[:6].tolist())) + (", ..." if len(some) > 6 else "")
 
 
+# Smaller inputs
+
+
+def smaller(
+    evidence: Evidence, fingerprints: Sequence[Any], check: Callable[..., GradCheckReport]
+) -> Iterator[Cause]:
+    """Diagnose arrays that are too large to compare whole: on inputs that are cut.
+
+    Parameters
+    ----------
+    evidence : Evidence
+        A failed check.
+    fingerprints : sequence of Fingerprint
+        As in `diagnose`.
+    check : callable
+        `gradcheck`.
+    """
+    subject = evidence.subject
+    if not isinstance(subject.target, FunctionPair):
+        return
+    if any(not isinstance(value, np.ndarray) for value in subject.inputs):
+        return
+    inputs = tuple(subject.inputs)
+    lengths = sorted({n for value in inputs for n in value.shape if n > _SMALL}, reverse=True)
+    for k, length in enumerate(lengths):  # lengths that differ stay different
+        inputs = tuple(_cut(value, length, max(2, _SMALL - k)) for value in inputs)
+    if not lengths:
+        return
+    try:
+        target = subject.target
+        pair = target.forward_function, target.backward_function
+        report = check(pair, *inputs, fingerprints=fingerprints, verbose=False)
+    except Exception:
+        return  # the code does not take them
+    if not report.passed and all(cause.key != "raised" for cause in report.diagnosis[:1]):
+        shapes = ", ".join(f"{n} {v.shape}" for n, v in zip(subject.names, inputs, strict=True))
+        for cause in report.diagnosis[:3]:
+            yield replace(cause, evidence=f"On the inputs cut to {shapes}: {cause.evidence}")
+
+
 # The smallest example
 
 
@@ -128,7 +170,8 @@ def _cut(value: np.ndarray, length: int, shorter: int) -> np.ndarray:
 def _first_wrong(subject: Subject, inputs: tuple[Any, ...], name: str, tol: float):
     """Return (place, ours, theirs) of the worst number on these inputs; None if it is right."""
     try:
-        small = Subject(subject.target, inputs, subject.names)
+        elsewhere = getattr(subject, "elsewhere", None)
+        small = elsewhere(inputs) if elsewhere else Subject(subject.target, inputs, subject.names)
         y = small.output()
         if y.size == 0 or not np.isfinite(y).all():
             return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,7 +17,7 @@ from rich.text import Text
 from tqdm.auto import tqdm
 
 import minidlrm as md
-from minidlrm.checking import cases
+from minidlrm.checking import GradCheckReport, cases, student
 from minidlrm.cli import options as given
 from minidlrm.models import MODELS
 from minidlrm.module import Module
@@ -101,8 +102,9 @@ def gradcheck(
     target: Annotated[
         str | None,
         typer.Argument(
-            help=f"A model ({', '.join(MODELS)}), or PATH.py:NAME. NAME is a class like one of "
-            "minidlrm's layers, or a function that returns what to check and its inputs.",
+            help=f"A model ({', '.join(MODELS)}); or PATH.py or PATH.py:NAME, with two functions "
+            "forward and backward, a layer, a loss, an optimizer, or a function that returns what "
+            "to check and on what.",
             show_default="dlrm",
         ),
     ] = None,
@@ -128,20 +130,25 @@ def gradcheck(
             raise ValueError(f"{target} has no meaning with --all: give one of the two")
         _gradcheck_all(Console(), list(cases.everything(seed)), options)
         return
-    path, colon, name = (target or "dlrm").rpartition(":")
-    if colon and path.endswith(".py"):
-        checked, inputs = cases.from_file(path, name, seed)
-    else:
-        _, checked, inputs = next(cases.model(target or "dlrm", seed))
-    report = md.gradcheck(checked, *inputs, **options)
+    report = _report(target or "dlrm", options)
     print(report)
     if not report.passed:
         raise typer.Exit(1)
 
 
-def _gradcheck_all(
-    console: Console, chosen: Sequence[cases.Target], options: dict[str, Any]
-) -> None:
+def _report(target: str, options: dict[str, Any]) -> GradCheckReport:
+    """Check a model, or what a file holds."""
+    if not student.is_file(target):
+        _, checked, inputs = next(cases.model(target, options["seed"]))
+        return md.gradcheck(checked, *inputs, **options)
+    try:
+        return student.check(target, **options)
+    except student.Unclear as error:  # several lines, with code to copy
+        print(f"error: {error}", file=sys.stderr)
+        raise typer.Exit(2) from None
+
+
+def _gradcheck_all(console: Console, chosen: Sequence[cases.Case], options: dict[str, Any]) -> None:
     table = Table(title="analytic gradients against the functions themselves, float64", box=SIMPLE)
     table.add_column("target", overflow="fold")
     for column in ("arrays", "entries", "kinks", "worst error"):

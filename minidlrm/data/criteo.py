@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from minidlrm.arrays import as_size, check_word
 from minidlrm.data.batch import Batch, Dataset, split_in_time, split_rows
 from minidlrm.data.columns import hex_words
 from minidlrm.data.criteo_text import (
@@ -140,10 +141,9 @@ def _check_options(
     min_count: int, hash_size: int | None, known: Any, rows: int | None, on_bad_line: str
 ) -> None:
     for name, value in (("min_count", min_count), ("hash_size", hash_size), ("rows", rows)):
-        if value is not None and value < 1:
-            raise ValueError(f"{name} is {value}: it must be at least 1")
-    if on_bad_line not in ("error", "skip"):
-        raise ValueError(f"on_bad_line is {on_bad_line!r}: it must be 'error' or 'skip'")
+        if value is not None:
+            as_size(name, value)
+    check_word("on_bad_line", on_bad_line, "error", "skip")
     if known is not None and not isinstance(known, Vocabulary):
         raise TypeError(f"vocabulary is {type(known).__name__}: give a Dataset or a Vocabulary")
     if known is not None and hash_size is not None:

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from minidlrm.arrays import check_word
 from minidlrm.data.batch import Batch, Dataset, Jagged, split_in_time
 from minidlrm.data.columns import Texts, numbers, of_words, one_array, texts, times
 from minidlrm.data.features import Categories, Column
@@ -157,8 +158,7 @@ def movielens_ratings(
     >>> ratings.table_sizes, len(ratings.train), len(ratings.valid), len(ratings.test)
     ([4, 5], 17, 1, 2)
     """
-    if split not in ("random", "time"):
-        raise ValueError(f"split is {split!r}: it must be 'random' or 'time'")
+    check_word("split", split, "random", "time")
     if not 0 < test_share < 0.5:
         raise ValueError(f"test_share is {test_share}: it must lie in (0, 0.5)")
     ratings = read_ratings(path, needs_time=split == "time")

@@ -121,6 +121,8 @@ def gradient(
         if failure:
             raise failure[0] from None
         raise
+    if failure and any(cause.key == "raised" for cause in report.diagnosis):
+        raise failure[0] from None
     bad = [check for check in report.arrays if not check.passed]
     if only:
         bad = [check for check in bad if check.name in only]

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from minidlrm import kernels
-from minidlrm.arrays import integers
+from minidlrm.arrays import check_word, integers
 from minidlrm.data.batch import Jagged
 from minidlrm.layers.inputs import as_shared, as_size, as_sizes, check_rng, converted
 from minidlrm.module import Module, Parameter, SparseGrad
@@ -132,8 +132,7 @@ class EmbeddingBagCollection(Module):
             raise ValueError("table_sizes is empty: at least one table is needed")
         check_rng(rng)
         dim = as_size("embedding_dim", embedding_dim)
-        if mode not in ("sum", "mean"):
-            raise ValueError(f"mode is {mode!r}: it must be 'sum' or 'mean'")
+        check_word("mode", mode, "sum", "mean")
         self.mode, self.shared = mode, dict(as_shared(shared, rows))
         self.starts = np.concatenate([[0], np.cumsum(rows)]).astype(np.int64)  # (T + 1,)
         own = [0 if t in self.shared else n for t, n in enumerate(rows)]

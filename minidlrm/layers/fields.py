@@ -59,7 +59,7 @@ class FieldEmbeddings(Module):
         errors of `EmbeddingBagCollection.forward`.
         """
         v = self.dense.value
-        x = converted("x", x, v.dtype)
+        x = converted("x (the dense features)", x, v.dtype)
         if x.ndim != 2 or x.shape[1] != len(v):
             raise ValueError(f"FieldEmbeddings: x has shape {x.shape}, expected (B, {len(v)})")
         parts = [x[:, :, None] * v] if len(v) else []  # (B, num_dense, D)

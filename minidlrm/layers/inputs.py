@@ -8,12 +8,12 @@ numbers that reach a kernel have one dtype, are in the machine's order, and lie 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from minidlrm.arrays import as_size, floats, native
+from minidlrm.arrays import as_size, as_sizes, floats, native
 
 
 def numbers(name: str, x: Any, *parameters: np.ndarray) -> np.ndarray:
@@ -33,11 +33,7 @@ def converted(name: str, x: Any, dtype: np.dtype) -> np.ndarray:
     return x.astype(dtype, copy=False)
 
 
-def as_sizes(name: str, values: Iterable[Any], least: int = 1) -> list[int]:
-    """Return sizes as Python integers; the error names the one that is wrong."""
-    if isinstance(values, str) or not np.iterable(values):
-        raise TypeError(f"{name} is {values!r}: it must be a list of integers")
-    return [as_size(f"{name}[{k}]", value, least) for k, value in enumerate(values)]
+_LISTS = {"table_sizes", "mlp", "bottom_mlp", "top_mlp", "cin_layers"}  # of a model's arguments
 
 
 def as_config(**arguments: Any) -> dict[str, Any]:
@@ -49,7 +45,7 @@ def as_config(**arguments: Any) -> dict[str, Any]:
     for name, value in arguments.items():
         if value is None:
             config[name] = None
-        elif np.ndim(value):
+        elif name in _LISTS:
             config[name] = as_sizes(name, value)
         else:
             config[name] = as_size(name, value, 0 if name == "num_dense" else 1)
@@ -95,4 +91,4 @@ def check_rng(rng: Any) -> None:
 
 def seeded(seed: Any) -> np.random.Generator:
     """Return the generator of a seed; TypeError or ValueError names it."""
-    return np.random.default_rng(as_size("seed", seed, 0))
+    return np.random.default_rng(as_size("seed", seed, 0, 2**128))

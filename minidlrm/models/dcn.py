@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from minidlrm.arrays import check_word
 from minidlrm.data.batch import Batch
 from minidlrm.layers.cross import CrossNetwork
 from minidlrm.layers.fields import FieldEmbeddings
@@ -115,8 +116,7 @@ class DCN(Model):
         With d = F D: L cross layers have 2 d L parameters (vector), (d^2 + d) L (matrix) or (2 d
         r + d) L (rank r), and take 5 d L, (2 d^2 + 3 d) L or (4 d r + 3 d) L FLOPs a sample.
         """
-        if structure not in ("parallel", "stacked"):
-            raise ValueError(f"structure is {structure!r}: it must be 'parallel' or 'stacked'")
+        check_word("structure", structure, "parallel", "stacked")
         self.config = as_config(
             num_dense=num_dense,
             table_sizes=table_sizes,

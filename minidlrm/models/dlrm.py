@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from minidlrm import layers
+from minidlrm.arrays import as_flag
 from minidlrm.data.batch import Batch
 from minidlrm.layers.cross import CrossInteraction
 from minidlrm.layers.dot import DotInteraction
@@ -144,7 +145,7 @@ class DLRM(Model):
             qr_collisions=qr_collisions,
         )
         self.config["interaction"] = _described(interaction)
-        self.config["self_interaction"] = bool(self_interaction)
+        self.config["self_interaction"] = as_flag("self_interaction", self_interaction)
         self.config["qr_operation"] = qr_operation
         self.config |= as_table_options(table_sizes, shared, bag_mode)
         options: dict[str, Any] = {"rng": seeded(seed), "dtype": dtype}

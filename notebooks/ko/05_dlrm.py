@@ -773,7 +773,7 @@ def curve_of(wrong):
 
 fig, ax = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
 styles = ("-", "--", "-.", ":")
-classes = {"right": md.DLRM} | {bug.kind.__name__: bug.kind for bug in bugs}
+classes = {"right": md.DLRM} | {bug.cls.__name__: bug.cls for bug in bugs}
 for (name, wrong), style in zip(classes.items(), styles, strict=True):
     ax.plot(*curve_of(wrong), style, label=name)
 ax.set(xlabel="epoch", ylabel="validation log loss (nats)", title="Wrong gradients still train")

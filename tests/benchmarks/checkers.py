@@ -1,7 +1,7 @@
 """Gradient checkers on the same planted bugs: what each catches, what it says, how long it takes.
 
     pip install jax autograd scipy torch
-    python tests/benchmarks/checkers.py [--seeds 3]
+    python tests/benchmarks/checkers.py [--seeds 3] [--out docs/measured/checkers.md]
 
 Every bug of `minidlrm.checking.bugs` is given to each checker as functions of flat float64
 arrays: the parameters and the float inputs. The ids are those that the bug brings, as a caller
@@ -15,6 +15,7 @@ import signal
 import time
 import warnings
 from collections import defaultdict
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -202,44 +203,50 @@ def seconds_of(run, limit=30):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3)
-    seeds = range(parser.parse_args().seeds)
+    parser.add_argument("--out", type=Path, help="A file for the tables, beside the screen.")
+    arguments = parser.parse_args()
+    seeds = range(arguments.seeds)
     caught, named, alarms = defaultdict(int), defaultdict(int), defaultdict(int)
     seconds, missed, said = defaultdict(lambda: defaultdict(list)), defaultdict(set), {}
     for bug in CORPUS:
         for seed in seeds:
-            for kind in (bug.kind, bug.correct):
-                case = bug.make(kind, np.random.default_rng(seed))
+            for cls in (bug.cls, bug.correct):
+                case = bug.make(cls, np.random.default_rng(seed))
                 runs = {"minidlrm gradcheck": lambda case=case, seed=seed: ours(case, seed)}
                 for name, check in PEERS.items():
                     runs[name] = lambda check=check, case=case: (theirs(check, case), None)
                 for name, run in runs.items():
                     start = time.perf_counter()
                     message, key = run()
-                    if kind is bug.correct:
+                    if cls is bug.correct:
                         seconds[name][bug].append(time.perf_counter() - start)
                         alarms[name] += message is not None
                         continue
                     caught[name] += message is not None
                     named[name] += key == bug.cause
                     if message is None:
-                        missed[name].add(bug.kind.__name__)
-                    elif bug.kind.__name__ == "BatchMissing":
+                        missed[name].add(bug.cls.__name__)
+                    elif bug.cls.__name__ == "BatchMissing":
                         said[name] = " ".join(message.split())[:160]
     total = len(CORPUS) * len(seeds)
     case = whole_dlrm()
     large = {"minidlrm gradcheck": seconds_of(lambda: md.gradcheck(*case, verbose=False))}
     for name, check in PEERS.items():
         large[name] = seconds_of(lambda check=check: check(Functions(*case)))
-    print("| checker | caught | cause named first | false alarms | the corpus, ms | a DLRM, s |")
-    print("| --- | --- | --- | --- | --- | --- |")
+    lines = ["| checker | caught | cause named first | false alarms | the corpus, ms | a DLRM, s |"]
+    lines.append("| --- | --- | --- | --- | --- | --- |")
     for name in seconds:
         ms = f"{1e3 * sum(float(np.median(times)) for times in seconds[name].values()):,.0f}"
         counts = f"{caught[name]} of {total} | {named[name]} | {alarms[name]}"
-        print(f"| {name} | {counts} | {ms} | {large[name]} |")
-    print("\n| checker | misses | says of BatchMissing |\n| --- | --- | --- |")
-    for name in seconds:
-        misses = ", ".join(sorted(missed[name])) or "none"
-        print(f"| {name} | {misses} | {said.get(name, '-')} |".replace("\n", " "))
+        lines.append(f"| {name} | {counts} | {ms} | {large[name]} |")
+    lines += ["", "| checker | misses |", "| --- | --- |"]
+    lines += [f"| {name} | {', '.join(sorted(missed[name])) or 'none'} |" for name in seconds]
+    text = "\n".join(lines) + "\n"
+    print(text)
+    for name, words in said.items():
+        print(f"{name} says of BatchMissing: {words}")
+    if arguments.out:
+        arguments.out.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

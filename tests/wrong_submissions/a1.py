@@ -7,7 +7,7 @@ A1 = {
         ("return dy @ W, dy.T @ x, dy.mean(axis=0)", 2, "batch"),
         ("return dy @ W, dy.T @ x / len(x), dy.sum(axis=0)", 2, "batch"),
         ("return dy @ W, dy.T @ x, dy", 2, "sum"),
-        ("return dy @ W, dy.T @ x, dy[0]", 2, "left out"),
+        ("return dy @ W, dy.T @ x, dy[0]", 2, "only one sample is counted"),
         ("return -dy @ W, dy.T @ x, dy.sum(axis=0)", 2, "sign"),
         ("return dy @ W, 0 * W, dy.sum(axis=0)", 2, "zero"),
         ("return dy @ W, 2 * dy.T @ x, dy.sum(axis=0)", 2, "2 times"),

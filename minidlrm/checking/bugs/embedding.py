@@ -29,13 +29,13 @@ class _Uses(EmbeddingBagCollection):
         np.add.at(dense, rows, terms)
 
 
-def _wrong(kind: type) -> type:
+def _wrong(cls: type) -> type:
     """Give a class built on `_Uses` the public layer as its base, for reports."""
-    return type(kind.__name__, (EmbeddingBagCollection,), {**_public(_Uses), **_public(kind)})
+    return type(cls.__name__, (EmbeddingBagCollection,), {**_public(_Uses), **_public(cls)})
 
 
-def _public(kind: type) -> dict:
-    return {k: v for k, v in vars(kind).items() if k not in ("__dict__", "__weakref__")}
+def _public(cls: type) -> dict:
+    return {k: v for k, v in vars(cls).items() if k not in ("__dict__", "__weakref__")}
 
 
 @_wrong
@@ -98,7 +98,7 @@ class WeightsForgotten(EmbeddingBagCollection):
     def backward(self, dy):
         shape, rows, source, scale = self.kept()
         assert scale is not None  # else there is nothing to forget
-        self.keep(shape, rows, source, None)
+        self.keep(shape, rows, source, np.ones_like(scale))
         return super().backward(dy)
 
 
@@ -110,28 +110,28 @@ class OwnTableForTheOther(QREmbeddingBag):
         self.tables.backward(dy[:, None] * z)
 
 
-def _one_hot(kind, rng):
-    return kind([7, 5, 6], 3, rng=rng), rng.integers(0, 5, (6, 3))
+def _one_hot(cls, rng):
+    return cls([7, 5, 6], 3, rng=rng), rng.integers(0, 5, (6, 3))
 
 
-def _bags(kind, rng, mode="sum", weighted=False):
+def _bags(cls, rng, mode="sum", weighted=False):
     lengths = np.array([3, 2, 3, 1, 4, 2])
     ids = np.concatenate([rng.permutation(9)[:n] for n in lengths])
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     weights = rng.normal(size=len(ids)) if weighted else None
-    return kind([9], 3, mode, rng=rng), Jagged(ids, offsets, weights)
+    return cls([9], 3, mode, rng=rng), Jagged(ids, offsets, weights)
 
 
-def _means(kind, rng):
-    return _bags(kind, rng, "mean")
+def _means(cls, rng):
+    return _bags(cls, rng, "mean")
 
 
-def _weighted(kind, rng):
-    return _bags(kind, rng, weighted=True)
+def _weighted(cls, rng):
+    return _bags(cls, rng, weighted=True)
 
 
-def _composed(kind, rng):
-    return kind(20, 3, 4, rng=rng), rng.integers(0, 20, (5, 2))
+def _composed(cls, rng):
+    return cls(20, 3, 4, rng=rng), rng.integers(0, 20, (5, 2))
 
 
 BUGS = (

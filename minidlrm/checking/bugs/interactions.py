@@ -156,28 +156,28 @@ class PoolingAveraged(CIN):
         return super().backward(dy / self.embedding_dim)
 
 
-def _vectors(kind, rng, **options):
-    return kind(4, 3, **options), rng.normal(size=(5, 4, 3))
+def _vectors(cls, rng, **options):
+    return cls(4, 3, **options), rng.normal(size=(5, 4, 3))
 
 
-def _with_diagonal(kind, rng):
-    return _vectors(kind, rng, self_interaction=True)
+def _with_diagonal(cls, rng):
+    return _vectors(cls, rng, self_interaction=True)
 
 
-def _two(kind, rng):
-    return kind(), rng.normal(size=(5, 3)), rng.normal(size=(5, 3))
+def _two(cls, rng):
+    return cls(), rng.normal(size=(5, 3)), rng.normal(size=(5, 3))
 
 
-def _crossed(kind, rng):
-    return kind(4, rng=rng), rng.normal(size=(5, 4)), rng.normal(size=(5, 4))
+def _crossed(cls, rng):
+    return cls(4, rng=rng), rng.normal(size=(5, 4)), rng.normal(size=(5, 4))
 
 
-def _network(kind, rng):
-    return kind(4, 3, rng=rng), rng.normal(size=(5, 4))
+def _network(cls, rng):
+    return cls(4, 3, rng=rng), rng.normal(size=(5, 4))
 
 
-def _cin(kind, rng):
-    return kind(4, 3, (4, 2), rng=rng), rng.normal(size=(5, 4, 3))
+def _cin(cls, rng):
+    return cls(4, 3, (4, 2), rng=rng), rng.normal(size=(5, 4, 3))
 
 
 BUGS = (

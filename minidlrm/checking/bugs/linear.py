@@ -221,20 +221,20 @@ class SlopeOfTheOutput(Sigmoid):
         return dy * sigmoid(y) * (1 - sigmoid(y))
 
 
-def _square(kind, rng):
-    return kind(4, 4, rng=rng), rng.normal(size=(6, 4))
+def _square(cls, rng):
+    return cls(4, 4, rng=rng), rng.normal(size=(6, 4))
 
 
-def _oblong(kind, rng):
-    return kind(5, 3, rng=rng), rng.normal(size=(6, 5))
+def _oblong(cls, rng):
+    return cls(5, 3, rng=rng), rng.normal(size=(6, 5))
 
 
-def _fused(kind, rng):
-    return kind(5, 3, activation="relu", rng=rng), rng.normal(size=(6, 5))
+def _fused(cls, rng):
+    return cls(5, 3, activation="relu", rng=rng), rng.normal(size=(6, 5))
 
 
-def _elementwise(kind, rng):
-    return kind(), rng.normal(size=(5, 4))
+def _elementwise(cls, rng):
+    return cls(), rng.normal(size=(5, 4))
 
 
 BUGS = (

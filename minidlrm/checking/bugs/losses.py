@@ -44,7 +44,7 @@ class SoftplusSign(BCEWithLogits):
     """The slope of log(1 + e^-x) is taken as 1 - sigmoid(x)."""
 
     def backward(self, dy=1.0):
-        x, label, weight = self.kept()
+        x, label, weight, *_ = self.kept()
         slope = (1 - label) + weight * (1 - sigmoid(x))
         return self._spread(dy, slope)
 
@@ -53,7 +53,7 @@ class WeightOfClicksMissing(BCEWithLogits):
     """pos_weight is in forward, and not in backward."""
 
     def backward(self, dy=1.0):
-        x, label, _ = self.kept()
+        x, label, *_ = self.kept()
         return self._spread(dy, sigmoid(x) - label)
 
 
@@ -97,17 +97,17 @@ class PenaltyForgotten(RidgeMSE):
         return MSE.backward(self, dy)
 
 
-def _clicks(kind, rng):
-    return kind(), rng.normal(size=7), (rng.random(7) < 0.5).astype(float)
+def _clicks(cls, rng):
+    return cls(), rng.normal(size=7), (rng.random(7) < 0.5).astype(float)
 
 
-def _weighted(kind, rng):
+def _weighted(cls, rng):
     label = np.array([1.0, 0, 1, 0, 1, 0, 0])
-    return kind(pos_weight=3.0), rng.normal(size=7), label
+    return cls(pos_weight=3.0), rng.normal(size=7), label
 
 
-def _ratings(kind, rng):
-    return kind(), rng.normal(size=7), rng.normal(size=7)
+def _ratings(cls, rng):
+    return cls(), rng.normal(size=7), rng.normal(size=7)
 
 
 BUGS = (

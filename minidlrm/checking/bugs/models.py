@@ -75,25 +75,25 @@ def _batch(rng, num_dense=3, tables=3):
     return Batch(rng.normal(size=(6, num_dense)), rng.integers(0, 4, (6, tables)))
 
 
-def _dlrm(kind, rng):
-    return kind(3, [5, 4, 6], 3, (4,), (5,), seed=int(rng.integers(99))), _batch(rng)
+def _dlrm(cls, rng):
+    return cls(3, [5, 4, 6], 3, (4,), (5,), seed=int(rng.integers(99))), _batch(rng)
 
 
-def _deepfm(kind, rng):
-    return kind(3, [5, 4, 6], 3, (4,), seed=int(rng.integers(99))), _batch(rng)
+def _deepfm(cls, rng):
+    return cls(3, [5, 4, 6], 3, (4,), seed=int(rng.integers(99))), _batch(rng)
 
 
-def _wide(kind, rng):
-    model = kind(3, [5, 4, 6], 3, (4,), crosses=[(0, 1)], seed=int(rng.integers(99)))
+def _wide(cls, rng):
+    model = cls(3, [5, 4, 6], 3, (4,), crosses=[(0, 1)], seed=int(rng.integers(99)))
     return model, _batch(rng)
 
 
-def _pairs(kind, rng):
-    return kind([5, 6], 3, seed=int(rng.integers(99))), _batch(rng, 0, 2)
+def _pairs(cls, rng):
+    return cls([5, 6], 3, seed=int(rng.integers(99))), _batch(rng, 0, 2)
 
 
-def _mlp(kind, rng):
-    return kind([4, 4, 3], rng=rng), rng.normal(size=(6, 4))
+def _mlp(cls, rng):
+    return cls([4, 4, 3], rng=rng), rng.normal(size=(6, 4))
 
 
 BUGS = (

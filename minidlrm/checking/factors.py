@@ -1,0 +1,273 @@
+"""Hypotheses about a factor that differs: from row to row, from entry to entry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import combinations
+
+import numpy as np
+
+from minidlrm.checking.catalogue import make_cause
+from minidlrm.checking.evidence import Evidence, Whole
+from minidlrm.checking.report import Cause
+from minidlrm.checking.slopes import FEW, is_constant, slopes_of
+
+
+def row_factor(evidence: Evidence, w: Whole) -> Iterator[Cause]:
+    """Each index of one axis is right up to a factor of its own."""
+    n, a = w.numeric, w.analytic
+    if n.ndim < 2:
+        return
+    for axis in range(n.ndim):
+        theirs = np.moveaxis(n, axis, 0).reshape(n.shape[axis], -1)
+        ours = np.moveaxis(a, axis, 0).reshape(n.shape[axis], -1)
+        live = np.abs(theirs).max(axis=1) > evidence.tol * np.abs(theirs).max()
+        if theirs.shape[1] < 2 or live.sum() < 2:
+            continue
+        c = (ours * theirs).sum(axis=1)[live] / (theirs * theirs).sum(axis=1)[live]
+        fits = evidence.same(ours[live], c[:, None] * theirs[live]) and not is_constant(c)
+        if fits and (np.abs(ours[~live]) <= evidence.tol * np.abs(theirs).max()).all():
+            yield _named_row_factor(evidence, w, axis, np.flatnonzero(live), c)
+            return
+
+
+def _named_row_factor(evidence, w, axis, live, c) -> Cause:
+    shown = ", ".join(f"{value:.4g}" for value in c[:4]) + (", ..." if len(c) > 4 else "")
+    text = f"Along axis {axis} of {w.name} each index is right up to a factor of its own: {shown}."
+    rows = live if w.rows is None or axis else w.rows[live]
+    ids = _counted_by(evidence, rows, c) if axis == 0 else ""
+    if ids:
+        text = f"The factor of each row goes by how often it occurs in {ids}: {shown}."
+        return make_cause("count", w.name, text, 0.975)
+    if set(np.round(c, 6).tolist()) == {0.0, 1.0}:
+        gone = rows[np.abs(c) < 1e-6][:4].tolist()
+        text = f"Along axis {axis} of {w.name} index {gone} is 0; all others are right."
+        return make_cause("part_missing", w.name, text, 0.9)
+    name = _name_factor(evidence, w, axis, live, c)
+    if name:
+        return make_cause("row_factor", w.name, text + f" It is {name}.", 0.945)
+    return make_cause("row_factor", w.name, text, 0.88)
+
+
+def _counted_by(evidence: Evidence, rows: np.ndarray, c: np.ndarray) -> str:
+    """Name the ids whose counts are the factors of the rows; "" if there are none."""
+    for name, ids in evidence.integers.items():
+        if ids.min(initial=0) < 0:
+            continue
+        counts = np.bincount(ids.ravel(), minlength=int(rows.max()) + 1)[rows]
+        used_twice = (counts > 0).all() and len(np.unique(counts)) > 1
+        powers = (counts, np.sqrt(counts), counts.astype(float) ** 2)
+        if used_twice and any(np.allclose(c * k, 1) or np.allclose(c, k) for k in powers):
+            return name
+    return ""
+
+
+def _name_factor(evidence: Evidence, w: Whole, axis: int, live: np.ndarray, c: np.ndarray) -> str:
+    """Name a number that each index has: of an input, the output, or sums and norms of them."""
+    length = w.numeric.shape[axis]
+    for name, value in evidence.known.items():
+        for what, numbers in _numbers_of(name, value, axis, length):
+            found = _is_multiple(c, numbers[live], evidence.tol)
+            if found:
+                return found.replace("t", what)
+    return ""
+
+
+def _numbers_of(name, value, axis, length) -> Iterator[tuple[str, np.ndarray]]:
+    if value.size == length:
+        yield name, value.ravel()
+    elif value.ndim > axis and value.shape[axis] == length:
+        others = tuple(k for k in range(value.ndim) if k != axis)
+        yield f"(the sum of {name})", value.sum(axis=others)
+        yield f"(the norm of {name})", np.sqrt((value**2).sum(axis=others))
+        yield f"(the deviation of {name})", value.std(axis=others)
+        yield f"(the largest of {name})", value.max(axis=others)
+
+
+_FORMS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "t": lambda t: t,
+    "1 - t": lambda t: 1 - t,
+    "1 + t": lambda t: 1 + t,
+    "t^2": lambda t: t * t,
+    "t^3": lambda t: t**3,
+    "t (1 - t)": lambda t: t * (1 - t),
+    "1 - t^2": lambda t: 1 - t * t,
+    "1 + t^2": lambda t: 1 + t * t,
+    "(1 - t^2) / (1 + t^2)": lambda t: (1 - t * t) / (1 + t * t),
+    "|t|": np.abs,
+    "sign t": np.sign,
+    "exp(t)": np.exp,
+    "cos t": np.cos,
+    "sin t": np.sin,
+}
+
+
+def _is_multiple(k: np.ndarray, t: np.ndarray, tol: float) -> str:
+    """Say which form of t, or one over it, is a multiple of k; "" if none."""
+    if len(k) < 3:
+        return ""
+    with np.errstate(all="ignore"):
+        for form, function in _FORMS.items():
+            f = function(t)
+            for value, text in ((f, form), (1 / f, f"1 / ({form})")):
+                if not np.isfinite(value).all() or is_constant(value):
+                    continue
+                c = float(k @ value / (value @ value))
+                if np.abs(k - c * value).max() <= 10 * tol * np.abs(k).max():
+                    return text if abs(c - 1) < 1e-6 else f"{c:.4g} {text}"
+                square = k * k
+                c = float(square @ value / (value @ value))
+                if np.abs(square - c * value).max() <= 20 * tol * np.abs(square).max():
+                    return (
+                        f"the root of {text}" if abs(c - 1) < 1e-6 else f"{c**0.5:.4g} root {text}"
+                    )
+    return ""
+
+
+def local_factor(evidence: Evidence, w: Whole) -> Iterator[Cause]:
+    """Ours is the right one times a formula of an array: a factor is missing, or too much."""
+    for k, shape, where in _ratios(evidence, w):
+        live = np.isfinite(k)
+        if live.sum() < FEW or is_constant(np.abs(k[live])):
+            continue  # a sign that changes from branch to branch is no factor
+        for name, t in _candidates(evidence, w, shape):
+            form = _is_multiple(k[live], t.ravel()[live], evidence.tol)
+            if form:
+                text = f"{where}, yours is the right one times {form.replace('t', '¤')}.".replace(
+                    "¤", name
+                )
+                text += " So a factor is missing, or is there once too often."
+                yield make_cause("local_factor", w.name, text, 0.935)
+                return
+    yield from _slope_as_factor(evidence, w)
+
+
+def _slope_as_factor(evidence: Evidence, w: Whole) -> Iterator[Cause]:
+    """Ours is a power of the right slope."""
+    s = slopes_of(evidence, w)
+    if s is None or s.y is None or not (s.theirs > 0).all() or not (s.ours > 0).all():
+        return
+    if len(s.ours) < FEW or is_constant(s.theirs):
+        return
+    for power, text in (
+        (2, "the square of the slope"),
+        (-1, "1 over the slope"),
+        (0.5, "its root"),
+    ):
+        if evidence.same(s.ours, s.theirs**power):
+            text = f"At each entry your factor is {text}."
+            yield make_cause("local_factor", w.name, text, 0.94)
+
+
+def _ratios(evidence: Evidence, w: Whole) -> Iterator[tuple[np.ndarray, tuple[int, ...], str]]:
+    """Yield a factor for each entry, and one for each output: nan where both are 0."""
+    both = evidence.jacobians(w)
+    if both is None:
+        both = w.analytic.reshape(1, -1), w.numeric.reshape(1, -1)
+    k = _ratio_of_rows(both[0].T, both[1].T, evidence.tol)
+    if k is not None:
+        yield k, w.numeric.shape, f"At each entry of {w.name}"
+    k = _ratio_of_rows(*both, evidence.tol) if len(both[0]) > 1 else None
+    if k is not None:
+        yield k, evidence.r.shape, "For the dy of each output"
+
+
+def _ratio_of_rows(ours: np.ndarray, theirs: np.ndarray, tol: float) -> np.ndarray | None:
+    """Return c with ours[i] = c[i] theirs[i]; None where it is not so."""
+    square = (theirs * theirs).sum(axis=1)
+    live = np.abs(theirs).max(axis=1) > tol * np.abs(theirs).max(initial=0)
+    c = np.full(len(ours), np.nan)
+    c[live] = (ours * theirs).sum(axis=1)[live] / square[live]
+    rest = ours - np.where(live, np.nan_to_num(c), 0)[:, None] * theirs
+    limit = 10 * tol * np.maximum(np.abs(ours).max(axis=1), 1e-3 * np.abs(ours).max(initial=0))
+    return c if (np.abs(rest) <= limit[:, None]).all() else None
+
+
+def _candidates(evidence: Evidence, w: Whole, shape: tuple[int, ...]):
+    """Yield arrays that fit the shape, and the usual functions of x."""
+    for name, value in evidence.known.items():
+        fitted = _fitted(value, shape)
+        if fitted is not None:
+            yield name, fitted
+    for name, value in evidence.known.items():
+        if name in evidence.subject.arrays and value.shape == shape:
+            with np.errstate(all="ignore"):
+                yield f"sigmoid({name})", 1 / (1 + np.exp(-value))
+                yield f"tanh({name})", np.tanh(value)
+                if value.ndim > 1:
+                    e = np.exp(value - value.max(axis=-1, keepdims=True))
+                    yield f"softmax({name})", e / e.sum(axis=-1, keepdims=True)
+    same = [(n, v) for n, v in evidence.known.items() if v.shape == shape]
+    for (m, u), (n, v) in combinations(same, 2):
+        yield f"({m} {n})", u * v
+        yield f"({m} - {n})", u - v
+
+
+def _fitted(value: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
+    """Spread an array over a shape, as NumPy would, or along the leading axes."""
+    for form in (value, value.reshape(value.shape + (1,) * (len(shape) - value.ndim))):
+        try:
+            return np.broadcast_to(form, shape)
+        except ValueError:
+            continue
+    return None
+
+
+def epsilon(evidence: Evidence, w: Whole) -> Iterator[Cause]:
+    """The factor is that of an epsilon outside a root that stands inside it, or is left out."""
+    for k, shape, _ in _ratios(evidence, w):
+        live = np.isfinite(k)
+        if live.sum() < 3 or is_constant(k[live] - 1) or len(shape) != w.here.ndim:
+            continue
+        for square in _squares(w.here, shape):
+            e = _epsilon(k[live], square.ravel()[live], evidence.tol)
+            if e:
+                text = f"Each number is off by a factor near 1, as if an epsilon of {e:.3g} stood "
+                text += "at another place in the root than in forward (outside, or left out)."
+                yield make_cause("epsilon", w.name, text, 0.96)
+                return
+
+
+def _squares(x: np.ndarray, shape: tuple[int, ...]) -> Iterator[np.ndarray]:
+    if x.shape != shape:
+        return
+    yield x * x
+    for axis in range(x.ndim):
+        for value in (
+            x.var(axis=axis, keepdims=True),
+            (x * x).mean(axis=axis, keepdims=True),
+            (x * x).sum(axis=axis, keepdims=True),
+        ):
+            yield np.broadcast_to(value, shape)
+
+
+def _epsilon(k: np.ndarray, s: np.ndarray, tol: float) -> float:
+    """Return the e for which k is a known wrong form of sqrt(s + e); 0 if there is none."""
+    if is_constant(s) or (s <= 0).any():
+        return 0.0
+    forms = (
+        lambda e: np.sqrt(s + e) / (np.sqrt(s) + e),
+        lambda e: np.sqrt(s + e) / np.sqrt(s),
+        lambda e: (s + e) / s,
+        lambda e: np.sqrt(s + e) / np.sqrt(s + e * e),
+    )
+    j = int(np.argmax(np.abs(k - 1)))
+    steps = np.logspace(-12, 0, 121)
+    for form in forms:
+        for target in (k, 1 / k):
+            off = np.array([form(e)[j] - target[j] for e in steps])
+            for at in np.flatnonzero(np.sign(off[:-1]) != np.sign(off[1:])):
+                e = _bisected(lambda e: form(e)[j] - target[j], steps[at], steps[at + 1])  # noqa: B023
+                if np.abs(form(e) - target).max() <= max(1e-5 * np.abs(target - 1).max(), 1e-12):
+                    return e
+    return 0.0
+
+
+def _bisected(f, low: float, high: float) -> float:
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if f(middle) * f(low) > 0 else (low, middle)
+    return (low + high) / 2
+
+
+TESTS = (row_factor, local_factor, epsilon)
