@@ -505,6 +505,6 @@ def test_integers_as_dy_are_numbers():
 
 
 def test_rows_of_a_sparse_gradient_are_sorted_with_their_values():
-    grad = SparseGrad(np.array([2, 0]), np.array([[1.0, 2.0], [3.0, 4.0]]), (3, 2))
+    grad = md.SparseGrad(np.array([2, 0]), np.array([[1.0, 2.0], [3.0, 4.0]]), (3, 2))
     assert grad.rows.tolist() == [0, 2]
     assert grad.values.tolist() == [[3, 4], [1, 2]]
