@@ -42,10 +42,8 @@ class DLRM(Model):
         As `DotInteraction` and `CrossInteraction`.
     qr_threshold, qr_collisions, qr_operation
         With a threshold, larger tables are composed of two small ones, as `ComposedTables`.
-    shared : sequence of (int, int)
-        A pair (t, u) for each column t whose ids are rows of table u, in every part of the model.
-    bag_mode : "sum" or "mean"
-        How the rows of a bag are combined; bags with weights need the sum.
+    shared, bag_mode
+        Pairs (t, u): column t has the rows of table u. A bag's rows: "sum", or "mean".
     seed, dtype
         Seed of the parameters, and their type.
 
