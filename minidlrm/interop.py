@@ -52,7 +52,7 @@ def reference_state(model: DLRM) -> dict[str, np.ndarray]:
     state: dict[str, np.ndarray] = {}
     _check_model(model)
     for name, part in model.named_children():
-        if name == "embeddings" and type(part) is EmbeddingBagCollection:
+        if name == "embeddings" and type(part) is EmbeddingBagCollection and not part.shared:
             state |= {f"emb_l.{t}.weight": part.table(t) for t in range(part.num_tables)}
         elif name in _MLPS and type(part) is MLP:
             for key, array in part.state_dict().items():  # layers.0.weight, layers.0.bias, ...

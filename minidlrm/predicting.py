@@ -37,7 +37,7 @@ def predict(
     Raises
     ------
     TypeError
-        When `data` is a whole Dataset.
+        When `data` is not a Batch.
     ValueError
         When there are no rows.
     FloatingPointError
@@ -54,6 +54,10 @@ def predict(
     """
     if isinstance(data, Dataset):
         raise TypeError("data is a Dataset: choose its rows, such as dataset.test")
+    if not isinstance(data, Batch):
+        raise TypeError(
+            f"data is a {type(data).__name__}: give a Batch; schema.encode(rows) makes one of rows"
+        )
     logits = as_flag("logits", logits)
     y = np.concatenate([model.forward(batch) for batch in minibatches(data, batch_size)])
     if not np.isfinite(y).all():

@@ -6,7 +6,8 @@ The rows are read by the schema that was saved with the model, so that memory ho
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,13 @@ class Block:
 
 
 def scores(
-    model: Module, schema: Schema, source: Source, *, keep: str | None = None, logits: bool = False
+    model: Module,
+    schema: Schema,
+    source: Source,
+    *,
+    keep: str | None = None,
+    logits: bool = False,
+    labelled: bool = False,
 ) -> Iterator[Block]:
     """Yield the rows of a source with what the model predicts for them.
 
@@ -53,6 +60,8 @@ def scores(
         A column to give back with the scores, such as the id of the row.
     logits : bool
         As `predict`.
+    labelled : bool
+        Whether to read labels and weights of the rows, where the source has them.
 
     Yields
     ------
@@ -77,9 +86,11 @@ def scores(
     logits = as_flag("logits", logits)
     if keep is not None:
         source.need([keep])
+    if not labelled:
+        schema = replace(schema, label=None, sample_weight=None)
     first = 0
     for data in source.blocks(schema, [keep] if keep else []):
-        batch = schema.encode_block(data, lambda row, first=first: source.place(first + row))
+        batch = schema.encode_block(data, partial(source.after, first))
         first += len(batch)
         if len(batch):
             output = predict(model, batch, logits=logits)
@@ -163,8 +174,9 @@ def evaluate_rows(model: Module, schema: Schema, source: Source) -> dict[str, fl
     label: list[np.ndarray] = []
     output: list[np.ndarray] = []
     weight: list[np.ndarray] = []
-    for block in scores(model, schema, source, logits=True):
-        assert block.batch.label is not None
+    for block in scores(model, schema, source, logits=True, labelled=True):
+        if block.batch.label is None:
+            raise ValueError(f"the column {schema.label!r} of {source.description} has a gap")
         label.append(block.batch.label)
         output.append(block.output)
         if block.batch.weight is not None:

@@ -352,6 +352,11 @@ class Dataset:
         """Number of dense features."""
         return self.train.dense.shape[1]
 
+    @property
+    def shared(self) -> list[tuple[int, int]]:
+        """The columns of ids that share a table, each with the table's place; see `DLRM`."""
+        return self.schema.shared if self.schema is not None else []
+
     def check(self, num_dense: int, num_tables: int) -> None:
         """Raise TypeError, whatever `num_dense` and `num_tables` are: a model takes a Batch."""
         raise TypeError("the batch is a Dataset: give one of its parts, such as dataset.train")

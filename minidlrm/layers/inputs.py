@@ -8,6 +8,7 @@ numbers that reach a kernel have one dtype, are in the machine's order, and lie 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,37 @@ def as_config(**arguments: Any) -> dict[str, Any]:
         else:
             config[name] = as_size(name, value, 0 if name == "num_dense" else 1)
     return config
+
+
+def as_shared(shared: Sequence[tuple[int, int]], sizes: Sequence[int]) -> list[tuple[int, int]]:
+    """Return the columns that share a table, each with the table; ValueError where none can."""
+    pairs = [as_sizes(f"shared[{k}]", pair, 0) for k, pair in enumerate(shared)]
+    columns = [pair[0] for pair in pairs]
+    for pair in pairs:
+        if len(pair) != 2 or max(pair) >= len(sizes) or pair[1] in columns:
+            raise ValueError(
+                f"shared has {tuple(pair)}: it must be (t, u), two of the {len(sizes)} tables, "
+                "where u does not share that of another"
+            )
+        if sizes[pair[0]] != sizes[pair[1]]:
+            raise ValueError(
+                f"shared has {tuple(pair)}, whose sizes are {sizes[pair[0]]} and {sizes[pair[1]]}: "
+                "they must be the same"
+            )
+    if len(set(columns)) < len(columns):
+        raise ValueError(f"shared is {pairs}: a column occurs twice")
+    return [(t, u) for t, u in pairs]
+
+
+def as_table_options(
+    table_sizes: Sequence[int], shared: Sequence[tuple[int, int]], bag_mode: str
+) -> dict[str, Any]:
+    """Return what a model's tables are told, and its config holds, where it is not the default."""
+    if bag_mode not in ("sum", "mean"):
+        raise ValueError(f"bag_mode is {bag_mode!r}: it must be 'sum' or 'mean'")
+    pairs = as_shared(shared, table_sizes)
+    options: dict[str, Any] = {"shared": [list(pair) for pair in pairs]} if pairs else {}
+    return options if bag_mode == "sum" else {**options, "bag_mode": bag_mode}
 
 
 def check_rng(rng: Any) -> None:

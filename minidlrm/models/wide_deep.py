@@ -11,7 +11,7 @@ from minidlrm.data.batch import Batch, Jagged
 from minidlrm.data.encode import hash_ids
 from minidlrm.layers.embedding import EmbeddingBagCollection
 from minidlrm.layers.fields import FieldEmbeddings, LinearTerm
-from minidlrm.layers.inputs import as_config, as_sizes, seeded
+from minidlrm.layers.inputs import as_config, as_sizes, as_table_options, seeded
 from minidlrm.layers.mlp import MLP
 from minidlrm.models.model import Model
 from minidlrm.module import Parameter
@@ -31,7 +31,7 @@ class WideDeep(Model):
 
     Parameters
     ----------
-    num_dense, table_sizes, embedding_dim
+    num_dense, table_sizes, embedding_dim, shared, bag_mode
         As `DLRM`.
     mlp : sequence of int
         Hidden sizes of the deep part.
@@ -106,6 +106,9 @@ class WideDeep(Model):
         cross_buckets: int | None = None,
         seed: int = 0,
         dtype: Any = np.float32,
+        *,
+        shared: Sequence[tuple[int, int]] = (),
+        bag_mode: str = "sum",
     ):
         """Make the parts.
 
@@ -128,15 +131,17 @@ class WideDeep(Model):
                     f"cross ({i}, {j}) names no two of the {len(sizes)} tables, "
                     f"0 to {len(sizes) - 1}"
                 )
+        tables = as_table_options(table_sizes, shared, bag_mode)
+        self.config |= tables
         options: dict[str, Any] = {"rng": seeded(seed), "dtype": dtype}
-        self.linear = LinearTerm(num_dense, sizes, bias=False, dtype=dtype)
+        self.linear = LinearTerm(num_dense, sizes, bias=False, dtype=dtype, **tables)
         self.crosses = None
         if self.config["crosses"]:
             buckets, unused = self.config["cross_buckets"], np.random.default_rng(0)
             cross_sizes = [buckets or sizes[i] * sizes[j] for i, j in self.config["crosses"]]
             self.crosses = EmbeddingBagCollection(cross_sizes, 1, rng=unused, dtype=dtype)
             self.crosses.weight.value[...] = 0
-        self.fields = FieldEmbeddings(num_dense, sizes, embedding_dim, **options)
+        self.fields = FieldEmbeddings(num_dense, sizes, embedding_dim, **options, **tables)
         mlp_sizes = [self.fields.num_fields * embedding_dim, *self.config["mlp"], 1]
         self.mlp = MLP(mlp_sizes, last_activation=False, **options)
 
