@@ -230,6 +230,10 @@ class Batch:
         It must have rows, `num_dense` dense features, `num_tables` tables, and no NaN or infinity
         among the dense ones. Ids are checked by the embedding layer.
         """
+        num_dense, num_tables = (
+            as_size("num_dense", num_dense, 0),
+            as_size("num_tables", num_tables, 0),
+        )
         if len(self) == 0:
             raise ValueError("the batch is empty: a model needs at least one row")
         if self.dense.shape[1] != num_dense:
