@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import minidlrm as md
 from minidlrm.data import Batch, Dataset, Jagged, minibatches
-from minidlrm.data.batch import split_in_time, split_rows
+from minidlrm.data.cutting import split_in_time, split_rows
 
 
 def slow_pick(jagged, batch_size, rows):

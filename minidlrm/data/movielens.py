@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from minidlrm.arrays import check_number, check_word
-from minidlrm.data.batch import Batch, Dataset, Jagged, split_in_time
+from minidlrm.data.batch import Batch, Dataset, Jagged
 from minidlrm.data.columns import Texts, numbers, of_words, one_array, texts, times
+from minidlrm.data.cutting import split_in_time
 from minidlrm.data.features import Categories, Column
 from minidlrm.data.intern import Interner
 from minidlrm.data.movies import FORMS, read_movies
