@@ -230,6 +230,10 @@ class Batch:
         It must have rows, `num_dense` dense features, `num_tables` tables, and no NaN or infinity
         among the dense ones. Ids are checked by the embedding layer.
         """
+        num_dense, num_tables = (
+            as_size("num_dense", num_dense, 0),
+            as_size("num_tables", num_tables, 0),
+        )
         if len(self) == 0:
             raise ValueError("the batch is empty: a model needs at least one row")
         if self.dense.shape[1] != num_dense:
@@ -360,11 +364,6 @@ class Dataset:
     def num_dense(self) -> int:
         """Number of dense features."""
         return self.train.dense.shape[1]
-
-    @property
-    def shared(self) -> list[tuple[int, int]]:
-        """The columns of ids that share a table, each with the table's place; see `DLRM`."""
-        return self.schema.shared if self.schema is not None else []
 
     def check(self, num_dense: int, num_tables: int) -> None:
         """Raise TypeError, whatever `num_dense` and `num_tables` are: a model takes a Batch."""
