@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from minidlrm.arrays import check_word
+from minidlrm.arrays import check_number, check_word
 from minidlrm.data.batch import Batch, Dataset, Jagged, split_in_time
 from minidlrm.data.columns import Texts, numbers, of_words, one_array, texts, times
 from minidlrm.data.features import Categories, Column
@@ -147,6 +147,7 @@ def movielens_ratings(
     ([4, 5], 17, 1, 2)
     """
     check_word("split", split, "random", "time")
+    check_number("test_share", test_share)
     if not 0 < test_share < 0.5:
         raise ValueError(f"test_share is {test_share}: it must lie in (0, 0.5)")
     ratings = read_ratings(path, needs_time=split == "time")

@@ -133,7 +133,10 @@ class Schema:
         return concatenated(parts)
 
     def encode_block(self, data: dict[str, Any], place: Any = None) -> Batch:
-        """Return `data`, Arrow arrays by column name, as a Batch; `place` words a bad row."""
+        """Return `data`, Arrow arrays by column name, as a Batch; `place` words a bad row.
+
+        ValueError when a value cannot be read, or labels have gaps.
+        """
         count = len(next(iter(data.values())))
         dense = np.empty((count, len(self.dense)), np.float32)
         for k, column in enumerate(self.dense):
