@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minidlrm import plots
-from minidlrm.arrays import floats
+from minidlrm.arrays import as_size, floats
 from minidlrm.data.batch import Batch, Jagged
-from minidlrm.data.schema import Schema, jagged
+from minidlrm.data.schema import Schema, bags_of, jagged
 from minidlrm.layers.activation import sigmoid
 from minidlrm.layers.embedding import EmbeddingBagCollection
 from minidlrm.module import Module
@@ -194,6 +194,8 @@ def importance(
 
     Raises
     ------
+    TypeError
+        When `data` is not a Batch, or `names` no list.
     ValueError
         When there are no labels, too few rows, names do not fit, or repeats is below 2.
 
@@ -210,6 +212,11 @@ def importance(
     >>> md.importance(model, clicks.test, clicks.feature_names, repeats=2, pairs=False).pairs
     []
     """
+    if not isinstance(data, Batch):
+        raise TypeError(f"data is a {type(data).__name__}: choose rows, such as dataset.test")
+    if not isinstance(names, (Schema, list, tuple)):
+        raise TypeError(f"names is a {type(names).__name__}: give a list of names, or a Schema")
+    repeats = as_size("repeats", repeats)
     names = list(names.feature_names if isinstance(names, Schema) else names)
     width = data.dense.shape[1] + data.num_tables
     if len(names) != width:
@@ -297,7 +304,7 @@ def with_columns(data: Batch, other: np.ndarray, columns: Sequence[int]) -> Batc
     if not tables:
         return replace(data, dense=dense)
     moved = data[other]
-    columns_ = [(moved if t in tables else data).bags_of(t) for t in range(data.num_tables)]
+    columns_ = [bags_of(moved if t in tables else data, t) for t in range(data.num_tables)]
     return replace(data, dense=dense, sparse=jagged(*zip(*columns_, strict=True)))
 
 
@@ -364,6 +371,8 @@ def similar(model: Module, schema: Schema, column: str, value: Any, k: int = 10)
 
     Raises
     ------
+    TypeError
+        When `schema` is not a Schema.
     KeyError
         When the column, or the value, is not known.
     ValueError
@@ -378,8 +387,9 @@ def similar(model: Module, schema: Schema, column: str, value: Any, k: int = 10)
     >>> md.similar(model, data.schema, "city", "Ulm", 1).names
     ['Rom']
     """
-    if k < 1:
-        raise ValueError(f"k is {k}: it must be at least 1")
+    k = as_size("k", k)
+    if not isinstance(schema, Schema):
+        raise TypeError(f"schema is a {type(schema).__name__}: see md.load_with_schema")
     described = schema[column]
     if described.role == "dense" or described.categories is None:
         raise ValueError(f"column {column!r} is a number: it has no table")

@@ -108,8 +108,9 @@ def _compare_rankings(
     console.print(study.description)
     for seen, title in SEEN.items():
         head, *body = study.rows(seen)
-        cells = [tuple(cell.replace("0.", ".") for cell in row) for row in body]
-        console.print(as_rich(title, [head, *cells]))
+        cells = [tuple(c.replace("± 0.", "±.").replace("0.", ".") for c in row) for row in body]
+        titles = tuple(name.replace(" - ", "\n- ").replace("@", "\n@") for name in head)
+        console.print(as_rich(title, [titles, *cells]))
     for name, text in study.protocol.items():
         console.print(f"{name}: {text}", soft_wrap=True)
     console.print(f"wrote {names(out, *study.write(out))}", soft_wrap=True)

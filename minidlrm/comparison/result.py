@@ -46,10 +46,11 @@ validation rows, 3 seeds
     seeds: int = 3
 
     def __str__(self) -> str:
-        rates = ", ".join(map(str, self.learning_rates))
+        *rest, last = map(str, self.learning_rates)
+        rates = f"the best of {', '.join([*rest, last])} on the validation rows" if rest else last
         return (
             f"D = {self.embedding_dim}, MLP {self.mlp}, {self.epochs} epochs, batches of "
-            f"{self.batch_size}, Adam at the best of {rates} on the validation rows, "
+            f"{self.batch_size}, Adam at {rates}, "
             f"{self.seeds} seeds"
         )
 

@@ -345,6 +345,16 @@ def _checked(text: np.ndarray | None, ends: np.ndarray | None, name: str) -> Int
     raise ValueError(f"the stored values of column {name} are damaged")
 
 
+def bags_of(batch: Batch, t: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Return the ids of table t, how many each row has (B,), and their weights."""
+    if not isinstance(batch.sparse, Jagged):
+        return batch.sparse[:, t], np.ones(len(batch), np.int64), None
+    own = batch.sparse.offsets[t * len(batch) : (t + 1) * len(batch) + 1]
+    weights = batch.sparse.weights
+    weights = None if weights is None else weights[own[0] : own[-1]]
+    return batch.sparse.values[own[0] : own[-1]], np.diff(own), weights
+
+
 def jagged(
     values: Sequence[np.ndarray],
     lengths: Sequence[np.ndarray],

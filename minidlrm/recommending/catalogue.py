@@ -10,7 +10,7 @@ import numpy as np
 
 from minidlrm.arrays import integers
 from minidlrm.data.batch import Batch, Dataset, Jagged
-from minidlrm.data.schema import jagged
+from minidlrm.data.schema import bags_of, jagged
 from minidlrm.module import Module
 from minidlrm.training import predict
 
@@ -46,6 +46,8 @@ class Catalogue:
 
     Raises
     ------
+    TypeError
+        When `users` or `items` is not a Batch.
     ValueError
         When the two batches do not have the same columns.
 
@@ -69,6 +71,10 @@ class Catalogue:
     first_item: int = 0
 
     def __post_init__(self) -> None:
+        for name in ("users", "items"):
+            if not isinstance(getattr(self, name), Batch):
+                kind = type(getattr(self, name)).__name__
+                raise TypeError(f"{name} is a {kind}: it must be a Batch, a row for each id")
         shapes = [(part.dense.shape[1], part.num_tables) for part in (self.users, self.items)]
         if shapes[0] != shapes[1]:
             raise ValueError(
@@ -166,7 +172,7 @@ class Catalogue:
         if not isinstance(left.sparse, Jagged) or not isinstance(right.sparse, Jagged):
             ids = np.stack([side.ids_of(t) for t, side in enumerate(sides)], axis=1)
             return Batch(dense, ids)
-        columns = [side.bags_of(t) for t, side in enumerate(sides)]
+        columns = [bags_of(side, t) for t, side in enumerate(sides)]
         values, lengths, weights = zip(*columns, strict=True)
         return Batch(dense, jagged(values, lengths, weights))
 
@@ -281,7 +287,7 @@ def _features(train: Batch, last: np.ndarray, t: int) -> Batch:
     rows = train[np.where(known, last, 0)]
     values, lengths, weights = [], [], []
     for table in range(train.num_tables):
-        ids, length, weight = rows.bags_of(table)
+        ids, length, weight = bags_of(rows, table)
         keep = np.repeat(known, length)
         values.append(ids[keep])
         lengths.append(np.where(known, length, 0))

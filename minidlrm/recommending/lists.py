@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from minidlrm.arrays import integers
+from minidlrm.arrays import as_size, integers
 from minidlrm.data.batch import Batch, Dataset
 from minidlrm.module import Module
 from minidlrm.printing import as_html, as_text
@@ -127,8 +127,7 @@ def recommend(
     """
     catalogue = catalogue_for(model, catalogue)
     users = integers("users", np.atleast_1d(users), 1).astype(np.int64)
-    if k < 1:
-        raise ValueError(f"k is {k}: it must be at least 1")
+    k = as_size("k", k)
     check_ids("users", users[users != NEW_USER], catalogue.num_users)
     pairs = as_pairs("seen", [] if seen is None else seen, catalogue)
     check_ids("seen items", pairs[:, 1], catalogue.num_items)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from minidlrm.arrays import native
+from minidlrm.arrays import as_size, native
 from minidlrm.data.batch import Dataset
 from minidlrm.metrics import paired_interval
 from minidlrm.module import Module
@@ -190,8 +190,7 @@ def rank_metrics(
     """
     if seen not in ("in", "out"):
         raise ValueError(f"seen is {seen!r}: it must be 'in' or 'out'")
-    if k < 1:
-        raise ValueError(f"k is {k}: it must be at least 1")
+    k = as_size("k", k)
     catalogue, score = _scorer(model, catalogue)
     task = Task.read(catalogue, held_out, train, candidates, seen, k)
     counts = np.bincount(task.seen_pairs[:, 1], minlength=catalogue.num_items)
