@@ -116,7 +116,7 @@ def _check_names(target: Any, named: dict[str, Any]) -> None:
         return
     unknown = [name for name in named if name not in parameters]
     if unknown:
-        raise TypeError(f"{unknown[0]!r} is no option of gradcheck, and no argument of forward")
+        raise TypeError(f"{unknown[0]!r} is not an option of gradcheck or an argument of forward")
 
 
 def _best_ids(question: Question, options: Options) -> Run:
@@ -366,7 +366,7 @@ class Run:
             moves = probing.spread(*row)[check.name][tuple(check.indices.T)]
         except Exception:
             return check
-        largest = np.abs(check.numerics).max()  # a jump, at a corner, is no rounding
+        largest = np.abs(check.numerics).max()  # a jump, at a corner, is not rounding
         moves = np.minimum(moves, (1e-3 if self.same else 0.01) * largest)
         if check.error < 0.15 or not self.same:
             moves = moves + 0.1 * self._unseen(check)
