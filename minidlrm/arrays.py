@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numbers
 import operator
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -133,18 +134,120 @@ def _with_ndim(name: str, array: np.ndarray, ndim: int | None) -> np.ndarray:
     return array
 
 
-def as_size(name: str, value: Any, least: int = 1) -> int:
-    """Return a size as a Python integer, which JSON can hold; it must be at least `least`."""
+def doubles(name: str, array: Any) -> np.ndarray:
+    """Return a copy of `array` as float64; TypeError names it when it does not hold real numbers.
+
+    Examples
+    --------
+    >>> from minidlrm.arrays import doubles
+    >>> doubles("label", ["a"])
+    Traceback (most recent call last):
+        ...
+    TypeError: label has dtype <U1: it must hold numbers
+    """
+    array = native(name, array)
+    try:
+        if array.dtype.kind in "biufO":
+            return array.astype(np.float64)
+    except (TypeError, ValueError):
+        pass  # objects that are not numbers
+    raise TypeError(f"{name} has dtype {array.dtype}: it must hold numbers")
+
+
+def paired(name1: str, first: Any, name2: str, second: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return two arrays (B,) as float64; ValueError names the one with another shape, or NaN."""
+    first, second = doubles(name1, first), doubles(name2, second)
+    if first.ndim != 1 or first.shape != second.shape:
+        raise ValueError(
+            f"{name1} has shape {first.shape}, {name2} {second.shape}: both must be (B,)"
+        )
+    if len(first) == 0:
+        raise ValueError(f"{name1} is empty: a metric needs at least one row")
+    for name, array in ((name1, first), (name2, second)):
+        if np.isnan(array).any():
+            raise ValueError(f"{name}[{int(np.isnan(array).argmax())}] is NaN")
+    return first, second
+
+
+def row_weights(name: str, weight: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """Return how much each row counts, as float64; ValueError names it when it is not right."""
+    weight = doubles(name, weight)
+    if weight.shape != shape:
+        raise ValueError(f"{name} has shape {weight.shape}, the labels {shape}")
+    if not (np.isfinite(weight) & (weight >= 0)).all() or weight.sum() == 0:
+        raise ValueError(f"{name} must hold numbers of at least 0, and not only 0")
+    return weight
+
+
+def as_size(name: str, value: Any, least: int = 1, most: int = 2**62) -> int:
+    """Return a size as a Python integer, which JSON can hold, of `least` to `most`."""
     try:
         number = operator.index(value)
     except TypeError:
         raise TypeError(f"{name} is {value!r}: it must be an integer") from None
     if number < least:
         raise ValueError(f"{name} is {number}: it must be at least {least}")
+    if number > most:
+        raise ValueError(f"{name} is {number}: it must be at most {most}")
     return number
+
+
+def as_sizes(name: str, values: Any, least: int = 1) -> list[int]:
+    """Return sizes as Python integers; the error names the one that is wrong."""
+    if isinstance(values, (str, bytes, Mapping)) or not np.iterable(values):
+        raise TypeError(f"{name} is {values!r}: it must be a list of integers")
+    return [as_size(f"{name}[{k}]", value, least) for k, value in enumerate(values)]
+
+
+def as_flag(name: str, value: Any) -> bool:
+    """Return a switch as a bool; TypeError when it is neither a bool nor 0 or 1."""
+    if isinstance(value, (bool, np.bool_)) or (isinstance(value, numbers.Real) and value in (0, 1)):
+        return bool(value)
+    raise TypeError(f"{name} is {value!r}: it must be True or False")
+
+
+def check_word(name: str, value: Any, *words: str) -> None:
+    """Raise ValueError unless a value is one of the words.
+
+    Examples
+    --------
+    >>> from minidlrm.arrays import check_word
+    >>> check_word("mode", "max", "sum", "mean")
+    Traceback (most recent call last):
+        ...
+    ValueError: mode is 'max': it must be 'sum' or 'mean'
+    """
+    if not (isinstance(value, str) and value in words):
+        *most, last = map(repr, words)
+        raise ValueError(f"{name} is {value!r}: it must be {', '.join(most)} or {last}")
+
+
+def check_type(name: str, value: Any, *kinds: type) -> None:
+    """Raise TypeError unless a value is of one of the classes.
+
+    Examples
+    --------
+    >>> from minidlrm.arrays import check_type
+    >>> check_type("rows", 3, list, tuple)
+    Traceback (most recent call last):
+        ...
+    TypeError: rows is of type int: it must be list or tuple
+    """
+    if not isinstance(value, kinds):
+        wanted = " or ".join(kind.__name__ for kind in kinds)
+        raise TypeError(f"{name} is of type {type(value).__name__}: it must be {wanted}")
 
 
 def check_number(name: str, value: Any) -> None:
     """Raise TypeError unless a value is one real number, of Python or of NumPy."""
     if not isinstance(value, numbers.Real):
         raise TypeError(f"{name} is {value!r}: it must be a number")
+
+
+def shuffling(seed: Any) -> np.random.Generator:
+    """Return the generator of a shuffle or a draw, of one seed or several; the error names it."""
+    if isinstance(seed, np.random.Generator):
+        return seed
+    seeds = seed if isinstance(seed, (tuple, list)) else [seed]
+    numbers = [as_size("seed", each, 0, 2**128) for each in seeds]
+    return np.random.default_rng(numbers if seeds is seed else numbers[0])

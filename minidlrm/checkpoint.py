@@ -19,6 +19,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from minidlrm import data, models
+from minidlrm.arrays import check_type
 from minidlrm.data.batch import TASKS
 from minidlrm.files import replacing
 from minidlrm.module import Module, Parameter
@@ -197,6 +198,7 @@ def pack(
         entries = [_entry(model, part, arrays) for part, _ in parts(optimizer)]
         header["optimizer"] = json.dumps({"group": group, "parts": entries})
     if schema is not None:
+        check_type("schema", schema, data.Schema)
         plain, more = schema.state()
         header["schema"] = json.dumps(plain)
         arrays.update({_SCHEMA + name: array for name, array in more.items()})

@@ -38,6 +38,8 @@ def reference_state(model: DLRM) -> dict[str, np.ndarray]:
     ------
     ValueError
         When the model has another part than plain tables, MLPs and dot products.
+    TypeError
+        When the model is not a DLRM.
 
     Examples
     --------
@@ -50,7 +52,7 @@ def reference_state(model: DLRM) -> dict[str, np.ndarray]:
     state: dict[str, np.ndarray] = {}
     _check_model(model)
     for name, part in model.named_children():
-        if name == "embeddings" and type(part) is EmbeddingBagCollection:
+        if name == "embeddings" and type(part) is EmbeddingBagCollection and not part.shared:
             state |= {f"emb_l.{t}.weight": part.table(t) for t in range(part.num_tables)}
         elif name in _MLPS and type(part) is MLP:
             for key, array in part.state_dict().items():  # layers.0.weight, layers.0.bias, ...
@@ -75,6 +77,8 @@ def load_reference_state(model: DLRM, state: dict[str, np.ndarray]) -> None:
     ------
     ValueError
         When a name is missing, not expected, or has another shape; nothing is changed then.
+    TypeError
+        When the model is not a DLRM.
 
     Examples
     --------
@@ -113,6 +117,8 @@ def to_layout(model: DLRM, layout: str) -> np.ndarray:
     ------
     ValueError
         When the layout is not known, or the model has no such triangle.
+    TypeError
+        When the model is not a DLRM.
 
     Examples
     --------
@@ -139,6 +145,8 @@ def from_layout(model: DLRM, weight: np.ndarray, layout: str) -> None:
     ------
     ValueError
         As `to_layout`, or when the shape is not the model's.
+    TypeError
+        When the model is not a DLRM.
 
     Examples
     --------

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from minidlrm.arrays import check_finite, check_number, native
+from minidlrm.arrays import check_finite, check_number, check_word, native
 from minidlrm.layers.activation import sigmoid
 from minidlrm.module import Module
 
@@ -56,8 +56,7 @@ class Loss(Module):
         raise NotImplementedError
 
     def __init__(self, reduction: str = "mean"):
-        if reduction not in ("mean", "sum", "none"):
-            raise ValueError(f"reduction is {reduction!r}: it must be 'mean', 'sum' or 'none'")
+        check_word("reduction", reduction, "mean", "sum", "none")
         self.reduction = reduction
 
     def _pair(self, prediction: Any, label: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from minidlrm.arrays import native
+from minidlrm.arrays import as_size, doubles, paired, row_weights
 
 
 def log_loss(
@@ -94,7 +94,7 @@ def auc(label: np.ndarray, score: np.ndarray, sample_weight: np.ndarray | None =
 
     label, score = _clicks(label, score, "score")
     if sample_weight is not None:
-        weight = _weights(sample_weight, label)
+        weight = row_weights("sample_weight", sample_weight, label.shape)
         clicks, others = weight * label, weight * (1 - label)
         pairs = float(clicks.sum() * others.sum())
         return _ordered(score, clicks, others) / pairs if pairs else float("nan")
@@ -115,19 +115,10 @@ def _ordered(score: np.ndarray, clicks: np.ndarray, others: np.ndarray) -> float
     return float(np.sum(clicks * (np.cumsum(others) - others / 2)))
 
 
-def _weights(weight: np.ndarray, like: np.ndarray) -> np.ndarray:
-    weight = native("sample_weight", weight).astype(np.float64)
-    if weight.shape != like.shape:
-        raise ValueError(f"sample_weight has shape {weight.shape}, the labels {like.shape}")
-    if not (np.isfinite(weight) & (weight >= 0)).all() or weight.sum() == 0:
-        raise ValueError("sample_weight must hold numbers of at least 0, and not only 0")
-    return weight
-
-
 def _mean(values: np.ndarray, weight: np.ndarray | None) -> float:
     if weight is None:
         return float(np.mean(values))
-    return float(np.average(values, weights=_weights(weight, values)))
+    return float(np.average(values, weights=row_weights("sample_weight", weight, values.shape)))
 
 
 def normalized_entropy(
@@ -260,7 +251,7 @@ def calibration(
     label, logit = _clicks(label, logit, "logit")
     expected = expit(logit)
     if sample_weight is not None:
-        weight = _weights(sample_weight, label)
+        weight = row_weights("sample_weight", sample_weight, label.shape)
         label, expected = weight * label, weight * expected
     clicks = label.sum()
     return float(expected.sum() / clicks) if clicks else float("nan")
@@ -294,7 +285,7 @@ def rmse(
     >>> md.metrics.rmse(np.array([3.0, 5.0]), np.array([4.0, 4.0]))
     1.0
     """
-    target, prediction = _pair("target", target, "prediction", prediction)
+    target, prediction = paired("target", target, "prediction", prediction)
     return float(np.sqrt(_mean((target - prediction) ** 2, sample_weight)))
 
 
@@ -366,13 +357,11 @@ def ndcg(scores: np.ndarray, k: int = 10) -> float:
 
 def _mean_gain(scores: np.ndarray, k: int, gain: Callable[[np.ndarray], np.ndarray]) -> float:
     """Return the mean of gain(place) of column 0, 0 from place k on; tied places share theirs."""
-    scores = np.asarray(scores, dtype=np.float64)
+    scores, k = doubles("scores", scores), as_size("k", k)
     if scores.ndim != 2 or scores.shape[0] == 0 or scores.shape[1] < 2:
         raise ValueError(f"scores has shape {scores.shape}: expected (U, 1 + n), not empty")
     if np.isnan(scores).any():
         raise ValueError("scores has NaN")
-    if k < 1:
-        raise ValueError(f"k is {k}: it must be at least 1")
     own, others = scores[:, :1], scores[:, 1:]
     first = (others > own).sum(axis=1)  # (U,) the best place that ties allow
     count = (others == own).sum(axis=1) + 1  # (U,) how many places are tied, its own included
@@ -381,22 +370,8 @@ def _mean_gain(scores: np.ndarray, k: int, gain: Callable[[np.ndarray], np.ndarr
     return float(np.mean((total[first + count] - total[first]) / count))
 
 
-def _pair(name1: str, first: Any, name2: str, second: Any) -> tuple[np.ndarray, np.ndarray]:
-    first, second = (native(n, a).astype(np.float64) for n, a in ((name1, first), (name2, second)))
-    if first.ndim != 1 or first.shape != second.shape:
-        raise ValueError(
-            f"{name1} has shape {first.shape}, {name2} {second.shape}: both must be (B,)"
-        )
-    if len(first) == 0:
-        raise ValueError(f"{name1} is empty: a metric needs at least one row")
-    for name, array in ((name1, first), (name2, second)):
-        if np.isnan(array).any():
-            raise ValueError(f"{name}[{int(np.isnan(array).argmax())}] is NaN")
-    return first, second
-
-
 def _clicks(label: Any, score: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
-    label, score = _pair("label", label, name, score)
+    label, score = paired("label", label, name, score)
     wrong = (label < 0) | (label > 1)
     if wrong.any():
         place = int(wrong.argmax())

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from minidlrm import kernels
-from minidlrm.arrays import floats, integers, native
+from minidlrm.arrays import as_size, check_type, floats, integers, native
 
 __all__ = ["Module", "Parameter", "SparseGrad"]
 
@@ -56,7 +56,9 @@ class SparseGrad:
     shape: tuple[int, int]
 
     def __post_init__(self) -> None:
-        shape = tuple(int(n) for n in self.shape)
+        if not isinstance(self.shape, (tuple, list)):
+            raise TypeError(f"SparseGrad.shape is {self.shape!r}: it must be the table's (N, D)")
+        shape = tuple(as_size(f"SparseGrad.shape[{k}]", n, 0) for k, n in enumerate(self.shape))
         rows = np.ascontiguousarray(integers("SparseGrad.rows", self.rows, 1), np.int64)
         values = np.ascontiguousarray(floats("SparseGrad.values", self.values, 2))
         if len(rows) == len(values) and (rows[1:] < rows[:-1]).any():
@@ -93,6 +95,9 @@ class SparseGrad:
         return dense
 
     def __add__(self, other: SparseGrad) -> SparseGrad:
+        check_type("other", other, SparseGrad)
+        if other.shape != self.shape:
+            raise ValueError(f"other is of a table {other.shape}, this gradient of {self.shape}")
         rows, values = kernels.scatter_add(
             np.concatenate([self.rows, other.rows]),
             np.concatenate([self.values, other.values]),
@@ -184,13 +189,23 @@ class Parameter:
             )
 
     def add_grad(self, grad: np.ndarray | SparseGrad) -> None:
-        """Add `grad` to what is there already; ValueError when its shape is not the value's."""
+        """Add `grad` to what is there already.
+
+        TypeError unless it is an array or a SparseGrad; ValueError when its shape is not the
+        value's.
+        """
+        check_type("grad", grad, np.ndarray, SparseGrad)
         if grad.shape != self.value.shape:
             raise ValueError(
                 f"the gradient of {self.name} has shape {grad.shape}, "
                 f"the parameter {self.value.shape}"
             )
-        self.grad = grad if self.grad is None else self.grad + grad
+        if self.grad is None:
+            self.grad = grad
+        elif type(self.grad) is type(grad):
+            self.grad = self.grad + grad
+        else:  # one use of a table gave the gradient of a few rows, another that of all
+            self.grad = _as_dense(self.grad) + _as_dense(grad)
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle the value and the name: a gradient belongs to a batch."""
@@ -206,6 +221,10 @@ class Parameter:
 
     def __repr__(self) -> str:
         return f"Parameter({self.name}, shape={self.value.shape}, {self.value.dtype})"
+
+
+def _as_dense(grad: np.ndarray | SparseGrad) -> np.ndarray:
+    return grad.to_dense() if isinstance(grad, SparseGrad) else grad
 
 
 def _owned(value: np.ndarray, dtype: Any) -> np.ndarray:

@@ -8,6 +8,7 @@ command line.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -17,6 +18,7 @@ from minidlrm import kernels
 from minidlrm.arrays import check_number
 from minidlrm.module import Parameter
 from minidlrm.optimizer import FIRST_ROW, Array, LearningRate, Optimizer, State, check_fits
+from minidlrm.schedules import warmup_decay
 
 __all__ = [
     "FTRL",
@@ -232,6 +234,8 @@ class Adam(Optimizer):
     ------
     ValueError
         As `Optimizer`; or when a beta is not in [0, 1).
+    TypeError
+        As `Optimizer`; or when `betas` are not two numbers.
 
     References
     ----------
@@ -312,7 +316,7 @@ class FTRL(Optimizer):
         super().__init__(lr)
         for name, value in (("l1", l1), ("l2", l2), ("beta", beta)):
             check_number(name, value)
-        if not all(np.isfinite(x) and x >= 0 for x in (l1, l2, beta)):
+        if not all(math.isfinite(x) and x >= 0 for x in (l1, l2, beta)):
             raise ValueError(f"l1 = {l1}, l2 = {l2}, beta = {beta}: all must be at least 0")
         self.l1, self.l2, self.beta = l1, l2, beta
 
@@ -336,6 +340,8 @@ class OptimizerGroup:
     ------
     ValueError
         When a parameter or an optimizer is in two groups.
+    TypeError
+        When `groups` is not a list of pairs.
 
     Examples
     --------
@@ -397,56 +403,6 @@ def _positive_eps(eps: float) -> float:
     if not (np.isfinite(eps) and eps >= 0):
         raise ValueError(f"eps is {eps}: it must be at least 0")
     return eps
-
-
-def warmup_decay(
-    step: int,
-    lr: float,
-    num_warmup_steps: int = 0,
-    decay_start_step: int = 0,
-    num_decay_steps: int = 0,
-    end_lr: float = 0.0,
-) -> float:
-    """Return the learning rate of a step: a linear rise, a plateau, a quadratic fall.
-
-    Parameters
-    ----------
-    step : int
-        1 for the first.
-    lr : float
-        The rate of the plateau.
-    num_warmup_steps : int
-        Steps of the rise; the last of them has the full rate.
-    decay_start_step, num_decay_steps : int
-        The fall begins after the first and takes the second many steps; 0 steps: no fall.
-    end_lr : float
-        The rate is not below this after the fall.
-
-    Returns
-    -------
-    float
-        The rate.
-
-    References
-    ----------
-    The schedule of facebookresearch/dlrm, ``LRPolicyScheduler``.
-
-    Examples
-    --------
-    >>> from functools import partial
-    >>> import minidlrm as md
-    >>> schedule = partial(md.warmup_decay, lr=1.0, num_warmup_steps=2,
-    ...                    decay_start_step=3, num_decay_steps=2)
-    >>> [schedule(step) for step in range(1, 7)]
-    [0.5, 1.0, 1.0, 0.25, 0.0, 0.0]
-    >>> optimizer = md.SGD(lr=schedule)
-    """
-    if step < num_warmup_steps:
-        return lr * step / num_warmup_steps
-    if num_decay_steps == 0 or step <= decay_start_step:
-        return lr
-    left = max(0.0, 1 - (step - decay_start_step) / num_decay_steps)
-    return max(end_lr, lr * left**2)
 
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {  # by the name of the command line

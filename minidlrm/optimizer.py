@@ -7,6 +7,7 @@ the rows of a table.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -80,9 +81,9 @@ class Optimizer:
     def __init__(self, lr: LearningRate, weight_decay: float = 0.0):
         for name, value in (("lr", 0.0 if callable(lr) else lr), ("weight_decay", weight_decay)):
             check_number(name, value)
-        if not callable(lr) and not (np.isfinite(float(lr)) and lr >= 0):
+        if not callable(lr) and not (math.isfinite(lr) and lr >= 0):
             raise ValueError(f"lr is {lr}: it must be a number of at least 0, or a function")
-        if not (np.isfinite(weight_decay) and weight_decay >= 0):
+        if not (math.isfinite(weight_decay) and weight_decay >= 0):
             raise ValueError(f"weight_decay is {weight_decay}: it must be at least 0")
         self.lr = lr
         self.weight_decay = weight_decay

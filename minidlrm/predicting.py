@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from minidlrm import metrics
+from minidlrm.arrays import as_flag, check_word, paired, row_weights
 from minidlrm.data.batch import TASKS, Batch, Dataset, minibatches
 from minidlrm.guard import bad_number
 from minidlrm.layers.activation import sigmoid
@@ -36,7 +37,7 @@ def predict(
     Raises
     ------
     TypeError
-        When `data` is a whole Dataset.
+        When `data` is not a Batch.
     ValueError
         When there are no rows.
     FloatingPointError
@@ -53,6 +54,11 @@ def predict(
     """
     if isinstance(data, Dataset):
         raise TypeError("data is a Dataset: choose its rows, such as dataset.test")
+    if not isinstance(data, Batch):
+        raise TypeError(
+            f"data is a {type(data).__name__}: give a Batch; schema.encode(rows) makes one of rows"
+        )
+    logits = as_flag("logits", logits)
     y = np.concatenate([model.forward(batch) for batch in minibatches(data, batch_size)])
     if not np.isfinite(y).all():
         k = int(np.isfinite(y).argmin())
@@ -103,8 +109,7 @@ def evaluate(
     if isinstance(data, Dataset):
         task, data = task or data.task, data.test
     task = model.task if task is None else task
-    if task not in TASKS:
-        raise ValueError(f"task is {task!r}: it must be 'clicks' or 'ratings'")
+    check_word("task", task, *TASKS)
     if data.label is None:
         raise ValueError("the rows have no labels: use predict for the outputs alone")
     output = predict(model, data, batch_size, logits=True)
@@ -128,12 +133,23 @@ def metrics_of(
     dict of str to float
         Five metrics of clicks, or the error of ratings.
 
+    Raises
+    ------
+    ValueError
+        When `task` is not known, there are no rows, or the shapes or the numbers are not right.
+    TypeError
+        When an array does not hold numbers.
+
     Examples
     --------
     >>> import numpy as np, minidlrm as md
     >>> md.training.metrics_of(np.array([3.0, 5.0]), np.array([4.0, 4.0]), "ratings")
     {'rmse': 1.0}
     """
+    label, output = paired("label", label, "output", output)
+    if weight is not None:
+        weight = row_weights("weight", weight, label.shape)
+    check_word("task", task, *TASKS)
     clicks = ("log_loss", "auc", "normalized_entropy", "accuracy", "calibration")
     names = ("rmse",) if task == "ratings" else clicks
     return {name: getattr(metrics, name)(label, output, weight) for name in names}

@@ -6,11 +6,13 @@ The rows are read by the schema that was saved with the model, so that memory ho
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from minidlrm.arrays import as_flag, check_type
 from minidlrm.data.batch import Batch
 from minidlrm.data.schema import Schema
 from minidlrm.data.sources import Source
@@ -38,7 +40,13 @@ class Block:
 
 
 def scores(
-    model: Module, schema: Schema, source: Source, *, keep: str | None = None, logits: bool = False
+    model: Module,
+    schema: Schema,
+    source: Source,
+    *,
+    keep: str | None = None,
+    logits: bool = False,
+    labelled: bool = False,
 ) -> Iterator[Block]:
     """Yield the rows of a source with what the model predicts for them.
 
@@ -52,6 +60,8 @@ def scores(
         A column to give back with the scores, such as the id of the row.
     logits : bool
         As `predict`.
+    labelled : bool
+        Whether to read labels and weights of the rows, where the source has them.
 
     Yields
     ------
@@ -72,17 +82,26 @@ def scores(
     >>> [block.output.shape for block in md.scoring.scores(model, data.schema, source)]
     [(2,)]
     """
+    _check_rows(schema, source)
+    logits = as_flag("logits", logits)
     if keep is not None:
         source.need([keep])
+    if not labelled:
+        schema = replace(schema, label=None, sample_weight=None)
     first = 0
     for data in source.blocks(schema, [keep] if keep else []):
-        batch = schema.encode_block(data, lambda row, first=first: source.place(first + row))
+        batch = schema.encode_block(data, partial(source.after, first))
         first += len(batch)
         if len(batch):
             output = predict(model, batch, logits=logits)
             yield Block(batch, output, data[keep] if keep else None)
     if first == 0:
         raise ValueError(f"{source.description} has no rows")
+
+
+def _check_rows(schema: Any, source: Any) -> None:
+    check_type("schema", schema, Schema)
+    check_type("source", source, Source)
 
 
 class Unseen:
@@ -102,6 +121,7 @@ class Unseen:
     HIGH = 0.2  # a share that deserves a word
 
     def __init__(self, schema: Schema):
+        check_type("schema", schema, Schema)
         self.columns = [c for c in schema.sparse if c.categories and c.categories.has_unseen]
         self.places = [schema.sparse.index(column) for column in self.columns]
         self.unseen = np.zeros(len(self.columns))
@@ -144,6 +164,7 @@ def evaluate_rows(model: Module, schema: Schema, source: Source) -> dict[str, fl
     >>> list(md.scoring.evaluate_rows(model, data.schema, md.data.open_source(rows)))[0]
     'log_loss'
     """
+    _check_rows(schema, source)
     if schema.label is None or schema.label not in source.names:
         name = schema.label or "label"
         raise ValueError(
@@ -153,8 +174,9 @@ def evaluate_rows(model: Module, schema: Schema, source: Source) -> dict[str, fl
     label: list[np.ndarray] = []
     output: list[np.ndarray] = []
     weight: list[np.ndarray] = []
-    for block in scores(model, schema, source, logits=True):
-        assert block.batch.label is not None
+    for block in scores(model, schema, source, logits=True, labelled=True):
+        if block.batch.label is None:
+            raise ValueError(f"the column {schema.label!r} of {source.description} has a gap")
         label.append(block.batch.label)
         output.append(block.output)
         if block.batch.weight is not None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from minidlrm.arrays import as_size, check_number, check_type
 from minidlrm.data.batch import Batch, Dataset, minibatches
 from minidlrm.guard import bad_number
 from minidlrm.history import History
@@ -112,7 +113,8 @@ def fit(
         When there are no rows, a label does not suit the loss, an option is out of range, or a
         run to resume had other options; before anything is changed.
     TypeError
-        When the rows are neither a Batch nor a Dataset, or what is to be saved cannot be.
+        When the rows are neither a Batch nor a Dataset, an option is of the wrong type, or what is
+        to be saved cannot be.
     OSError
         When the checkpoint cannot be written or read.
 
@@ -129,11 +131,11 @@ def fit(
     schema = train.schema if isinstance(train, Dataset) else None
     train, valid, task = _rows(model, train, valid)
     loss = loss or (MSE() if task == "ratings" else BCEWithLogits())
-    _check_options(epochs, batch_size, eval_every, patience, max_grad_norm)
+    whole = {"epochs": epochs, "batch_size": batch_size, "eval_every": eval_every}
+    whole |= {"patience": patience, "checkpoint_every": checkpoint_every}
+    _check_options(whole, seed, max_grad_norm, callback)
     if (resume or checkpoint_every is not None) and checkpoint is None:
         raise ValueError("checkpoint is None: resume and checkpoint_every need the path of a file")
-    if checkpoint_every is not None and checkpoint_every < 1:
-        raise ValueError(f"checkpoint_every is {checkpoint_every}: it must be at least 1")
     _check_labels(loss, train, valid, patience)
     steps = _Steps(model, loss, optimizer or Adagrad(lr=0.02), max_grad_norm)
     watch = _Watch(steps, valid, patience, callback)
@@ -202,18 +204,21 @@ def _rows(
 
 
 def _check_options(
-    epochs: int,
-    batch_size: int,
-    eval_every: int | None,
-    patience: int | None,
+    whole: dict[str, int | None],
+    seed: int,
     max_grad_norm: float | None,
+    callback: Callable[[dict[str, float]], None] | None,
 ) -> None:
-    whole = {"epochs": epochs, "batch_size": batch_size, "eval_every": eval_every}
-    for name, value in {**whole, "patience": patience}.items():
-        if value is not None and value < 1:
-            raise ValueError(f"{name} is {value}: it must be at least 1")
-    if max_grad_norm is not None and not max_grad_norm > 0:
-        raise ValueError(f"max_grad_norm is {max_grad_norm}: it must be above 0")
+    as_size("seed", seed, 0, 2**128)
+    for name, value in whole.items():
+        if value is not None:
+            as_size(name, value)
+    if max_grad_norm is not None:
+        check_number("max_grad_norm", max_grad_norm)
+        if not max_grad_norm > 0:
+            raise ValueError(f"max_grad_norm is {max_grad_norm}: it must be above 0")
+    if callback is not None and not callable(callback):
+        raise TypeError(f"callback is {callback!r}: it must be a function")
 
 
 def _check_labels(loss: Any, train: Batch, valid: Batch | None, patience: int | None) -> None:
@@ -380,6 +385,7 @@ def scale_grads(parameters: Iterable[Parameter], factor: float) -> None:
     >>> md.training.scale_grads([w], 0.5); w.grad
     array([1.5, 2. ])
     """
+    check_number("factor", factor)
     for parameter in parameters:
         if parameter.grad is not None:
             values = _stored(parameter.grad)
@@ -420,8 +426,9 @@ def begin_at_the_mean(model: Module, train: Batch) -> None:
     >>> model.linear.bias.value.tolist()
     [4.0]
     """
+    check_type("train", train, Batch)
     if train.label is None:
-        raise ValueError("the training rows have no labels")
+        raise ValueError("the rows of train have no labels")
     mean = float(np.asarray(train.label).mean(dtype=np.float64))
     biases = [p for p in model.parameters() if p.name == "bias" and p.value.size == 1]
     if "mean" in model.config:

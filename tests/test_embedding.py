@@ -440,3 +440,46 @@ def test_a_dy_of_another_shape_is_named(shape, message):
     with pytest.raises(ValueError, match=message):
         layer.backward(np.ones(shape))
     assert layer.weight.grad is None
+
+
+# Tables that two columns share
+
+
+@pytest.mark.parametrize("mode", ["sum", "mean"])
+def test_columns_that_share_a_table_give_its_rows_and_add_up_their_gradients(mode):
+    rng = np.random.default_rng(0)
+    options = {"mode": mode, "dtype": np.float64}
+    shared = md.EmbeddingBagCollection([4, 5, 4], 3, shared=[(2, 0)], rng=rng, **options)
+    apart = md.EmbeddingBagCollection([4, 5, 4], 3, rng=rng, **options)
+    assert shared.weight.value.shape == (9, 3)
+    for t in range(3):
+        apart.table(t)[...] = shared.table(t)
+    lengths = rng.integers(0, 4, 3 * 6)
+    values = np.concatenate([rng.integers(0, n, lengths[k * 6 : k * 6 + 6].sum())
+                             for k, n in enumerate([4, 5, 4])])  # fmt: skip
+    bags = md.Jagged(values, np.concatenate([[0], np.cumsum(lengths)]))
+    for sparse in (rng.integers(0, 4, (6, 3)), bags):
+        np.testing.assert_array_equal(shared.forward(sparse), apart.forward(sparse))
+        dy = rng.normal(size=(6, 3, 3))
+        for layer in (shared, apart):
+            layer.zero_grad()
+            layer.backward(dy)
+        both, each = shared.weight.grad.to_dense(), apart.weight.grad.to_dense()
+        np.testing.assert_allclose(both[:4], each[:4] + each[9:], atol=1e-14)
+        np.testing.assert_allclose(both[4:], each[4:9], atol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("shared", "match"),
+    [
+        ([(1, 0)], "sizes are 5 and 4"),
+        ([(2, 3)], "two of the 3 tables"),
+        ([(2, 0), (0, 2)], "does not share that of another"),
+        ([(2, 2)], "does not share that of another"),
+        ([(2, 0), (2, 0)], "occurs twice"),
+        ([(2,)], "two of the 3 tables"),
+    ],
+)
+def test_tables_that_cannot_be_shared_are_refused(shared, match):
+    with pytest.raises(ValueError, match=match):
+        md.EmbeddingBagCollection([4, 5, 4], 3, shared=shared, rng=np.random.default_rng(0))

@@ -426,7 +426,7 @@ def test_a_line_with_another_number_of_fields(tmp_path, read):
 
 def test_a_missing_label_an_infinite_number(tmp_path, read):
     path = lines(tmp_path / "a.csv", "click,price", "0,1", ",2")
-    with pytest.raises(ValueError, match=r"a\.csv: line 3: column click: the label is missing"):
+    with pytest.raises(ValueError, match=r"a\.csv: line 3, column click: the label is missing"):
         read(path, label="click", dense=["price"])
     path = lines(tmp_path / "b.csv", "click,price", "0,1", "1,inf")
     with pytest.raises(ValueError, match=r"b\.csv: line 3, column price: inf is not a finite"):

@@ -65,3 +65,20 @@ def test_it_begins_with_what_it_is_given(either):
     known = Interner(text, offsets[1:])
     assert known.texts() == ["red", "blue"]
     assert known.add(*packed([b"blue", b"green"])).tolist() == [1, 2]
+
+
+def test_texts_that_differ_in_one_byte_or_in_length_are_told_apart():
+    """Texts are compared eight bytes at a time: try every length, and every place of a change."""
+    words = [b"\0" * n for n in range(20)]
+    for n in range(1, 20):
+        for k in range(n):
+            words += [bytes(1 if i == k else 0 for i in range(n))]
+            words += [bytes(128 if i == k else 97 for i in range(n))]
+    words = list(dict.fromkeys(words))
+    offsets = np.concatenate([[0], np.cumsum([len(word) for word in words])])
+    text = np.frombuffer(b"".join(words), np.uint8)
+    known = Interner()
+    assert known.add(text, offsets).tolist() == list(range(len(words)))
+    assert known.find(text, offsets).tolist() == list(range(len(words)))
+    last = np.frombuffer(words[-1], np.uint8)  # no byte follows it
+    assert known.find(last, np.array([0, len(last)])).tolist() == [len(words) - 1]

@@ -63,6 +63,63 @@ def test_a_model_of_pairs_refuses_other_data(data):
     assert md.GMF.for_data(ratings, embedding_dim=4).task == "ratings"
 
 
+@pytest.fixture
+def shared():
+    table = {**rows(), "last_item": rows(seed=1)["item"]}
+    return md.data.read_table(table, label="click", dense=["price"], sparse=["item", "last_item"],
+                              share={"last_item": "item"}, progress=False)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [n for n, e in md.MODELS.items() if not e.pairs_only])
+def test_columns_that_share_a_table_share_it_in_every_model(shared, name, tmp_path):
+    entry = md.MODELS[name]
+    options = {**entry.options, "crosses": []} if "crosses" in entry.arguments else entry.options
+    model = entry.cls.for_data(shared, **options)
+    apart = entry.cls.for_data(shared, **options, shared=())
+    size, dim = shared.table_sizes[0], model.config.get("embedding_dim", 0)
+    halves = 1 if name in ("dlrm", "mlp", "dcn", "dcn-v2") else 2  # a linear term shares, too
+    dims = dim + halves - 1 if dim else 1
+    assert apart.num_parameters() - model.num_parameters() == size * dims
+    md.fit(model, shared, batch_size=64, progress=False)
+    md.save(model, tmp_path / "m.safetensors", schema=shared.schema)
+    again = md.load(tmp_path / "m.safetensors")
+    assert again.config["shared"] == [[1, 0]]
+    np.testing.assert_array_equal(md.predict(again, shared.test), md.predict(model, shared.test))
+    larger = grow(model, [size + 3] * 2)
+    np.testing.assert_allclose(larger.forward(shared.test), model.forward(shared.test), rtol=1e-6)
+
+
+def test_a_shared_table_is_refused_where_it_cannot_be(shared):
+    ratings = md.data.read_table({**rows(), "stars": [3.0] * 300, "last": rows()["item"]},
+                                 label="stars", sparse=["item", "last"], share={"last": "item"},
+                                 progress=False)  # fmt: skip
+    with pytest.raises(ValueError, match="GMF has a table for each column"):
+        md.GMF.for_data(ratings)
+    with pytest.raises(ValueError, match="composed tables are not shared"):
+        md.DLRM.for_data(shared, qr_threshold=2)
+    with pytest.raises(ValueError, match="no such part"):
+        md.interop.reference_state(md.DLRM.for_data(shared))
+
+
+@pytest.mark.parametrize("name", [n for n, e in md.MODELS.items() if not e.pairs_only])
+def test_the_mean_of_a_bag_does_not_change_when_its_ids_are_said_twice(name):
+    entry = md.MODELS[name]
+    options = {**entry.options, "crosses": []} if "crosses" in entry.arguments else entry.options
+    model = entry.build(0, [5, 6], 4, (4,), **options, bag_mode="mean", dtype=np.float64)
+    for parameter in model.parameters():
+        parameter.value[...] = np.random.default_rng(0).normal(size=parameter.value.shape)
+    ids, none = [1, 4, 2, 5, 0], np.zeros((2, 0))
+    once = md.Jagged(ids, [0, 2, 3, 4, 5])
+    twice = md.Jagged(np.concatenate([ids[:2], ids[:2], np.repeat(ids[2:], 2)]), [0, 4, 6, 8, 10])
+    np.testing.assert_allclose(model.forward(md.Batch(none, once)),
+                               model.forward(md.Batch(none, twice)), rtol=1e-12)  # fmt: skip
+    weighted = md.Jagged(ids, once.offsets, np.ones(5))
+    with pytest.raises(ValueError, match="need mode='sum'"):
+        model.forward(md.Batch(none, weighted))
+    with pytest.raises(ValueError, match="bag_mode is 'max'"):
+        entry.build(0, [5, 6], 4, (4,), **options, bag_mode="max")
+
+
 # Saved with the schema
 
 

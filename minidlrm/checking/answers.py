@@ -29,6 +29,11 @@ def difference(said: Any, wanted: Any, names: str = "the answer", atol: float = 
     -------
     str
 
+    Raises
+    ------
+    TypeError
+        When `wanted` does not hold numbers.
+
     Examples
     --------
     >>> import minidlrm as md
@@ -39,6 +44,9 @@ def difference(said: Any, wanted: Any, names: str = "the answer", atol: float = 
     >>> md.checking.difference(None, 1.0, "y")
     'y is None: does the function end with return?'
     """
+    parts = wanted if isinstance(wanted, tuple) else (wanted,)
+    if any(np.asarray(part).dtype.kind not in "biufc" for part in parts):
+        raise TypeError(f"wanted is {wanted!r}: it must hold numbers")
     if not isinstance(wanted, tuple):
         return _of_one(said, np.asarray(wanted), names, atol)
     several = names.split(", ")

@@ -30,6 +30,13 @@ _MODEL_OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
         "QR add": {"qr_threshold": 20, "qr_operation": "add"},
         "QR concat": {"qr_threshold": 20, "qr_operation": "concat"},
         "no dense": {"num_dense": 0},
+        "shared table": {"table_sizes": [40, 9, 9], "shared": [(2, 1)]},
+        "mean of a bag": {"bag_mode": "mean"},
+    },
+    "fm": {
+        "": {},
+        "shared table": {"table_sizes": [40, 9, 9], "shared": [(2, 1)]},
+        "mean of a bag": {"bag_mode": "mean"},
     },
     "wide-deep": {
         "exact crosses": {"crosses": [(0, 1), (1, 2)]},
@@ -88,18 +95,19 @@ def model(name: str, seed: int) -> Iterator[Case]:
     sizes = _SIZES[:2] if entry.pairs_only else _SIZES
     for option, arguments in _MODEL_OPTIONS.get(name, {"": {}}).items():
         num_dense = 0 if entry.pairs_only else arguments.get("num_dense", _DENSE)
-        given = {"num_dense": num_dense, "mlp": _MLP, **arguments}
-        target = entry.build(
-            table_sizes=sizes, embedding_dim=_DIM, seed=seed, dtype=np.float64, **given
-        )
+        given = {"num_dense": num_dense, "table_sizes": sizes, "mlp": _MLP, **arguments}
+        target = entry.build(embedding_dim=_DIM, seed=seed, dtype=np.float64, **given)
         for parameter in target.parameters():  # zeros would hide what they multiply
             if not parameter.value.any():
                 parameter.value[...] = rng.normal(0, 0.3, parameter.value.shape)
         title = f"{name}, {option}" if option else name
-        batch = one_hot(rng, sizes, num_dense)
+        batch = one_hot(rng, given["table_sizes"], num_dense)
         yield Case(title, target, (batch,))
         if not entry.pairs_only and not entry.one_hot_only:
-            for kept, weighted in (("bags", False), ("weighted", True)):
+            weights = (
+                {"bags": False} if "bag_mode" in arguments else {"bags": False, "weighted": True}
+            )
+            for kept, weighted in weights.items():
                 drawn = Batch(batch.dense, bags(rng, weighted))
                 yield Case(f"{title}, {kept}", target, (drawn,))
 

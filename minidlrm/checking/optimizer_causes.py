@@ -44,6 +44,8 @@ def diagnose(steps: Steps) -> list[Cause]:
         if steps.follow():
             return [*causes, make_cause("precision", "the steps agree to seven digits", 0.9)]
         causes += _by_rule(steps) or _in_part(steps) or _two_changes(steps)
+    else:
+        causes += _one_factor(steps)
     causes += [*_rate_changes(steps), *_only_large(steps)]
     return causes or [make_cause("random", _where(steps), 0.1)]
 
@@ -145,6 +147,24 @@ def _rate_changes(steps: Steps) -> Iterator[Cause]:
     if len(known) == len(factors) and np.ptp(known) > 1e-6:
         numbers = ", ".join(f"{c:.4g}" for c in known)
         yield make_cause("rate_changes", f"the steps are {numbers} times the right ones", 0.7)
+
+
+def _one_factor(steps: Steps) -> Iterator[Cause]:
+    """Look for steps of a rule that is not written out here, all with one factor."""
+    theirs, right = steps.theirs[0], steps.right[0]
+    factors = [_factor(theirs, right, step) for step in range(steps.trials[0].steps)]
+    known = [c for c in factors if c is not None]
+    if len(known) < len(factors) or np.ptp(known) > 1e-6 or abs(known[0] - 1) < 1e-6:
+        return
+    c, lr = known[0], steps.like.lr
+    if abs(c + 1) < 1e-6:
+        yield make_cause("uphill", "every step is the right one with the other sign", 0.95)
+    elif not callable(lr) and abs(c - lr) < 1e-6 * lr:
+        yield make_cause("rate_twice", f"{c:.6g} times each step, and lr is {lr:g}", 0.95)
+    elif not callable(lr) and abs(c - 1 / lr) < 1e-6 / lr:
+        yield make_cause("rate_missing", f"{c:.6g} times each step: 1 / lr", 0.95)
+    else:
+        yield make_cause("factor", f"{c:.6g} times each step", 0.95)
 
 
 def _factor(theirs: Paths, right: Paths, step: int) -> float | None:

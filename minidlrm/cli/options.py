@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from minidlrm.data import READERS, Dataset, Reader
+from minidlrm.data.batch import Jagged
 from minidlrm.models import MODELS, Model, ModelEntry
 
 _FOR_PAIRS = {  # what movielens:FOLDER means to a model of users and items alone
@@ -43,6 +44,7 @@ def _takers(option: str) -> str:
 def _taken(entry: ModelEntry) -> set[str]:
     """Return the options of the command line that a model takes."""
     options = {"embedding_dim", "bottom_mlp", "top_mlp", "interaction", "self_interaction"}
+    options.add("bag_mode")
     return {("top_mlp" if name == "mlp" else name) for name in entry.arguments} & options
 
 
@@ -117,6 +119,14 @@ SelfOption = Annotated[
     bool,
     typer.Option(
         "--self-interaction", help=f"Include the diagonal ({_takers('self_interaction')})."
+    ),
+]
+BagModeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--bag-mode",
+        help=f"How a bag's rows are combined, sum or mean ({_takers('bag_mode')}).",
+        show_default="sum",
     ),
 ]
 SeedOption = Annotated[int, typer.Option(help="Seed of data, parameters and shuffles.")]
@@ -195,13 +205,19 @@ def model_options(name: str, **given: Any) -> dict[str, Any]:
 def build(name: str, dataset: Dataset, seed: int, options: dict[str, Any]) -> Model:
     """Make a model for these data; `options` come from `model_options`."""
     entry = MODELS[name]
+    if dataset.shared and "shared" not in entry.arguments:
+        raise ValueError(f"model {name} has a table for each column: leave out share")
     if not entry.fits(dataset):
         if entry.pairs_only:
             raise ValueError(f"model {name} takes users and items: give --data movielens:FOLDER")
         raise ValueError(f"model {name} takes one id a table, and these data have bags of ids")
+    if "bag_mode" in options and not isinstance(dataset.train.sparse, Jagged):
+        refuse("bag_mode", "one id a table", ["data with bags of ids"])
+    if dataset.shared:
+        options = {**options, "shared": dataset.shared}
     options = {**_DEFAULTS, **options}
     dim, mlp = options.pop("embedding_dim"), options.pop("top_mlp")
-    more = {option: value for option, value in options.items() if option in _taken(entry)}
+    more = {option: value for option, value in options.items() if option in entry.arguments}
     return entry.build(dataset.num_dense, dataset.table_sizes, dim, mlp, seed=seed, **more)
 
 

@@ -13,8 +13,9 @@ from rich.console import Console
 import minidlrm as md
 from minidlrm.checkpoint import load_with_schema
 from minidlrm.cli import options as given
+from minidlrm.data.opening import open_source
 from minidlrm.data.schema import Schema
-from minidlrm.data.sources import Source, open_source
+from minidlrm.data.sources import Source
 from minidlrm.files import replacing
 from minidlrm.printing import as_rich
 from minidlrm.scoring import Unseen, evaluate_rows, scores

@@ -82,6 +82,7 @@ def train(
     top_mlp: given.TopOption = None,
     interaction: given.InteractionOption = None,
     self_interaction: given.SelfOption = False,
+    bag_mode: given.BagModeOption = None,
     optimizer: Annotated[str, typer.Option(help=f"One of {', '.join(OPTIMIZERS)}.")] = "adam",
     lr: Annotated[float, typer.Option(help="Learning rate.")] = 0.002,
     decay: Annotated[
@@ -150,6 +151,7 @@ def train(
         top_mlp=top_mlp,
         interaction=interaction,
         self_interaction=self_interaction,
+        bag_mode=bag_mode,
     )
     settings = Settings(
         optimizer, lr, decay, epochs, batch_size, patience, seed, checkpoint_every, resume

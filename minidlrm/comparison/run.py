@@ -131,7 +131,8 @@ def _read_or_run(cell: Cell, dataset: Dataset, budget: Budget, folder: Path) -> 
 def run_cell(cell: Cell, dataset: Dataset, budget: Budget) -> tuple[dict[str, Any], np.ndarray]:
     """Train and score one model; return what is kept of it, and the loss of each test row."""
     sizes = (dataset.num_dense, dataset.table_sizes, budget.embedding_dim, budget.mlp)
-    model, optimizer = cell.entry.build(*sizes, seed=cell.seed), Adam(cell.lr)
+    shared: dict[str, Any] = {"shared": dataset.shared} if dataset.shared else {}
+    model, optimizer = cell.entry.build(*sizes, seed=cell.seed, **shared), Adam(cell.lr)
     if dataset.task == "ratings":
         begin_at_the_mean(model, dataset.train)
     steps = -(-len(dataset.train) // budget.batch_size)

@@ -61,7 +61,7 @@ READERS = {
 }
 
 _HOMES = {reader.home.split(".")[1]: reader.home.split(".")[0] for reader in READERS.values()}
-_HOMES |= {"Schema": "schema", "fetch": "download", "open_source": "sources"}
+_HOMES |= {"Schema": "schema", "fetch": "download", "open_source": "opening"}
 
 __all__ = ["READERS", "Batch", "Dataset", "Jagged", "Reader", "minibatches", *sorted(_HOMES)]
 

@@ -13,7 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from minidlrm.arrays import as_size, check_finite, floats, integers
+from minidlrm.arrays import (
+    as_size,
+    as_sizes,
+    check_finite,
+    check_type,
+    check_word,
+    floats,
+    integers,
+    shuffling,
+)
 
 TASKS = ("clicks", "ratings")
 _BLOCK = 1 << 20  # offsets that are checked at a time
@@ -110,7 +119,7 @@ class Jagged:
         """Bags of some samples: ``jagged[rows, B]``, where `rows` is a slice or an index array."""
         if not (isinstance(key, tuple) and len(key) == 2):
             raise TypeError(f"the key is {key!r}: write jagged[rows, B], with the batch size B")
-        rows, batch_size = _picked("rows", key[0]), as_size("B", key[1], -(2**63))
+        batch_size = as_size("the key's B", key[1], -(2**62))
         num_bags = len(self.offsets) - 1
         if batch_size == 0 and num_bags == 0:
             return self
@@ -118,7 +127,7 @@ class Jagged:
             raise ValueError(
                 f"jagged[rows, {batch_size}]: there are {num_bags} bags, T * B of them"
             )
-        samples = np.arange(batch_size)[rows]  # (b,)
+        samples = np.arange(batch_size)[_picked("rows", key[0], batch_size)]  # (b,)
         bags = (np.arange(num_bags // batch_size)[:, None] * batch_size + samples).ravel()  # (T*b,)
         starts = self.offsets[bags]  # (T * b,)
         lengths = self.offsets[bags + 1] - starts  # (T * b,)
@@ -233,17 +242,22 @@ class Batch:
         check_finite("dense", self.dense)
 
     def ids_of(self, t: int) -> np.ndarray:
-        """Return the ids of table `t`: (B,), or all ids of its bags (nnz_t,)."""
+        """Return the ids of table `t`: (B,), or all ids of its bags (nnz_t,).
+
+        TypeError when `t` is not an integer, ValueError when there is no such table.
+        """
+        t = as_size("t", t, 0, self.num_tables - 1)
         if isinstance(self.sparse, Jagged):
             offsets = self.sparse.offsets
             return self.sparse.values[offsets[t * len(self)] : offsets[(t + 1) * len(self)]]
         return self.sparse[:, t]
 
     def tables(self, which: Sequence[int]) -> np.ndarray | Jagged:
-        """Return the ids (B, n), or the bags, of n tables: `which` holds their numbers."""
-        which = [as_size(f"which[{k}]", t, 0) for k, t in enumerate(_picked("which", which))]
-        if any(t >= self.num_tables for t in which):
-            raise IndexError(f"which is {which}: there are {self.num_tables} tables")
+        """Return the ids (B, n), or the bags, of n tables: `which` holds their numbers.
+
+        TypeError when they are not integers, IndexError when there is no such table.
+        """
+        which = np.arange(self.num_tables)[_picked("which", which, self.num_tables)]
         if isinstance(self.sparse, Jagged):
             rows = np.arange(len(self))
             bags = (np.asarray(which)[:, None] * len(self) + rows).ravel()
@@ -253,7 +267,7 @@ class Batch:
     def __getitem__(self, rows: slice | np.ndarray) -> Batch:
         if isinstance(rows, (int, np.integer)):
             raise TypeError(f"batch[{rows}] is one row: write batch[{rows}:{rows + 1}] for a batch")
-        rows = _picked("rows", rows)
+        rows = _picked("rows", rows, len(self))
         sparse: Any = self.sparse
         picked = sparse[rows, len(self)] if isinstance(sparse, Jagged) else sparse[rows]
         label = None if self.label is None else self.label[rows]
@@ -323,8 +337,8 @@ class Dataset:
     schema: Any = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        if self.task not in TASKS:
-            raise ValueError(f"task is {self.task!r}: it must be 'clicks' or 'ratings'")
+        check_word("task", self.task, *TASKS)
+        object.__setattr__(self, "table_sizes", as_sizes("table_sizes", self.table_sizes, 0))
         for name in ("train", "valid", "test"):
             split = getattr(self, name)
             if not isinstance(split, Batch):
@@ -338,6 +352,11 @@ class Dataset:
     def num_dense(self) -> int:
         """Number of dense features."""
         return self.train.dense.shape[1]
+
+    @property
+    def shared(self) -> list[tuple[int, int]]:
+        """The columns of ids that share a table, each with the table's place; see `DLRM`."""
+        return self.schema.shared if self.schema is not None else []
 
     def check(self, num_dense: int, num_tables: int) -> None:
         """Raise TypeError, whatever `num_dense` and `num_tables` are: a model takes a Batch."""
@@ -377,22 +396,31 @@ def minibatches(
     >>> [len(batch) for batch in md.data.minibatches(clicks.train[:10], batch_size=4, seed=0)]
     [4, 4, 2]
     """
+    check_type("data", data, Batch)
     batch_size, start = as_size("batch_size", batch_size), as_size("start", start, 0)
     if len(data) == 0:
         raise ValueError("the data have no rows: there is nothing to cut into batches")
-    order = None if seed is None else np.random.default_rng(seed).permutation(len(data))
+    order = None if seed is None else shuffling(seed).permutation(len(data))
     for first in range(start * batch_size, len(data), batch_size):
         rows = slice(first, min(first + batch_size, len(data)))
         yield data[rows] if order is None else data[order[rows]]
 
 
-def _picked(name: str, rows: Any) -> Any:
-    """Return a slice as it is, a mask or row numbers as an array; TypeError for anything else."""
+def _picked(name: str, rows: Any, count: int) -> Any:
+    """Return a slice as it is, a mask or numbers of `count` rows as an array.
+
+    TypeError for anything else, IndexError when there is no such row.
+    """
     if isinstance(rows, slice):
         return rows
     index = np.asarray(rows)
     if index.ndim != 1 or (index.size and index.dtype.kind not in "iub"):
-        raise TypeError(f"{name} is {rows!r}: it must be a slice, a mask or row numbers")
+        raise TypeError(f"{name} is {rows!r}: it must be a slice, a mask or numbers from 0 on")
+    if index.dtype.kind == "b" and len(index) not in (0, count):
+        raise IndexError(f"{name} is a mask of {len(index)}: there are {count} to choose from")
+    if index.dtype.kind in "iu" and index.size and not -count <= index.min() <= index.max() < count:
+        bad = index.max() if index.max() >= count else index.min()
+        raise IndexError(f"{name} has {bad}: there are {count} to choose from")
     return index if index.size else index.astype(np.int64)
 
 

@@ -6,6 +6,8 @@ column, the place and the value.
 
 from __future__ import annotations
 
+import contextlib
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -161,7 +163,7 @@ def texts(column: Any, name: str, place: Place = None) -> Texts:
         return of_strings(array.cast(pa.string()))
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         raise ValueError(
-            f"column {name} has type {kind}: ids must be text or whole numbers"
+            f"column {name} has type {kind}: ids must be text or whole numbers (lists are bags)"
         ) from None
 
 
@@ -180,7 +182,7 @@ def _whole(array: Any, name: str, place: Place) -> Any:
             if abs(x[k]) > _EXACT
             else "an id must be a whole number or text"
         )
-        raise ValueError(f"{at(place, k)}column {name}: {x[k]!r}: {what}")
+        raise ValueError(f"{at(place, k)}column {name}: {float(x[k])!r}: {what}")
     return pa.array(np.where(given, x, 0).astype(np.int64), mask=~given)
 
 
@@ -231,8 +233,20 @@ def _parsed(array: Any, name: str, place: Place) -> np.ndarray:
             pa.scalar(text).cast(pa.float64())
         except pa.ArrowInvalid:
             raw = array[k].as_py()
-            raise ValueError(f"{at(place, k)}column {name}: {raw!r} is not a number") from None
+            raise ValueError(
+                f"{at(place, k)}column {name}: {raw!r} is not a number{_advice(raw)}"
+            ) from None
     raise AssertionError("every text alone is a number, and all together are not")
+
+
+def _advice(raw: str) -> str:
+    """Say what may be wrong with a text that is not a number."""
+    word = raw.strip().lower()
+    if word in ("yes", "no", "y", "n", "t", "f", "clicked", "positive", "negative"):
+        return ": write 1 and 0, or true and false"
+    if word in ("na", "n/a", "null", "none", "nil", "-", "?", "#n/a"):
+        return ": a field without a value must be empty"
+    return ": the decimal sign must be a point" if re.fullmatch(r"[+-]?\d+,\d+", word) else ""
 
 
 def times(column: Any, name: str, place: Any) -> np.ndarray:
@@ -249,11 +263,10 @@ def times(column: Any, name: str, place: Any) -> np.ndarray:
         try:
             values = numbers(column, name, place)
         except ValueError as error:
-            try:
-                moments = column.cast(pa.timestamp("us"))
-            except pa.ArrowInvalid:
-                raise ValueError(f"{error}, and not a time such as 2026-11-26 10:30") from None
-            return times(moments, name, place)
+            for kind in (pa.timestamp("us"), pa.timestamp("us", "UTC")):
+                with contextlib.suppress(pa.ArrowInvalid):
+                    return times(column.cast(kind), name, place)
+            raise ValueError(f"{error}, and not a time such as 2026-11-26 10:30") from None
         return _given(values, name, place)
     else:
         values = pa.array(numbers(column, name, place))

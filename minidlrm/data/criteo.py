@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from minidlrm.arrays import as_size, check_word
 from minidlrm.data.batch import Batch, Dataset, split_in_time, split_rows
 from minidlrm.data.columns import hex_words
 from minidlrm.data.criteo_text import (
@@ -28,8 +29,9 @@ from minidlrm.data.criteo_text import (
     read_layout,
 )
 from minidlrm.data.encode import MAX_IDS, Vocabulary, hash_ids
+from minidlrm.data.features import Categories, Column
 from minidlrm.data.intern import Interner
-from minidlrm.data.schema import Categories, Column, Schema
+from minidlrm.data.schema import Schema
 from minidlrm.data.spool import Spool, cached, open_entry
 
 _CHUNK_ROWS = 1 << 18  # encoded at a time
@@ -135,12 +137,13 @@ def read_criteo(
     return dataset
 
 
-def _check_options(min_count, hash_size, known, rows, on_bad_line) -> None:
+def _check_options(
+    min_count: int, hash_size: int | None, known: Any, rows: int | None, on_bad_line: str
+) -> None:
     for name, value in (("min_count", min_count), ("hash_size", hash_size), ("rows", rows)):
-        if value is not None and value < 1:
-            raise ValueError(f"{name} is {value}: it must be at least 1")
-    if on_bad_line not in ("error", "skip"):
-        raise ValueError(f"on_bad_line is {on_bad_line!r}: it must be 'error' or 'skip'")
+        if value is not None:
+            as_size(name, value)
+    check_word("on_bad_line", on_bad_line, "error", "skip")
     if known is not None and not isinstance(known, Vocabulary):
         raise TypeError(f"vocabulary is {type(known).__name__}: give a Dataset or a Vocabulary")
     if known is not None and hash_size is not None:
@@ -156,7 +159,9 @@ def _key(path: Path, options: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
 
 
-def _fill(path, layout, options, known, spool: Spool, progress: bool) -> None:
+def _fill(
+    path: Path, layout: Any, options: dict[str, Any], known: Any, spool: Spool, progress: bool
+) -> None:
     """Parse, count and encode the rows."""
     count, skipped = _parse(path, layout, options, spool, progress)
     if count == 0:
@@ -165,7 +170,7 @@ def _fill(path, layout, options, known, spool: Spool, progress: bool) -> None:
     spool.meta["table_sizes"] = _encode(spool, count, options, known, progress)
 
 
-def _open(path, layout, entry: Path, known) -> tuple[Dataset, int]:
+def _open(path: Path, layout: Any, entry: Path, known: Any) -> tuple[Dataset, int]:
     stored = open_entry(entry)
     meta, arrays = stored.meta, stored.arrays
     data = Batch(arrays["dense"], arrays["sparse"], arrays.get("label"))
@@ -203,7 +208,9 @@ def _schema(vocabulary: Vocabulary) -> Schema:
     return Schema(tuple(columns), "label")
 
 
-def _parse(path: Path, layout, options, spool: Spool, progress: bool) -> tuple[int, int]:
+def _parse(
+    path: Path, layout: Any, options: dict[str, Any], spool: Spool, progress: bool
+) -> tuple[int, int]:
     """Spool labels, dense features and raw categories; return the rows, and those skipped."""
     reader = Reader(path, layout, options["on_bad_line"])
     limit, count = options["rows"], 0
@@ -225,7 +232,9 @@ def _parse(path: Path, layout, options, spool: Spool, progress: bool) -> tuple[i
 # The ids
 
 
-def _encode(spool: Spool, count: int, options, known, progress: bool) -> list[int]:
+def _encode(
+    spool: Spool, count: int, options: dict[str, Any], known: Any, progress: bool
+) -> list[int]:
     """Turn raw categories into ids; return the table sizes."""
     spool.keep("dense", (count, NUM_DENSE))
     if options["has_label"]:
@@ -253,7 +262,7 @@ def _encode(spool: Spool, count: int, options, known, progress: bool) -> list[in
     return [hash_size] * NUM_TABLES if hash_size is not None else vocabulary.sizes
 
 
-def _columns(progress: bool):
+def _columns(progress: bool) -> Any:
     """Count the tables with a progress bar."""
     from tqdm.auto import tqdm
 
@@ -261,7 +270,7 @@ def _columns(progress: bool):
     return tqdm(range(NUM_TABLES), "counting categories", unit="column", disable=hide, leave=False)
 
 
-def _bar(total: int, what: str, unit: str, show: bool):
+def _bar(total: int, what: str, unit: str, show: bool) -> Any:
     from tqdm.auto import tqdm
 
     return tqdm(total=total, desc=what, unit=unit, unit_scale=True, disable=not show, leave=False)

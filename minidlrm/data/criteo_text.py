@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -107,7 +108,7 @@ class Reader:
                     f"{self.path}{self.fault or f' cannot be read: {error}'}"
                 ) from None
 
-    def _open(self, file):
+    def _open(self, file: Any) -> Any:
         import pyarrow as pa
         from pyarrow import csv
 
@@ -138,7 +139,7 @@ class Reader:
             ),
         )
 
-    def _on_wrong_width(self, row) -> str:
+    def _on_wrong_width(self, row: Any) -> str:
         if self.on_bad_line == "error":
             self.fault = (
                 f": line {row.number} has {row.actual_columns} fields, expected "
@@ -155,7 +156,7 @@ class Reader:
             line += skipped <= line
         return line
 
-    def _convert(self, table):
+    def _convert(self, table: Any) -> Any:
         columns = {name: table.column(name) for name in table.schema.names}
         bad = np.zeros(len(table), bool)
         label = None
@@ -185,7 +186,7 @@ class Reader:
             return label, dense[keep], [column[keep] for column in raw]
         return label, dense, raw
 
-    def _note(self, bad: np.ndarray, wrong: np.ndarray, columns, name: str, what: str) -> None:
+    def _note(self, bad: np.ndarray, wrong: np.ndarray, columns: Any, name: str, what: str) -> None:
         """Mark the wrong rows; in the mode "error", raise for the first one."""
         if not wrong.any():
             return
@@ -196,7 +197,7 @@ class Reader:
         bad |= wrong
 
 
-def _parse_label(column) -> tuple[np.ndarray, np.ndarray]:
+def _parse_label(column: Any) -> tuple[np.ndarray, np.ndarray]:
     text, offsets = _bytes(column)
     lengths = np.diff(offsets)
     first = text[np.minimum(offsets[:-1], max(0, len(text) - 1))] if len(text) else lengths * 0
@@ -204,7 +205,7 @@ def _parse_label(column) -> tuple[np.ndarray, np.ndarray]:
     return label, (lengths != 1) | ((first != ord("0")) & (first != ord("1")))
 
 
-def _parse_integers(column) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _parse_integers(column: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return float64 numbers (0 where missing), which are malformed, and which are missing."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -223,13 +224,13 @@ def _parse_integers(column) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return numbers, wrong, missing
 
 
-def _parse_categories(column) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _parse_categories(column: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     text, offsets = _bytes(column)
     codes, wrong = parse_hex(text, offsets)
     return codes, wrong, np.diff(offsets) == 0
 
 
-def _bytes(column) -> tuple[np.ndarray, np.ndarray]:
+def _bytes(column: Any) -> tuple[np.ndarray, np.ndarray]:
     """Return the characters of a string column, and the offsets (n + 1,)."""
     _, offsets, text = column.buffers()
     places = np.frombuffer(offsets, np.int32)[column.offset : column.offset + len(column) + 1]

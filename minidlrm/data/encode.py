@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -128,7 +129,7 @@ class Vocabulary:
     ids: list[np.ndarray]
 
     @classmethod
-    def fit(cls, columns, min_count: int = 1) -> Vocabulary:
+    def fit(cls, columns: Iterable[np.ndarray], min_count: int = 1) -> Vocabulary:
         """Count the categories of each column, one column in memory at a time."""
         values, ids = [], []
         for column in columns:

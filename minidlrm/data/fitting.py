@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from minidlrm.data.columns import Texts, numbers, one_array, texts, times
+from minidlrm.data.features import Categories, Column
 from minidlrm.data.intern import Interner
-from minidlrm.data.schema import Categories, Column, Schema
+from minidlrm.data.schema import Schema
 from minidlrm.data.spool import SPLITS, Spool
 
 _CHUNK_ROWS = 1 << 18  # written at a time
@@ -84,7 +85,7 @@ class Fitting:
             label = numbers(data[roles.label], roles.label, place)
             if np.isnan(label).any() and not self.plan.whole:
                 row = int(np.isnan(label).argmax())
-                raise ValueError(f"{place(row)}: column {roles.label}: the label is missing")
+                raise ValueError(f"{place(row)}, column {roles.label}: the label is missing")
             self.spool.append("label", label)
         if roles.sample_weight is not None:
             weight = numbers(data[roles.sample_weight], roles.sample_weight, place)
@@ -130,6 +131,9 @@ class Fitting:
         if split.how == "time":
             return times(column, split.column, place)
         words = texts(column, split.column, place)
+        if words.missing.any():
+            row = int(words.missing.argmax())
+            raise ValueError(f"{place(row)}, column {split.column}: the value is missing")
         codes = self._split_values.add(words.text, words.offsets)
         if split.how == "column":
             known = self._split_values.texts()
@@ -206,6 +210,11 @@ class Fitting:
         label = np.asarray(self.spool.column("label"))
         low, high = float(label.min()), float(label.max())
         rates = low >= 0 and high <= 1
+        if self.plan.task is None and low == -1 and high == 1 and np.isin(label, (-1, 1)).all():
+            raise ValueError(
+                f"column {self.plan.roles.label} holds -1 and 1: for clicks write 0 and 1; "
+                "task='ratings' takes them as numbers"
+            )
         if self.plan.task == "clicks" and not rates:
             bad = low if low < 0 else high
             raise ValueError(
@@ -235,8 +244,9 @@ class Fitting:
         has_missing = False
         for column in group:
             own = self._entries(column, rows["train"])
-            counts += np.bincount(own[own >= 0], minlength=len(interner))
-            has_missing |= column.role == "sparse" and bool((own < 0).any())
+            found = np.bincount(own + 1, minlength=len(interner) + 1)  # the code -1 comes first
+            counts += found[1:]
+            has_missing |= column.role == "sparse" and bool(found[0])
         kept = np.flatnonzero(counts >= self.plan.min_count)
         kept = kept[np.argsort(-counts[kept], kind="stable")]
         categories = _categories(interner, kept, has_missing)

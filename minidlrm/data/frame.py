@@ -15,11 +15,15 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from minidlrm.arrays import as_size
 from minidlrm.data.batch import Dataset
 from minidlrm.data.fitting import Fitting
+from minidlrm.data.opening import open_source
 from minidlrm.data.roles import Roles
 from minidlrm.data.schema import Schema
-from minidlrm.data.sources import NotNumbers, Source, open_source
+from minidlrm.data.sources import NotNumbers, Source
 from minidlrm.data.spool import SPLITS, cached, in_memory, open_entry
 
 _VERSION = 1  # of the cache's form
@@ -140,6 +144,8 @@ def read_table(
     """
     opened = open_source(source, delimiter=delimiter, encoding=encoding, column_names=column_names)
     known = schema.schema if isinstance(schema, Dataset) else schema
+    if known is not None and not isinstance(known, Schema):
+        raise TypeError(f"schema is {schema!r}: give a Schema, or the Dataset of a read_table")
     if schema is not None and known is None:
         raise ValueError("schema is a Dataset that has no schema: give the one of a read_table")
     how = Split.chosen(split, fractions, seed, time, user, split_column)
@@ -161,8 +167,7 @@ def read_table(
             transform=transform,
             others=(how.column,) if how.column else (),
         )
-    if min_count < 1:
-        raise ValueError(f"min_count is {min_count}: it must be at least 1")
+    min_count = as_size("min_count", min_count)
     if task not in (None, "clicks", "ratings"):
         raise ValueError(f"task is {task!r}: it must be 'clicks' or 'ratings'")
     whole = known is not None and how == Split.chosen(None, fractions, seed, None, None, None)
@@ -190,7 +195,15 @@ class Split:
     column: str | None  # that it reads
 
     @classmethod
-    def chosen(cls, split, fractions, seed, time, user, split_column) -> Split:
+    def chosen(
+        cls,
+        split: str | None,
+        fractions: Sequence[float],
+        seed: int,
+        time: str | None,
+        user: str | None,
+        split_column: str | None,
+    ) -> Split:
         """Find the way that the options mean; ValueError where they contradict each other."""
         columns = {"time": time, "user": user, "column": split_column}
         named = [how for how, column in columns.items() if column is not None]
@@ -205,13 +218,19 @@ class Split:
         wrong = [option[other] for other in named if other != how]
         if wrong:
             raise ValueError(f"{wrong[0]}= is given, but the split is {how!r}: leave one out")
+        if isinstance(fractions, str) or not np.iterable(fractions):
+            raise TypeError(
+                f"fractions is {fractions!r}: give three shares, such as (0.8, 0.1, 0.1)"
+            )
         shares = tuple(float(x) for x in fractions)
         if len(shares) != 3 or min(shares) < 0 or abs(sum(shares) - 1) > 1e-9 or shares[0] == 0:
             raise ValueError(
                 f"fractions are {list(fractions)}: give three shares, such as (0.8, 0.1, 0.1), "
                 "with sum 1 and rows to train on"
             )
-        return cls(how, (shares[0], shares[1], shares[2]), int(seed), columns.get(how))
+        return cls(
+            how, (shares[0], shares[1], shares[2]), as_size("seed", seed, 0), columns.get(how)
+        )
 
     def __str__(self) -> str:
         words = {

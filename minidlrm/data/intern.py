@@ -21,7 +21,8 @@ try:
 except ImportError:
     njit, CACHE = None, False
 
-_FNV_BASIS, _FNV_PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
+_FACTOR = np.uint64(0x9E3779B97F4A7C15)  # odd: a product with it spreads the bits of a word
+_ONE, _EIGHT, _HALF = np.uint64(1), np.uint64(8), np.uint64(32)
 _LOW, _HIGH = np.uint64(0xFFFFFFFF), np.uint64(0xFFFFFFFF00000000)
 _UNKNOWN = -1
 _GROUP = 64  # texts whose places in memory are asked for at once
@@ -93,7 +94,7 @@ class Interner:
         """Return the numbers of texts -> int32 (n,); -1 where a text is not known."""
         return self._numbers(text, np.asarray(offsets, np.int64), False)
 
-    def _numbers(self, text, offsets, add: bool) -> np.ndarray:
+    def _numbers(self, text: np.ndarray, offsets: np.ndarray, add: bool) -> np.ndarray:
         codes = np.empty(len(offsets) - 1, np.int32)
         if _walk is None:
             return self._from_dict(text, offsets, add, codes)
@@ -115,7 +116,9 @@ class Interner:
                 self._grow(int(offsets[row + 1] - offsets[row]))
         return codes
 
-    def _from_dict(self, text, offsets, add: bool, codes: np.ndarray) -> np.ndarray:
+    def _from_dict(
+        self, text: np.ndarray, offsets: np.ndarray, add: bool, codes: np.ndarray
+    ) -> np.ndarray:
         data, bounds = text.tobytes(), offsets.tolist()
         for k in range(len(codes)):
             word = data[bounds[k] : bounds[k + 1]]
@@ -146,7 +149,50 @@ class Interner:
             _place(self._slots, self._hashes, self._count)
 
 
-def _walk_source(text, offsets, row, slots, hashes, stored, ends, count, add, codes):
+def _hashed_source(text: Any, start: Any, stop: Any) -> Any:
+    """Mix the bytes of a text, eight at a time."""
+    h = stop - start
+    while stop - start >= _EIGHT:
+        h = (h ^ _word(text, start, _EIGHT)) * _FACTOR
+        h ^= h >> _HALF
+        start += _EIGHT
+    h = (h ^ _word(text, start, stop - start)) * _FACTOR
+    return h ^ (h >> _HALF)
+
+
+def _same_source(first: Any, i: Any, second: Any, j: Any, length: Any) -> bool:
+    """Compare two texts of this many bytes."""
+    while length >= _EIGHT:
+        if _word(first, i, _EIGHT) != _word(second, j, _EIGHT):
+            return False
+        i, j, length = i + _EIGHT, j + _EIGHT, length - _EIGHT
+    return _word(first, i, length) == _word(second, j, length)
+
+
+def _word_source(text: Any, start: Any, length: Any) -> Any:
+    """Return up to eight bytes as one number. Where eight exist, the compiler makes one load."""
+    word = np.uint64(0)
+    if start + _EIGHT <= np.uint64(len(text)):
+        for k in range(8):
+            word |= np.uint64(text[start + np.uint64(k)]) << np.uint64(8 * k)
+        return word if length == _EIGHT else word & ((_ONE << (_EIGHT * length)) - _ONE)
+    for k in range(length):
+        word |= np.uint64(text[start + np.uint64(k)]) << np.uint64(8 * k)
+    return word
+
+
+def _walk_source(
+    text: Any,
+    offsets: Any,
+    row: int,
+    slots: Any,
+    hashes: Any,
+    stored: Any,
+    ends: Any,
+    count: int,
+    add: bool,
+    codes: Any,
+) -> tuple[int, int, Any]:
     """Number texts from `row` on; stop where something must grow.
 
     Return the row, the count, and a number that means nothing: it keeps the reads of the second
@@ -158,10 +204,7 @@ def _walk_source(text, offsets, row, slots, hashes, stored, ends, count, add, co
     for first in range(row, len(codes), _GROUP):
         last = min(first + _GROUP, len(codes))
         for k in range(first, last):
-            h = _FNV_BASIS
-            for i in range(offsets[k], offsets[k + 1]):
-                h = (h ^ np.uint64(text[i])) * _FNV_PRIME
-            group[k - first] = h ^ (h >> np.uint64(32))
+            group[k - first] = _hashed(text, np.uint64(offsets[k]), np.uint64(offsets[k + 1]))
         for k in range(first, last):
             touched ^= slots[np.int64(group[k - first]) & mask]
         for k in range(first, last):
@@ -178,12 +221,9 @@ def _walk_source(text, offsets, row, slots, hashes, stored, ends, count, add, co
                 if slots[slot] & _HIGH == tag:
                     code = np.int64(slots[slot] & _LOW) - 1
                     begin = ends[code - 1] if code > 0 else 0
-                    same = ends[code] - begin == length
-                    i = 0
-                    while same and i < length:
-                        same = stored[begin + i] == text[start + i]
-                        i += 1
-                    if same:
+                    if ends[code] - begin == length and _same(
+                        stored, np.uint64(begin), text, np.uint64(start), np.uint64(length)
+                    ):
                         found = code
                         break
                 slot = (slot + 1) & mask
@@ -203,7 +243,7 @@ def _walk_source(text, offsets, row, slots, hashes, stored, ends, count, add, co
     return len(codes), count, touched
 
 
-def _place_source(slots, hashes, count):
+def _place_source(slots: Any, hashes: Any, count: int) -> None:
     """Put the numbers 0 ... count - 1 at the places of their hashes."""
     mask = len(slots) - 1
     for code in range(count):
@@ -213,5 +253,8 @@ def _place_source(slots, hashes, count):
         slots[slot] = (hashes[code] & _HIGH) | np.uint64(code + 1)
 
 
+_word = njit(cache=CACHE, nogil=True, inline="always")(_word_source) if njit else _word_source
+_hashed = njit(cache=CACHE, nogil=True)(_hashed_source) if njit else _hashed_source
+_same = njit(cache=CACHE, nogil=True)(_same_source) if njit else _same_source
 _walk = njit(cache=CACHE, nogil=True)(_walk_source) if njit else None
 _place = njit(cache=CACHE, nogil=True)(_place_source) if njit else _place_source

@@ -7,13 +7,15 @@ import os
 import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from minidlrm.data.batch import Batch, Dataset, Jagged, split_in_time
 from minidlrm.data.columns import of_words
+from minidlrm.data.features import Categories, Column
 from minidlrm.data.intern import Interner
-from minidlrm.data.schema import Categories, Column, Schema
+from minidlrm.data.schema import Schema
 
 
 def read_libfm(
@@ -160,7 +162,9 @@ def _fields(files: list[_File], in_order: bool) -> list[int]:
     return list(range(files[0].width))
 
 
-def _batch(file: _File, fields, known, in_order: bool, weighted: bool, minus: bool) -> Batch:
+def _batch(
+    file: _File, fields: Any, known: Any, in_order: bool, weighted: bool, minus: bool
+) -> Batch:
     label = (file.label > 0).astype(np.float64) if minus else file.label
     ids, counts, weights = [], [], []
     for k, column in zip(fields, known, strict=True):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,10 +17,12 @@ from typing import Any
 
 import numpy as np
 
+from minidlrm.arrays import check_word
 from minidlrm.data.batch import Batch, Dataset, Jagged, split_in_time
 from minidlrm.data.columns import Texts, numbers, of_words, one_array, texts, times
+from minidlrm.data.features import Categories, Column
 from minidlrm.data.intern import Interner
-from minidlrm.data.schema import Categories, Column, Schema
+from minidlrm.data.schema import Schema
 from minidlrm.data.sources import TextSource
 
 # the ratings file, and the movies file beside it
@@ -155,8 +158,7 @@ def movielens_ratings(
     >>> ratings.table_sizes, len(ratings.train), len(ratings.valid), len(ratings.test)
     ([4, 5], 17, 1, 2)
     """
-    if split not in ("random", "time"):
-        raise ValueError(f"split is {split!r}: it must be 'random' or 'time'")
+    check_word("split", split, "random", "time")
     if not 0 < test_share < 0.5:
         raise ValueError(f"test_share is {test_share}: it must lie in (0, 0.5)")
     ratings = read_ratings(path, needs_time=split == "time")
@@ -406,7 +408,7 @@ def _read_movies(ratings: Ratings) -> tuple[np.ndarray, Jagged, list[str]]:
     return years, Jagged(np.array(values, np.int64), np.array(offsets)), vocabulary
 
 
-def _movie_lines(path: Path):
+def _movie_lines(path: Path) -> Iterator[tuple[str, str, list[str]]]:
     """Yield (movie id as text, title, genres) from movies.csv, u.item or movies.dat."""
     import csv
 

@@ -7,7 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from minidlrm.data.schema import TRANSFORMS, Column, Schema
+import numpy as np
+
+from minidlrm.data.features import TRANSFORMS, Column
+from minidlrm.data.schema import Schema
 from minidlrm.data.sources import Source
 
 _LABELS = ("label", "click", "clicked", "is_click", "target", "rating", "y")
@@ -54,6 +57,9 @@ class Roles:
     ) -> Roles:
         """Check the roles that a caller gave; infer all where none is given."""
         inferred = dense is None and sparse is None and bags is None
+        for option, mapping in (("share", share), ("bag_weights", bag_weights)):
+            if mapping is not None and not isinstance(mapping, Mapping):
+                raise TypeError(f"{option} is {mapping!r}: give a dict of columns")
         for option, value in (("dense", dense), ("sparse", sparse)):
             if isinstance(value, str):
                 raise TypeError(f"{option} is {value!r}: give a list of columns, [{value!r}]")
@@ -143,6 +149,10 @@ def _bags(bags: Any, weights: Mapping[str, str], padding: str | int | None) -> l
                 raise ValueError(f"the separator of the bag {name!r} is empty")
             column = replace(column, separator=form)
         elif form is not None:
+            if not np.iterable(form):
+                raise TypeError(
+                    f"bags[{name!r}] is {form!r}: give what stands between the entries, or columns"
+                )
             if column.weights:
                 raise ValueError(f"bag_weights: the bag {name!r} has a column for each entry")
             pad = None if padding is None else str(padding)

@@ -1,29 +1,33 @@
 """Sources of rows: text files, Parquet files, and tables in memory, read block by block as Arrow.
 
-`open_source` tells them apart. A source knows its columns, gives blocks of the columns that are
-asked for, and words the place of a row for an error.
+`minidlrm.data.open_source` tells them apart. A source knows its columns, gives blocks of those
+that are asked for, and words the place of a row for an error.
 """
 
 from __future__ import annotations
 
 import csv as plain_csv
-import glob
 import hashlib
 import io
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from minidlrm.data.columns import numbers
 
 _BLOCK_BYTES = 8 << 20  # of text at a time
 _BLOCK_ROWS = 1 << 16  # of a table at a time
-_PARQUET = (".parquet", ".pq")
+_MAGIC = {  # how files begin that are not plain text
+    b"\x1f\x8b": "packed by gzip: its name must end in .gz",
+    b"\x28\xb5\x2f\xfd": "packed by zstd: its name must end in .zst",
+    b"BZh": "packed by bzip2: its name must end in .bz2",
+    b"PK\x03\x04": "a ZIP archive or an Excel file: unpack it, or save it as CSV",
+    b"PAR1": "Parquet: its name must end in .parquet",
+    b"\xff\xfe": "UTF-16 text: give encoding='utf-16'",
+    b"\xfe\xff": "UTF-16 text: give encoding='utf-16'",
+}
 _PACKED = (".gz", ".zst", ".bz2", ".lz4")
 
 
@@ -45,7 +49,8 @@ class Source:
         """Word a row of the whole source, counted from 0."""
         return f"row {row + 1}"
 
-    def _after(self, first: int, row: int) -> str:
+    def after(self, first: int, row: int) -> str:
+        """Word a row of a block that begins at row `first`."""
         return self.place(first + row)
 
     def types(self) -> dict[str, Any]:
@@ -64,8 +69,11 @@ class Source:
         """Return the options that decide how the content is read, for the key of a cache."""
         return ""
 
-    def need(self, wanted: Iterable[str]) -> None:
+    def need(self, wanted: Sequence[str]) -> None:
         """Raise ValueError when a column does not exist; the error lists those that do."""
+        wrong = [name for name in wanted if not isinstance(name, str)]
+        if wrong:
+            raise TypeError(f"a column is named {wrong[0]!r}: give its name as text")
         lost = [name for name in dict.fromkeys(wanted) if name not in self.names]
         if lost:
             raise ValueError(
@@ -90,120 +98,8 @@ class Source:
             first = 0
             for block in self.read(wanted, []):  # ends in an error that names the place
                 for name in dense:
-                    numbers(block[name], name, partial(self._after, first))
+                    numbers(block[name], name, partial(self.after, first))
                 first += len(block[wanted[0]])
-
-
-def open_source(
-    rows: Any,
-    *,
-    delimiter: str | None = None,
-    encoding: str = "utf-8",
-    column_names: Sequence[str] | None = None,
-) -> Source:
-    """Return the source of anything that holds rows.
-
-    Parameters
-    ----------
-    rows : path, glob, list of paths, DataFrame, Arrow table, dict of arrays, or list of dicts
-        Files of one kind: text (CSV, TSV; .gz, .zst, .bz2, .lz4) or Parquet. Of objects,
-        anything with the Arrow capsule: pandas, polars, pyarrow, DuckDB.
-    delimiter, encoding, column_names
-        For text files.
-
-    Returns
-    -------
-    Source
-        `rows` itself, when it is one.
-
-    Raises
-    ------
-    FileNotFoundError
-        When there is no such file.
-    IsADirectoryError
-        When a path is a folder.
-    TypeError
-        When `rows` is none of these.
-    ValueError
-        When a file is empty, or files do not have the same columns.
-
-    Examples
-    --------
-    >>> import minidlrm as md
-    >>> type(md.data.open_source({"price": [1.0, 2.5]})).__name__
-    'TableSource'
-    """
-    if isinstance(rows, Source):
-        return rows
-    if isinstance(rows, (str, os.PathLike)):
-        return _files(_matching(rows), delimiter, encoding, column_names)
-    if isinstance(rows, (list, tuple)) and rows and isinstance(rows[0], (str, os.PathLike)):
-        paths = [path for item in rows for path in _matching(item)]
-        return _files(paths, delimiter, encoding, column_names)
-    return TableSource(_as_table(rows))
-
-
-def _matching(path: Any) -> list[Path]:
-    path = Path(path).expanduser()
-    if path.is_file():
-        return [path]
-    if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder: give a file, or a glob such as {path}/*.csv")
-    found = sorted(Path(name) for name in glob.glob(str(path)) if Path(name).is_file())
-    if not found:
-        raise FileNotFoundError(f"no file at {path}")
-    return found
-
-
-def _files(paths: list[Path], delimiter, encoding, column_names) -> Source:
-    parquet = {path.suffix.lower() in _PARQUET for path in paths}
-    if len(parquet) > 1:
-        raise ValueError(f"{paths[0]} and others are text and Parquet: give files of one kind")
-    if parquet == {True}:
-        if delimiter is not None or column_names is not None:
-            raise ValueError(f"{paths[0]} is Parquet: delimiter and column_names are for text")
-        return ParquetSource(paths)
-    return TextSource(paths, delimiter, encoding, column_names)
-
-
-def _as_table(rows: Any) -> Any:
-    import pyarrow as pa
-
-    try:
-        if isinstance(rows, pa.Table):
-            return rows
-        if isinstance(rows, (list, tuple)) and all(isinstance(row, dict) for row in rows):
-            if not rows:
-                raise ValueError("the list of rows is empty")
-            names = dict.fromkeys(name for row in rows for name in row)
-            return pa.table({name: _plain([row.get(name) for row in rows]) for name in names})
-        if isinstance(rows, dict):
-            return pa.table({name: _plain(column) for name, column in rows.items()})
-        if hasattr(rows, "__arrow_c_stream__"):
-            return pa.table(rows)
-        if hasattr(rows, "__arrow_c_array__"):
-            return pa.Table.from_batches([pa.record_batch(rows)])
-        if type(rows).__module__.split(".")[0] == "pandas":
-            return pa.Table.from_pandas(rows, preserve_index=False)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
-        raise ValueError(f"the rows cannot be read as a table: {error}") from None
-    raise TypeError(
-        f"rows are {type(rows).__name__}: give a path, a DataFrame, an Arrow table, "
-        "a dict of columns, or a list of dicts"
-    )
-
-
-def _plain(column: Any) -> Any:
-    import pyarrow as pa
-
-    if isinstance(column, np.ndarray) and column.dtype.kind in "biuf":
-        return pa.array(np.ascontiguousarray(column).astype(column.dtype.newbyteorder("=")))
-    if isinstance(column, (pa.Array, pa.ChunkedArray)):
-        return column
-    try:
-        return pa.array(list(column))
-    except (pa.ArrowInvalid, pa.ArrowTypeError):  # numbers and texts
-        return pa.array([None if x is None else str(x) for x in column])
 
 
 class TableSource(Source):
@@ -212,14 +108,14 @@ class TableSource(Source):
     def __init__(self, table: Any):
         self.table = table
         self.names = list(table.column_names)
-        _unique(self.names, "the table")
+        unique(self.names, "the table")
         self.description = f"the table of {table.num_rows:,} rows"
 
     def types(self) -> dict[str, Any]:
         """Return the types of the columns."""
         return {field.name: field.type for field in self.table.schema}
 
-    def read(self, wanted, numeric) -> Iterator[dict[str, Any]]:
+    def read(self, wanted: Sequence[str], numeric: Iterable[str]) -> Iterator[dict[str, Any]]:
         """Yield slices of the wanted columns."""
         table = self.table.select(list(wanted))
         for start in range(0, table.num_rows, _BLOCK_ROWS):
@@ -258,7 +154,7 @@ class ParquetSource(Source):
             row -= count
         return f"{self.paths[-1]}: row {row + 1}"
 
-    def read(self, wanted, numeric) -> Iterator[dict[str, Any]]:
+    def read(self, wanted: Sequence[str], numeric: Iterable[str]) -> Iterator[dict[str, Any]]:
         """Yield blocks of the wanted columns."""
         import pyarrow as pa
         from pyarrow import parquet
@@ -279,20 +175,28 @@ class ParquetSource(Source):
 class TextSource(Source):
     """Text files with a delimiter and the same header."""
 
-    def __init__(self, paths: list[Path], delimiter=None, encoding="utf-8", column_names=None):
+    def __init__(
+        self,
+        paths: list[Path],
+        delimiter: str | None = None,
+        encoding: str = "utf-8",
+        column_names: Sequence[str] | None = None,
+    ):
         self.paths, self.encoding = paths, encoding
         try:
             "".encode(encoding)
         except LookupError:
             raise ValueError(f"encoding {encoding!r} is not known") from None
+        if delimiter is not None and len(delimiter) != 1:
+            raise ValueError(f"delimiter is {delimiter!r}: it must be one character")
         self._header = column_names is None
         first = _first_line(paths[0], encoding)
         self.delimiter = delimiter or _guess_delimiter(paths[0], first)
         self.names = list(column_names) if column_names else _fields(first, self.delimiter)
-        _unique(self.names, str(paths[0]))
+        unique(self.names, str(paths[0]))
         for path in paths[1:]:
             own = _fields(_first_line(path, encoding), self.delimiter)
-            if self._header and own != self.names:
+            if self._header and sorted(own) != sorted(self.names):
                 raise ValueError(f"{path} has the columns {own}, {paths[0]} {self.names}")
         self.description = _described(paths)
         self._counts: list[int] = []  # rows of the files that have been read
@@ -310,7 +214,7 @@ class TextSource(Source):
         except (pa.ArrowInvalid, OSError, UnicodeError) as error:
             raise self._fault(self.paths[0], error) from None
 
-    def read(self, wanted, numeric) -> Iterator[dict[str, Any]]:
+    def read(self, wanted: Sequence[str], numeric: Iterable[str]) -> Iterator[dict[str, Any]]:
         """Yield blocks; ids are text, and numbers are parsed by Arrow where all are numbers."""
         import pyarrow as pa
 
@@ -394,9 +298,7 @@ class TextSource(Source):
                         )
                     begin = reader.line_num + 1
         if "UTF8" in text or isinstance(error, UnicodeError):
-            return ValueError(
-                f"{path} is not {self.encoding} text: name its encoding, such as encoding='latin-1'"
-            )
+            return _not_text(path, self.encoding)
         return ValueError(f"{path} cannot be read: {text}")
 
     def digest(self) -> str:
@@ -424,10 +326,23 @@ def _first_line(path: Path, encoding: str) -> str:
         with _text(path, encoding) as file:
             for line in file:
                 if line.strip():
+                    if "\ufffd" in line or "\0" in line:
+                        raise _not_text(path, encoding)
                     return line.rstrip("\r\n")
     except (OSError, EOFError) as error:
         raise ValueError(f"{path} cannot be read: {error}") from None
     raise ValueError(f"{path} is empty")
+
+
+def _not_text(path: Path, encoding: str) -> ValueError:
+    with open(path, "rb") as file:
+        start = file.read(4)
+    for magic, what in _MAGIC.items():
+        if start.startswith(magic):
+            return ValueError(f"{path} is {what}")
+    return ValueError(
+        f"{path} is not {encoding} text: name its encoding, such as encoding='latin-1'"
+    )
 
 
 def _fields(line: str, delimiter: str) -> list[str]:
@@ -442,7 +357,8 @@ def _guess_delimiter(path: Path, line: str) -> str:
     return max(",\t;|", key=line.count)
 
 
-def _unique(names: list[str], where: str) -> None:
+def unique(names: list[str], where: str) -> None:
+    """Raise ValueError when a column occurs twice."""
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ValueError(f"{where} has the column {', '.join(map(repr, twice))} more than once")

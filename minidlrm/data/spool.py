@@ -7,6 +7,7 @@ each. It is written under another name and renamed when it is whole. A damaged o
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -150,10 +151,10 @@ def cached(entry: Path, fill: Callable[[Spool], None]) -> None:
     except OSError as error:
         raise OSError(
             f"the cache folder {entry.parent} cannot be written ({error.strerror}): "
-            "give another as cache_dir="
+            "give another as cache_dir=, or in the environment as XDG_CACHE_HOME"
         ) from None
+    spool = Spool(folder)
     try:
-        spool = Spool(folder)
         fill(spool)
         spool.close()
         _write_meta(folder, spool)
@@ -161,7 +162,15 @@ def cached(entry: Path, fill: Callable[[Spool], None]) -> None:
             os.rename(folder, entry)
         if not (entry / "meta.json").is_file():
             raise OSError(f"the cache entry {entry} could not be written")
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise OSError(
+                f"the disk of the cache folder {entry.parent} is full: give another as "
+                "cache_dir=, or in the environment as XDG_CACHE_HOME"
+            ) from None
+        raise
     finally:
+        spool.clear()
         shutil.rmtree(folder, ignore_errors=True)
 
 

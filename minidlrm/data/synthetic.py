@@ -12,6 +12,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -143,13 +144,15 @@ def synthetic_clicks(
     )
 
 
-def _weighted(rng, terms: np.ndarray) -> np.ndarray:
+def _weighted(rng: np.random.Generator, terms: np.ndarray) -> np.ndarray:
     """Sum independent terms of variance 1 (B, terms) with random weights -> (B,), variance 1."""
     weights = rng.uniform(0.7, 1.3, terms.shape[1]) * rng.choice([-1, 1], terms.shape[1])
     return terms @ (weights / np.sqrt((weights**2).sum()))
 
 
-def _features(rng, rows: int, num_dense: int, sizes: np.ndarray, zipf: float):
+def _features(
+    rng: np.random.Generator, rows: int, num_dense: int, sizes: np.ndarray, zipf: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Draw dense (B, num_dense), sparse (B, T), and their latents (B, num_dense + T)."""
     dense = np.empty((rows, num_dense), np.float32)
     sparse = np.empty((rows, len(sizes)), np.int64)
@@ -178,7 +181,9 @@ def _standardize(x: np.ndarray) -> np.ndarray:
     return (x - x.mean()) / max(x.std(), 1e-6)
 
 
-def _products(rng, order: int, sparse: np.ndarray, sizes: np.ndarray, zipf: float) -> np.ndarray:
+def _products(
+    rng: np.random.Generator, order: int, sparse: np.ndarray, sizes: np.ndarray, zipf: float
+) -> np.ndarray:
     """Multiply the signs of groups of small tables -> (B, groups)."""
     tables = rng.permutation(_carriers(order, sizes, zipf))
     terms = []
@@ -235,7 +240,7 @@ def _sigmoid(x: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-np.clip(x, -30, 30)))  # p stays off 0 and 1
 
 
-def _orders(order) -> tuple[int, ...]:
+def _orders(order: Any) -> tuple[int, ...]:
     """Return the orders as a tuple, each once, as they came."""
     several = list(order) if np.iterable(order) else [order]
     if not several or any(k not in (1, 2, 3) for k in several):
@@ -243,7 +248,9 @@ def _orders(order) -> tuple[int, ...]:
     return tuple(dict.fromkeys(several))
 
 
-def _check_counts(rows, seed, num_dense, num_tables, max_table_size) -> None:
+def _check_counts(
+    rows: Any, seed: Any, num_dense: Any, num_tables: Any, max_table_size: Any
+) -> None:
     least = {"rows": 14, "seed": 0, "num_dense": 0, "num_tables": 0, "max_table_size": 4}
     given = (rows, seed, num_dense, num_tables, max_table_size)
     for (name, low), value in zip(least.items(), given, strict=True):
@@ -258,7 +265,7 @@ def _check_counts(rows, seed, num_dense, num_tables, max_table_size) -> None:
         raise ValueError("num_dense and num_tables are 0: at least one feature is needed")
 
 
-def _check_numbers(**given) -> None:
+def _check_numbers(**given: Any) -> None:
     for name, value in given.items():
         if not isinstance(value, (int, float, np.integer, np.floating)):
             raise TypeError(f"{name} is {value!r}: it must be a number")

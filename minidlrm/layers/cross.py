@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from minidlrm import kernels
+from minidlrm.arrays import check_word
 from minidlrm.layers.inputs import as_size, check_rng, converted, numbers
 from minidlrm.layers.interaction import Interaction
 from minidlrm.module import Module, Parameter
@@ -254,8 +255,7 @@ class CrossNetwork(Module):
         rng: np.random.Generator,
         dtype: Any = np.float32,
     ):
-        if cross not in ("vector", "matrix"):
-            raise ValueError(f"cross is {cross!r}: it must be 'vector' or 'matrix'")
+        check_word("cross", cross, "vector", "matrix")
         if cross == "vector" and rank is not None:
             raise ValueError(f"rank is {rank}: only cross='matrix' has a rank")
         self.layers: list[VectorCross | MatrixCross] = []
@@ -321,11 +321,13 @@ class CrossInteraction(Interaction):
     ):
         super().__init__(num_features, embedding_dim)
         self.num_outputs = self.num_features * self.embedding_dim
+        if cross_rank is not None:
+            cross_rank = as_size("cross_rank", cross_rank, 1, self.num_outputs)
+        count = as_size("num_cross_layers", num_cross_layers)
         self.cross = CrossNetwork(
-            self.num_outputs, num_cross_layers, "matrix", cross_rank, rng=rng, dtype=dtype
+            self.num_outputs, count, "matrix", cross_rank, rng=rng, dtype=dtype
         )
-        rank = None if cross_rank is None else int(cross_rank)
-        self.config |= {"num_cross_layers": int(num_cross_layers), "cross_rank": rank}
+        self.config |= {"num_cross_layers": count, "cross_rank": cross_rank}
 
 
 def _inputs(layer: Module, x0: Any, x: Any, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

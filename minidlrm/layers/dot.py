@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from minidlrm import kernels
+from minidlrm.arrays import as_flag
 from minidlrm.layers.inputs import converted
 from minidlrm.layers.interaction import Interaction
 
@@ -69,7 +70,8 @@ class DotInteraction(Interaction):
 
     def __init__(self, num_features: int, embedding_dim: int, self_interaction: bool = False):
         super().__init__(num_features, embedding_dim)
-        self.self_interaction = self.config["self_interaction"] = bool(self_interaction)
+        self_interaction = as_flag("self_interaction", self_interaction)
+        self.self_interaction = self.config["self_interaction"] = self_interaction
         diagonal = self.num_features if self_interaction else 0
         self.num_outputs = self.num_features * (self.num_features - 1) // 2 + diagonal  # P
         if self_interaction:

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from minidlrm import kernels
-from minidlrm.arrays import integers
+from minidlrm.arrays import check_word, integers
 from minidlrm.data.batch import Jagged
-from minidlrm.layers.inputs import as_size, as_sizes, check_rng, converted
+from minidlrm.layers.inputs import as_shared, as_size, as_sizes, check_rng, converted
 from minidlrm.module import Module, Parameter, SparseGrad
 
 
@@ -32,6 +32,8 @@ class EmbeddingBagCollection(Module):
         D, the size of a row.
     mode : "sum" or "mean"
         How a bag's rows are combined. An empty bag gives zeros.
+    shared : sequence of (int, int)
+        A pair (t, u) for each column t whose ids are rows of table u: t has no table of its own.
     rng : numpy.random.Generator
         Draws each table from U(-1/sqrt(N), 1/sqrt(N)).
     dtype : float32 or float64
@@ -64,6 +66,8 @@ class EmbeddingBagCollection(Module):
         if isinstance(sparse, Jagged):
             return self._forward_bags(sparse)
         rows = table_rows(sparse, self.starts)  # (B, T)
+        if self.shared:
+            rows += self._shift
         y = kernels.gather(table, rows.ravel()).reshape(*rows.shape, table.shape[1])  # (B, T, D)
         self.keep(y.shape, rows.ravel(), None, None)
         return y
@@ -73,6 +77,8 @@ class EmbeddingBagCollection(Module):
         if bags.weights is not None and self.mode == "mean":
             raise ValueError("per_sample_weights need mode='sum', as in PyTorch")
         rows = bag_rows(bags, self.starts)  # (nnz,)
+        if self.shared:
+            rows += np.repeat(self._shift, np.diff(bags.offsets[::batch_size]))
         lengths = np.diff(bags.offsets)  # (T * B,)
         bag = np.repeat(np.arange(len(lengths)), lengths)  # (nnz,)
         dtype, scale = self.weight.value.dtype, bags.weights  # (nnz,) or None
@@ -93,8 +99,8 @@ class EmbeddingBagCollection(Module):
         :math:`\alpha_i` (1 for a sum, 1/n for the mean of n ids):
         :math:`y_{bt} = \sum_{i \in bag(b,t)} \alpha_i W_{v_i}`.
 
-        1. :math:`W_r` occurs once for each i with :math:`v_i = r`, in any bag of any sample,
-           so the uses of a row add up:
+        1. :math:`W_r` occurs once for each i with :math:`v_i = r`, in any bag of any sample, and
+           of any column that shares the table, so the uses of a row add up:
            :math:`dW_r = \sum_{i: v_i = r} \alpha_i\, dy_{bag(i)}`. A row that no id names has
            gradient zero and is not stored.
         2. :math:`\alpha_i` scales one row in one bag:
@@ -117,6 +123,7 @@ class EmbeddingBagCollection(Module):
         embedding_dim: int,
         mode: str = "sum",
         *,
+        shared: Sequence[tuple[int, int]] = (),
         rng: np.random.Generator,
         dtype: Any = np.float32,
     ):
@@ -125,17 +132,21 @@ class EmbeddingBagCollection(Module):
             raise ValueError("table_sizes is empty: at least one table is needed")
         check_rng(rng)
         dim = as_size("embedding_dim", embedding_dim)
-        if mode not in ("sum", "mean"):
-            raise ValueError(f"mode is {mode!r}: it must be 'sum' or 'mean'")
-        self.mode = mode
+        check_word("mode", mode, "sum", "mean")
+        self.mode, self.shared = mode, dict(as_shared(shared, rows))
         self.starts = np.concatenate([[0], np.cumsum(rows)]).astype(np.int64)  # (T + 1,)
-        weight = np.empty((self.starts[-1], dim), dtype)  # (S, D)
-        for t, num_rows in enumerate(rows):
-            table = weight[self.starts[t] : self.starts[t + 1]]  # a view: filled in place
-            rng.random(out=table, dtype=table.dtype)
-            table *= 2 / np.sqrt(num_rows)
-            table -= 1 / np.sqrt(num_rows)
+        own = [0 if t in self.shared else n for t, n in enumerate(rows)]
+        first = np.cumsum([0, *own])[:-1]  # (T,): the first row of each table
+        first = first[[self.shared.get(t, t) for t in range(len(rows))]]
+        self._shift = first - self.starts[:-1]  # (T,): from rows without sharing; 0 without it
+        weight = np.empty((sum(own), dim), dtype)  # (S, D)
         self.weight = Parameter(weight, "weight")
+        for t, num_rows in enumerate(own):
+            if num_rows:
+                table = self.table(t)  # a view: filled in place
+                rng.random(out=table, dtype=table.dtype)
+                table *= 2 / np.sqrt(num_rows)
+                table -= 1 / np.sqrt(num_rows)
 
     @property
     def num_tables(self) -> int:
@@ -144,7 +155,8 @@ class EmbeddingBagCollection(Module):
 
     def table(self, t: int) -> np.ndarray:
         """Return the values of table `t` (N_t, D), a view."""
-        return self.weight.value[self.starts[t] : self.starts[t + 1]]
+        first, last = self.starts[t : t + 2] + self._shift[t]
+        return self.weight.value[first:last]
 
     def flops_per_sample(self) -> int:
         """Return 0: a lookup of one id a table copies, and computes nothing."""

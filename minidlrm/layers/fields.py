@@ -32,6 +32,8 @@ class FieldEmbeddings(Module):
         Rows of each table; may be empty when there are dense features.
     embedding_dim : int
         D.
+    shared, bag_mode
+        As `EmbeddingBagCollection`'s `shared` and `mode`.
     rng, dtype
         As `EmbeddingBagCollection`, but all vectors are drawn from N(0, 0.05): with larger
         ones the sum over all pairs of fields would begin far from 0.
@@ -57,7 +59,7 @@ class FieldEmbeddings(Module):
         errors of `EmbeddingBagCollection.forward`.
         """
         v = self.dense.value
-        x = converted("x", x, v.dtype)
+        x = converted("x (the dense features)", x, v.dtype)
         if x.ndim != 2 or x.shape[1] != len(v):
             raise ValueError(f"FieldEmbeddings: x has shape {x.shape}, expected (B, {len(v)})")
         parts = [x[:, :, None] * v] if len(v) else []  # (B, num_dense, D)
@@ -92,6 +94,8 @@ class FieldEmbeddings(Module):
         table_sizes: Sequence[int],
         embedding_dim: int,
         *,
+        shared: Sequence[tuple[int, int]] = (),
+        bag_mode: str = "sum",
         rng: np.random.Generator,
         dtype: Any = np.float32,
     ):
@@ -103,7 +107,10 @@ class FieldEmbeddings(Module):
         self.num_fields = columns + len(rows)
         self.tables: EmbeddingBagCollection | None = None
         if rows:
-            self.tables = EmbeddingBagCollection(rows, dim, rng=rng, dtype=dtype)
+            tables = EmbeddingBagCollection(
+                rows, dim, bag_mode, shared=shared, rng=rng, dtype=dtype
+            )
+            self.tables = tables
             table = self.tables.weight.value
             table[...] = rng.normal(0, _STD, table.shape)
         vectors = rng.normal(0, _STD, (columns, dim))
@@ -134,7 +141,7 @@ class LinearTerm(Module):
 
     Parameters
     ----------
-    num_dense, table_sizes
+    num_dense, table_sizes, shared, bag_mode
         As `FieldEmbeddings`.
     bias : bool
         Whether to add b. Leave it out when another part of the model has a bias.
@@ -179,10 +186,13 @@ class LinearTerm(Module):
         table_sizes: Sequence[int],
         bias: bool = True,
         *,
+        shared: Sequence[tuple[int, int]] = (),
+        bag_mode: str = "sum",
         dtype: Any = np.float32,
     ):
         unused = np.random.default_rng(0)
-        self.fields = FieldEmbeddings(num_dense, table_sizes, 1, rng=unused, dtype=dtype)
+        options: dict[str, Any] = {"shared": shared, "bag_mode": bag_mode}
+        self.fields = FieldEmbeddings(num_dense, table_sizes, 1, **options, rng=unused, dtype=dtype)
         for parameter in self.fields.parameters():
             parameter.value[...] = 0
         self.bias = Parameter(np.zeros(1, dtype), "bias") if bias else None

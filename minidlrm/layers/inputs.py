@@ -8,12 +8,12 @@ numbers that reach a kernel have one dtype, are in the machine's order, and lie 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from minidlrm.arrays import as_size, floats, native
+from minidlrm.arrays import as_size, as_sizes, floats, native
 
 
 def numbers(name: str, x: Any, *parameters: np.ndarray) -> np.ndarray:
@@ -33,11 +33,7 @@ def converted(name: str, x: Any, dtype: np.dtype) -> np.ndarray:
     return x.astype(dtype, copy=False)
 
 
-def as_sizes(name: str, values: Iterable[Any], least: int = 1) -> list[int]:
-    """Return sizes as Python integers; the error names the one that is wrong."""
-    if isinstance(values, str) or not np.iterable(values):
-        raise TypeError(f"{name} is {values!r}: it must be a list of integers")
-    return [as_size(f"{name}[{k}]", value, least) for k, value in enumerate(values)]
+_LISTS = {"table_sizes", "mlp", "bottom_mlp", "top_mlp", "cin_layers"}  # of a model's arguments
 
 
 def as_config(**arguments: Any) -> dict[str, Any]:
@@ -49,11 +45,42 @@ def as_config(**arguments: Any) -> dict[str, Any]:
     for name, value in arguments.items():
         if value is None:
             config[name] = None
-        elif np.ndim(value):
+        elif name in _LISTS:
             config[name] = as_sizes(name, value)
         else:
             config[name] = as_size(name, value, 0 if name == "num_dense" else 1)
     return config
+
+
+def as_shared(shared: Sequence[tuple[int, int]], sizes: Sequence[int]) -> list[tuple[int, int]]:
+    """Return the columns that share a table, each with the table; ValueError where none can."""
+    pairs = [as_sizes(f"shared[{k}]", pair, 0) for k, pair in enumerate(shared)]
+    columns = [pair[0] for pair in pairs]
+    for pair in pairs:
+        if len(pair) != 2 or max(pair) >= len(sizes) or pair[1] in columns:
+            raise ValueError(
+                f"shared has {tuple(pair)}: it must be (t, u), two of the {len(sizes)} tables, "
+                "where u does not share that of another"
+            )
+        if sizes[pair[0]] != sizes[pair[1]]:
+            raise ValueError(
+                f"shared has {tuple(pair)}, whose sizes are {sizes[pair[0]]} and {sizes[pair[1]]}: "
+                "they must be the same"
+            )
+    if len(set(columns)) < len(columns):
+        raise ValueError(f"shared is {pairs}: a column occurs twice")
+    return [(t, u) for t, u in pairs]
+
+
+def as_table_options(
+    table_sizes: Sequence[int], shared: Sequence[tuple[int, int]], bag_mode: str
+) -> dict[str, Any]:
+    """Return what a model's tables are told, and its config holds, where it is not the default."""
+    if bag_mode not in ("sum", "mean"):
+        raise ValueError(f"bag_mode is {bag_mode!r}: it must be 'sum' or 'mean'")
+    pairs = as_shared(shared, table_sizes)
+    options: dict[str, Any] = {"shared": [list(pair) for pair in pairs]} if pairs else {}
+    return options if bag_mode == "sum" else {**options, "bag_mode": bag_mode}
 
 
 def check_rng(rng: Any) -> None:
@@ -64,4 +91,4 @@ def check_rng(rng: Any) -> None:
 
 def seeded(seed: Any) -> np.random.Generator:
     """Return the generator of a seed; TypeError or ValueError names it."""
-    return np.random.default_rng(as_size("seed", seed, 0))
+    return np.random.default_rng(as_size("seed", seed, 0, 2**128))

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from minidlrm.arrays import integers
+from minidlrm.arrays import check_word, integers
 from minidlrm.data.batch import Jagged
 from minidlrm.layers.bag import as_bags
 from minidlrm.layers.embedding import EmbeddingBagCollection, bag_rows, table_rows
@@ -115,8 +115,7 @@ class QREmbeddingBag(Module):
         rng: np.random.Generator,
         dtype: Any = np.float32,
     ):
-        if operation not in ("mult", "add", "concat"):
-            raise ValueError(f"operation is {operation!r}: it must be 'mult', 'add' or 'concat'")
+        check_word("operation", operation, "mult", "add", "concat")
         self.num_categories = as_size("num_categories", num_categories)
         self.num_collisions = as_size("num_collisions", num_collisions)
         if self.num_collisions > self.num_categories:

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from minidlrm.arrays import check_word
 from minidlrm.data.batch import Batch
 from minidlrm.layers.cross import CrossNetwork
 from minidlrm.layers.fields import FieldEmbeddings
-from minidlrm.layers.inputs import as_config, seeded
+from minidlrm.layers.inputs import as_config, as_table_options, seeded
 from minidlrm.layers.linear import Linear
 from minidlrm.layers.mlp import MLP
 from minidlrm.models.model import Model
@@ -21,7 +22,7 @@ class DCN(Model):
 
     Parameters
     ----------
-    num_dense, table_sizes, embedding_dim
+    num_dense, table_sizes, embedding_dim, shared, bag_mode
         As `DLRM`.
     num_cross_layers : int
         L: products of up to L + 1 entries of x_0.
@@ -106,14 +107,16 @@ class DCN(Model):
         rank: int | None = None,
         seed: int = 0,
         dtype: Any = np.float32,
+        *,
+        shared: Sequence[tuple[int, int]] = (),
+        bag_mode: str = "sum",
     ):
         """Make the parts.
 
         With d = F D: L cross layers have 2 d L parameters (vector), (d^2 + d) L (matrix) or (2 d
         r + d) L (rank r), and take 5 d L, (2 d^2 + 3 d) L or (4 d r + 3 d) L FLOPs a sample.
         """
-        if structure not in ("parallel", "stacked"):
-            raise ValueError(f"structure is {structure!r}: it must be 'parallel' or 'stacked'")
+        check_word("structure", structure, "parallel", "stacked")
         self.config = as_config(
             num_dense=num_dense,
             table_sizes=table_sizes,
@@ -123,9 +126,11 @@ class DCN(Model):
             rank=rank,
         )
         self.config |= {"cross": cross, "structure": structure}
+        tables = as_table_options(table_sizes, shared, bag_mode)
+        self.config |= tables
         mlp = self.config["mlp"]
         options: dict[str, Any] = {"rng": seeded(seed), "dtype": dtype}
-        self.fields = FieldEmbeddings(num_dense, table_sizes, embedding_dim, **options)
+        self.fields = FieldEmbeddings(num_dense, table_sizes, embedding_dim, **options, **tables)
         d = self.fields.num_fields * embedding_dim
         self.cross = CrossNetwork(d, num_cross_layers, cross, rank, **options)
         self.deep = MLP([d, *mlp], **options) if mlp else None

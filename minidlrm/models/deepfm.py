@@ -10,7 +10,7 @@ import numpy as np
 from minidlrm.data.batch import Batch
 from minidlrm.layers.fields import FieldEmbeddings, LinearTerm
 from minidlrm.layers.fm import FMInteraction
-from minidlrm.layers.inputs import as_config, seeded
+from minidlrm.layers.inputs import as_config, as_table_options, seeded
 from minidlrm.layers.mlp import MLP
 from minidlrm.models.model import Model
 
@@ -20,7 +20,7 @@ class MLPModel(Model):
 
     Parameters
     ----------
-    num_dense, table_sizes, embedding_dim
+    num_dense, table_sizes, embedding_dim, shared, bag_mode
         As `DLRM`.
     mlp : sequence of int
         Hidden sizes; the last layer, to 1, is added.
@@ -66,6 +66,9 @@ class MLPModel(Model):
         mlp: Sequence[int] = (400, 400, 400),
         seed: int = 0,
         dtype: Any = np.float32,
+        *,
+        shared: Sequence[tuple[int, int]] = (),
+        bag_mode: str = "sum",
     ):
         """Make the parts.
 
@@ -75,9 +78,11 @@ class MLPModel(Model):
         self.config = as_config(
             num_dense=num_dense, table_sizes=table_sizes, embedding_dim=embedding_dim, mlp=mlp
         )
+        tables = as_table_options(table_sizes, shared, bag_mode)
+        self.config |= tables
         rng = seeded(seed)
         options: dict[str, Any] = {"rng": rng, "dtype": dtype}
-        self.fields = FieldEmbeddings(num_dense, table_sizes, embedding_dim, **options)
+        self.fields = FieldEmbeddings(num_dense, table_sizes, embedding_dim, **options, **tables)
         sizes = [self.fields.num_fields * embedding_dim, *mlp, 1]
         self.mlp = MLP(sizes, last_activation=False, **options)
 
@@ -90,7 +95,7 @@ class DeepFM(Model):
 
     Parameters
     ----------
-    num_dense, table_sizes, embedding_dim
+    num_dense, table_sizes, embedding_dim, shared, bag_mode
         As `DLRM`.
     mlp : sequence of int
         Hidden sizes; the last layer, to 1, is added. The model's bias is this layer's.
@@ -150,6 +155,9 @@ class DeepFM(Model):
         mlp: Sequence[int] = (400, 400, 400),
         seed: int = 0,
         dtype: Any = np.float32,
+        *,
+        shared: Sequence[tuple[int, int]] = (),
+        bag_mode: str = "sum",
     ):
         """Make the parts.
 
@@ -159,10 +167,12 @@ class DeepFM(Model):
         self.config = as_config(
             num_dense=num_dense, table_sizes=table_sizes, embedding_dim=embedding_dim, mlp=mlp
         )
+        tables = as_table_options(table_sizes, shared, bag_mode)
+        self.config |= tables
         rng = seeded(seed)
         options: dict[str, Any] = {"rng": rng, "dtype": dtype}
-        self.linear = LinearTerm(num_dense, table_sizes, bias=False, dtype=dtype)
-        self.fields = FieldEmbeddings(num_dense, table_sizes, embedding_dim, **options)
+        self.linear = LinearTerm(num_dense, table_sizes, bias=False, dtype=dtype, **tables)
+        self.fields = FieldEmbeddings(num_dense, table_sizes, embedding_dim, **options, **tables)
         self.fm = FMInteraction(self.fields.num_fields, embedding_dim)
         sizes = [self.fields.num_fields * embedding_dim, *mlp, 1]
         self.mlp = MLP(sizes, last_activation=False, **options)

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from minidlrm import layers
+from minidlrm.arrays import as_flag
 from minidlrm.data.batch import Batch
 from minidlrm.layers.cross import CrossInteraction
 from minidlrm.layers.dot import DotInteraction
 from minidlrm.layers.embedding import EmbeddingBagCollection
-from minidlrm.layers.inputs import as_config, converted, seeded
+from minidlrm.layers.inputs import as_config, as_table_options, converted, seeded
 from minidlrm.layers.interaction import Flatten
 from minidlrm.layers.mlp import MLP
 from minidlrm.layers.qr import ComposedTables
@@ -41,6 +42,10 @@ class DLRM(Model):
         As `DotInteraction` and `CrossInteraction`.
     qr_threshold, qr_collisions, qr_operation
         With a threshold, larger tables are composed of two small ones, as `ComposedTables`.
+    shared : sequence of (int, int)
+        A pair (t, u) for each column t whose ids are rows of table u, in every part of the model.
+    bag_mode : "sum" or "mean"
+        How the rows of a bag are combined; bags with weights need the sum.
     seed, dtype
         Seed of the parameters, and their type.
 
@@ -124,6 +129,8 @@ class DLRM(Model):
         qr_threshold: int | None = None,
         qr_collisions: int = 4,
         qr_operation: str = "mult",
+        shared: Sequence[tuple[int, int]] = (),
+        bag_mode: str = "sum",
     ):
         """Make the parts. The top MLP reads D + F (F - 1) / 2 numbers ("dot"), or F D."""
         self.config = as_config(
@@ -138,8 +145,9 @@ class DLRM(Model):
             qr_collisions=qr_collisions,
         )
         self.config["interaction"] = _described(interaction)
-        self.config["self_interaction"] = bool(self_interaction)
+        self.config["self_interaction"] = as_flag("self_interaction", self_interaction)
         self.config["qr_operation"] = qr_operation
+        self.config |= as_table_options(table_sizes, shared, bag_mode)
         options: dict[str, Any] = {"rng": seeded(seed), "dtype": dtype}
         dim, hidden = self.config["embedding_dim"], self.config["bottom_mlp"]
         self.embeddings = self._tables(options)
@@ -156,8 +164,13 @@ class DLRM(Model):
     def _tables(self, options: dict[str, Any]) -> EmbeddingBagCollection | ComposedTables:
         table_sizes, dim = self.config["table_sizes"], self.config["embedding_dim"]
         threshold = self.config["qr_threshold"]
+        mode, shared = self.config.get("bag_mode", "sum"), self.config.get("shared", ())
         if threshold is None or all(rows <= threshold for rows in table_sizes):
-            return EmbeddingBagCollection(table_sizes, dim, **options)
+            return EmbeddingBagCollection(table_sizes, dim, mode, shared=shared, **options)
+        if shared or mode == "mean":
+            raise ValueError(
+                f"qr_threshold is {threshold}: composed tables are not shared, and sum their bags"
+            )
         options = {**options, "num_collisions": self.config["qr_collisions"]}
         operation = self.config["qr_operation"]
         return ComposedTables(table_sizes, dim, threshold=threshold, operation=operation, **options)

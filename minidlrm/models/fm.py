@@ -10,7 +10,7 @@ import numpy as np
 from minidlrm.data.batch import Batch
 from minidlrm.layers.fields import FieldEmbeddings, LinearTerm
 from minidlrm.layers.fm import FMInteraction
-from minidlrm.layers.inputs import as_config, seeded
+from minidlrm.layers.inputs import as_config, as_table_options, seeded
 from minidlrm.models.model import Model
 
 
@@ -19,7 +19,7 @@ class FactorizationMachine(Model):
 
     Parameters
     ----------
-    num_dense, table_sizes, embedding_dim
+    num_dense, table_sizes, embedding_dim, shared, bag_mode
         As `DLRM`.
     seed : int
         Seed of the parameters.
@@ -68,6 +68,9 @@ class FactorizationMachine(Model):
         embedding_dim: int = 16,
         seed: int = 0,
         dtype: Any = np.float32,
+        *,
+        shared: Sequence[tuple[int, int]] = (),
+        bag_mode: str = "sum",
     ):
         """Make the parts.
 
@@ -77,9 +80,13 @@ class FactorizationMachine(Model):
         self.config = as_config(
             num_dense=num_dense, table_sizes=table_sizes, embedding_dim=embedding_dim
         )
+        tables = as_table_options(table_sizes, shared, bag_mode)
+        self.config |= tables
         rng = seeded(seed)
-        self.linear = LinearTerm(num_dense, table_sizes, dtype=dtype)
-        self.fields = FieldEmbeddings(num_dense, table_sizes, embedding_dim, rng=rng, dtype=dtype)
+        self.linear = LinearTerm(num_dense, table_sizes, dtype=dtype, **tables)
+        self.fields = FieldEmbeddings(
+            num_dense, table_sizes, embedding_dim, rng=rng, dtype=dtype, **tables
+        )
         self.fm = FMInteraction(self.fields.num_fields, embedding_dim)
 
     def __repr__(self) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 from minidlrm.data.batch import Batch
 from minidlrm.layers.fields import LinearTerm
-from minidlrm.layers.inputs import as_config
+from minidlrm.layers.inputs import as_config, as_table_options
 from minidlrm.models.model import Model
 
 
@@ -18,7 +18,7 @@ class LogisticRegression(Model):
 
     Parameters
     ----------
-    num_dense, table_sizes
+    num_dense, table_sizes, shared, bag_mode
         As `DLRM`.
     seed : int
         Not used: all weights are zero at first. It is there for the models' common form.
@@ -54,13 +54,18 @@ class LogisticRegression(Model):
         table_sizes: Sequence[int],
         seed: int = 0,
         dtype: Any = np.float32,
+        *,
+        shared: Sequence[tuple[int, int]] = (),
+        bag_mode: str = "sum",
     ):
         """Make the parts.
 
         Parameters: S + num_dense + 1, with S rows in all tables. FLOPs a sample: 2 num_dense + T.
         """
         self.config = as_config(num_dense=num_dense, table_sizes=table_sizes)
-        self.linear = LinearTerm(num_dense, table_sizes, dtype=dtype)
+        tables = as_table_options(table_sizes, shared, bag_mode)
+        self.config |= tables
+        self.linear = LinearTerm(num_dense, table_sizes, dtype=dtype, **tables)
 
     def __repr__(self) -> str:
         return f"LogisticRegression({self.linear})"

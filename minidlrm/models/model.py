@@ -40,7 +40,8 @@ class Model(Module):
         Parameters
         ----------
         data : Dataset
-            Its number of dense features, its tables and its task are taken.
+            Its number of dense features, its tables, which columns share one, and its task are
+            taken.
         **options
             The other arguments of the class.
 
@@ -64,7 +65,11 @@ class Model(Module):
                 f"{cls.__name__} takes users and items; the data have {data.num_dense} dense "
                 f"features and {len(data.table_sizes)} tables"
             )
-        model = cls(**sizes, **options)
+        if data.shared:
+            sizes["shared"] = data.shared
+            if "shared" not in inspect.signature(cls).parameters:
+                raise ValueError(f"{cls.__name__} has a table for each column: leave out share=")
+        model = cls(**{**sizes, **options})
         model.task = data.task
         return model
 
@@ -120,7 +125,8 @@ class ModelEntry:
         """Whether the model can take the features of `dataset`."""
         pairs = dataset.num_dense == 0 and len(dataset.table_sizes) == 2
         bags = isinstance(dataset.train.sparse, Jagged)
-        return (pairs or not self.pairs_only) and not (bags and self.one_hot_only)
+        shares = not dataset.shared or "shared" in self.arguments
+        return shares and (pairs or not self.pairs_only) and not (bags and self.one_hot_only)
 
     def build(
         self,

@@ -162,9 +162,9 @@ class NeuMF(Model):
         Parameters: 2 (users + items) D, the MLP's on 2 D numbers, and D + h_last + 1.
         """
         sizes = check_two(table_sizes, "NeuMF")
-        if len(mlp) == 0:
-            raise ValueError("mlp is empty: NeuMF without an MLP is GMF")
         self.config = as_config(table_sizes=sizes, embedding_dim=embedding_dim, mlp=mlp)
+        if not self.config["mlp"]:
+            raise ValueError("mlp is empty: NeuMF without an MLP is GMF")
         options: dict[str, Any] = {"rng": seeded(seed), "dtype": dtype}
         self.gmf_tables = EmbeddingBagCollection(sizes, embedding_dim, **options)
         self.mlp_tables = EmbeddingBagCollection(sizes, embedding_dim, **options)

@@ -11,10 +11,19 @@ from minidlrm.data.batch import Batch, Jagged
 from minidlrm.data.encode import hash_ids
 from minidlrm.layers.embedding import EmbeddingBagCollection
 from minidlrm.layers.fields import FieldEmbeddings, LinearTerm
-from minidlrm.layers.inputs import as_config, seeded
+from minidlrm.layers.inputs import as_config, as_sizes, as_table_options, seeded
 from minidlrm.layers.mlp import MLP
 from minidlrm.models.model import Model
 from minidlrm.module import Parameter
+
+
+def _pairs(crosses: Any) -> list[list[int]]:
+    """Return the pairs of tables; TypeError where one is not two integers."""
+    if np.shape(crosses)[:1] and all(np.shape(pair) == (2,) for pair in crosses):
+        return [as_sizes("crosses", pair, -(2**62)) for pair in crosses]
+    if isinstance(crosses, (list, tuple)) and not crosses:
+        return []
+    raise TypeError(f"crosses is {crosses!r}: it must be a list of two tables each")
 
 
 class WideDeep(Model):
@@ -22,7 +31,7 @@ class WideDeep(Model):
 
     Parameters
     ----------
-    num_dense, table_sizes, embedding_dim
+    num_dense, table_sizes, embedding_dim, shared, bag_mode
         As `DLRM`.
     mlp : sequence of int
         Hidden sizes of the deep part.
@@ -32,6 +41,13 @@ class WideDeep(Model):
         Hash each cross to this many weights. The default is exact: N_i N_j weights.
     seed, dtype
         As `DLRM`.
+
+    Raises
+    ------
+    ValueError
+        As `DLRM`; or when a cross names no two tables.
+    TypeError
+        When `crosses` does not hold pairs of integers.
 
     References
     ----------
@@ -90,6 +106,9 @@ class WideDeep(Model):
         cross_buckets: int | None = None,
         seed: int = 0,
         dtype: Any = np.float32,
+        *,
+        shared: Sequence[tuple[int, int]] = (),
+        bag_mode: str = "sum",
     ):
         """Make the parts.
 
@@ -105,23 +124,25 @@ class WideDeep(Model):
             cross_buckets=cross_buckets,
         )
         sizes = self.config["table_sizes"]
-        for i, j in crosses:
+        self.config["crosses"] = _pairs(crosses)
+        for i, j in self.config["crosses"]:
             if not (0 <= i < len(sizes) and 0 <= j < len(sizes)) or i == j:
                 raise ValueError(
                     f"cross ({i}, {j}) names no two of the {len(sizes)} tables, "
                     f"0 to {len(sizes) - 1}"
                 )
-        self.config["crosses"] = [[int(i), int(j)] for i, j in crosses]
+        tables = as_table_options(table_sizes, shared, bag_mode)
+        self.config |= tables
         options: dict[str, Any] = {"rng": seeded(seed), "dtype": dtype}
-        self.linear = LinearTerm(num_dense, sizes, bias=False, dtype=dtype)
+        self.linear = LinearTerm(num_dense, sizes, bias=False, dtype=dtype, **tables)
         self.crosses = None
         if self.config["crosses"]:
             buckets, unused = self.config["cross_buckets"], np.random.default_rng(0)
             cross_sizes = [buckets or sizes[i] * sizes[j] for i, j in self.config["crosses"]]
             self.crosses = EmbeddingBagCollection(cross_sizes, 1, rng=unused, dtype=dtype)
             self.crosses.weight.value[...] = 0
-        self.fields = FieldEmbeddings(num_dense, sizes, embedding_dim, **options)
-        mlp_sizes = [self.fields.num_fields * embedding_dim, *mlp, 1]
+        self.fields = FieldEmbeddings(num_dense, sizes, embedding_dim, **options, **tables)
+        mlp_sizes = [self.fields.num_fields * embedding_dim, *self.config["mlp"], 1]
         self.mlp = MLP(mlp_sizes, last_activation=False, **options)
 
     def wide_parameters(self) -> list[Parameter]:

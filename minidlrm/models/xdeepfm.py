@@ -10,7 +10,7 @@ import numpy as np
 from minidlrm.data.batch import Batch
 from minidlrm.layers.cin import CIN
 from minidlrm.layers.fields import FieldEmbeddings, LinearTerm
-from minidlrm.layers.inputs import as_config, seeded
+from minidlrm.layers.inputs import as_config, as_table_options, seeded
 from minidlrm.layers.linear import Linear
 from minidlrm.layers.mlp import MLP
 from minidlrm.models.model import Model
@@ -21,7 +21,7 @@ class XDeepFM(Model):
 
     Parameters
     ----------
-    num_dense, table_sizes, embedding_dim
+    num_dense, table_sizes, embedding_dim, shared, bag_mode
         As `DLRM`.
     cin_layers : sequence of int
         H_1, H_2, ...: the vectors of each CIN layer.
@@ -89,6 +89,9 @@ class XDeepFM(Model):
         split_half: bool = False,
         seed: int = 0,
         dtype: Any = np.float32,
+        *,
+        shared: Sequence[tuple[int, int]] = (),
+        bag_mode: str = "sum",
     ):
         """Make the parts.
 
@@ -103,10 +106,12 @@ class XDeepFM(Model):
             mlp=mlp,
         )
         self.config["split_half"] = bool(split_half)
+        tables = as_table_options(table_sizes, shared, bag_mode)
+        self.config |= tables
         mlp = self.config["mlp"]
         options: dict[str, Any] = {"rng": seeded(seed), "dtype": dtype}
-        self.linear = LinearTerm(num_dense, table_sizes, bias=False, dtype=dtype)
-        self.fields = FieldEmbeddings(num_dense, table_sizes, embedding_dim, **options)
+        self.linear = LinearTerm(num_dense, table_sizes, bias=False, dtype=dtype, **tables)
+        self.fields = FieldEmbeddings(num_dense, table_sizes, embedding_dim, **options, **tables)
         num_fields = self.fields.num_fields
         self.cin = CIN(num_fields, embedding_dim, cin_layers, split_half, **options)
         self.cin_last = Linear(self.cin.num_outputs, 1, **options)

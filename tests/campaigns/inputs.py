@@ -86,8 +86,8 @@ def fault_of(outcome: Any) -> str:
     ours = last.is_relative_to(ROOT / "minidlrm") and _raises(last, frames[-1].lineno or 0)
     if not ours or not isinstance(error, ERRORS):
         return "foreign error"
-    if isinstance(error, RuntimeError):  # called out of turn, or not written: no argument is wrong
-        return ""
+    if isinstance(error, (RuntimeError, FileNotFoundError)):
+        return ""  # called out of turn, or not written; or a path, which says which file
     words = {word.rstrip("s") for word in re.findall(r"\w+", str(error))}
     named = words & {name.rstrip("s") for name in outcome.names}
     return "" if named or any(path in str(error) for path in outcome.paths) else "no name in error"

@@ -185,7 +185,7 @@ OF: dict[tuple[str, str], Callable[[Scene], Any]] = {  # where a name means anot
     ("read_libfm", "valid"): lambda s: None,
     ("read_libfm", "test"): lambda s: None,
     ("difference", "said"): lambda s: s.floats(3),
-    ("difference", "right"): lambda s: s.floats(3),
+    ("difference", "wanted"): lambda s: s.floats(3),
     ("rmse", "target"): lambda s: s.floats(s.rows),
     ("gradcheck", "target"): lambda s: md.Sigmoid(),
     ("assert_gradients", "target"): lambda s: md.Sigmoid(),
