@@ -242,3 +242,12 @@ def check_number(name: str, value: Any) -> None:
     """Raise TypeError unless a value is one real number, of Python or of NumPy."""
     if not isinstance(value, numbers.Real):
         raise TypeError(f"{name} is {value!r}: it must be a number")
+
+
+def shuffling(seed: Any) -> np.random.Generator:
+    """Return the generator of a shuffle or a draw, of one seed or several; the error names it."""
+    if isinstance(seed, np.random.Generator):
+        return seed
+    seeds = seed if isinstance(seed, (tuple, list)) else [seed]
+    numbers = [as_size("seed", each, 0, 2**128) for each in seeds]
+    return np.random.default_rng(numbers if seeds is seed else numbers[0])

@@ -45,7 +45,7 @@ def save(
     path : path
         The file; by custom it ends in ".safetensors".
     optimizer : Optimizer or OptimizerGroup, optional
-        Its state is stored too, so that training goes on as if it had not stopped.
+        Its state is stored too, so that training goes on as if it had never stopped.
     schema : Schema, optional
         What turns raw rows into batches for this model; see `load_with_schema`.
 
@@ -375,7 +375,7 @@ def read(path: str | os.PathLike) -> tuple[dict[str, str], Arrays]:
             _check_header(path, header, has_digest)
             return header, {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, LookupError, TypeError) as error:
-        raise ValueError(f"{path} is no checkpoint, or is damaged: {error}") from None
+        raise ValueError(f"{path} is not a checkpoint, or is damaged: {error}") from None
 
 
 def _check_header(path: str | os.PathLike, header: dict[str, str], has_digest: bool) -> None:
@@ -383,7 +383,7 @@ def _check_header(path: str | os.PathLike, header: dict[str, str], has_digest: b
     old = header.get("format") == _FORMAT_1 and header.keys() <= needed | {"optimizer", "num_steps"}
     new = header.get("format") == _FORMAT and has_digest
     if not (old or new) or not needed <= header.keys() or header["model"] not in _MODELS:
-        raise ValueError(f"{path} is no checkpoint of this version of minidlrm")
+        raise ValueError(f"{path} is not a checkpoint of this version of minidlrm")
     try:
         right = isinstance(json.loads(header["config"]), dict)
     except ValueError:

@@ -69,7 +69,7 @@ def check_digest(path: str | os.PathLike, file: BinaryIO) -> bool:
     for piece in _pieces(file):
         digest.update(piece)
     if digest.hexdigest().encode() != stored:
-        raise ValueError(f"{path} is no checkpoint, or is damaged: its digest does not fit")
+        raise ValueError(f"{path} is not a checkpoint, or is damaged: its digest does not fit")
     return True
 
 

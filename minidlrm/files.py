@@ -73,7 +73,7 @@ def check_writable(path: Path) -> None:
 
 
 def _remove_left_over(folder: Path, start: str) -> None:
-    """Remove the temporary files of processes of this machine that are no more."""
+    """Remove the temporary files of processes of this machine that have ended."""
     with suppress(OSError):  # the folder cannot be listed, or another process was faster
         for entry in os.scandir(folder):
             number = entry.name.removeprefix(start).partition("-")[0]

@@ -15,7 +15,7 @@ def bad_number(
     Parameters
     ----------
     what : str
-        Where which number was found.
+        What was found, and where.
     model : Module
         Its arrays are looked at, in the order of the parameters.
     gradients : bool

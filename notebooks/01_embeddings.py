@@ -474,7 +474,7 @@ check_table_and_id(table_and_id_answer)
 
 # %% [markdown]
 # What if an id is too large? In C, and in a compiled kernel, the program would read a wrong row: one of the next table, or
-# memory that is no table at all. So ids are checked first, and the error names table, id and place:
+# memory that does not belong to the table. So ids are checked first, and the error names table, id and place:
 
 # %%
 try:

@@ -123,7 +123,7 @@ def linear_solve(rng):
     return (forward, backward), rng.normal(size=(3, 3)) + 3 * np.eye(3), rng.normal(size=3)
 
 
-# Integers that are no ids
+# Integers that are not ids
 
 
 @right

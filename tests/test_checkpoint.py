@@ -53,13 +53,13 @@ def test_files_that_are_no_checkpoints(tmp_path):
     with pytest.raises(FileNotFoundError, match="no checkpoint at"):
         md.load(tmp_path / "none.safetensors")
     save_file({"x": np.zeros(3)}, tmp_path / "other.safetensors")
-    with pytest.raises(ValueError, match="is no checkpoint of this version"):
+    with pytest.raises(ValueError, match="is not a checkpoint of this version"):
         md.load(tmp_path / "other.safetensors")
     md.save(model(), tmp_path / "m.safetensors")
     data = (tmp_path / "m.safetensors").read_bytes()
     for size in (0, 4, 200, len(data) - 10):
         (tmp_path / "cut.safetensors").write_bytes(data[:size])
-        with pytest.raises(ValueError, match="is no checkpoint, or is damaged"):
+        with pytest.raises(ValueError, match="is not a checkpoint, or is damaged"):
             md.load(tmp_path / "cut.safetensors")
 
 

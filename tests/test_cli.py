@@ -129,7 +129,7 @@ def test_gradcheck_passes_every_parameter():
     ("file", "words"),
     [
         ("linear_transposed.py:Linear", "likeliest cause (x): the matrix is transposed"),
-        ("embedding_duplicates.py:example", "of an id that occurs twice, only one use is counted"),
+        ("embedding_duplicates.py:example", "only one use of a repeated id is counted"),
         ("mean_loss.py:example", "the division by the batch size is missing"),
         ("dot_one_side.py:DotInteraction", "one of the two vectors of each pair gets no gradient"),
     ],

@@ -66,7 +66,7 @@ def test_inputs_by_name_reach_forward():
     report = checked(forward, backward, X, w=W)
     report.raise_if_failed()
     assert [check.name for check in report.arrays] == ["x", "w"]
-    with pytest.raises(TypeError, match="'sed' is no option of gradcheck, and no argument"):
+    with pytest.raises(TypeError, match="'sed' is not an option of gradcheck or an argument"):
         checked(forward, backward, X, w=W, sed=1)
 
 

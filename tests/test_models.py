@@ -430,14 +430,15 @@ def test_bad_arguments_are_named(make, message):
         make()
 
 
-def test_sequential_sgd_is_the_rule_rating_by_rating():
+@pytest.mark.parametrize("seed", [7, (7, 1)])
+def test_sequential_sgd_is_the_rule_rating_by_rating(seed):
     rng = np.random.default_rng(0)
     model = md.MatrixFactorization([5, 4], 3, mean=3.0, dtype=np.float64)
     ids = np.stack([rng.integers(0, 5, 30), rng.integers(0, 4, 30)], axis=1)
     data = Batch(np.zeros((30, 0)), ids, rng.normal(3, 1, 30))
     p, q = model.factors.table(0).copy(), model.factors.table(1).copy()
     bu, bi = np.zeros(5), np.zeros(4)
-    for k in np.random.default_rng(7).permutation(30):
+    for k in np.random.default_rng(seed).permutation(30):
         u, i = ids[k]
         error = data.label[k] - (3.0 + bu[u] + bi[i] + p[u] @ q[i])
         bu[u] += 0.1 * (error - 0.02 * bu[u])
@@ -446,7 +447,7 @@ def test_sequential_sgd_is_the_rule_rating_by_rating():
             p[u] + 0.1 * (error * q[i] - 0.02 * p[u]),
             q[i] + 0.1 * (error * p[u] - 0.02 * q[i]),
         )
-    model.sgd_epoch(data, lr=0.1, reg=0.02, seed=7)
+    model.sgd_epoch(data, lr=0.1, reg=0.02, seed=seed)
     np.testing.assert_allclose(model.factors.weight.value, np.concatenate([p, q]), rtol=1e-12)
     np.testing.assert_allclose(
         model.biases.weight.value[:, 0], np.concatenate([bu, bi]), rtol=1e-12

@@ -61,7 +61,7 @@ def _check_names(target: Any, named: dict[str, Any]) -> None:
         return
     unknown = [name for name in named if name not in parameters]
     if unknown:
-        raise TypeError(f"{unknown[0]!r} is no option of gradcheck, and no argument of forward")
+        raise TypeError(f"{unknown[0]!r} is not an option of gradcheck or an argument of forward")
 
 
 def _best_ids(question: Question, options: Options) -> Run:

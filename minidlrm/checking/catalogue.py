@@ -53,7 +53,7 @@ CATALOGUE: dict[str, tuple[str, str]] = {
         "Look for a second add_grad, or for a gradient that zero_grad did not clear.",
     ),
     "duplicates": (
-        "of an id that occurs twice, only one use is counted",
+        "only one use of a repeated id is counted",
         "grad[ids] += dy keeps the last write only: NumPy buffers the assignment. Use a "
         "scatter-add, such as np.add.at.",
     ),
@@ -259,7 +259,7 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     "not_finite": ("the output is not finite", "Check smaller inputs first."),
     "empty": ("the output is empty", "Give at least one sample."),
     "no_floats": (
-        "there is no float input",
+        "no input is an array of floats",
         "Integers have no gradient: pass float arrays, such as x.astype(float).",
     ),
     "unreached": (

@@ -65,7 +65,7 @@ def compare(
     differences : Differences
         Numeric derivatives.
     name : str
-        Of the array.
+        Name of the array.
     grad : array or SparseGrad
         Its analytic gradient.
     tolerance : Tolerance
@@ -103,7 +103,7 @@ def compare(
     how = "complex" if differences.is_analytic(name) else differences.method
     method = "richardson" if how == "auto" else how
     analytic = np.array([entry(grad, index) for index in checked])
-    # rounding of the analytic side: 1 - tanh(x)^2 of a large x has no digit left
+    # rounding of the analytic side: 1 - tanh(x)^2 of a large x has lost its digits
     rounding = 4 * tolerance.eps * differences.size_inside
     row = (name, value, checked, analytic, slopes, len(kinks), method)
     return _compared(*row, tolerance, rounding)

@@ -2,7 +2,7 @@
 
 A random direction in which every entry takes part comes first: where the gradient fits, its
 largest entry alone is compared, for the report. Where it does not, an entry that is wrong is
-found by halving, and stands before a random sample.
+found by halving, and comes before a random sample.
 """
 
 from __future__ import annotations

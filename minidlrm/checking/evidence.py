@@ -255,7 +255,7 @@ class Whole:
     Parameters
     ----------
     name : str
-        Of the array.
+        Name of the array.
     analytic, numeric : array
         What backward says, and what the function does.
     jacobian : array (outputs, *shape)

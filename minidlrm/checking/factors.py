@@ -129,7 +129,7 @@ def local_factor(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     for k, shape, where in _ratios(evidence, w):
         live = np.isfinite(k)
         if live.sum() < FEW or is_constant(np.abs(k[live])):
-            continue  # a sign that changes from branch to branch is no factor
+            continue  # a sign that changes from branch to branch is not a factor
         for name, t in _candidates(evidence, w, shape):
             form = _is_multiple(k[live], t.ravel()[live], evidence.tol)
             if form:
@@ -214,7 +214,7 @@ def _fitted(value: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
 
 
 def epsilon(evidence: Evidence, w: Whole) -> Iterator[Cause]:
-    """The factor is that of an epsilon outside a root that stands inside it, or is left out."""
+    """The factor is that of an epsilon outside a root that belongs inside it, or is left out."""
     for k, shape, _ in _ratios(evidence, w):
         live = np.isfinite(k)
         if live.sum() < 3 or is_constant(k[live] - 1) or len(shape) != w.here.ndim:

@@ -27,8 +27,8 @@ class Reading:
     outputs : int
         How many values of forward are outputs; 0: what it returns is the output, whole.
     parts : tuple of str
-        What backward takes, in order: "dy", "(dy)" (with zeros for what is no output), "dys" (one
-        argument), "*dys", "*caches", "caches" (one argument), "*inputs", "inputs", "y".
+        What backward takes, in order: "dy", "(dy)" (with zeros for what is not an output), "dys"
+        (one argument), "*dys", "*caches", "caches" (one argument), "*inputs", "inputs", "y".
     conjugate : bool
         Of complex numbers: whether dL/dz is dL/dx - i dL/dy. By default it has a plus, as in
         PyTorch.
@@ -119,7 +119,7 @@ def _forms(n: int, number: bool, num_inputs: int) -> Iterator[Reading]:
     if number:
         yield Reading(1, ("*caches",))
         yield Reading(1, ("caches",))
-    yield Reading(1, ("(dy)",))  # the others are no outputs: their gradients are 0
+    yield Reading(1, ("(dy)",))  # the others are not outputs: their gradients are 0
 
 
 def _is_tuple(value: Any) -> bool:

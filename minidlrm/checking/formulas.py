@@ -316,7 +316,7 @@ def recovered_matrix(evidence: Evidence, w: Whole) -> Iterator[Cause]:
 
 
 def stands_for(evidence: Evidence, w: Whole) -> Iterator[Cause]:
-    """Test n - a = c (t - u), times dy: u stands in a sum where t belongs."""
+    """Test n - a = c (t - u), times dy: u is in a sum where t belongs."""
     rest = w.numeric - w.analytic
     if w.rows is not None or rest.size < 4 or evidence.r.ndim not in (0, 1, rest.ndim):
         return

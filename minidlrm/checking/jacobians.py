@@ -45,7 +45,7 @@ def matrix_transposed(evidence: Evidence, w: Whole) -> Iterator[Cause]:
 
 
 def sample_axis_transposed(evidence: Evidence, w: Whole) -> Iterator[Cause]:
-    """A matrix between the samples is transposed: for (b, c) stands (c, b)."""
+    """A matrix between the samples is transposed: (c, b) is used for (b, c)."""
     both, shape = evidence.jacobians(w), evidence.r.shape
     if both is None or w.numeric.shape != shape or len(shape) != 2 or shape[0] < 2:
         return

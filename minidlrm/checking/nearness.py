@@ -18,7 +18,7 @@ class Near:
     Parameters
     ----------
     share : float
-        Of the largest entry.
+        A share of the largest entry.
     floor : float
         What may be left of dy = 1 where everything cancels.
     """

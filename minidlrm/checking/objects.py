@@ -48,7 +48,7 @@ def _parts(value: Any) -> list[tuple[Any, Any]]:
 
 
 def get(thing: Any, path: Path) -> Any:
-    """Return what stands at a path; None when nothing does."""
+    """Return what is at a path; None when nothing is."""
     for key in path:
         try:
             thing = thing[key] if isinstance(thing, (dict, list, tuple)) else vars(thing)[key]
@@ -58,7 +58,7 @@ def get(thing: Any, path: Path) -> Any:
 
 
 def put(thing: Any, path: Path, value: Any) -> None:
-    """Write to a path, or remove what stands there when there was nothing."""
+    """Write to a path, or remove what is there when there was nothing."""
     holder = get(thing, path[:-1])
     if isinstance(holder, tuple) or holder is None:
         return

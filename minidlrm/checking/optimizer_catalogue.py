@@ -108,7 +108,7 @@ CATALOGUE: dict[str, tuple[str, str]] = {
         "Row-wise Adagrad keeps the mean of a row's squares.",
     ),
     "max_for_mean": (
-        "the largest square stands for the mean of a row",
+        "the largest square is used for the mean of a row",
         "Row-wise Adagrad keeps the mean of a row's squares.",
     ),
     "not_by_row": (

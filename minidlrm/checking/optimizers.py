@@ -3,7 +3,7 @@
 An update rule has no derivative to compare with. So the learner's optimizer and the right one
 take the same steps on the same problem: matrices, a bias, and a table whose rows come and go;
 with gradients of ordinary size, with large ones, which show a hidden clip, and with small ones,
-which show where eps stands.
+which show where eps is added.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def optimcheck(
         The right rule. By default the nearest base class that minidlrm exports, with the same
         options.
     seed : int
-        Of the problem.
+        Seed of the problem.
     steps : int
         How many are compared.
     verbose : bool
@@ -187,7 +187,7 @@ def _walked(optimizer, trials) -> tuple[tuple[Walk, ...], tuple[Trial, ...], lis
 def _accepted(like, trials, walks) -> tuple[Paths, ...]:
     """Return the right steps: of Adam's two forms in the paper, the one that was taken.
 
-    In the second, eps stands beside the root of v before its correction.
+    In the second, eps is added to the root of v before its correction.
     """
     right = tuple(walk(like, trial).paths for trial in trials)
     if not isinstance(like, optim.Adam):

@@ -20,7 +20,7 @@ from minidlrm.checking.protocol import Fault
 from minidlrm.checking.report import ArrayCheck
 from minidlrm.checking.subject import Subject, as_dense
 
-_CLEAR = 0.02  # a difference of this share of the largest entry is no rounding
+_CLEAR = 0.02  # a difference of this share of the largest entry is not rounding
 _FAR = 1000.0
 _JUMP = 1e-5
 _APART = 3e-8  # of the inputs: half a digit of float32
@@ -182,7 +182,7 @@ def rounding_faults(
 
     Over points 3e-8 apart a smooth gradient is straight, and its third differences vanish;
     those of float32 stay at 6e-8 of its size. A forward that is as noisy has no digits to lose,
-    and what is left where all cancels, less than `floor`, is no gradient.
+    and what is left where all cancels, less than `floor`, is not a gradient.
     """
     shifts = _APART * np.arange(7)
     turns = {n: rng.uniform(-1, 1, analytic.arrays[n].shape) for n in analytic.input_names}

@@ -61,7 +61,7 @@ def forward_faults(subject: Subject, before: Arrays) -> tuple[list[Fault], np.nd
     first = subject.output().copy()  # the code may write its next output there
     faults = _changed(subject, before, "forward")
     if first.dtype.kind != "f":
-        faults.append(Fault("dtype", "", f"the output has dtype {first.dtype}: no float"))
+        faults.append(Fault("dtype", "", f"the output has dtype {first.dtype}: not a float"))
     elif first.size == 0:
         faults.append(Fault("empty", "", f"the output is empty: shape {first.shape}"))
     elif not np.isfinite(first).all():
@@ -133,7 +133,7 @@ def _in_form(name: str, array: np.ndarray, grad: Any) -> tuple[Any, Fault | None
         grad = np.asarray(grad)
         values = grad.astype(np.float64)
     except (TypeError, ValueError):
-        text = f"the gradient of {name} is no array of numbers: {kind}"
+        text = f"the gradient of {name} is not an array of numbers: {kind}"
         return np.zeros(array.shape), Fault("shape", name, text)
     if not np.isfinite(values).all():
         place = tuple(map(int, np.argwhere(~np.isfinite(values))[0]))

@@ -30,7 +30,7 @@ class ArrayCheck:
         The worst relative error among them:
         ``|analytic - numeric| / (max(|analytic|, |numeric|) + floor)``.
     index : tuple of int
-        Where that was.
+        The entry with that error.
     analytic, numeric : float
         The two gradients there.
     passed : bool

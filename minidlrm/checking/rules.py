@@ -52,7 +52,7 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
 
 
 def _not_returned(evidence: Evidence) -> Iterator[Cause]:
-    """None stands where a gradient that is not zero belongs."""
+    """None is given for a gradient that is not zero."""
     grads, _ = evidence.subject.gradients(evidence.r.copy())
     for name in evidence.failed:
         if grads.get(name) is None:

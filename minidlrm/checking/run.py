@@ -244,7 +244,7 @@ class Run:
             moves = probing.spread(*row)[check.name][tuple(check.indices.T)]
         except Exception:
             return check
-        largest = np.abs(check.numerics).max()  # a jump, at a corner, is no rounding
+        largest = np.abs(check.numerics).max()  # a jump, at a corner, is not rounding
         moves = np.minimum(moves, (1e-3 if self.same else 0.01) * largest)
         if check.error < 0.15 or not self.same:
             moves = moves + 0.1 * self._unseen(check)

@@ -17,7 +17,7 @@ FEW = 4  # entries: with fewer, many formulas fit
 
 @dataclass(frozen=True)
 class Slopes:
-    """What stands in front of dy, entry by entry: ours and theirs, flat; y where it has them."""
+    """The factor in front of dy, entry by entry: ours and theirs, flat; y where it has them."""
 
     ours: np.ndarray
     theirs: np.ndarray

@@ -17,7 +17,7 @@ _TABLE = (8, 3)
 _SHAPES = {"weight": (3, 4), "bias": (4,), "weight 2": (3, 4), "table": _TABLE, "frozen": (2,)}
 EVERY = tuple(_SHAPES)
 DENSE = ("weight", "bias", "weight 2")
-# Large gradients show a hidden clip, small ones where eps stands.
+# Large gradients show a hidden clip, small ones where eps is added.
 SCALES = {"": 1.0, ", gradients × 10,000": 1e4, ", gradients × 0.00001": 1e-5}
 
 Paths = dict[str, np.ndarray]  # the values of each parameter after 0, 1, 2, ... steps

@@ -344,7 +344,7 @@ def as_dense(grad: Any) -> np.ndarray:
 
 
 def rows_of(grad: Any, rows: np.ndarray) -> np.ndarray:
-    """Return the given rows of a table's gradient (n, D); rows that it has not are zero."""
+    """Return the given rows of a table's gradient (n, D); rows that it does not hold are zero."""
     if not isinstance(grad, SparseGrad):
         return np.asarray(grad)[rows]
     values = np.zeros((len(rows), *grad.values.shape[1:]), grad.values.dtype)

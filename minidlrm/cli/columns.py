@@ -51,7 +51,7 @@ SplitColumnOption = Annotated[
     typer.Option("--split-column", help=f"The column that says train, valid or test {_FOR}"),
 ]
 DelimiterOption = Annotated[
-    str | None, typer.Option(help=f"What stands between the fields of a text file {_FOR}")
+    str | None, typer.Option(help=f"The separator between the fields of a text file {_FOR}")
 ]
 EncodingOption = Annotated[
     str | None, typer.Option(help=f"The encoding of a text file {_FOR}", show_default="utf-8")

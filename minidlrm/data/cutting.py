@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minidlrm.arrays import (
+from minidlrm.arrays import (, shuffling
     as_size,
     check_type,
 )
@@ -51,19 +51,10 @@ def minibatches(
     batch_size, start = as_size("batch_size", batch_size), as_size("start", start, 0)
     if len(data) == 0:
         raise ValueError("the data have no rows: there is nothing to cut into batches")
-    order = None if seed is None else _shuffling(seed).permutation(len(data))
+    order = None if seed is None else shuffling(seed).permutation(len(data))
     for first in range(start * batch_size, len(data), batch_size):
         rows = slice(first, min(first + batch_size, len(data)))
         yield data[rows] if order is None else data[order[rows]]
-
-
-def _shuffling(seed: Any) -> np.random.Generator:
-    """Return the generator of a shuffle, of one seed or several."""
-    if isinstance(seed, np.random.Generator):
-        return seed
-    seeds = seed if isinstance(seed, (tuple, list)) else [seed]
-    numbers = [as_size("seed", each, 0, 2**128) for each in seeds]
-    return np.random.default_rng(numbers if seeds is seed else numbers[0])
 
 
 def split_in_time(data: Batch) -> tuple[Batch, Batch, Batch]:

@@ -1,4 +1,4 @@
-"""read_described: a table whose file and roles stand in a small TOML file."""
+"""read_described: a table whose file and roles are in a small TOML file."""
 
 from __future__ import annotations
 

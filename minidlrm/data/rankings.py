@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from minidlrm.arrays import shuffling
 from minidlrm.data.batch import Batch, Dataset
 from minidlrm.data.movielens import Ratings, read_ratings
 from minidlrm.data.schema import Schema
@@ -45,7 +46,7 @@ class RankingDataset(Dataset):
 
     def with_negatives(self, per_positive: int, seed: int | Sequence[int]) -> Batch:
         """Return the training rows, and this many random unrated items for each, label 0."""
-        rng = np.random.default_rng(seed)
+        rng = shuffling(seed)
         positives = np.asarray(self.train.sparse)
         users = np.repeat(positives[:, 0], per_positive)
         assert self.rated is not None  # movielens_ranking sets it

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minidlrm import kernels
-from minidlrm.arrays import check_finite
+from minidlrm.arrays import check_finite, shuffling
 from minidlrm.data.batch import Batch, Jagged
 from minidlrm.guard import bad_number
 from minidlrm.layers.embedding import EmbeddingBagCollection, table_rows
@@ -144,7 +144,7 @@ class MatrixFactorization(Model):
         if isinstance(data.sparse, Jagged):
             raise ValueError("sgd_epoch needs one user and one item a row; these are bags")
         rows = table_rows(data.sparse, self.factors.starts)  # (B, 2)
-        order = seeded(seed).permutation(len(data))
+        order = shuffling(seed).permutation(len(data))
         factors = self.factors.weight.value
         scalar = factors.dtype.type
         biases = self.biases.weight.value[:, 0] if self.biases else np.zeros(0, factors.dtype)

@@ -3,7 +3,7 @@
     python tests/benchmarks/unseen.py [--out docs/measured/unseen.md]
 
 Wrong pairs are those of `tests/wrong_pairs.py`; and, where their folder is found (`tests/corpora`),
-pieces that others have written. The causes that are right for each stand beside it.
+pieces that others have written. The causes that are right for each are given beside it.
 """
 
 import argparse

@@ -65,7 +65,7 @@ A5 = {
         (
             _changed(BACKWARD, "np.add.at(dtable, rows, dz[:, 1:])", "dtable[rows] += dz[:, 1:]"),
             3,
-            "only one use is counted",
+            "only one use of a repeated id is counted",
         ),
         (_changed(BACKWARD, "(G + G.transpose(0, 2, 1))", "G"), 1, "only one of the two vectors"),
         (_changed(BACKWARD, ") * (x1 > 0)", ")"), 3, "bottom's ReLU"),

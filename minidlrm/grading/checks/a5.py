@@ -125,7 +125,7 @@ MISTAKES = {  # key: (the gradients that it changes, evidence, title, hint)
     "buffered": (
         "table",
         "of a row that several samples use, only the last one counts",
-        "of an id that occurs twice, only one use is counted",
+        "only one use of a repeated id is counted",
         "a[rows] += b writes each row once, though rows names it many times. Add up in a way "
         "that counts every use.",
     ),
