@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
-import numpy as np
-
-from minidlrm.arrays import (, shuffling
+from minidlrm.arrays import (
     as_size,
     check_type,
+    shuffling,
 )
 from minidlrm.data.batch import Batch
 
