@@ -110,7 +110,7 @@ def test_none_is_returned():
         (lambda dy: dy[0], "shape (3,), x has (4, 3)"),
         (lambda dy: np.stack([dy, dy]), "sum it over the batch"),
         (lambda dy: dy.ravel(), "shape (12,), x has (4, 3)"),
-        (lambda dy: "dx", "no array of numbers"),
+        (lambda dy: "dx", "not an array of numbers"),
         (lambda dy: dy.astype(np.float32), "dtype float32"),
     ],
 )
