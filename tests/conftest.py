@@ -1,6 +1,7 @@
 """What all tests share."""
 
 import os
+import signal
 from pathlib import Path
 
 # Before NumPy: the arrays are small, and threads that wait for each other cost more than they do.
@@ -13,6 +14,9 @@ from hypothesis import settings
 
 settings.register_profile("minidlrm", deadline=None, max_examples=30)
 settings.load_profile("minidlrm")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in a background job: tests press Ctrl-C
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
