@@ -11,11 +11,13 @@ from minidlrm import (
     data,
     interop,
     layers,
+    learned,
     losses,
     metrics,
     models,
     optim,
     plots,
+    recommending,
     scoring,
     training,
 )
@@ -24,10 +26,12 @@ from minidlrm.checkpoint import load, load_with_schema, save
 from minidlrm.data import Batch, Dataset, Jagged
 from minidlrm.figure import diagram
 from minidlrm.layers import *
+from minidlrm.learned import importance, similar
 from minidlrm.losses import *
 from minidlrm.models import *
 from minidlrm.module import Module, Parameter, SparseGrad
 from minidlrm.optim import *
+from minidlrm.recommending import fold_in, rank_metrics, recommend
 from minidlrm.tracing import trace
 from minidlrm.training import History, evaluate, fit, predict
 
@@ -44,10 +48,13 @@ __all__ = [
     "diagram",
     "evaluate",
     "fit",
+    "fold_in",
     "gradcheck",
+    "importance",
     "interop",
     "kernels",
     "layers",
+    "learned",
     "load",
     "load_with_schema",
     "losses",
@@ -56,8 +63,12 @@ __all__ = [
     "optim",
     "plots",
     "predict",
+    "rank_metrics",
+    "recommend",
+    "recommending",
     "save",
     "scoring",
+    "similar",
     "trace",
     "training",
 ]

@@ -8,35 +8,26 @@ checkpoint cannot run code. Files of format 1, which had no digests, are read.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import struct
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
-
-import numpy as np
+from typing import Any
 
 from minidlrm import data, models
 from minidlrm.arrays import check_type
 from minidlrm.data.batch import TASKS
-from minidlrm.files import replacing
+from minidlrm.digested import Arrays, check_digest, write
 from minidlrm.module import Module, Parameter
 from minidlrm.optim import Optimizer, OptimizerGroup, State
 
 __all__ = ["load", "load_with_schema", "save"]
 
-Arrays = dict[str, np.ndarray]
 AnyOptimizer = Optimizer | OptimizerGroup
 
 _FORMAT, _FORMAT_1 = "minidlrm 2", "minidlrm 1"
 _MODELS: dict[str, Any] = {entry.cls.__name__: entry.cls for entry in models.MODELS.values()}
 _STATE, _SCHEMA = "optimizer.", "schema."  # prefixes of arrays that are not weights
 _OTHERS = (_STATE, _SCHEMA, "training.", "best.")
-_START = b'{"__metadata__":{"file":"'  # of the header; the digest follows
-_BLANK = b"0" * 64
-_DTYPES = {"f8": "F64", "f4": "F32", "i8": "I64", "i4": "I32", "u4": "U32", "u1": "U8"}
 
 
 def save(
@@ -370,45 +361,6 @@ def _as_format_2(state: State, parameter: Parameter) -> State:
 # The file
 
 
-def write(path: str | os.PathLike, header: dict[str, str], arrays: Arrays) -> None:
-    """Write a safetensors file of format 2 in the place of `path`: header, arrays, digests."""
-    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    order = sorted(arrays, key=lambda name: (-arrays[name].itemsize, name))  # all are aligned
-    table, place = {}, 0
-    for name in order:
-        array = arrays[name]
-        dtype = _DTYPES.get(array.dtype.str[1:]) if array.dtype.isnative else None
-        if dtype is None:
-            raise ValueError(f"{name} is of {array.dtype}: it cannot be stored")
-        offsets = [place, place + array.nbytes]
-        table[name] = {"dtype": dtype, "shape": list(array.shape), "data_offsets": offsets}
-        place += array.nbytes
-    about = {"file": _BLANK.decode(), **header, "content": content_digest(header, arrays)}
-    text = json.dumps({"__metadata__": about, **table}, separators=(",", ":")).encode()
-    head = text + b" " * (-len(text) % 8)
-    digest = hashlib.sha256()
-    with replacing(path) as temporary, open(temporary, "wb") as file:
-        for piece in (struct.pack("<Q", len(head)), head, *(_bytes(arrays[n]) for n in order)):
-            file.write(piece)
-            digest.update(piece)
-        file.seek(8 + len(_START))
-        file.write(digest.hexdigest().encode())
-
-
-def content_digest(header: dict[str, str], arrays: Arrays) -> str:
-    """Return the SHA-256 of the config, and of name, dtype, shape and bytes of every array."""
-    digest = hashlib.sha256(f"{header.get('model')} {header.get('config')}\n".encode())
-    for name in sorted(arrays):
-        array = arrays[name]
-        digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
-        digest.update(_bytes(array))
-    return digest.hexdigest()
-
-
-def _bytes(array: np.ndarray) -> Any:
-    return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-
-
 def read(path: str | os.PathLike) -> tuple[dict[str, str], Arrays]:
     """Return the header and the arrays of a checkpoint; OSError and ValueError as `load`."""
     from safetensors import SafetensorError, safe_open
@@ -416,7 +368,7 @@ def read(path: str | os.PathLike) -> tuple[dict[str, str], Arrays]:
     if not Path(path).is_file():
         raise FileNotFoundError(f"no checkpoint at {path}")
     with open(path, "rb") as file:
-        has_digest = _check_digest(path, file)
+        has_digest = check_digest(path, file)
     try:
         with safe_open(path, framework="numpy") as opened:
             header = opened.metadata() or {}
@@ -424,25 +376,6 @@ def read(path: str | os.PathLike) -> tuple[dict[str, str], Arrays]:
             return header, {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, LookupError, TypeError) as error:
         raise ValueError(f"{path} is not a checkpoint, or is damaged: {error}") from None
-
-
-def _check_digest(path: str | os.PathLike, file: BinaryIO) -> bool:
-    """Return whether the file has a digest of itself; ValueError when the digest is another."""
-    start = file.read(8 + len(_START) + len(_BLANK))
-    stored = start[8 + len(_START) :]
-    if start[8 : 8 + len(_START)] != _START:
-        return False
-    digest = hashlib.sha256(start[: 8 + len(_START)] + _BLANK)
-    for piece in _pieces(file):
-        digest.update(piece)
-    if digest.hexdigest().encode() != stored:
-        raise ValueError(f"{path} is not a checkpoint, or is damaged: its digest does not fit")
-    return True
-
-
-def _pieces(file: BinaryIO, size: int = 1 << 20) -> Iterator[bytes]:
-    while piece := file.read(size):
-        yield piece
 
 
 def _check_header(path: str | os.PathLike, header: dict[str, str], has_digest: bool) -> None:

@@ -131,7 +131,10 @@ class Optimizer:
                 p.grad.check()
             dtype = p.grad.values.dtype if sparse else p.grad.dtype
             if dtype != p.value.dtype and not np.can_cast(dtype, p.value.dtype, "same_kind"):
-                raise TypeError(f"{p.name} is of {p.value.dtype}: a gradient of {dtype}")
+                raise TypeError(
+                    f"the parameter {p.name} is of {p.value.dtype}: a gradient of {dtype} does "
+                    "not fit"
+                )
             for name, array in self.state.get(p, {}).items():
                 form = array.shape, array.dtype
                 if form != (p.value.shape, p.value.dtype) or not array.flags.carray:

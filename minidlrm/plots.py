@@ -152,7 +152,7 @@ def quality_against_cost(
         x, y = max(1, record["flops"]), record["score"]
         shape = "o" if record["noise"] else "s"
         bar = {"yerr": record["score_std"], "capsize": 3}
-        ax.errorbar(x, y, fmt=shape, color=_color(k), label=record["model"], **bar)
+        ax.errorbar(x, y, fmt=shape, color=color(k), label=record["model"], **bar)
     if bayes_log_loss is not None:
         ax.axhline(bayes_log_loss, color="0.3", ls=":", label="Bayes limit")
     ax.set(
@@ -199,7 +199,7 @@ def learning_curves(
     for k, result in enumerate(results):
         epochs, losses = zip(*result.curve, strict=True)
         ls = ("-", "--", "-.")[k % 3]
-        ax.plot(epochs, losses, ls=ls, marker="o", ms=3, color=_color(k), label=result.title)
+        ax.plot(epochs, losses, ls=ls, marker="o", ms=3, color=color(k), label=result.title)
     if bayes_log_loss is not None:
         ax.axhline(bayes_log_loss, color="0.3", ls=":", label="Bayes limit")
     ax.set(xlabel="epoch", ylabel=f"validation {score}", title="Learning curves")
@@ -243,7 +243,7 @@ def cost_against_fields(
         models = [entry.build(0, [2] * n, embedding_dim, mlp) for n in fields]
         flops = [model.flops_per_sample() for model in models]
         ls = ("-", "--", "-.")[k % 3]
-        ax.plot(fields, flops, ls=ls, marker="o", ms=3, color=_color(k), label=entry.title)
+        ax.plot(fields, flops, ls=ls, marker="o", ms=3, color=color(k), label=entry.title)
     ax.set(
         xscale="log",
         yscale="log",
@@ -328,7 +328,24 @@ def new_axes() -> Axes:
     return plt.subplots(figsize=(6.4, 4.4), layout="constrained")[1]
 
 
-def _color(k: int) -> str:
+def color(k: int) -> str:
+    """Return colour k of the palette.
+
+    Parameters
+    ----------
+    k : int
+        Any number; the palette begins anew after its last colour.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> from minidlrm import plots
+    >>> plots.color(0)
+    '#0072b2'
+    """
     return _PALETTE[k % len(_PALETTE)]
 
 

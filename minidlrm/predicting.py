@@ -6,7 +6,8 @@ import numpy as np
 
 from minidlrm import metrics
 from minidlrm.arrays import as_flag, check_word, paired, row_weights
-from minidlrm.data.batch import TASKS, Batch, Dataset, minibatches
+from minidlrm.data.batch import TASKS, Batch, Dataset
+from minidlrm.data.cutting import minibatches
 from minidlrm.guard import bad_number
 from minidlrm.layers.activation import sigmoid
 from minidlrm.module import Module

@@ -19,8 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from minidlrm.checkpoint import Arrays, pack, parts, read, state_arrays, unpack, write
+from minidlrm.checkpoint import pack, parts, read, state_arrays, unpack
 from minidlrm.data.batch import Batch
+from minidlrm.digested import Arrays, write
 from minidlrm.files import check_writable
 from minidlrm.interrupts import is_interrupt
 from minidlrm.module import Module

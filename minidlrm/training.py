@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from minidlrm.arrays import as_size, check_number, check_type
-from minidlrm.data.batch import Batch, Dataset, minibatches
+from minidlrm.data.batch import Batch, Dataset
+from minidlrm.data.cutting import minibatches
 from minidlrm.guard import bad_number
 from minidlrm.history import History
 from minidlrm.losses import MSE, BCEWithLogits, Loss

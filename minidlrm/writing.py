@@ -6,12 +6,9 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from minidlrm.files import replacing
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
@@ -38,12 +35,12 @@ def write_json(path: str | os.PathLike, content: Mapping[str, Any]) -> None:
     write_text(path, json.dumps(finite, indent=2) + "\n")
 
 
-def write_figure(path: str | os.PathLike, draw: Callable[[Axes], object]) -> None:
-    """Write a PNG of what `draw` draws on new Axes."""
+def write_figure(path: str | os.PathLike, draw: Callable[[Any], object], columns: int = 1) -> None:
+    """Write a PNG of what `draw` draws on new Axes, or on a row of several."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6.4, 4.4), layout="constrained")
-    draw(figure.subplots())
+    figure = Figure(figsize=(6.4 if columns == 1 else 4.6 * columns, 4.4), layout="constrained")
+    draw(figure.subplots(1, columns))
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=150, format="png")
 

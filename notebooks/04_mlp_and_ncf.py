@@ -459,7 +459,116 @@ rows = md.data.Batch(np.zeros((5, 0), np.float32), pairs)
 print("largest difference:", np.abs(gmf.forward(rows) - neumf.forward(rows)).max())
 
 # %% [markdown]
-# ## 6. The museum of this chapter
+# ## 6. How a right model loses to popularity
+#
+# A hundred movies are a sample. A recommender ranks *all* movies, and should beat the simplest one: the list of what most
+# people have rated. Whether it does is decided by a detail. The model was trained to put what a user **has rated** at the
+# top. Leave these movies in the list, and they take the first places, where the hidden movie cannot be.
+#
+# Made-up users show it. Each likes two of six tastes; some movies are popular with all. One movie of each user is hidden.
+
+# %%
+rng, num_users, num_items = np.random.default_rng(4), 300, 240
+popular = 1 / (rng.permutation(num_items) + 5.0)
+films = np.empty((num_users, 31), int)
+for user in range(num_users):
+    liked = np.isin(np.arange(num_items) % 6, rng.choice(6, 2, replace=False))
+    weight = popular * np.where(liked, 20, 1)
+    films[user] = rng.permutation(rng.choice(num_items, 31, False, weight / weight.sum()))
+hidden = np.stack([np.arange(num_users), films[:, -1]], axis=1)
+rated = np.stack([np.repeat(np.arange(num_users), 30), films[:, :-1].ravel()], axis=1)
+
+# %%
+tastes = md.FactorizationMachine(0, [num_users, num_items], 16, seed=0)
+adam = md.Adam(0.01)
+for epoch in range(20):
+    others = np.stack([np.repeat(rated[:, 0], 4), rng.integers(0, num_items, 4 * len(rated))], 1)
+    keys = [pairs[:, 0] * num_items + pairs[:, 1] for pairs in (others, rated)]
+    others = others[~np.isin(*keys)]  # a rated movie is no negative
+    label = np.r_[np.ones(len(rated)), np.zeros(len(others))]
+    rows = md.Batch(np.zeros((len(label), 0)), np.concatenate([rated, others]), label)
+    md.fit(tastes, rows, optimizer=adam, batch_size=512, seed=epoch, progress=False)
+
+# %%
+right = md.rank_metrics(tastes, hidden, rated, k=10, split="a random movie of each user")
+right
+
+# %% [markdown]
+# The model is ahead of popularity, and the interval in the last column does not hold 0. Now break the protocol: rank the rated
+# movies, too. The same model, the same users; the winner changes, and `rank_metrics` says why.
+
+# %%
+import warnings
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # they are in the result, too
+    wrong = md.rank_metrics(tastes, hidden, rated, k=10, seen="in")
+for name, result in (("left out", right), ("ranked", wrong)):
+    hits = {ranker: result.values[ranker]["hit_rate"] for ranker in ("model", "popularity")}
+    print(f"rated movies {name:8} HR@10 " + ", ".join(f"{r} {h:.3f}" for r, h in hits.items()))
+print(*wrong.mistakes, sep="\n")
+
+# %%
+fig, ax = plt.subplots(figsize=(5.4, 3.0), layout="constrained")
+for k, ranker in enumerate(("model", "popularity")):
+    heights = [result.values[ranker]["hit_rate"] for result in (right, wrong)]
+    ax.bar(np.arange(2) + 0.35 * k, heights, 0.35, label=ranker)
+ax.set_xticks(np.arange(2) + 0.17, ["rated left out", "rated ranked"])
+ax.set(ylabel="HR@10", title="The protocol decides who wins")
+ax.legend()
+
+# %% [markdown]
+# ### Your turn
+#
+# Make a user's list: the ten movies with the highest scores, of those that she has not rated. The blank forgets the second
+# half. `scores` (I,) holds a score for each movie, `seen` the ids of the rated ones. Of equal scores the lower id comes
+# first.
+
+
+# %%
+def best_ten(scores, seen):
+    return np.argsort(-scores, kind="stable")[:10]  # your turn
+
+
+def check_best(function):
+    draw = np.random.default_rng(2)
+    scores, seen = draw.normal(size=60).round(1), draw.permutation(60)[:30]
+    before = scores.copy()
+    said = np.asarray(function(scores, seen))
+    free = np.setdiff1d(np.arange(60), seen)
+    wanted = free[np.argsort(-before[free], kind="stable")[:10]]
+    if np.isin(said, seen).any():
+        print(f"not yet: movie {said[np.isin(said, seen)][0]} is in the list, and she has rated it")
+    elif said.shape != (10,) or (said != wanted).any():
+        print(f"not yet: the list is {said.tolist()}, and should be {wanted.tolist()}")
+    elif (scores != before).any():
+        print("not yet: the list is right, but your function has changed the scores")
+    else:
+        print("right")
+
+
+check_best(best_ten)
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# Give the rated ones a score that cannot win, in a copy: `free = scores.copy()`, `free[seen] = -np.inf`, then sort.
+#
+# </details>
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "answer"]
+def best_ten_answer(scores, seen):
+    free = scores.copy()
+    free[seen] = -np.inf
+    return np.argsort(-free, kind="stable")[:10]
+
+
+print("the answer:")
+check_best(best_ten_answer)
+
+# %% [markdown]
+# ## 7. The museum of this chapter
 #
 # Three mistakes around the network. Find them, then run the next cell.
 
@@ -513,5 +622,6 @@ ax.grid(alpha=0.3)
 # 2. ReLU lets the gradient through where $x > 0$.
 # 3. Log loss on logits: $d\ell / dx = \sigma(x) - y$, stable at any size.
 # 4. NCF uses an MLP in the place of the product, or beside it.
+# 5. Leave what a user has seen out of the list, in use and in the test; and measure popularity beside the model.
 #
 # Next: 05, the DLRM: embeddings, products and MLPs, assembled.

@@ -48,6 +48,12 @@ CALLS = {
     "mlp": lambda: md.NeuMF([3, 4], 2, mlp=-0.5),
     "table_sizes": lambda: md.LogisticRegression(2, np.uint8(3)),
     "cross_rank": lambda: md.layers.CrossInteraction(2, 3, 2, "", rng=np.random.default_rng(0)),
+    "num_dense": lambda: md.DLRM(None, [3, 4], 2, (4,), (4,)),
+    "threshold": lambda: md.layers.ComposedTables(
+        [3], 2, threshold=(1,), rng=np.random.default_rng(0)
+    ),
+    "test_share": lambda: md.data.movielens_ratings("none", test_share="sum"),
+    "ax": lambda: md.diagram(md.DLRM(2, [3, 4], 2, (4,), (4,)), ax=0.5),
     "self_interaction": lambda: md.DLRM(2, [3, 4], 2, (4,), (4,), self_interaction=[1, 2]),
     "rows": lambda: rows()["a"],
     "t": lambda: rows().ids_of([0.5]),
@@ -74,6 +80,7 @@ WORDS = {
     "reduction": lambda: md.BCEWithLogits(np.array([2, 3])),
     "structure": lambda: md.DCN(2, [3], 2, (4,), structure=np.array(["parallel", "stacked"])),
     "cross": lambda: md.CrossNetwork(3, 1, np.array([1, 2]), rng=np.random.default_rng(0)),
+    "qr_operation": lambda: md.DLRM(2, [3], 2, (4,), (4,), "cat", qr_operation=float("nan")),
     "task": lambda: md.evaluate(model(), rows(), task=np.array(["clicks", "ratings"])),
 }
 

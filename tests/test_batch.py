@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import minidlrm as md
 from minidlrm.data import Batch, Dataset, Jagged, minibatches
-from minidlrm.data.batch import split_in_time, split_rows
+from minidlrm.data.cutting import split_in_time, split_rows
 
 
 def slow_pick(jagged, batch_size, rows):
@@ -335,3 +335,10 @@ def test_six_sevenths_are_to_train_on_and_the_rest_is_halved(rows, valid, test):
     parts = split_in_time(data)
     assert [len(part) for part in parts] == [valid, test - valid, rows - test]
     np.testing.assert_array_equal(np.concatenate([p.dense for p in parts]), data.dense)
+
+
+def test_no_bags_of_no_samples_are_no_bags():
+    none = Jagged(np.zeros(0, int), [0])
+    assert len(none[0:0, 0].offsets) == 1
+    with pytest.raises(ValueError, match="there are 1 bags"):
+        Jagged([2], [0, 1])[0:1, 0]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import minidlrm as md
-from minidlrm import checkpoint
+from minidlrm import checkpoint, digested
 
 FORMAT_1 = Path(__file__).parent / "fixtures" / "format1"
 
@@ -98,7 +98,7 @@ def rewritten(path, change):
     header, arrays = checkpoint.read(path)
     header = {k: v for k, v in header.items() if k not in ("file", "content")}
     change(header, arrays)
-    checkpoint.write(path, header, arrays)
+    digested.write(path, header, arrays)
 
 
 @pytest.mark.parametrize("make", md.optim.OPTIMIZERS.values())
@@ -257,9 +257,9 @@ def test_the_digests_are_what_they_say(tmp_path):
     header, arrays = checkpoint.read(path)
     data = path.read_bytes().replace(header["file"].encode(), b"0" * 64)
     assert hashlib.sha256(data).hexdigest() == header["file"]
-    assert checkpoint.content_digest(header, dict(reversed(arrays.items()))) == header["content"]
+    assert digested.content_digest(header, dict(reversed(arrays.items()))) == header["content"]
     arrays["top.layers.0.bias"][0] += 1
-    assert checkpoint.content_digest(header, arrays) != header["content"]
+    assert digested.content_digest(header, arrays) != header["content"]
     md.save(network, tmp_path / "again.safetensors", optimizer)
     assert path.read_bytes() == (tmp_path / "again.safetensors").read_bytes()
 
@@ -326,8 +326,8 @@ def test_a_crash_while_writing_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "m.safetensors"
     md.save(model(), path)
     before = path.read_bytes()
-    failing = SimpleNamespace(**{**vars(checkpoint.struct), "pack": lambda *_: 1 / 0})
-    monkeypatch.setattr(checkpoint, "struct", failing)  # not for the others who pack
+    failing = SimpleNamespace(**{**vars(digested.struct), "pack": lambda *_: 1 / 0})
+    monkeypatch.setattr(digested, "struct", failing)  # not for the others who pack
     with pytest.raises(ZeroDivisionError):
         md.save(md.DLRM(2, [5, 6], 4, (3,), (3,), seed=2), path)
     assert path.read_bytes() == before

@@ -69,3 +69,9 @@ def test_bad_arguments_are_named():
         md.CIN(3, 2, (4,), rng=np.random.default_rng(0)).forward(np.zeros((2, 3, 3)))
     with pytest.raises(ValueError, match="num_features is 0"):
         md.CIN(0, 2, (3,), rng=np.random.default_rng(0))
+
+
+def test_no_samples_give_no_outputs(rng):
+    for split_half in (False, True):
+        cin = md.CIN(3, 2, cin_layers=(4, 2), split_half=split_half, rng=rng)
+        assert cin.forward(np.zeros((0, 3, 2))).shape == (0, cin.num_outputs)

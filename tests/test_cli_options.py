@@ -48,7 +48,7 @@ LISTS = [
 @pytest.mark.parametrize(("command", "parameter", "known"), LISTS, ids=lambda x: str(x)[:20])
 def test_the_help_lists_exactly_what_is_taken(command, parameter, known):
     text = help_of(command, parameter)
-    listed = text.removeprefix("One of ").removeprefix("A model (").partition("), or PATH")[0]
+    listed = text.removeprefix("One of ").removeprefix("A model (").partition("); or PATH")[0]
     names = re.sub(r" \(.*?\)|\.$", "", listed).split(", ")
     assert names == list(known)
 

@@ -72,6 +72,12 @@ def test_the_factors_of_a_low_rank_matrix_have_their_own_scales(rng):
     assert layer.weight.value.std() == pytest.approx(1 / np.sqrt(100), rel=0.02)
 
 
+def test_the_vector_begins_around_zero_with_products_of_size_one(rng):
+    weight = VectorCross(40_000, rng=rng).weight.value
+    assert abs(weight.mean()) < 4 / 40_000
+    assert weight.std() == pytest.approx(1 / np.sqrt(40_000), rel=0.02)
+
+
 def test_bad_arguments_are_named():
     for arguments, message in [
         ((4, 0), "num_cross_layers is 0"),

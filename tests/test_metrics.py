@@ -200,3 +200,12 @@ def test_a_row_of_weight_k_counts_as_k_rows(name):
     expected = metric(np.repeat(label, k), np.repeat(logit, k))
     assert metric(label, logit, k.astype(float)) == pytest.approx(expected)
     assert metric(label, logit) != pytest.approx(expected)
+
+
+@pytest.mark.parametrize("label", [[0.2, 0.7, 0.4], [0.2, 1.0, 0.4], [0.2, 0.0, 0.4]])
+def test_a_rate_is_a_click_and_a_non_click_of_these_weights(label):
+    score = np.array([0.3, 0.1, 0.9])
+    rates = np.array(label)
+    twice, weights = np.r_[score, score], np.r_[rates, 1 - rates]
+    both = metrics.auc(np.r_[np.ones(3), np.zeros(3)], twice, weights)
+    assert metrics.auc(rates, score) == pytest.approx(both)

@@ -82,3 +82,7 @@ def test_bad_shapes_are_named():
         md.MLP([3, 2], rng=np.random.default_rng(0)).forward(np.ones((2, 4)))
     with pytest.raises(ValueError, match=r"sizes\[1\] is 0"):
         md.MLP([3, 0, 2], rng=np.random.default_rng(0))
+
+
+def test_the_sizes_are_shown(rng):
+    assert repr(md.MLP([2, 5, 3], rng=rng)) == "MLP(2-5-3)"

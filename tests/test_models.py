@@ -464,3 +464,34 @@ def test_sequential_sgd_checks_before_it_changes_anything():
     with pytest.raises(ValueError, match="needs labels"):
         model.sgd_epoch(Batch(np.zeros((1, 0)), np.array([[0, 0]])), 0.1, 0.0, 0)
     np.testing.assert_array_equal(model.factors.weight.value, before)
+
+
+def tables(count=2, num_dense=0, bags=False):
+    ids = np.zeros((2, count), int)
+    sparse = Jagged(ids.ravel(), np.arange(2 * count + 1)) if bags else ids
+    rows = Batch(np.zeros((2, num_dense), np.float32), sparse, np.array([0.0, 1.0]))
+    return md.Dataset(rows, rows, rows, [5] * count, [], "made here")
+
+
+def test_a_model_of_pairs_takes_two_tables_and_no_numbers():
+    entry = md.MODELS["gmf"]
+    assert entry.pairs_only
+    assert entry.cls.for_data(tables()).config["table_sizes"] == [5, 5]
+    assert entry.fits(tables())
+    for data in (tables(1), tables(3), tables(2, num_dense=1)):
+        assert not entry.fits(data)
+        with pytest.raises(ValueError, match="takes users and items"):
+            entry.cls.for_data(data)
+
+
+def test_other_models_take_any_features_but_some_no_bags():
+    for data in (tables(1), tables(3, num_dense=1)):
+        assert all(md.MODELS[name].fits(data) for name in ("fm", "wide-deep"))
+    assert md.MODELS["fm"].fits(tables(bags=True))
+    assert not md.MODELS["wide-deep"].fits(tables(bags=True))
+
+
+def test_wide_deep_crosses_the_two_smallest_tables():
+    build = md.MODELS["wide-deep"].build
+    assert build(1, [9, 4, 5], 2, (3,)).config["crosses"] == [[1, 2]]
+    assert build(1, [9], 2, (3,)).config["crosses"] == []

@@ -33,7 +33,7 @@ def write(folder, form, rows):
         (folder / "movies.csv").write_text(movies)
     elif form == "u.data":
         text = "".join("\t".join(map(str, row)) + "\n" for row in rows)
-        from minidlrm.data.movielens import _GENRES_100K
+        from minidlrm.data.movies import _GENRES_100K
 
         items = ""
         for movie, (title, genres) in MOVIES.items():

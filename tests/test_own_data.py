@@ -263,6 +263,29 @@ def test_predict_scores_a_file(trained, tmp_path, suffix):
         np.testing.assert_allclose([float(line[1]) for line in lines[1:]], expected, rtol=1e-6)
 
 
+def test_scores_never_take_the_place_of_what_is_read(trained, tmp_path):
+    path, _ = trained
+    table = write(tmp_path / "new.csv", rows(9))
+    before, link = table.read_bytes(), tmp_path / "link.csv"
+    link.symlink_to(table)
+    for out in (table, link):
+        result = run("predict", path, f"table:{table}", "--out", out)
+        assert result.returncode == 2
+        assert "which is data that is read: give another name" in result.stderr
+    assert table.read_bytes() == before
+
+
+def test_a_bag_mode_is_obeyed_or_refused(tmp_path):
+    table = write(tmp_path / "clicks.csv", rows())
+    common = ("train", "--data", f"table:{table}", "--epochs", 1, "--out", tmp_path / "run")
+    run(*common, *FLAGS, "--model", "fm", "--bag-mode", "mean", cwd=tmp_path)
+    assert md.load(tmp_path / "run" / "fm.safetensors").config["bag_mode"] == "mean"
+    one_id = ("--label", "click", "--sparse", "user", "--bag-mode", "mean")
+    assert "--bag-mode has no meaning with one id a table" in run(*common, *one_id).stderr
+    pairs = run(*common, *FLAGS, "--model", "gmf", "--bag-mode", "mean").stderr
+    assert "--bag-mode has no meaning with model gmf" in pairs
+
+
 def test_evaluate_scores_labelled_rows(trained, tmp_path):
     path, _ = trained
     table = write(tmp_path / "more.csv", rows(60, seed=5))
@@ -338,6 +361,7 @@ def test_a_toml_file_says_the_same(tmp_path):
         ("label = 3\nsource", "is not TOML"),
         ("source = 'x'\nlable = 'y'", "'lable'"),
         ("label = 'y'", "has no 'source'"),
+        ("source = 3", "source is 3: give the name of a file"),
     ]:
         (tmp_path / "bad.toml").write_text(text)
         with pytest.raises(ValueError, match=match):

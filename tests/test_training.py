@@ -365,3 +365,10 @@ def test_progress_is_shown_unless_it_is_turned_off(clicks, capsys):
     assert "training" in capsys.readouterr().err
     md.fit(model(clicks), clicks.train, batch_size=500, progress=False)
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_the_progress_bar_counts_the_steps_of_all_epochs(epochs, clicks, capsys):
+    options = {"epochs": epochs, "batch_size": 100, "progress": True}
+    md.fit(model(clicks), clicks.train[:250], **options)
+    assert f"{3 * epochs}/{3 * epochs}" in capsys.readouterr().err

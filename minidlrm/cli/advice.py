@@ -8,7 +8,7 @@ import numpy as np
 
 from minidlrm import metrics
 from minidlrm.data import Dataset
-from minidlrm.data.batch import minibatches
+from minidlrm.data.cutting import minibatches
 from minidlrm.losses import MSE, BCEWithLogits, Loss
 from minidlrm.models import Model
 

@@ -13,7 +13,7 @@ import warnings
 import typer
 from rich.console import Console
 
-from minidlrm.cli import compare, course, inspect, recipe, score, train
+from minidlrm.cli import compare, course, inspect, learned, recipe, recommend, score, train
 from minidlrm.grading.commands import app as grade_app
 from minidlrm.interrupts import is_interrupt
 
@@ -49,8 +49,18 @@ app.command(epilog=_examples("predict runs/latest/dlrm.safetensors new.csv --out
     score.predict
 )
 app.command(epilog=_examples("evaluate runs/latest/dlrm.safetensors labelled.csv"))(score.evaluate)
+app.command(
+    epilog=_examples("recommend runs/latest/dlrm.safetensors --data movielens:FOLDER --user 62")
+)(recommend.recommend)
+app.command(epilog=_examples("inspect runs/latest/dlrm.safetensors held_out.csv"))(learned.inspect)
 app.command(epilog=_examples("recipe mf --data movielens:FOLDER"))(recipe.recipe)
-app.command(epilog=_examples("compare --rows 50000", "compare --experiment order"))(compare.compare)
+app.command(
+    epilog=_examples(
+        "compare --rows 50000",
+        "compare --experiment order",
+        "compare --ranking --data movielens:FOLDER",
+    )
+)(compare.compare)
 app.command(epilog=_examples("gradcheck dlrm", "gradcheck my_layer.py:Linear", "gradcheck --all"))(
     inspect.gradcheck
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,7 @@ from rich.console import Console
 from minidlrm import comparison
 from minidlrm.cli import options as given
 from minidlrm.comparison import Budget, report
+from minidlrm.comparison.ranking import SEEN, compare_rankings
 from minidlrm.data import Dataset
 from minidlrm.data.rankings import RankingDataset
 from minidlrm.printing import as_rich
@@ -33,6 +35,18 @@ def compare(
     seed: Annotated[
         int | None, typer.Option(help="Seed of the data, where they are drawn.", show_default="0")
     ] = None,
+    ranking: Annotated[
+        bool,
+        typer.Option(
+            "--ranking",
+            help="Rank films beside popularity, seen ones left out and in (movielens:FOLDER).",
+        ),
+    ] = False,
+    k: Annotated[
+        int | None,
+        typer.Option("-k", help="Length of the lists, with --ranking.", show_default="20"),
+    ] = None,
+    drop_users: given.DropUsersOption = None,
     out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("runs/compare"),
 ) -> None:
     """Train every model under the same budget, and tell differences from noise.
@@ -48,6 +62,14 @@ def compare(
     if not sizes:
         raise ValueError("--mlp is empty: the deep models need at least one hidden layer")
     budget = Budget(embedding_dim, sizes, epochs, batch_size, seeds=seeds)
+    if ranking:
+        if experiment != "models" or rows is not None or seed is not None:
+            raise ValueError("--experiment, --rows and --seed have no meaning with --ranking")
+        given.positive("-k", 20 if k is None else k)
+        _compare_rankings(Console(), budget, data, 20 if k is None else k, bool(drop_users), out)
+        return
+    if k is not None or drop_users:
+        raise ValueError("-k and --drop-users have no meaning without --ranking")
     if data == "synthetic" and rows is None:
         rows = _ROWS
     if experiment == "order":
@@ -72,6 +94,26 @@ def _compare_models(console: Console, budget: Budget, dataset: Dataset, out: Pat
         console.print(table)
     console.print(report.NOISE)
     console.print(f"wrote {names(out, *report.write_comparison(out, results, dataset, budget))}")
+
+
+def _compare_rankings(
+    console: Console, budget: Budget, data: str, k: int, drop_users: bool, out: Path
+) -> None:
+    scheme, _, path = data.partition(":")
+    if scheme not in ("movielens", "movielens-ranking") or not path:
+        raise ValueError(f"--data is {data!r}: --ranking takes movielens:FOLDER")
+    out.mkdir(parents=True, exist_ok=True)
+    budget = replace(budget, learning_rates=budget.learning_rates[:1])
+    study = compare_rankings(path, budget, out, k, drop_users=drop_users)
+    console.print(study.description)
+    for seen, title in SEEN.items():
+        head, *body = study.rows(seen)
+        cells = [tuple(c.replace("± 0.", "±.").replace("0.", ".") for c in row) for row in body]
+        titles = tuple(name.replace(" - ", "\n- ").replace("@", "\n@") for name in head)
+        console.print(as_rich(title, [titles, *cells]))
+    for name, text in study.protocol.items():
+        console.print(f"{name}: {text}", soft_wrap=True)
+    console.print(f"wrote {names(out, *study.write(out))}", soft_wrap=True)
 
 
 def _compare_orders(console: Console, budget: Budget, rows: int, seed: int, out: Path) -> None:

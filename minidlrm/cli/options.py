@@ -14,6 +14,7 @@ import typer
 from minidlrm.data import READERS, Dataset, Reader
 from minidlrm.data.batch import Jagged
 from minidlrm.models import MODELS, Model, ModelEntry
+from minidlrm.models.model import shared_tables
 
 _FOR_PAIRS = {  # what movielens:FOLDER means to a model of users and items alone
     name: "movielens-ratings" if name == "mf" else "movielens-ranking"
@@ -205,7 +206,7 @@ def model_options(name: str, **given: Any) -> dict[str, Any]:
 def build(name: str, dataset: Dataset, seed: int, options: dict[str, Any]) -> Model:
     """Make a model for these data; `options` come from `model_options`."""
     entry = MODELS[name]
-    if dataset.shared and "shared" not in entry.arguments:
+    if shared_tables(dataset) and "shared" not in entry.arguments:
         raise ValueError(f"model {name} has a table for each column: leave out share")
     if not entry.fits(dataset):
         if entry.pairs_only:
@@ -213,8 +214,8 @@ def build(name: str, dataset: Dataset, seed: int, options: dict[str, Any]) -> Mo
         raise ValueError(f"model {name} takes one id a table, and these data have bags of ids")
     if "bag_mode" in options and not isinstance(dataset.train.sparse, Jagged):
         refuse("bag_mode", "one id a table", ["data with bags of ids"])
-    if dataset.shared:
-        options = {**options, "shared": dataset.shared}
+    if shared_tables(dataset):
+        options = {**options, "shared": shared_tables(dataset)}
     options = {**_DEFAULTS, **options}
     dim, mlp = options.pop("embedding_dim"), options.pop("top_mlp")
     more = {option: value for option, value in options.items() if option in entry.arguments}

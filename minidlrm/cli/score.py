@@ -51,6 +51,7 @@ def predict(
     if logits and model.task == "ratings":
         given.refuse("logits", "a model of ratings", ["models of clicks"])
     source = source_of(data, schema)
+    _check_apart(out, [*source.paths, Path(data.partition(":")[2] or data).expanduser()])
     unseen, count = Unseen(schema), 0
     out.parent.mkdir(parents=True, exist_ok=True)
     with replacing(out) as temporary, _Writer(temporary, out.suffix.lower()) as writer:
@@ -93,6 +94,15 @@ def source_of(data: str, schema: Schema) -> Source:
     import pyarrow as pa
 
     return open_source(pa.concat_tables(parts))
+
+
+def _check_apart(out: Path, read: list[Path]) -> None:
+    """Raise ValueError where the scores would take the place of a file that is read."""
+    place = out.expanduser().resolve()
+    for path in read:
+        own = path.resolve()
+        if place == own or (place.is_file() and own in place.parents):
+            raise ValueError(f"--out is {out}, which is data that is read: give another name")
 
 
 class _Writer:

@@ -2,8 +2,9 @@
 
 from minidlrm.comparison.order import Shares, compare_orders
 from minidlrm.comparison.report import as_records, markdown_page
-from minidlrm.comparison.result import Budget, Result, paired_interval
+from minidlrm.comparison.result import Budget, Result
 from minidlrm.comparison.run import compare
+from minidlrm.metrics import paired_interval
 
 __all__ = [
     "Budget",

@@ -18,9 +18,9 @@ from minidlrm.comparison.result import (
     Result,
     deviation,
     is_noise,
-    paired_interval,
 )
 from minidlrm.data.batch import Dataset
+from minidlrm.metrics import paired_interval
 from minidlrm.printing import as_markdown, as_rich
 from minidlrm.writing import write_figure, write_json, write_text
 

@@ -10,7 +10,6 @@ import numpy as np
 from minidlrm.models import ModelEntry
 
 SCORES = {"clicks": "log loss", "ratings": "RMSE"}  # what is minimized, by the task
-_RESAMPLES = 1000
 
 
 @dataclass(frozen=True)
@@ -47,10 +46,11 @@ validation rows, 3 seeds
     seeds: int = 3
 
     def __str__(self) -> str:
-        rates = ", ".join(map(str, self.learning_rates))
+        *rest, last = map(str, self.learning_rates)
+        rates = f"the best of {', '.join([*rest, last])} on the validation rows" if rest else last
         return (
             f"D = {self.embedding_dim}, MLP {self.mlp}, {self.epochs} epochs, batches of "
-            f"{self.batch_size}, Adam at the best of {rates} on the validation rows, "
+            f"{self.batch_size}, Adam at {rates}, "
             f"{self.seeds} seeds"
         )
 
@@ -94,47 +94,6 @@ class Result:
     def title(self) -> str:
         """The name of the model in tables."""
         return self.entry.title
-
-
-def paired_interval(
-    first: np.ndarray, second: np.ndarray, seed: int = 0, root: bool = False
-) -> tuple[float, float]:
-    """Return a 95% interval of the difference of two mean losses, by a paired bootstrap.
-
-    Parameters
-    ----------
-    first, second : array (n,)
-        Losses of two models on the same rows.
-    seed : int
-        Seed of the resamples.
-    root : bool
-        Whether to compare the roots of the means: RMSE, given squared errors.
-
-    Returns
-    -------
-    (float, float)
-        When the interval holds 0, the rows do not tell the two models apart.
-
-    References
-    ----------
-    Efron and Tibshirani 1993, "An introduction to the bootstrap", chapter 13.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from minidlrm.comparison import paired_interval
-    >>> low, high = paired_interval(np.ones(100), np.zeros(100))
-    >>> low, high
-    (1.0, 1.0)
-    """
-    rng = np.random.default_rng(seed)
-    n = len(first)
-    resamples = (rng.integers(0, n, n) for _ in range(_RESAMPLES))
-    means = np.array([(first[rows].mean(), second[rows].mean()) for rows in resamples])
-    if root:
-        means = np.sqrt(means)
-    low, high = np.percentile(means[:, 0] - means[:, 1], [2.5, 97.5])
-    return float(low), float(high)
 
 
 def is_noise(result: Result, best: Result, interval: tuple[float, float]) -> bool:

@@ -23,6 +23,7 @@ from minidlrm.data.batch import Dataset
 from minidlrm.files import replacing
 from minidlrm.interrupts import is_interrupt
 from minidlrm.models import MODELS, ModelEntry
+from minidlrm.models.model import shared_tables
 from minidlrm.optim import Adam
 from minidlrm.training import begin_at_the_mean, fit, predict
 
@@ -131,7 +132,7 @@ def _read_or_run(cell: Cell, dataset: Dataset, budget: Budget, folder: Path) -> 
 def run_cell(cell: Cell, dataset: Dataset, budget: Budget) -> tuple[dict[str, Any], np.ndarray]:
     """Train and score one model; return what is kept of it, and the loss of each test row."""
     sizes = (dataset.num_dense, dataset.table_sizes, budget.embedding_dim, budget.mlp)
-    shared: dict[str, Any] = {"shared": dataset.shared} if dataset.shared else {}
+    shared: dict[str, Any] = {"shared": shared_tables(dataset)} if shared_tables(dataset) else {}
     model, optimizer = cell.entry.build(*sizes, seed=cell.seed, **shared), Adam(cell.lr)
     if dataset.task == "ratings":
         begin_at_the_mean(model, dataset.train)

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from minidlrm.data.batch import Batch, Dataset, Jagged, minibatches
+from minidlrm.data.batch import Batch, Dataset, Jagged
+from minidlrm.data.cutting import minibatches
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ are used, by the embedding layer.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,11 +17,9 @@ from minidlrm.arrays import (
     as_size,
     as_sizes,
     check_finite,
-    check_type,
     check_word,
     floats,
     integers,
-    shuffling,
 )
 
 TASKS = ("clicks", "ratings")
@@ -231,6 +229,10 @@ class Batch:
         It must have rows, `num_dense` dense features, `num_tables` tables, and no NaN or infinity
         among the dense ones. Ids are checked by the embedding layer.
         """
+        num_dense, num_tables = (
+            as_size("num_dense", num_dense, 0),
+            as_size("num_tables", num_tables, 0),
+        )
         if len(self) == 0:
             raise ValueError("the batch is empty: a model needs at least one row")
         if self.dense.shape[1] != num_dense:
@@ -251,6 +253,15 @@ class Batch:
             offsets = self.sparse.offsets
             return self.sparse.values[offsets[t * len(self)] : offsets[(t + 1) * len(self)]]
         return self.sparse[:, t]
+
+    def bags_of(self, t: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """Return the ids of table t, how many each row has (B,), and their weights."""
+        if not isinstance(self.sparse, Jagged):
+            return self.sparse[:, t], np.ones(len(self), np.int64), None
+        own = self.sparse.offsets[t * len(self) : (t + 1) * len(self) + 1]
+        weights = self.sparse.weights
+        weights = None if weights is None else weights[own[0] : own[-1]]
+        return self.sparse.values[own[0] : own[-1]], np.diff(own), weights
 
     def tables(self, which: Sequence[int]) -> np.ndarray | Jagged:
         """Return the ids (B, n), or the bags, of n tables: `which` holds their numbers.
@@ -353,57 +364,9 @@ class Dataset:
         """Number of dense features."""
         return self.train.dense.shape[1]
 
-    @property
-    def shared(self) -> list[tuple[int, int]]:
-        """The columns of ids that share a table, each with the table's place; see `DLRM`."""
-        return self.schema.shared if self.schema is not None else []
-
     def check(self, num_dense: int, num_tables: int) -> None:
         """Raise TypeError, whatever `num_dense` and `num_tables` are: a model takes a Batch."""
         raise TypeError("the batch is a Dataset: give one of its parts, such as dataset.train")
-
-
-def minibatches(
-    data: Batch, batch_size: int, seed: int | Sequence[int] | None = None, start: int = 0
-) -> Iterator[Batch]:
-    """Cut `data` into batches, shuffled when a seed is given.
-
-    Parameters
-    ----------
-    data : Batch
-        The rows.
-    batch_size : int
-        Rows a batch. The last batch may be smaller.
-    seed : int or sequence of int, optional
-        The seed of the shuffle. None keeps the order of the rows.
-    start : int
-        Batches to leave out at the beginning, in a pass that goes on.
-
-    Yields
-    ------
-    Batch
-        The next rows.
-
-    Raises
-    ------
-    ValueError
-        When `data` has no rows or `batch_size` is not positive.
-
-    Examples
-    --------
-    >>> import minidlrm as md
-    >>> clicks = md.data.synthetic_clicks(rows=1000, seed=0)
-    >>> [len(batch) for batch in md.data.minibatches(clicks.train[:10], batch_size=4, seed=0)]
-    [4, 4, 2]
-    """
-    check_type("data", data, Batch)
-    batch_size, start = as_size("batch_size", batch_size), as_size("start", start, 0)
-    if len(data) == 0:
-        raise ValueError("the data have no rows: there is nothing to cut into batches")
-    order = None if seed is None else shuffling(seed).permutation(len(data))
-    for first in range(start * batch_size, len(data), batch_size):
-        rows = slice(first, min(first + batch_size, len(data)))
-        yield data[rows] if order is None else data[order[rows]]
 
 
 def _picked(name: str, rows: Any, count: int) -> Any:
@@ -422,25 +385,3 @@ def _picked(name: str, rows: Any, count: int) -> Any:
         bad = index.max() if index.max() >= count else index.min()
         raise IndexError(f"{name} has {bad}: there are {count} to choose from")
     return index if index.size else index.astype(np.int64)
-
-
-def split_in_time(data: Batch) -> tuple[Batch, Batch, Batch]:
-    """Cut rows that are ordered by time: six sevenths to train, half of the last to choose by.
-
-    As the reference implementation does with the seven days of the Criteo data.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from minidlrm.data.batch import Batch, split_in_time
-    >>> [len(part) for part in split_in_time(Batch(np.zeros((28, 1)), np.zeros((28, 2), int)))]
-    [24, 2, 2]
-    """
-    first, second = split_rows(len(data))
-    return data[:first], data[first:second], data[second:]
-
-
-def split_rows(rows: int) -> tuple[int, int]:
-    """Return where the validation rows begin, and where the test rows do."""
-    first = rows * 6 // 7
-    return first, first + (rows - first) // 2

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from minidlrm.arrays import as_size, check_word
-from minidlrm.data.batch import Batch, Dataset, split_in_time, split_rows
+from minidlrm.data.batch import Batch, Dataset
 from minidlrm.data.columns import hex_words
 from minidlrm.data.criteo_text import (
     DENSE,
@@ -28,6 +28,7 @@ from minidlrm.data.criteo_text import (
     Reader,
     read_layout,
 )
+from minidlrm.data.cutting import split_in_time, split_rows
 from minidlrm.data.encode import MAX_IDS, Vocabulary, hash_ids
 from minidlrm.data.features import Categories, Column
 from minidlrm.data.intern import Interner

@@ -76,6 +76,8 @@ def read_described(
 
 
 def _beside(path: Path, source: Any) -> Any:
+    if not isinstance(source, (str, list)):
+        raise ValueError(f"{path}: source is {source!r}: give the name of a file, or a list")
     if isinstance(source, list):
         return [_beside(path, item) for item in source]
     return str(path.parent / Path(source).expanduser())

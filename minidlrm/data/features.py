@@ -20,6 +20,7 @@ from minidlrm.data.columns import (
     hex_words,
     joined,
     of_interner,
+    of_words,
     texts,
 )
 from minidlrm.data.intern import Interner
@@ -102,6 +103,12 @@ class Categories:
         starts = np.concatenate([[0], ends])
         places = [int(i) - self.first for i in ids]
         return [data[starts[k] : ends[k]].tobytes().decode("utf-8", "replace") for k in places]
+
+    def find(self, value: Any) -> int:
+        """Return the id of one known value, as the data write it, or -1."""
+        words = self.plain(of_words([str(value)]))
+        code = int(self.known.find(words.text, words.offsets)[0])
+        return code if code < 0 else code + self.first
 
     def ids(self, column: Texts, name: str = "", place: Place = None) -> np.ndarray:
         """Return the ids of values -> int32 (n,); IndexError where one must be known and is not."""

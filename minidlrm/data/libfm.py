@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from minidlrm.data.batch import Batch, Dataset, Jagged, split_in_time
+from minidlrm.data.batch import Batch, Dataset, Jagged
 from minidlrm.data.columns import of_words
+from minidlrm.data.cutting import split_in_time
 from minidlrm.data.features import Categories, Column
 from minidlrm.data.intern import Interner
 from minidlrm.data.schema import Schema

@@ -9,28 +9,22 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from minidlrm.arrays import check_word
-from minidlrm.data.batch import Batch, Dataset, Jagged, split_in_time
+from minidlrm.arrays import check_number, check_word
+from minidlrm.data.batch import Batch, Dataset, Jagged
 from minidlrm.data.columns import Texts, numbers, of_words, one_array, texts, times
+from minidlrm.data.cutting import split_in_time
 from minidlrm.data.features import Categories, Column
 from minidlrm.data.intern import Interner
+from minidlrm.data.movies import FORMS, read_movies
 from minidlrm.data.schema import Schema
 from minidlrm.data.sources import TextSource
 
-# the ratings file, and the movies file beside it
-_FORMS = {
-    "ratings.csv": "movies.csv",
-    "u.data": "u.item",
-    "ratings.dat": "movies.dat",
-}
 _COLUMNS = ["userId", "movieId", "rating", "timestamp"]
 _NAMES = {  # of columns, without case and underscores
     "user": ("userid", "user", "uid"),
@@ -39,11 +33,6 @@ _NAMES = {  # of columns, without case and underscores
     "time": ("timestamp", "time", "date"),
 }
 _LAST_SECOND = 95_617_584_000  # of the year 4999
-_GENRES_100K = (
-    *("unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime"),
-    *("Documentary", "Drama", "Fantasy", "Film-Noir", "Horror", "Musical", "Mystery"),
-    *("Romance", "Sci-Fi", "Thriller", "War", "Western"),
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,6 +148,7 @@ def movielens_ratings(
     ([4, 5], 17, 1, 2)
     """
     check_word("split", split, "random", "time")
+    check_number("test_share", test_share)
     if not 0 < test_share < 0.5:
         raise ValueError(f"test_share is {test_share}: it must lie in (0, 0.5)")
     ratings = read_ratings(path, needs_time=split == "time")
@@ -229,7 +219,7 @@ def movielens_clicks(path: str | os.PathLike, *, threshold: float = 4.0) -> Data
     """
     ratings = read_ratings(path, needs_time=True)
     assert ratings.time is not None
-    years, bags, names = _read_movies(ratings)
+    years, bags, names = read_movies(ratings.path, ratings.ids.items)
     order = np.argsort(ratings.time, kind="stable")
     rows, time = ratings.rows[order], ratings.time[order]
     hour, weekday = time // 3600 % 24, (time // 86400 + 3) % 7  # 1 January 1970: a Thursday
@@ -273,9 +263,9 @@ def read_ratings(path: str | os.PathLike, needs_time: bool = False) -> Ratings:
     """Read a ratings file, or the one in a folder; ValueError names file, line and column."""
     path = Path(path).expanduser()
     if path.is_dir():
-        found = [path / name for name in _FORMS if (path / name).is_file()]
+        found = [path / name for name in FORMS if (path / name).is_file()]
         if not found:
-            raise FileNotFoundError(f"{path} holds none of {', '.join(_FORMS)}")
+            raise FileNotFoundError(f"{path} holds none of {', '.join(FORMS)}")
         path = found[0]
     if not path.is_file():
         raise FileNotFoundError(f"no ratings at {path}")
@@ -385,60 +375,3 @@ def _seconds(column: Any, name: str, place: Any) -> np.ndarray:
             "year 5000: are these milliseconds? Divide them by 1000"
         )
     return seconds.astype(np.int64)
-
-
-def _read_movies(ratings: Ratings) -> tuple[np.ndarray, Jagged, list[str]]:
-    """Return the year of each movie (0 where unknown), its genres, and the genres' names."""
-    path = ratings.path.parent / _FORMS.get(ratings.path.name, "movies.csv")
-    if not path.is_file():
-        raise FileNotFoundError(f"no movies at {path}: the genres are needed")
-    titles, genres = {}, {}
-    for movie, title, names in _movie_lines(path):
-        titles[movie], genres[movie] = title, names
-    vocabulary = sorted({name for names in genres.values() for name in names})
-    number = {name: k for k, name in enumerate(vocabulary)}
-    years = np.zeros(len(ratings.ids.items), np.int64)
-    values, offsets = [], [0]
-    this_year = datetime.now(UTC).year
-    for k, movie in enumerate(map(str, ratings.ids.items.tolist())):
-        found = re.findall(r"\((\d{4})\)", titles.get(movie, ""))
-        years[k] = int(found[-1]) if found else this_year  # age 0 where it is not known
-        values += [number[name] for name in genres.get(movie, [])]
-        offsets.append(len(values))
-    return years, Jagged(np.array(values, np.int64), np.array(offsets)), vocabulary
-
-
-def _movie_lines(path: Path) -> Iterator[tuple[str, str, list[str]]]:
-    """Yield (movie id as text, title, genres) from movies.csv, u.item or movies.dat."""
-    import csv
-
-    if path.name == "movies.csv":
-        try:
-            with open(path, encoding="utf-8-sig", newline="") as file:
-                reader = csv.DictReader(file)
-                names = {name.lower().replace("_", ""): name for name in reader.fieldnames or ()}
-                found = [names.get(n) for n in ("movieid", "title", "genres")]
-                found[0] = found[0] or names.get("itemid")
-                if None in found:
-                    raise ValueError(
-                        f"{path} must have the columns movieId, title and genres; "
-                        f"it has {', '.join(names.values())}"
-                    )
-                for row in reader:
-                    movie, title, genres = (row[str(name)] for name in found)
-                    if title is None or genres is None:
-                        raise ValueError(f"{path}: line {reader.line_num} is too short")
-                    yield movie, title, genres.split("|")
-        except UnicodeDecodeError:
-            raise ValueError(f"{path} is not UTF-8 text") from None
-        return
-    for number, line in enumerate(path.read_text(encoding="latin-1").splitlines(), 1):
-        fields = line.split("::") if path.name == "movies.dat" else line.split("|")
-        if len(fields) < (3 if path.name == "movies.dat" else 2 + len(_GENRES_100K)):
-            raise ValueError(f"{path}: line {number} has {len(fields)} fields: {line[:60]!r}")
-        if path.name == "movies.dat":
-            yield fields[0], fields[1], fields[2].split("|")
-        else:
-            flags = fields[-len(_GENRES_100K) :]
-            flagged = [g for g, flag in zip(_GENRES_100K, flags, strict=True) if flag == "1"]
-            yield fields[0], fields[1], flagged

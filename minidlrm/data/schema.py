@@ -133,7 +133,10 @@ class Schema:
         return concatenated(parts)
 
     def encode_block(self, data: dict[str, Any], place: Any = None) -> Batch:
-        """Return `data`, Arrow arrays by column name, as a Batch; `place` words a bad row."""
+        """Return `data`, Arrow arrays by column name, as a Batch; `place` words a bad row.
+
+        ValueError when a value cannot be read, or labels have gaps.
+        """
         count = len(next(iter(data.values())))
         dense = np.empty((count, len(self.dense)), np.float32)
         for k, column in enumerate(self.dense):
@@ -340,6 +343,16 @@ def _checked(text: np.ndarray | None, ends: np.ndarray | None, name: str) -> Int
         if len(known) == len(ends if ends is not None else ()):
             return known
     raise ValueError(f"the stored values of column {name} are damaged")
+
+
+def bags_of(batch: Batch, t: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Return the ids of table t, how many each row has (B,), and their weights."""
+    if not isinstance(batch.sparse, Jagged):
+        return batch.sparse[:, t], np.ones(len(batch), np.int64), None
+    own = batch.sparse.offsets[t * len(batch) : (t + 1) * len(batch) + 1]
+    weights = batch.sparse.weights
+    weights = None if weights is None else weights[own[0] : own[-1]]
+    return batch.sparse.values[own[0] : own[-1]], np.diff(own), weights
 
 
 def jagged(

@@ -40,10 +40,13 @@ class Source:
         The columns.
     description : str
         What it is, in a few words.
+    paths : sequence of Path
+        Its files.
     """
 
     names: list[str]
     description: str
+    paths: Sequence[Path] = ()
 
     def place(self, row: int) -> str:
         """Word a row of the whole source, counted from 0."""
@@ -368,7 +371,7 @@ def _described(paths: list[Path]) -> str:
     return paths[0].name if len(paths) == 1 else f"{paths[0].name} and {len(paths) - 1} more files"
 
 
-def _digest(paths: list[Path]) -> str:
+def _digest(paths: Sequence[Path]) -> str:
     def one(path: Path) -> str:
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from minidlrm import metrics
-from minidlrm.data.batch import Batch, Dataset, split_in_time, split_rows
+from minidlrm.data.batch import Batch, Dataset
+from minidlrm.data.cutting import split_in_time, split_rows
 
 CLICK_RATE = 0.25  # about that of the Criteo data
 STRENGTH = 1.5  # standard deviation of the logit

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from minidlrm.arrays import check_type, check_word
 from minidlrm.data.batch import Batch
 from minidlrm.figure.graph import OUTPUT, Graph, Node, graph_of
 from minidlrm.figure.layout import LINE, PAD, SIZE, Box, Layout, layout_of
@@ -68,8 +69,11 @@ def diagram(
     >>> ax = md.diagram(md.DLRM(3, [5, 6], 4, (8,), (8,)))
     >>> ax.figure.savefig("dlrm.svg")                                    # doctest: +SKIP
     """
-    if phase not in _LIT:
-        raise ValueError(f"phase is {phase!r}: it must be 'forward' or 'backward'")
+    from matplotlib.axes import Axes
+
+    check_word("phase", phase, *_LIT)
+    if ax is not None:
+        check_type("ax", ax, Axes)
     graph = graph_of(model, batch)
     lit = _lit(model, graph, highlight)
     layout = layout_of(graph)

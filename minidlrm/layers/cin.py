@@ -178,7 +178,8 @@ class CIN(Interaction):
         for layer, width in zip(self.layers, self.passed_on, strict=True):
             y = layer.forward(x, flat)  # (B D, H)
             out = y[:, width:] if self.split_half else y
-            pooled.append(out.reshape(len(z), self.embedding_dim, -1).sum(axis=1))  # (B, H)
+            shape = len(z), self.embedding_dim, out.shape[1]
+            pooled.append(out.reshape(shape).sum(axis=1))  # (B, H)
             x = np.ascontiguousarray(y[:, :width])  # (B D, width)
         self.keep(z.shape, z.dtype, [part.shape[1] for part in pooled])
         return np.concatenate(pooled, axis=1)

@@ -34,16 +34,17 @@ def converted(name: str, x: Any, dtype: np.dtype) -> np.ndarray:
 
 
 _LISTS = {"table_sizes", "mlp", "bottom_mlp", "top_mlp", "cin_layers"}  # of a model's arguments
+_OPTIONAL = {"cross_buckets", "cross_rank", "qr_threshold", "rank"}
 
 
 def as_config(**arguments: Any) -> dict[str, Any]:
-    """Return sizes by name, as `as_size` and `as_sizes` make them; None stays None.
+    """Return sizes by name, as `as_size` and `as_sizes` make them; an optional one may be None.
 
     All must be at least 1, but for the number of dense features, which may be 0.
     """
     config: dict[str, Any] = {}
     for name, value in arguments.items():
-        if value is None:
+        if value is None and name in _OPTIONAL:
             config[name] = None
         elif name in _LISTS:
             config[name] = as_sizes(name, value)

@@ -17,6 +17,8 @@ from minidlrm.layers.embedding import EmbeddingBagCollection, bag_rows, table_ro
 from minidlrm.layers.inputs import as_size, as_sizes, converted
 from minidlrm.module import Module
 
+OPERATIONS = ("mult", "add", "concat")  # how the two rows become one
+
 
 class QREmbeddingBag(Module):
     r"""Compositional embedding: id v is :math:`q_{v \,\mathrm{div}\, c} \circ r_{v \bmod c}`.
@@ -115,7 +117,7 @@ class QREmbeddingBag(Module):
         rng: np.random.Generator,
         dtype: Any = np.float32,
     ):
-        check_word("operation", operation, "mult", "add", "concat")
+        check_word("operation", operation, *OPERATIONS)
         self.num_categories = as_size("num_categories", num_categories)
         self.num_collisions = as_size("num_collisions", num_collisions)
         if self.num_collisions > self.num_categories:
@@ -239,6 +241,7 @@ class ComposedTables(Module):
         rows = as_sizes("table_sizes", table_sizes)
         self.embedding_dim = as_size("embedding_dim", embedding_dim)
         collisions = as_size("num_collisions", num_collisions)
+        threshold = as_size("threshold", threshold, 0)
         self.starts = np.concatenate([[0], np.cumsum(rows)]).astype(np.int64)  # (T + 1,)
         self.plain = [t for t, number in enumerate(rows) if number <= threshold]
         self.large = [t for t, number in enumerate(rows) if number > threshold]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minidlrm import layers
-from minidlrm.arrays import as_flag
+from minidlrm.arrays import as_flag, check_word
 from minidlrm.data.batch import Batch
 from minidlrm.layers.cross import CrossInteraction
 from minidlrm.layers.dot import DotInteraction
@@ -17,7 +17,7 @@ from minidlrm.layers.embedding import EmbeddingBagCollection
 from minidlrm.layers.inputs import as_config, as_table_options, converted, seeded
 from minidlrm.layers.interaction import Flatten
 from minidlrm.layers.mlp import MLP
-from minidlrm.layers.qr import ComposedTables
+from minidlrm.layers.qr import OPERATIONS, ComposedTables
 from minidlrm.models.model import Model
 from minidlrm.module import Module
 
@@ -42,10 +42,8 @@ class DLRM(Model):
         As `DotInteraction` and `CrossInteraction`.
     qr_threshold, qr_collisions, qr_operation
         With a threshold, larger tables are composed of two small ones, as `ComposedTables`.
-    shared : sequence of (int, int)
-        A pair (t, u) for each column t whose ids are rows of table u, in every part of the model.
-    bag_mode : "sum" or "mean"
-        How the rows of a bag are combined; bags with weights need the sum.
+    shared, bag_mode
+        Pairs (t, u): column t has the rows of table u. A bag's rows: "sum", or "mean".
     seed, dtype
         Seed of the parameters, and their type.
 
@@ -146,6 +144,7 @@ class DLRM(Model):
         )
         self.config["interaction"] = _described(interaction)
         self.config["self_interaction"] = as_flag("self_interaction", self_interaction)
+        check_word("qr_operation", qr_operation, *OPERATIONS)
         self.config["qr_operation"] = qr_operation
         self.config |= as_table_options(table_sizes, shared, bag_mode)
         options: dict[str, Any] = {"rng": seeded(seed), "dtype": dtype}

@@ -65,13 +65,18 @@ class Model(Module):
                 f"{cls.__name__} takes users and items; the data have {data.num_dense} dense "
                 f"features and {len(data.table_sizes)} tables"
             )
-        if data.shared:
-            sizes["shared"] = data.shared
+        if shared_tables(data):
+            sizes["shared"] = shared_tables(data)
             if "shared" not in inspect.signature(cls).parameters:
                 raise ValueError(f"{cls.__name__} has a table for each column: leave out share=")
         model = cls(**{**sizes, **options})
         model.task = data.task
         return model
+
+
+def shared_tables(data: Dataset) -> list[tuple[int, int]]:
+    """Return the columns of ids that share a table, each with the table's place."""
+    return data.schema.shared if data.schema is not None else []
 
 
 @dataclass(frozen=True)
@@ -125,7 +130,7 @@ class ModelEntry:
         """Whether the model can take the features of `dataset`."""
         pairs = dataset.num_dense == 0 and len(dataset.table_sizes) == 2
         bags = isinstance(dataset.train.sparse, Jagged)
-        shares = not dataset.shared or "shared" in self.arguments
+        shares = not shared_tables(dataset) or "shared" in self.arguments
         return shares and (pairs or not self.pairs_only) and not (bags and self.one_hot_only)
 
     def build(

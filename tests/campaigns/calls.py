@@ -22,7 +22,7 @@ LEFT_OUT = {  # what is not called, and why
     "kernels": "internal: they trust their input; the layers that call them are called",
     "fetch": "goes to the network",
     "plots": "they draw what fit, compare and gradcheck return",
-    "state_shapes": "for an optimizer of one's own",
+    **dict.fromkeys(["arrays", "state_shapes"], "for an optimizer of one's own"),
     "update": "what an optimizer of one's own writes; `step` calls it, and checks first",
 }
 SLOW = {"gradcheck", "assert_gradients", "optimcheck", "trace", "diagram", "synthetic_clicks"}
@@ -117,7 +117,7 @@ def _layer(rng: np.random.Generator, outcome: Outcome) -> Any:
     outcome.what = title
     for function in (module.forward, module.backward, type(module)):
         outcome.names |= names_of(function)
-    outcome.names |= {*ARRAYS, "batch", "dy", "per_sample_weights"}
+    outcome.names |= {*ARRAYS, "batch", "dy", "per_sample_weights", "parameter"}
     if rng.random() < 0.5:
         module = module.astype(np.float32)
     else:

@@ -1,0 +1,53 @@
+"""minidlrm inspect: what a saved model has learned, in a table and a figure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from rich.console import Console
+
+from minidlrm.checkpoint import load_with_schema
+from minidlrm.cli import options as given
+from minidlrm.cli.score import CheckpointArgument, DataArgument, source_of
+from minidlrm.data.schema import concatenated
+from minidlrm.learned import importance
+from minidlrm.printing import as_rich
+from minidlrm.writing import write_figure
+
+
+def inspect(
+    checkpoint: CheckpointArgument,
+    data: DataArgument,
+    rows: Annotated[int, typer.Option(help="Rows to look at, drawn at random.")] = 5000,
+    repeats: Annotated[int, typer.Option(help="Shuffles of each column.")] = 5,
+    pairs: Annotated[bool, typer.Option(help="Whether to look at pairs of columns.")] = True,
+    seed: given.SeedOption = 0,
+    out: Annotated[Path, typer.Option(help="The figure, a .png.")] = Path("inspect.png"),
+) -> None:
+    """Show what matters to a model on labelled rows: columns, pairs, and its calibration.
+
+    Give rows that it was not trained on: on training rows, what it knows by heart matters, too.
+    """
+    given.positive("--rows", rows)
+    if out.suffix.lower() != ".png":
+        raise ValueError(f"--out is {out}: its name must end in .png")
+    model, schema = load_with_schema(checkpoint)
+    source = source_of(data, schema)
+    parts = [schema.encode_block(block, source.place) for block in source.blocks(schema)]
+    batch = concatenated(parts)
+    if batch.label is None:
+        raise ValueError(f"{data} has no column {schema.label!r}: labels are needed")
+    if len(batch) > rows:
+        batch = batch[np.sort(np.random.default_rng(seed).permutation(len(batch))[:rows])]
+    report = importance(model, batch, schema, repeats=repeats, pairs=pairs, seed=seed)
+    console = Console()
+    title = f"{type(model).__name__} on {report.num_rows:,} rows: loss {report.loss:.5f}"
+    console.print(as_rich(title, report.rows(20)))
+    console.print("each ± is a standard error, over the rows and the shuffles")
+    console.print(as_rich("calibration, a tenth of the rows each", report.calibration_rows(), 0))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_figure(out, report.plot, columns=3)
+    console.print(f"wrote {out}", soft_wrap=True)

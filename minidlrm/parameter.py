@@ -1,0 +1,226 @@
+"""Parameter and SparseGrad: an array that is learned, and its gradient."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from minidlrm import kernels
+from minidlrm.arrays import as_size, check_type, floats, integers, native
+
+__all__ = ["Parameter", "SparseGrad"]
+
+
+@dataclass(frozen=True, eq=False)
+class SparseGrad:
+    """The gradient of an embedding table: only the rows that a batch looked up.
+
+    Parameters
+    ----------
+    rows : int64 array (n,)
+        The rows, each once. They are sorted, with their values.
+    values : float array (n, D)
+        The gradient of each of these rows.
+    shape : tuple of int
+        The shape (N, D) of the table. All other rows have gradient zero.
+
+    Raises
+    ------
+    TypeError
+        When `rows` are not integers, or `values` are not floats.
+    ValueError
+        When a row is out of range or occurs twice, or a shape does not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minidlrm import SparseGrad
+    >>> grad = SparseGrad(np.array([1]), np.array([[0.5, 2.0]]), shape=(3, 2))
+    >>> grad.to_dense()
+    array([[0. , 0. ],
+           [0.5, 2. ],
+           [0. , 0. ]])
+    """
+
+    rows: np.ndarray
+    values: np.ndarray
+    shape: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.shape, (tuple, list)):
+            raise TypeError(f"SparseGrad.shape is {self.shape!r}: it must be the table's (N, D)")
+        shape = tuple(as_size(f"SparseGrad.shape[{k}]", n, 0) for k, n in enumerate(self.shape))
+        rows = np.ascontiguousarray(integers("SparseGrad.rows", self.rows, 1), np.int64)
+        values = np.ascontiguousarray(floats("SparseGrad.values", self.values, 2))
+        if len(rows) == len(values) and (rows[1:] < rows[:-1]).any():
+            order = np.argsort(rows, kind="stable")
+            rows, values = rows[order], values[order]
+        for name, value in (("rows", rows), ("values", values), ("shape", shape)):
+            object.__setattr__(self, name, value)
+        self.check()
+
+    def check(self) -> None:
+        """Raise ValueError unless rows are sorted, each once, in range, and fit the values."""
+        rows, expected = self.rows, (len(self.rows), *self.shape[1:])
+        if len(self.shape) != 2 or self.values.shape != expected:
+            raise ValueError(
+                f"SparseGrad.values has shape {self.values.shape}, but there are {len(rows)} rows "
+                f"of a table {self.shape}: one gradient (D,) for each row"
+            )
+        if len(rows) == 0:
+            return
+        if not (rows[1:] > rows[:-1]).all():
+            k = int((rows[1:] <= rows[:-1]).argmax())
+            raise ValueError(
+                f"SparseGrad.rows[{k + 1}] = {rows[k + 1]} does not follow rows[{k}] = {rows[k]}: "
+                "rows must be sorted, each once (kernels.scatter_add makes them so)"
+            )
+        if rows[0] < 0 or rows[-1] >= self.shape[0]:
+            bad = rows[0] if rows[0] < 0 else rows[-1]
+            raise ValueError(f"SparseGrad.rows: row {bad} is out of range [0, {self.shape[0]})")
+
+    def to_dense(self) -> np.ndarray:
+        """Return the same gradient as an array (N, D), zeros included. For small tables."""
+        dense = np.zeros(self.shape, self.values.dtype)  # (N, D)
+        dense[self.rows] = self.values
+        return dense
+
+    def __add__(self, other: SparseGrad) -> SparseGrad:
+        check_type("other", other, SparseGrad)
+        if other.shape != self.shape:
+            raise ValueError(f"other is of a table {other.shape}, this gradient of {self.shape}")
+        rows, values = kernels.scatter_add(
+            np.concatenate([self.rows, other.rows]),
+            np.concatenate([self.values, other.values]),
+            None,
+            None,
+            self.shape[0],
+        )
+        return SparseGrad(rows, values, self.shape)
+
+    def __repr__(self) -> str:
+        return f"SparseGrad({len(self.rows):,} of {self.shape[0]:,} rows, D={self.shape[1]})"
+
+
+class Parameter:
+    """An array that is learned, and its gradient.
+
+    Parameters
+    ----------
+    value : float array
+        The numbers, of any shape.
+    name : str
+        What the layer calls it: "weight", "bias".
+
+    Attributes
+    ----------
+    value : array
+        Always contiguous, writeable, and of the shape and dtype it was made with: an array that
+        is assigned is copied and converted, or refused.
+    grad : None, ndarray or SparseGrad
+        dL/dvalue, of the value's shape, summed over the backward passes since `zero_grad`.
+
+    Raises
+    ------
+    TypeError
+        When the numbers are not float32, float64, complex64 or complex128.
+    ValueError
+        When a value of another shape is assigned.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minidlrm import Parameter
+    >>> bias = Parameter(np.zeros(2), "bias")
+    >>> bias.add_grad(np.ones(2)); bias.add_grad(np.ones(2)); bias.grad
+    array([2., 2.])
+    """
+
+    _value: np.ndarray
+
+    def __init__(self, value: np.ndarray, name: str = ""):
+        value = native(name or "value", value)
+        if value.dtype not in (np.float32, np.float64, np.complex64, np.complex128):
+            raise TypeError(
+                f"the parameter {name or 'value'} has dtype {value.dtype}: it must be float32, "
+                "float64, complex64 or complex128"
+            )
+        self._value = _owned(value, value.dtype)
+        self._form = self._value.shape, self._value.dtype
+        self.name = name
+        self.grad: Any = None
+
+    @property
+    def value(self) -> np.ndarray:
+        """The numbers, of any shape; see the class."""
+        return self._value
+
+    @value.setter
+    def value(self, value: np.ndarray) -> None:
+        value, (shape, dtype) = np.atleast_1d(native(self.name, value)), self._form
+        if value.shape != shape:
+            raise ValueError(
+                f"{self.name} has shape {shape}: a value of shape {value.shape} needs a new "
+                "parameter, and a layer of that size"
+            )
+        if not np.can_cast(value.dtype, dtype, "same_kind"):
+            raise TypeError(f"{self.name} is of {dtype}: a value of {value.dtype} does not fit")
+        self._value = np.array(value, dtype, order="C")  # its own: no two parameters share one
+
+    def check(self) -> None:
+        """Raise ValueError unless the value is still as it was made.
+
+        Its flags, shape, strides and dtype can be changed from outside, in place.
+        """
+        value, (shape, dtype) = self._value, self._form
+        if value.shape != shape or value.dtype != dtype or not value.flags.carray:
+            raise ValueError(
+                f"the array of {self.name} was changed in place: it must be contiguous, writeable, "
+                f"of shape {shape} and {dtype}; assign it to .value to make it so"
+            )
+
+    def add_grad(self, grad: np.ndarray | SparseGrad) -> None:
+        """Add `grad` to what is there already.
+
+        TypeError unless it is an array or a SparseGrad; ValueError when its shape is not the
+        value's.
+        """
+        check_type("grad", grad, np.ndarray, SparseGrad)
+        if grad.shape != self.value.shape:
+            raise ValueError(
+                f"the gradient of {self.name} has shape {grad.shape}, "
+                f"the parameter {self.value.shape}"
+            )
+        if self.grad is None:
+            self.grad = grad
+        elif type(self.grad) is type(grad):
+            self.grad = self.grad + grad
+        else:  # one use of a table gave the gradient of a few rows, another that of all
+            self.grad = _as_dense(self.grad) + _as_dense(grad)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle the value and the name: a gradient belongs to a batch."""
+        return {"value": self.value, "name": self.name}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]  # the arrays of a pickle may be read-only
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Parameter:
+        clone = memo[id(self)] = Parameter(self.value.copy(), self.name)
+        clone.grad = copy.deepcopy(self.grad, memo)
+        return clone
+
+    def __repr__(self) -> str:
+        return f"Parameter({self.name}, shape={self.value.shape}, {self.value.dtype})"
+
+
+def _as_dense(grad: np.ndarray | SparseGrad) -> np.ndarray:
+    return grad.to_dense() if isinstance(grad, SparseGrad) else grad
+
+
+def _owned(value: np.ndarray, dtype: Any) -> np.ndarray:
+    """Return `value` in C order and writeable, copied only when it is not."""
+    return np.atleast_1d(np.require(value, dtype, ["C_CONTIGUOUS", "ALIGNED", "WRITEABLE"]))
