@@ -483,3 +483,11 @@ def test_columns_that_share_a_table_give_its_rows_and_add_up_their_gradients(mod
 def test_tables_that_cannot_be_shared_are_refused(shared, match):
     with pytest.raises(ValueError, match=match):
         md.EmbeddingBagCollection([4, 5, 4], 3, shared=shared, rng=np.random.default_rng(0))
+
+
+def test_a_matrix_of_ids_takes_no_offsets(rng):
+    bag = md.EmbeddingBag(5, 2, rng=rng)
+    with pytest.raises(ValueError, match=r"input has shape \(2, 3\)"):
+        bag.forward(np.zeros((2, 3), int), [0, 3])
+    with pytest.raises(ValueError, match=r"input has shape \(3,\)"):
+        bag.forward(np.zeros(3, int))
