@@ -42,6 +42,8 @@ API = {
     "Losses": "losses",
     "Optimizers": "optim",
     "Training and evaluation": "training",
+    "Recommending": "recommending",
+    "What a model has learned": "learned",
     "Checkpoints": "checkpoint",
     "Modules and parameters": "module",
     "Gradient checks": "checking",
