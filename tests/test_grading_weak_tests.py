@@ -32,14 +32,14 @@ WEAK_TESTS = {  # what they find: points left, words
             "    n = numeric_gradient(lambda m: float(np.sum(forward(m))), x)\n"
             "    return bool(np.allclose(backward(dy, x), n))",
             3.2,
-            "finds 80% of the planted mistakes. It does not see",
+            "finds 80% of the planted mistakes. It does not notice",
         ),
         (
             "dy = np.random.default_rng(7).normal(size=np.shape(forward(x)))\n"
             "    n = numeric_gradient(lambda m: float(np.sum(dy * forward(m))), x)\n"
             "    return bool(np.allclose(np.sum(backward(dy, x)), np.sum(n)))",
             3.6,
-            "finds 90% of the planted mistakes. It does not see",
+            "finds 90% of the planted mistakes. It does not notice",
         ),
     ],
     ("A2.6", "is_scatter_add"): [
@@ -48,19 +48,19 @@ WEAK_TESTS = {  # what they find: points left, words
             "    right = t.copy()\n    right[r] += x\n"
             "    return bool(np.allclose(scatter(t, r, x), right))",
             1.6,
-            "finds 40% of the planted mistakes. It does not see",
+            "finds 40% of the planted mistakes. It does not notice",
         ),
         (
             "return bool(scatter(np.ones((6, 3)), np.arange(6), np.ones((6, 3))).sum() == 36)",
             2.4,
-            "finds 60% of the planted mistakes. It does not see",
+            "finds 60% of the planted mistakes. It does not notice",
         ),
     ],
     ("A3.7", "is_fm"): [
         (
             "return bool(np.allclose(forward(np.ones((1, 3, 2))), 6))",
             0.9,
-            "finds 30% of the planted mistakes. It does not see",
+            "finds 30% of the planted mistakes. It does not notice",
         ),
         ("return np.shape(backward(np.ones(2), np.ones((2, 3, 4)))) == (2, 3, 4)", 0, "finds none"),
     ],
@@ -69,20 +69,20 @@ WEAK_TESTS = {  # what they find: points left, words
         (
             "return np.shape(forward(np.ones((2, 3, 4)))) == (2, 3)",
             0.3,
-            "finds 10% of the planted mistakes. It does not see",
+            "finds 10% of the planted mistakes. It does not notice",
         ),
     ],
     ("A5.6", "is_step"): [
         (
             "return bool(np.all(step(np.zeros((3, 2)), np.arange(3), np.ones((3, 2)), 1.0) == -1))",
             1.2,
-            "finds 60% of the planted mistakes. It does not see",
+            "finds 60% of the planted mistakes. It does not notice",
         ),
         (
             "got = step(np.zeros((3, 2)), np.array([1]), np.full((1, 2), 0.1), 0.5)\n"
             "    return bool(np.allclose(got[1], -0.05))",
             1.0,
-            "finds 50% of the planted mistakes. It does not see",
+            "finds 50% of the planted mistakes. It does not notice",
         ),
     ],
     ("A6.6", "is_cross"): [
@@ -91,7 +91,7 @@ WEAK_TESTS = {  # what they find: points left, words
             "((5, 3), (5, 3), (5, 3), (3, 3), (3,)))\n    got = backward(dy, x0, x, W, 0 * b)\n"
             "    return bool(np.allclose(got[0], dy * (x @ W.T)))",
             0.4,
-            "finds 20% of the planted mistakes. It does not see",
+            "finds 20% of the planted mistakes. It does not notice",
         ),
         (
             "shapes = (5, 3), (5, 3), (5, 3), (3, 3), (3,)\n"
