@@ -7,7 +7,6 @@ text has which id. A value that the training rows do not have gets the id 0.
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -19,6 +18,7 @@ from minidlrm.data.batch import Batch, Jagged
 from minidlrm.data.columns import at, numbers, of_interner, texts
 from minidlrm.data.features import FLAGS, Categories, Column
 from minidlrm.data.intern import Interner
+from minidlrm.printing import as_html
 
 _FORMAT = 1
 
@@ -324,11 +324,7 @@ class Schema:
         return "\n".join(text)
 
     def _repr_html_(self) -> str:
-        head, *lines = self.rows()
-        cell = lambda tag, text: f"<{tag}>{html.escape(text)}</{tag}>"  # noqa: E731
-        rows = ["".join(cell("th", text) for text in head)]
-        rows += ["".join(cell("td", text) for text in line) for line in lines]
-        return "<table>" + "".join(f"<tr>{row}</tr>" for row in rows) + "</table>"
+        return as_html(self.rows())
 
 
 def _checked(text: np.ndarray | None, ends: np.ndarray | None, name: str) -> Interner:
