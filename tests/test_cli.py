@@ -296,6 +296,7 @@ def write_ratings(folder):
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is another thing there")
 def test_ctrl_c_prints_what_is_done_and_the_next_run_goes_on(tmp_path):
     small = ("--rows", "2800", "--epochs", "1", "--mlp", "4", "--embedding-dim", "2")
