@@ -15,6 +15,7 @@ from jupyter_cache.base import CacheBundleIn
 
 
 def main(executed: str, folder: str) -> None:
+    """Put the notebooks of one folder into the cache in the other."""
     cache = get_cache(folder)
     for path in sorted(Path(executed).rglob("*.ipynb")):
         bundle = CacheBundleIn(nbformat.read(path, nbformat.NO_CONVERT), str(path), data={})
