@@ -303,7 +303,8 @@ def stack_distances(trace):
 
     `trace` (n,) holds rows that are numbered 0, 1, ... in the order of their first access.
     """
-    stack, distances = [], np.zeros(len(trace), np.int64)
+    stack: list[int] = []
+    distances = np.zeros(len(trace), np.int64)
     for t, row in enumerate(trace.tolist()):
         if row in stack:
             distances[t] = len(stack) - stack.index(row)
@@ -314,7 +315,8 @@ def stack_distances(trace):
 
 def lru_misses(trace, size):
     """Count the accesses that miss a cache of the `size` rows used last; `trace` as above."""
-    cache, misses = [], 0
+    cache: list[int] = []
+    misses = 0
     for row in trace.tolist():
         if row in cache:
             cache.remove(row)
