@@ -81,4 +81,11 @@ SECTIONS = {
         "locality",
         ("data", "rows"),
     ),
+    "5.2": Section(
+        "Time by operator",
+        "where the time of a step goes, beside PyTorch and the roof of the machine",
+        1,
+        "operators",
+        ("rows",),
+    ),
 }
