@@ -65,6 +65,23 @@ def test_the_costs_of_an_operation_are_counted_by_hand(rng):
     assert found["optimizer"] == (2 * rows, 12 * rows)
 
 
+@pytest.mark.slow
+def test_accuracy_beside_dcn(tmp_path, monkeypatch):
+    """In small; on rows that nobody can learn from, both are as accurate as the mean rate."""
+    monkeypatch.setattr("minidlrm.paper.accuracy.SEEDS", 2)
+    monkeypatch.setattr("minidlrm.paper.accuracy.POINTS", 2)
+    assert run("5.1", "--rows", 1500, "--out", tmp_path).exit_code == 0
+    written = json.loads((tmp_path / "5.1.json").read_text())
+    verdicts = [claim["verdict"].split(",")[0] for claim in written["claims"]]
+    assert verdicts[0] == "reproduced"
+    assert verdicts[1] in ("differs", "reproduced")
+    assert verdicts[-1] == "not to be run here"
+    (rows,) = written["tables"].values()
+    limit = float(rows[-1][-1].rstrip("%"))
+    for row in rows[1:-1]:
+        assert float(row[-1].split("%")[0]) < limit + 8  # of 107 test rows
+
+
 def test_a_clock_changes_no_bit():
     batch = random_bags(20, num_dense=3, table_sizes=[5, 6]).train
     plain, timed = (md.DLRM(3, [5, 6], 4, (8,), (8,), seed=1) for _ in range(2))
