@@ -11,6 +11,7 @@ the sum has the same bits.
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -54,11 +55,11 @@ def blocks(rows: int) -> int:
 
 
 def cut(batch: Batch, count: int) -> list[Batch]:
-    """Cut a batch into `count` parts of equal size; the last may be shorter."""
+    """Cut a batch into `count` parts, whose sizes differ by one at most."""
     if count == 1:
         return [batch]
-    size = -(-len(batch) // count)
-    return [batch[first : first + size] for first in range(0, len(batch), size)]
+    ends = [len(batch) * k // count for k in range(count + 1)]
+    return [batch[first:last] for first, last in itertools.pairwise(ends)]
 
 
 class TreeSum:
