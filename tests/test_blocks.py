@@ -148,17 +148,15 @@ def test_bits_of_every_model_and_optimizer_do_not_depend_on_the_workers(name):
         assert len(whole) == 1, optimizer
 
 
-@pytest.mark.usefixtures("small_blocks")
 def test_bits_do_not_depend_on_the_threads_of_blas():
-    data = md.data.synthetic_clicks(1500, 0)
-    found = set()
+    data, found = md.data.synthetic_clicks(1200, 0), set()
     for threads in (1, 2):
         model = md.DLRM(13, data.table_sizes, 8, (128,), (256, 128))
         with threadpool_limits(threads, user_api="blas"):
-            md.fit(model, data, batch_size=512, progress=False)
+            md.fit(model, data, batch_size=512, max_grad_norm=0.01, progress=False)
             found.add(md.predict(model, data.train).tobytes())
             assert set(blas_threads()) == {threads}
-    assert len(found) == 1
+    assert len(found) == 1  # the norm is a long product of two vectors: two threads cut it
 
 
 @pytest.mark.usefixtures("small_blocks")
