@@ -151,7 +151,7 @@ def test_bits_of_every_model_and_optimizer_do_not_depend_on_the_workers(name):
 def test_bits_do_not_depend_on_the_threads_of_blas():
     data, found = md.data.synthetic_clicks(1200, 0), set()
     for threads in (1, 2):
-        model = md.DLRM(13, data.table_sizes, 8, (128,), (256, 128))
+        model = md.DLRM(13, data.table_sizes, 8, (128,), (256, 128), dtype=np.float64)
         with threadpool_limits(threads, user_api="blas"):
             md.fit(model, data, batch_size=512, max_grad_norm=0.01, progress=False)
             found.add(md.predict(model, data.train).tobytes())
