@@ -173,22 +173,32 @@ def _pack_triangle(square, diagonal):
 
 @_compile
 def _unpack_symmetric(dy, num_features, diagonal):
-    square = np.zeros((len(dy), num_features, num_features), dy.dtype)
+    square = np.empty((len(dy), num_features, num_features), dy.dtype)
     for b in range(len(dy)):
         p = 0
         for i in range(num_features):
             for j in range(i):
                 square[b, i, j] = square[b, j, i] = dy[b, p]
                 p += 1
-            if diagonal:
-                square[b, i, i] = 2 * dy[b, p]
-                p += 1
+            square[b, i, i] = 2 * dy[b, p] if diagonal else 0
+            p += 1 if diagonal else 0
     return square
+
+
+@_compile
+def _transposed(z):
+    out = np.empty((z.shape[0], z.shape[2], z.shape[1]), z.dtype)
+    for b in range(z.shape[0]):
+        for d in range(z.shape[2]):
+            for f in range(z.shape[1]):
+                out[b, d, f] = z[b, f, d]
+    return out
 
 
 def pairs(z, diagonal):
     """See `reference.pairs`."""
-    return _pack_triangle(z @ z.transpose(0, 2, 1), diagonal)
+    # A copy, not a view: z @ z^T of one array would be syrk, which is slow for small matrices.
+    return _pack_triangle(z @ _transposed(z), diagonal)  # (B, F, F) -> (B, P)
 
 
 def pairs_backward(dy, z, diagonal):
