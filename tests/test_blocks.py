@@ -8,12 +8,12 @@ import time
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_info, threadpool_limits
+from threadpoolctl import threadpool_limits
 
 import minidlrm as md
 from minidlrm import blocks as module
 from minidlrm.blocks import Blocks, Team, TreeSum, blocks, cut, merged
-from minidlrm.machine import one_blas_thread
+from minidlrm.machine import _blas, one_blas_thread
 from minidlrm.watching import watched
 from tests.fixtures.record import MODELS, digest, rows_for
 
@@ -45,7 +45,8 @@ def trained(name, optimizer, workers, batch_size=72, **options):
 
 
 def blas_threads():
-    return [lib["num_threads"] for lib in threadpool_info() if lib["user_api"] == "blas"]
+    """Threads of the BLAS libraries that were loaded first: NumPy's (SciPy may bring its own)."""
+    return [library["num_threads"] for library in _blas().info()]
 
 
 # How a batch is cut
