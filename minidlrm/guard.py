@@ -1,10 +1,14 @@
-"""The guard against NaN and infinity: which array is to blame, and what to do about it."""
+"""What watches the numbers of a step: the gradients' norm, and which array is not finite."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
+
 import numpy as np
 
-from minidlrm.module import Module, SparseGrad
+from minidlrm.arrays import check_number
+from minidlrm.module import Module, Parameter, SparseGrad
 
 
 def bad_number(
@@ -40,3 +44,61 @@ def bad_number(
                 f"{what}; the first array that went bad is {of}{name}. {advice}"
             )
     return FloatingPointError(f"{what}, though all weights are finite. {advice}")
+
+
+def _stored(array: np.ndarray | SparseGrad) -> np.ndarray:
+    """Return the numbers that a value or a gradient, dense or sparse, holds."""
+    return array.values if isinstance(array, SparseGrad) else array
+
+
+def grad_norm(parameters: Iterable[Parameter]) -> float:
+    """Return the joint Euclidean norm of all gradients.
+
+    Parameters
+    ----------
+    parameters : iterable of Parameter
+        Those without a gradient count as 0.
+
+    Returns
+    -------
+    float
+        The root of the sum of all squares.
+
+    Examples
+    --------
+    >>> import numpy as np, minidlrm as md
+    >>> w = md.Parameter(np.zeros(2)); w.grad = np.array([3.0, 4.0])
+    >>> md.training.grad_norm([w])
+    5.0
+    """
+    total = 0.0
+    for parameter in parameters:
+        grad = parameter.grad
+        if grad is not None:
+            flat = _stored(grad).ravel()
+            total += float(np.dot(flat, flat))
+    return math.sqrt(total)
+
+
+def scale_grads(parameters: Iterable[Parameter], factor: float) -> None:
+    """Multiply all gradients by `factor`, in place.
+
+    Parameters
+    ----------
+    parameters : iterable of Parameter
+        Those without a gradient are passed over.
+    factor : float
+        What to multiply by.
+
+    Examples
+    --------
+    >>> import numpy as np, minidlrm as md
+    >>> w = md.Parameter(np.zeros(2)); w.grad = np.array([3.0, 4.0])
+    >>> md.training.scale_grads([w], 0.5); w.grad
+    array([1.5, 2. ])
+    """
+    check_number("factor", factor)
+    for parameter in parameters:
+        if parameter.grad is not None:
+            values = _stored(parameter.grad)
+            values *= values.dtype.type(factor)

@@ -183,7 +183,9 @@ class BCEWithLogits(Loss):
         if np.isrealobj(logits):
             label = label.astype(logits.dtype, copy=False)
         rows = self._weights(weight, logits)  # (B,) or None
-        weight = 1 + ((self.pos_weight or 1) - 1) * label  # p for a click, 1 for none
+        weight: Any = 1  # p for a click, 1 for none
+        if self.pos_weight is not None:
+            weight = 1 + (self.pos_weight - 1) * label  # (B,)
         self.keep(logits, label, weight, rows)
         # log(1 + e^-x) = log(1 + e^-|x|) + max(-x, 0)
         size = np.where(logits.real >= 0, logits, -logits)

@@ -38,6 +38,7 @@ class Module:
     equation = ""  # what forward computes, in LaTeX; shown by trace and show
     config: dict[str, Any]  # of a model: the arguments that make another of its sizes
     task = "clicks"  # of a model: its outputs are logits; or "ratings". `fit` sets it by the loss
+    by_row = True  # whether a row's output depends on this row alone; batch statistics: False
     _kept: tuple | None = None
 
     def forward(self, *inputs: Any) -> Any:
@@ -116,6 +117,13 @@ class Module:
         """Return all parameters, each once, in the order of definition."""
         return [parameter for _, parameter in self.named_parameters()]
 
+    def is_by_row(self) -> bool:
+        """Whether a batch may be cut: all parts are `by_row`, and none is watched."""
+        return all(
+            part.by_row and not {"forward", "backward"} & vars(part).keys()
+            for _, part in self.named_modules()
+        )
+
     def zero_grad(self) -> None:
         """Forget all gradients. Without this they add up from step to step, as in PyTorch."""
         _forget_gradients(vars(self).values())
@@ -165,6 +173,32 @@ class Module:
         """
         cast = {id(p): Parameter(p.value.astype(dtype), p.name) for p in self.parameters()}
         return copy.deepcopy(self, cast)
+
+    def replica(self) -> Any:
+        """Return a module with the same parameter values, and its own gradients and caches.
+
+        The values are shared, not copied: an update of one is an update of both. Two threads may
+        go forward and backward at the same time, each with a replica. A random generator that a
+        module holds is not shared: the replica's is spawned from it.
+
+        Examples
+        --------
+        >>> import numpy as np, minidlrm as md
+        >>> layer = md.Linear(2, 1, rng=np.random.default_rng(0))
+        >>> other = layer.replica()
+        >>> layer.bias.value[0] = 5.0
+        >>> other.bias.value, other.bias is layer.bias
+        (array([5.], dtype=float32), False)
+        """
+        memo: dict[int, Any] = {}
+        for parameter in self.parameters():
+            memo[id(parameter)] = parameter.replica()
+            memo[id(parameter.value)] = parameter.value
+        for _, module in self.named_modules():
+            for value in vars(module).values():
+                if isinstance(value, np.random.Generator):
+                    memo[id(value)] = value.spawn(1)[0]
+        return copy.deepcopy(self, memo)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         """Copy everything but what forward has kept for backward."""

@@ -92,14 +92,18 @@ class SparseGrad:
         check_type("other", other, SparseGrad)
         if other.shape != self.shape:
             raise ValueError(f"other is of a table {other.shape}, this gradient of {self.shape}")
-        rows, values = kernels.scatter_add(
-            np.concatenate([self.rows, other.rows]),
-            np.concatenate([self.values, other.values]),
-            None,
-            None,
-            self.shape[0],
-        )
-        return SparseGrad(rows, values, self.shape)
+        return SparseGrad.sum([self, other])
+
+    @staticmethod
+    def sum(parts: list[SparseGrad]) -> SparseGrad:
+        """Add gradients of one table; the terms of a row are added in the order of `parts`."""
+        if len(parts) == 1:
+            return parts[0]
+        rows = np.concatenate([part.rows for part in parts])  # (n,)
+        values = np.concatenate([part.values for part in parts])  # (n, D)
+        shape = parts[0].shape
+        unique, sums = kernels.scatter_add(rows, values, None, None, shape[0])  # (u,), (u, D)
+        return SparseGrad(unique, sums, shape)
 
     def __repr__(self) -> str:
         return f"SparseGrad({len(self.rows):,} of {self.shape[0]:,} rows, D={self.shape[1]})"
@@ -201,6 +205,10 @@ class Parameter:
         else:  # one use of a table gave the gradient of a few rows, another that of all
             self.grad = _as_dense(self.grad) + _as_dense(grad)
 
+    def replica(self) -> Parameter:
+        """Return a parameter that always has this one's value, and a gradient of its own."""
+        return _Replica(self)
+
     def __getstate__(self) -> dict[str, Any]:
         """Pickle the value and the name: a gradient belongs to a batch."""
         return {"value": self.value, "name": self.name}
@@ -215,6 +223,25 @@ class Parameter:
 
     def __repr__(self) -> str:
         return f"Parameter({self.name}, shape={self.value.shape}, {self.value.dtype})"
+
+
+class _Replica(Parameter):
+    """See `Parameter.replica`. A value that is assigned to either is that of both."""
+
+    def __init__(self, owner: Parameter):
+        self.owner, self.name, self.grad = owner, owner.name, None
+        self._form = owner._form
+
+    @property
+    def _value(self) -> np.ndarray:
+        return self.owner._value
+
+    @_value.setter
+    def _value(self, value: np.ndarray) -> None:
+        self.owner._value = value
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Parameter, (self.value, self.name)
 
 
 def _as_dense(grad: np.ndarray | SparseGrad) -> np.ndarray:

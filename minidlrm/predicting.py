@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import time
+from typing import Any
+
 import numpy as np
 
 from minidlrm import metrics
 from minidlrm.arrays import as_flag, check_word, paired, row_weights
+from minidlrm.blocks import Team, blocks, cut
 from minidlrm.data.batch import TASKS, Batch, Dataset
 from minidlrm.data.cutting import minibatches
 from minidlrm.guard import bad_number
 from minidlrm.layers.activation import sigmoid
 from minidlrm.module import Module
 
+_WORTH_THREADS = 0.02  # seconds of work
+
 
 def predict(
-    model: Module, data: Batch, batch_size: int = 8192, *, logits: bool = False
+    model: Module,
+    data: Batch,
+    batch_size: int = 8192,
+    *,
+    logits: bool = False,
+    workers: int | None = None,
 ) -> np.ndarray:
     """Compute what a model predicts, batch by batch.
 
@@ -29,6 +40,9 @@ def predict(
         Rows at a time: bounds the memory.
     logits : bool
         Whether to return the outputs as they are.
+    workers : int, optional
+        Threads at most; the bits do not depend on it. The default is one for each core, where
+        there is enough work.
 
     Returns
     -------
@@ -60,7 +74,8 @@ def predict(
             f"data is a {type(data).__name__}: give a Batch; schema.encode(rows) makes one of rows"
         )
     logits = as_flag("logits", logits)
-    y = np.concatenate([model.forward(batch) for batch in minibatches(data, batch_size)])
+    with Team(workers) as team:
+        y = np.concatenate([_forward(model, b, team) for b in minibatches(data, batch_size)])
     if not np.isfinite(y).all():
         k = int(np.isfinite(y).argmin())
         raise bad_number(
@@ -69,8 +84,38 @@ def predict(
     return y if logits or model.task == "ratings" else sigmoid(y)
 
 
+def _forward(model: Module, batch: Batch, team: Team) -> np.ndarray:
+    """Go forward in blocks: the first one tells whether threads pay for the others."""
+    parts = cut(batch, blocks(len(batch)) if model.is_by_row() else 1)
+    outputs: list[Any] = [None] * len(parts)
+    free = [model]  # replicas that no thread works with
+
+    def visit(k: int) -> None:
+        own = free.pop()
+        outputs[k] = own.forward(parts[k])
+        free.append(own)
+
+    start = time.perf_counter()
+    try:
+        visit(0)
+        left = range(1, len(parts))
+        pays = (time.perf_counter() - start) * len(left) > _WORTH_THREADS
+        workers = min(team.workers, len(left)) if pays else 1
+        free += [model.replica() for _ in range(workers - 1)]
+        team.walk(left, visit, workers)
+    except Exception:
+        model.forward(batch)  # the same error, which names a row of the batch
+        raise
+    return np.concatenate(outputs)
+
+
 def evaluate(
-    model: Module, data: Batch | Dataset, batch_size: int = 8192, task: str | None = None
+    model: Module,
+    data: Batch | Dataset,
+    batch_size: int = 8192,
+    task: str | None = None,
+    *,
+    workers: int | None = None,
 ) -> dict[str, float]:
     """Compute the metrics of a click model, or of a rating model, on labelled rows.
 
@@ -84,6 +129,8 @@ def evaluate(
         Rows at a time.
     task : "clicks" or "ratings", optional
         What the labels are. The default is that of the Dataset, or else of the model.
+    workers : int, optional
+        As `predict`.
 
     Returns
     -------
@@ -113,7 +160,7 @@ def evaluate(
     check_word("task", task, *TASKS)
     if data.label is None:
         raise ValueError("the rows have no labels: use predict for the outputs alone")
-    output = predict(model, data, batch_size, logits=True)
+    output = predict(model, data, batch_size, logits=True, workers=workers)
     return metrics_of(np.asarray(data.label), output, task, data.weight)
 
 

@@ -10,18 +10,20 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from minidlrm.arrays import as_size, check_number, check_type
+from minidlrm.blocks import Blocks, Team
 from minidlrm.data.batch import Batch, Dataset
 from minidlrm.data.cutting import minibatches
-from minidlrm.guard import bad_number
+from minidlrm.guard import bad_number, grad_norm, scale_grads
 from minidlrm.history import History
 from minidlrm.losses import MSE, BCEWithLogits, Loss
-from minidlrm.module import Module, Parameter, SparseGrad
+from minidlrm.machine import keep_memory
+from minidlrm.module import Module
 from minidlrm.optim import Adagrad, Optimizer, OptimizerGroup
 from minidlrm.predicting import evaluate, metrics_of, predict
 from minidlrm.resuming import Best, Interrupts, Run
@@ -58,8 +60,12 @@ def fit(
     resume: bool = False,
     progress: bool = True,
     callback: Callable[[dict[str, float]], None] | None = None,
+    workers: int | None = None,
 ) -> History:
     """Train a model.
+
+    A large batch is computed in blocks of rows, by several threads (see `minidlrm.blocks`); BLAS
+    has one thread in each. The bits do not depend on the number of threads.
 
     Parameters
     ----------
@@ -100,6 +106,9 @@ def fit(
         Whether to show a progress bar, in a terminal or a notebook.
     callback : callable, optional
         Called with each new record.
+    workers : int, optional
+        Threads for the blocks of a batch. The default is one for each core, where they are faster
+        than one alone in the first steps; 1 turns threads off.
 
     Returns
     -------
@@ -138,7 +147,8 @@ def fit(
     if (resume or checkpoint_every is not None) and checkpoint is None:
         raise ValueError("checkpoint is None: resume and checkpoint_every need the path of a file")
     _check_labels(loss, train, valid, patience)
-    steps = _Steps(model, loss, optimizer or Adagrad(lr=0.02), max_grad_norm)
+    team = Team(workers)
+    steps = _Steps(model, loss, optimizer or Adagrad(lr=0.02), max_grad_norm, team)
     watch = _Watch(steps, valid, patience, callback)
     run = Run(steps, watch, checkpoint, schema)
     if checkpoint is not None:
@@ -148,7 +158,9 @@ def fit(
     if resume and run.restore(epochs):
         return watch.history
     model.task = getattr(loss, "task", "clicks")
-    _train(run, train, epochs, batch_size, seed, eval_every, checkpoint_every, progress)
+    keep_memory()
+    with team:
+        _train(run, train, epochs, batch_size, seed, eval_every, checkpoint_every, progress)
     return watch.history
 
 
@@ -242,20 +254,25 @@ def _check_labels(loss: Any, train: Batch, valid: Batch | None, patience: int | 
 class _Steps:
     """The five lines of a training step, their sums, and their guard."""
 
-    def __init__(self, model: Module, loss: Any, optimizer: Any, max_grad_norm: float | None):
+    def __init__(
+        self,
+        model: Module,
+        loss: Any,
+        optimizer: Any,
+        max_grad_norm: float | None,
+        team: Team,
+    ):
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self.max_grad_norm = max_grad_norm
+        self.blocks = Blocks(model, loss, team)
         self.parameters = model.parameters()
         self.count, self.seconds = 0, 0.0
         self.recent: list[tuple[float, float, int]] = []  # loss, gradient norm, rows
 
     def take(self, batch: Batch) -> None:
         start = time.perf_counter()
-        self.model.zero_grad()
-        weight = () if batch.weight is None else (batch.weight,)
-        value = self.loss.forward(self.model.forward(batch), batch.label, *weight)
+        value = self.blocks.take(batch)  # zero_grad, forward and backward
         self._guard("the loss", value, batch, gradients=False)
-        self.model.backward(self.loss.backward())
         norm = grad_norm(self.parameters)
         self._guard("the gradient norm", norm, batch, gradients=True)
         if self.max_grad_norm is not None and norm > self.max_grad_norm:
@@ -311,6 +328,7 @@ class _Watch:
             self._keep_best(self.patience)
         if self.callback:
             self.callback(record)
+            self.steps.blocks.forget()
 
     def _keep_best(self, patience: int) -> None:
         if self.history.best is self.history.records[-1]:
@@ -333,64 +351,6 @@ class _Watch:
         if "valid_rmse" in record:
             text += f", valid RMSE {record['valid_rmse']:.4f}"
         return text
-
-
-def _stored(array: np.ndarray | SparseGrad) -> np.ndarray:
-    """Return the numbers that a value or a gradient, dense or sparse, holds."""
-    return array.values if isinstance(array, SparseGrad) else array
-
-
-def grad_norm(parameters: Iterable[Parameter]) -> float:
-    """Return the joint Euclidean norm of all gradients.
-
-    Parameters
-    ----------
-    parameters : iterable of Parameter
-        Those without a gradient count as 0.
-
-    Returns
-    -------
-    float
-        The root of the sum of all squares.
-
-    Examples
-    --------
-    >>> import numpy as np, minidlrm as md
-    >>> w = md.Parameter(np.zeros(2)); w.grad = np.array([3.0, 4.0])
-    >>> md.training.grad_norm([w])
-    5.0
-    """
-    total = 0.0
-    for parameter in parameters:
-        grad = parameter.grad
-        if grad is not None:
-            flat = _stored(grad).ravel()
-            total += float(np.dot(flat, flat))
-    return math.sqrt(total)
-
-
-def scale_grads(parameters: Iterable[Parameter], factor: float) -> None:
-    """Multiply all gradients by `factor`, in place.
-
-    Parameters
-    ----------
-    parameters : iterable of Parameter
-        Those without a gradient are passed over.
-    factor : float
-        What to multiply by.
-
-    Examples
-    --------
-    >>> import numpy as np, minidlrm as md
-    >>> w = md.Parameter(np.zeros(2)); w.grad = np.array([3.0, 4.0])
-    >>> md.training.scale_grads([w], 0.5); w.grad
-    array([1.5, 2. ])
-    """
-    check_number("factor", factor)
-    for parameter in parameters:
-        if parameter.grad is not None:
-            values = _stored(parameter.grad)
-            values *= values.dtype.type(factor)
 
 
 def _progress_bar(total: int, done: int, show: bool) -> Any:

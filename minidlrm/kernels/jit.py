@@ -104,30 +104,46 @@ def _stable_order(rows, num_rows):
 
 
 @_compile
-def scatter_add(rows, dy, source, scale, num_rows):
-    """See `reference.scatter_add`. Equal rows are grouped by a stable sort, then summed."""
-    n, dim = len(rows), dy.shape[1]
+def group_rows(rows, num_rows):
+    """See `reference.group_rows`."""
+    n = len(rows)
     order = _stable_order(rows, num_rows)
     num_unique = min(n, 1)
     for k in range(1, n):
         if rows[order[k]] != rows[order[k - 1]]:
             num_unique += 1
-    unique = np.empty(num_unique, np.int64)
-    sums = np.zeros((num_unique, dim), dy.dtype)
-    u = -1
+    unique, ends = np.empty(num_unique, np.int64), np.empty(num_unique + 1, np.int64)
+    u = 0
     for k in range(n):
-        i = order[k]
-        if k == 0 or rows[i] != unique[u]:
+        if k == 0 or rows[order[k]] != rows[order[k - 1]]:
+            unique[u], ends[u] = rows[order[k]], k
             u += 1
-            unique[u] = rows[i]
-        j = i if source is None else source[i]
-        if scale is None:
-            for d in range(dim):
-                sums[u, d] += dy[j, d]
-        else:
-            for d in range(dim):
-                sums[u, d] += scale[i] * dy[j, d]
-    return unique, sums
+    ends[u] = n
+    return unique, order, ends
+
+
+@_compile
+def add_groups(order, ends, dy, source, scale):
+    """See `reference.add_groups`."""
+    dim = dy.shape[1]
+    sums = np.zeros((len(ends) - 1, dim), dy.dtype)
+    for u in range(len(ends) - 1):
+        for k in range(ends[u], ends[u + 1]):
+            i = order[k]
+            j = i if source is None else source[i]
+            if scale is None:
+                for d in range(dim):
+                    sums[u, d] += dy[j, d]
+            else:
+                for d in range(dim):
+                    sums[u, d] += scale[i] * dy[j, d]
+    return sums
+
+
+def scatter_add(rows, dy, source, scale, num_rows):
+    """See `reference.scatter_add`."""
+    unique, order, ends = group_rows(rows, num_rows)
+    return unique, add_groups(order, ends, dy, source, scale)
 
 
 @_compile
@@ -159,22 +175,32 @@ def _pack_triangle(square, diagonal):
 
 @_compile
 def _unpack_symmetric(dy, num_features, diagonal):
-    square = np.zeros((len(dy), num_features, num_features), dy.dtype)
+    square = np.empty((len(dy), num_features, num_features), dy.dtype)
     for b in range(len(dy)):
         p = 0
         for i in range(num_features):
             for j in range(i):
                 square[b, i, j] = square[b, j, i] = dy[b, p]
                 p += 1
-            if diagonal:
-                square[b, i, i] = 2 * dy[b, p]
-                p += 1
+            square[b, i, i] = 2 * dy[b, p] if diagonal else 0
+            p += 1 if diagonal else 0
     return square
+
+
+@_compile
+def _transposed(z):
+    out = np.empty((z.shape[0], z.shape[2], z.shape[1]), z.dtype)
+    for b in range(z.shape[0]):
+        for d in range(z.shape[2]):
+            for f in range(z.shape[1]):
+                out[b, d, f] = z[b, f, d]
+    return out
 
 
 def pairs(z, diagonal):
     """See `reference.pairs`."""
-    return _pack_triangle(z @ z.transpose(0, 2, 1), diagonal)
+    # A copy, not a view: z @ z^T of one array would be syrk, which is slow for small matrices.
+    return _pack_triangle(z @ _transposed(z), diagonal)  # (B, F, F) -> (B, P)
 
 
 def pairs_backward(dy, z, diagonal):

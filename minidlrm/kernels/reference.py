@@ -11,6 +11,7 @@ __all__ = [
     "adagrad_rows",
     "adam_rows",
     "add_bias",
+    "add_groups",
     "bag_rows",
     "bag_weight_grad",
     "bias_backward",
@@ -22,6 +23,7 @@ __all__ = [
     "ftrl_rows",
     "gather",
     "gather_bags",
+    "group_rows",
     "lru_misses",
     "mf_epoch",
     "momentum_rows",
@@ -81,21 +83,39 @@ def gather_bags(weight, rows, offsets, scale, num_tables):
     return bags.reshape(num_tables, -1, weight.shape[1]).transpose(1, 0, 2).copy()
 
 
-def scatter_add(rows, dy, source, scale, num_rows):
-    """Add scale[i] * dy[source[i]] into row rows[i]; return the rows met, and their sums.
+def group_rows(rows, num_rows):
+    """Sort `rows` (n,): return each row once (u,), the sorted places (n,), and the groups' ends.
 
-    `rows`, `source` and `scale` are (n,), dy is (m, D): no source means i itself, no scale
-    means 1. Returns rows (u,), sorted, each once, and sums (u, D). The terms of a row are added
-    in the order of i: the same bits on every run. No row is `num_rows` or more; the compiled
-    twin sorts by it.
+    The places of unique[k] are order[ends[k] : ends[k + 1]], in their old order; `ends` is
+    (u + 1,). No row is `num_rows` or more; the compiled twin sorts by it.
+    """
+    order = np.argsort(rows, kind="stable")  # (n,)
+    unique, starts = np.unique(rows[order], return_index=True)  # (u,), (u,)
+    return unique, order, np.append(starts, len(rows))
+
+
+def add_groups(order, ends, dy, source, scale):
+    """Add up the terms scale[i] * dy[source[i]] of each group of `group_rows` -> (u, D).
+
+    `source` and `scale` are (n,), dy is (m, D): no source means i itself, no scale means 1. The
+    terms of a row are added in the order of i: the same bits on every run.
     """
     terms = dy if source is None else dy[source]  # (n, D)
     if scale is not None:
         terms = scale[:, None] * terms
-    unique, group = np.unique(rows, return_inverse=True)  # (u,), (n,)
-    sums = np.zeros((len(unique), dy.shape[1]), terms.dtype)  # (u, D)
-    np.add.at(sums, group, terms)
-    return unique, sums
+    sums = np.zeros((len(ends) - 1, dy.shape[1]), terms.dtype)  # (u, D)
+    np.add.at(sums, np.repeat(np.arange(len(sums)), np.diff(ends)), terms[order])
+    return sums
+
+
+def scatter_add(rows, dy, source, scale, num_rows):
+    """Add scale[i] * dy[source[i]] into row rows[i]; return the rows met, and their sums.
+
+    The arguments are those of `group_rows` and `add_groups`. Returns rows (u,), sorted, each
+    once, and sums (u, D).
+    """
+    unique, order, ends = group_rows(rows, num_rows)
+    return unique, add_groups(order, ends, dy, source, scale)
 
 
 def bag_weight_grad(weight, rows, source, dy):

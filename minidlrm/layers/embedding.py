@@ -9,6 +9,7 @@ Step by step in notebooks/01_embeddings.py.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -112,7 +113,8 @@ class EmbeddingBagCollection(Module):
         shape, rows, source, scale = self.kept()
         table = self.weight.value
         dy = converted("dy", self.check_dy(dy, shape), table.dtype).reshape(-1, shape[-1])
-        unique, sums = kernels.scatter_add(rows, dy, source, scale, len(table))  # (u,), (u, D)
+        unique, order, ends = _grouped(rows, len(table))  # (u,), (n,), (u + 1,)
+        sums = kernels.add_groups(order, ends, dy, source, scale)  # (u, D)
         self.weight.add_grad(SparseGrad(unique, sums, table.shape))
         weighted = scale is not None and self.mode == "sum"
         return kernels.bag_weight_grad(table, rows, source, dy) if weighted else None
@@ -170,6 +172,21 @@ class EmbeddingBagCollection(Module):
     def __repr__(self) -> str:
         total, dim = self.weight.value.shape
         return f"EmbeddingBagCollection({self.num_tables} tables, {total:,} rows, D={dim})"
+
+
+_sorted = threading.local()
+
+
+def _grouped(rows: np.ndarray, num_rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return `kernels.group_rows`; for the rows that this thread has sorted last, without a sort.
+
+    The linear and the vector part of a model look up the same rows of tables of one size.
+    """
+    last_rows, last_number, groups = getattr(_sorted, "last", (None, 0, None))
+    if last_rows is None or last_number != num_rows or not np.array_equal(last_rows, rows):
+        groups = kernels.group_rows(rows, num_rows)
+        _sorted.last = rows, num_rows, groups
+    return groups
 
 
 # Ids of T tables, as rows of one array where table t begins at starts[t]

@@ -1,0 +1,338 @@
+"""A step in K blocks: forward and backward by parts of a batch, on one thread or on several.
+
+A batch of B rows is cut into K = `blocks` (B) parts. Each part goes forward and backward by
+itself, with a replica of the model. The gradients of dense parameters are summed as a balanced
+binary tree over the blocks; those of a table are merged row by row, in the order of the batch. K
+depends on B alone, and the tree on K alone. So it does not matter which thread walks which block:
+the sum has the same bits.
+
+    ((g_0 + g_1) + (g_2 + g_3))        K = 4; each + is done by whoever brings its second part
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from minidlrm.arrays import as_size
+from minidlrm.data.batch import Batch
+from minidlrm.losses import Loss
+from minidlrm.machine import cores, one_blas_thread
+from minidlrm.module import Module
+from minidlrm.parameter import SparseGrad
+
+__all__ = ["Blocks", "Team", "TreeSum", "add_gradients", "blocks", "cut", "merged"]
+
+_ROWS = 512  # of a block, at least; measured: see docs/performance.md
+
+Gradient = None | np.ndarray | list[SparseGrad]  # of a table: those of its blocks, in their order
+
+
+def blocks(rows: int) -> int:
+    """Return K, the number of blocks of a batch: a power of two that depends on its size alone.
+
+    Parameters
+    ----------
+    rows : int
+        B.
+
+    Examples
+    --------
+    >>> from minidlrm.blocks import blocks
+    >>> [blocks(rows) for rows in (1, 128, 1023, 1024, 2048, 8192)]
+    [1, 1, 1, 2, 4, 16]
+    """
+    rows = as_size("rows", rows, 0)
+    return 1 << max(0, (rows // _ROWS).bit_length() - 1)
+
+
+def cut(batch: Batch, count: int) -> list[Batch]:
+    """Cut a batch into `count` parts, whose sizes differ by one at most."""
+    if count == 1:
+        return [batch]
+    ends = [len(batch) * k // count for k in range(count + 1)]
+    return [batch[first:last] for first, last in itertools.pairwise(ends)]
+
+
+class TreeSum:
+    """The sum of `count` leaves as a balanced binary tree, whoever brings them, in any order.
+
+    The nodes have the numbers of a heap: 1 is the root, node n has the children 2 n and 2 n + 1,
+    and leaf k is the node `count` + k.
+
+    Parameters
+    ----------
+    count : int
+        A power of two.
+    add : callable
+        The sum of two values, the left one first.
+
+    Examples
+    --------
+    >>> from minidlrm.blocks import TreeSum
+    >>> tree = TreeSum(4, lambda a, b: f"({a} + {b})")
+    >>> for k in (2, 0, 3, 1):
+    ...     tree.put(k, k)
+    >>> tree.total()
+    '((0 + 1) + (2 + 3))'
+    """
+
+    def __init__(self, count: int, add: Callable[[Any, Any], Any]):
+        self.count, self.add = as_size("count", count), add
+        if count & (count - 1):
+            raise ValueError(f"count is {count}: it must be a power of two")
+        self.lock = Lock()
+        self.waiting: dict[int, Any] = {}  # values whose neighbour is still to come
+
+    def put(self, leaf: int, value: Any) -> None:
+        """Take the value of a leaf, and add all that is complete with it."""
+        node = self.count + leaf
+        while node > 1:
+            with self.lock:
+                if node ^ 1 not in self.waiting:
+                    self.waiting[node] = value
+                    return
+                other = self.waiting.pop(node ^ 1)
+            value = self.add(other, value) if node % 2 else self.add(value, other)
+            node //= 2
+        self.waiting[1] = value
+
+    def total(self) -> Any:
+        """Return the sum of all leaves."""
+        return self.waiting[1]
+
+
+class Team:
+    """Threads that walk blocks, each with BLAS at one thread, while the ``with`` block is open.
+
+    The thread that calls is one of them. The others are started when there is work for them, and
+    have ended when the block ends, also after an error or Ctrl-C.
+
+    Parameters
+    ----------
+    workers : int, optional
+        How many threads at most. The default is the number of cores.
+
+    Raises
+    ------
+    TypeError, ValueError
+        When `workers` is not a number of at least 1.
+
+    Examples
+    --------
+    >>> import operator
+    >>> from minidlrm.blocks import Team
+    >>> with Team(2) as team:
+    ...     team.sum(4, lambda k: [k], operator.add)
+    [0, 1, 2, 3]
+    """
+
+    def __init__(self, workers: int | None = None):
+        self.workers = cores() if workers is None else as_size("workers", workers)
+        self.trial = _Trial() if workers is None and self.workers > 1 else None
+        self.pool: ThreadPoolExecutor | None = None
+        self.limit = one_blas_thread()
+
+    def __enter__(self) -> Team:
+        self.limit.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        try:
+            if self.pool is not None:
+                self.pool.shutdown()
+        finally:
+            self.pool = None
+            self.limit.__exit__(None, None, None)
+
+    def sum(self, count: int, leaf: Callable[[int], Any], add: Callable[[Any, Any], Any]) -> Any:
+        """Return the `TreeSum` of leaf(0), leaf(1), ...; `count` of them; errors as `walk`."""
+        tree, start = TreeSum(count, add), time.perf_counter()
+        workers = self.trial.workers(self.workers) if self.trial else self.workers
+        self.walk(range(count), lambda k: tree.put(k, leaf(k)), workers)
+        if self.trial and self.trial.ends((time.perf_counter() - start) / count):
+            self.workers = 1 if self.trial.alone_is_faster() else self.workers
+            self.trial = None
+        return tree.total()
+
+    def walk(self, items: Sequence[int], visit: Callable[[int], Any], workers: int) -> None:
+        """Visit all items, on at most this many threads.
+
+        When visits fail, the error of the first item is raised, as one thread would have met it.
+        """
+        left, errors = list(reversed(items)), {}
+
+        def work() -> None:
+            while left:
+                try:
+                    k = left.pop()
+                except IndexError:  # another thread was faster
+                    return
+                try:
+                    visit(k)
+                except Exception as error:
+                    errors[k] = error
+                    left.clear()
+
+        helpers = self._start(work, min(workers, len(items)) - 1)
+        try:
+            work()
+        finally:
+            left.clear()  # after Ctrl-C nobody takes another one
+            wait(helpers)
+        if errors:
+            raise errors[min(errors)]
+
+    def _start(self, work: Callable[[], None], count: int) -> list[Future[None]]:
+        if count < 1:
+            return []
+        if self.pool is None:
+            self.pool = ThreadPoolExecutor(self.workers - 1, "minidlrm")
+        # np.errstate of the thread that calls holds in all of them
+        return [self.pool.submit(copy_context().run, work) for _ in range(count)]
+
+
+class _Trial:
+    """The first steps of a run, alone and together in turn: do threads pay?"""
+
+    STEPS = 8  # the first two warm up
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+
+    def workers(self, most: int) -> int:
+        return most if len(self.seconds) % 2 else 1
+
+    def ends(self, seconds: float) -> bool:
+        self.seconds.append(seconds)
+        return len(self.seconds) == self.STEPS
+
+    def alone_is_faster(self) -> bool:
+        return min(self.seconds[2::2]) < min(self.seconds[3::2])
+
+
+class Blocks:
+    """The forward and the backward pass of a training step, in blocks.
+
+    Parameters
+    ----------
+    model : Module
+        It walks the first block, and has the gradients of the whole batch in the end.
+    loss : Loss
+        A mean or a sum over the rows. With another one K is 1, and so it is with a model that is
+        not computed row by row (`Module.by_row`).
+    team : Team
+        Who walks the blocks.
+
+    Examples
+    --------
+    >>> import numpy as np, minidlrm as md
+    >>> from minidlrm.blocks import Blocks, Team
+    >>> model = md.LogisticRegression(1, [3])
+    >>> batch = md.Batch(np.ones((4096, 1)), np.ones((4096, 1), int), np.ones(4096))
+    >>> with Team() as team:
+    ...     value = Blocks(model, md.BCEWithLogits(), team).take(batch)
+    >>> round(value, 4), model.linear.bias.grad.tolist()
+    (0.6931, [-0.5])
+    """
+
+    def __init__(self, model: Module, loss: Any, team: Team):
+        self.team = team
+        self.by_row = isinstance(loss, Loss) and loss.is_by_row() and model.is_by_row()
+        self.parts = [(model, loss, model.parameters())]
+
+    def take(self, batch: Batch) -> float:
+        """Return the loss of a batch (B,), and leave its gradients in the model.
+
+        Where the loss is not finite, some of the gradients are missing.
+        """
+        count = blocks(len(batch)) if self.by_row else 1
+        if count == 1:
+            return self._pass(0, batch)
+        try:
+            value, gradients = self._sum(cut(batch, count), len(batch))
+        except Exception:
+            self._pass(0, batch)  # the same error, which names a row of the batch
+            raise
+        for p, grad in zip(self.parts[0][2], gradients, strict=True):
+            p.grad = merged(grad)
+        return value
+
+    def _sum(self, parts: list[Batch], rows: int) -> tuple[float, list[Gradient]]:
+        while len(self.parts) < len(parts):
+            model, loss, _ = self.parts[0]
+            replica = model.replica()
+            self.parts.append((replica, loss.replica(), replica.parameters()))
+        mean = self.parts[0][1].reduction == "mean"
+
+        def leaf(k: int) -> tuple[float, list[Gradient]]:
+            share = len(parts[k]) / rows if mean else 1.0  # dlogits are divided by B
+            value = self._pass(k, parts[k], share)
+            return value * share, [_taken(p) for p in self.parts[k][2]]
+
+        total: tuple[float, list[Gradient]] = self.team.sum(len(parts), leaf, _add_both)
+        return total
+
+    def _pass(self, k: int, batch: Batch, *dy: float) -> float:
+        """Go forward and backward with replica k, as one would by hand."""
+        model, loss, parameters = self.parts[k]
+        for p in parameters:
+            p.grad = None
+        weight = () if batch.weight is None else (batch.weight,)
+        value: float = loss.forward(model.forward(batch), batch.label, *weight)
+        if math.isfinite(value):
+            model.backward(loss.backward(*dy))
+        return value
+
+    def forget(self) -> None:
+        """Drop the replicas: someone may have changed the model."""
+        del self.parts[1:]
+
+
+def _taken(parameter: Any) -> Gradient:
+    """Take the gradient out of a parameter."""
+    grad, parameter.grad = parameter.grad, None
+    return [grad] if isinstance(grad, SparseGrad) else grad
+
+
+def _add_both(
+    first: tuple[float, list[Gradient]], second: tuple[float, list[Gradient]]
+) -> tuple[float, list[Gradient]]:
+    return first[0] + second[0], add_gradients(first[1], second[1])
+
+
+def add_gradients(first: list[Gradient], second: list[Gradient]) -> list[Gradient]:
+    """Add two subtrees' gradients, parameter by parameter; those of a table are only joined.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minidlrm.blocks import add_gradients
+    >>> add_gradients([np.ones(2), None], [np.ones(2), np.ones(1)])
+    [array([2., 2.]), array([1.])]
+    """
+    return [_add(a, b) for a, b in zip(first, second, strict=True)]
+
+
+def _add(a: Gradient, b: Gradient) -> Gradient:
+    if a is None or b is None:
+        return a if b is None else b
+    if isinstance(a, list) != isinstance(b, list):  # a table that one block has used as a whole
+        a, b = (merged(x).to_dense() if isinstance(x, list) else x for x in (a, b))
+    return a + b
+
+
+def merged(grad: Gradient) -> Any:
+    """Return a sum of gradients as an optimizer takes it: None, an array or a `SparseGrad`.
+
+    The terms of a table's row are added in the order of the blocks.
+    """
+    return SparseGrad.sum(grad) if isinstance(grad, list) else grad

@@ -1,0 +1,93 @@
+"""What a training run sets on the machine: BLAS at one thread a worker, and memory that is kept.
+
+Two BLAS threads wait for each other inside every product. Where they are small, or another
+program runs beside them, waiting takes longer than the work: so each of our own threads computes
+its products alone. Then the bits of a product do not depend on the number of cores either.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+from threadpoolctl import ThreadpoolController
+
+_MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # of mallopt, in malloc.h
+_LARGE = 64 << 20  # bytes: a larger array is given back to the system when it is freed
+_KEPT = 512 << 20  # bytes that are free at the end of the heap, and stay with the process
+
+_lock = threading.Lock()
+_inside = 0  # how many blocks of `one_blas_thread` are open, in all threads
+_limit: Any = None
+
+
+@cache
+def _blas() -> Any:
+    """Return the BLAS libraries of this process: NumPy's is loaded when NumPy is."""
+    return ThreadpoolController().select(user_api="blas")
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Let every matrix product run on the thread that asks for it, until the block ends.
+
+    The number of BLAS threads belongs to the process. The first block that opens keeps it, and
+    the last one that closes restores it: blocks may be nested, and may be open in several threads.
+
+    Examples
+    --------
+    >>> from minidlrm.machine import one_blas_thread
+    >>> with one_blas_thread():
+    ...     pass
+    """
+    global _inside, _limit
+    with _lock:
+        if _inside == 0:
+            _limit = _blas().limit(limits=1)
+        _inside += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _inside -= 1
+            if _inside == 0:
+                _limit.restore_original_limits()
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    if sys.platform == "emscripten":  # no threads in a browser
+        return 1
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@cache
+def keep_memory() -> bool:
+    """Tell glibc to keep the memory that a training step frees for the next step.
+
+    A step makes arrays of megabytes. By default glibc gives them back to the system when they are
+    freed, and the system clears each page before it hands it out again: a page fault for each 4
+    KiB, a tenth to a fifth of the time of a step. One call changes the two thresholds behind it,
+    for the rest of the process; glibc does not tell what they were. Arrays above 64 MiB are still
+    given back.
+
+    Returns
+    -------
+    bool
+        Whether the thresholds were changed. Nothing is done under another C library, or when the
+        variable MINIDLRM_MALLOPT is "0".
+    """
+    if os.environ.get("MINIDLRM_MALLOPT") == "0" or not sys.platform.startswith("linux"):
+        return False
+    libc = ctypes.CDLL(None)
+    if not hasattr(libc, "gnu_get_libc_version"):  # musl has another allocator
+        return False
+    return bool(libc.mallopt(_MMAP_THRESHOLD, _LARGE) and libc.mallopt(_TRIM_THRESHOLD, _KEPT))
