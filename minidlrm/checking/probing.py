@@ -119,10 +119,14 @@ class Prober:
             return []
         d = self.differences
         there = Differences(subject, d.r, d.method, self.rng, grads, y if same else None, like=d)
-        fits = there.fits(grads, max(1e-6, 100 * self.eps))
+        limit = max(1e-6, 100 * self.eps)
+        fits = there.fits(grads, limit)
         if factor == _FAR:  # and nothing is flat there
             self.far_fits = bool(fits) and all(np.any(grads[name]) for name in moved)
         if fits or (fits is None and alone):
+            return []
+        rounding = 1000 * self.eps * float(np.abs(self.r).max())
+        if fits is False and there.misfit(grads, rounding) <= limit:  # where it is flat, or nearly so
             return []
         there.doubt()
         tolerance = Tolerance(max(share, 50 * self.eps), share, self.eps)

@@ -190,30 +190,36 @@ class Run:
         coarse = y if self.same else lowest
         self.tolerance = Tolerance.of(coarse, self.options.rtol, self.options.atol)
         self.r = r = self.rng.normal(size=y.shape).astype(y.dtype)
-        self.near = tol = Near.of(self.tolerance.eps, r, analytic.arrays)
+        self.near = Near.of(self.tolerance.eps, r, analytic.arrays)
         try:
-            returned, second = analytic.gradients(r.copy())
+            if self.faults:  # forward has changed its inputs, and perhaps what it keeps
+                analytic.output()
+            returned = analytic.collect(analytic.backward(r.copy(), analytic.form))
         except Exception as error:
             self._raised(error, "backward")
-            return None
-        noise = protocol.noise_faults(y, second)
-        if noise:
-            self.faults += noise
             return None
         settings = frozenset(analytic.names[k] for k in self.question.settings)
         row = (self.subject, self.output, returned, settings, np.random.default_rng(1))
         forgotten, self.others = unreturned(*row)
         grads, faults = protocol.gradient_faults(analytic, returned, forgotten)
-        self.faults += faults
-        if all(returned.get(fault.array) is None for fault in faults):
-            there = {n: g for n, g in grads.items() if returned.get(n) is not None}
-            rest = (r, there, before, self.rng, tol)
-            try:
-                self.faults += protocol.backward_faults(analytic, self.fresh, *rest)
-                self.remarks += protocol.cache_remarks(analytic, r, tol)
-            except Exception as error:
-                self._raised(error, "a second pass of")
-        return grads
+        there = {n: g for n, g in grads.items() if returned.get(n) is not None}
+        in_form = all(returned.get(fault.array) is None for fault in faults)
+        broken = self._broken_rules(there, before, in_form)
+        is_random = any(fault.key == "noise" for fault in broken)
+        self.faults += broken if is_random else faults + broken
+        return None if is_random else grads
+
+    def _broken_rules(self, grads: dict[str, Any], before: Any, in_form: bool) -> list[Fault]:
+        analytic, y, r, tol = self.analytic, self.y, self.r, self.near
+        try:
+            if not in_form:
+                return protocol.noise_faults(analytic, y)
+            row = (r, grads, before, self.rng, tol)
+            broken = protocol.backward_faults(analytic, self.fresh, y, *row)
+            self.remarks += protocol.cache_remarks(analytic, r, tol)
+        except Exception as error:
+            return [self._fault_of(error, "a second pass of")]
+        return broken
 
     def _known(self, differences: Differences, grads: dict[str, Any]) -> set[str]:
         """Name the arrays that fit along one direction of all; a small one is asked alone."""
@@ -277,10 +283,13 @@ class Run:
             ]
 
     def _raised(self, error: Exception, what: str) -> None:
+        self.faults.append(self._fault_of(error, what))
+
+    def _fault_of(self, error: Exception, what: str) -> Fault:
         names = ("forward_function", "backward_function")
         functions = [getattr(self.target, name, None) for name in names]
         text = described(error, what, tuple(filter(None, functions)))
-        self.faults.append(Fault("raised", "", text))
+        return Fault("raised", "", text)
 
     # The report
 
