@@ -141,9 +141,10 @@ def _in_order(
 
 def is_mask(value: Any) -> bool:
     """Whether an array holds zeros and ones, and both."""
-    if not isinstance(value, np.ndarray) or value.size < 2 or not np.isin(value, (0, 1)).all():
+    if not isinstance(value, np.ndarray) or value.size < 2:
         return False
-    return bool(value.min() < value.max())
+    ones = value == 1
+    return bool(((value == 0) | ones).all() and ones.any() and not ones.all())
 
 
 def _fits(each: tuple, part: Any) -> bool:

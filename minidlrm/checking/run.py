@@ -58,6 +58,8 @@ class Question:
         The names of the last inputs.
     settings : tuple of int
         Which inputs were given as plain numbers.
+    watched : bool
+        Of the `Subject`.
     """
 
     target: Any
@@ -65,6 +67,7 @@ class Question:
     inputs: tuple[Any, ...]
     keywords: tuple[str, ...]
     settings: tuple[int, ...]
+    watched: bool = False
 
 
 class Run:
@@ -123,6 +126,11 @@ class Run:
         if self.analytic.complex_names or (form is not None and any(form.complex_ones)):
             yield from (replace(reading, conjugate=True) for reading in calls.possible)
 
+    @property
+    def draws_unwatched(self) -> bool:
+        """Whether forward draws from np.random, although it was not watched for that."""
+        return self.ran and self.subject.draws()
+
     def leave_random_numbers(self) -> None:
         """Set np.random back to where the caller had it."""
         if self.ran and isinstance(self.analytic.random.common, tuple):
@@ -164,7 +172,8 @@ class Run:
         """Run forward in float64, and in the code's own precision; False: nothing to check."""
         question = self.question
         try:
-            given = Subject(self.target, question.inputs, [], question.keywords, self.reading)
+            row = (question.keywords, self.reading, question.watched)
+            given = Subject(self.target, question.inputs, [], *row)
             self.subject = self.analytic = given.astype(np.float64)
             floats = [array.dtype.itemsize for array in given.arrays.values()]
             if isinstance(self.target, FunctionPair) and floats and max(floats) < 8:

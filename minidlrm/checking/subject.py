@@ -72,6 +72,9 @@ class Subject:
         The names by which forward takes the last inputs.
     reading : Reading, optional
         What forward's values mean; found on the first call by default.
+    watched : bool
+        Whether a Module, too, is watched for numbers that it draws from np.random. Its state is
+        slow to read, and hardly any layer draws from it.
     """
 
     target: Any
@@ -79,6 +82,7 @@ class Subject:
     names: list[str] = field(default_factory=list)
     keywords: tuple[str, ...] = ()
     reading: Reading | None = None
+    watched: bool = False
     step: bool = False  # whether the floats are complex for the complex step
 
     def __post_init__(self) -> None:
@@ -87,6 +91,8 @@ class Subject:
         self.calls = target if pair else Calls(target.forward, target.backward, self.reading)
         self.form: Form | None = None
         self.random = _Random([self.inputs, None if pair else target])
+        if isinstance(target, Module) and not self.watched:
+            self.random.common = None
         self.names = self.names or self._argument_names()
         self.places: dict[str, objects.Path] = {}
         self.gradient_places: dict[str, objects.Path] | None = None
@@ -192,6 +198,14 @@ class Subject:
         """Run forward; outputs of any form are one array."""
         y, self.form = self._forward(self.inputs)
         return y
+
+    def draws(self) -> bool:
+        """Whether forward draws from np.random, although it was not watched for that."""
+        if self.random.common is None:
+            self.random.common = "unknown"
+            self.output()
+            return self.random.common is not None
+        return False
 
     def _forward(self, inputs: tuple[Any, ...]) -> tuple[np.ndarray, Form | None]:
         k = len(inputs) - len(self.keywords)
