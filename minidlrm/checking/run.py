@@ -208,7 +208,7 @@ class Run:
             self._raised(error, "backward")
             return None
         settings = frozenset(analytic.names[k] for k in self.question.settings)
-        row = (self.subject, self.output, returned, settings, np.random.default_rng(1))
+        row = (self.subject, self.output, returned, settings, self.options.seed)
         forgotten, self.others = unreturned(*row)
         grads, faults = protocol.gradient_faults(analytic, returned, forgotten)
         there = {n: g for n, g in grads.items() if returned.get(n) is not None}
@@ -273,11 +273,10 @@ class Run:
 
     def _look_further(self, differences: Differences, grads: dict[str, Any]) -> None:
         """Look at what may be wrong although every entry passed."""
-        rng = np.random.default_rng((_STREAM, self.options.seed, 1))
         if not any(map(_holds_integers, self.question.inputs)):
             self.remarks += probing.lookup_remarks(differences, grads)
         prober = probing.Prober(
-            self.subject, self.analytic, differences, self.r, grads, self.tolerance.eps, rng
+            self.subject, self.analytic, differences, self.r, grads, self.tolerance.eps, self.rng
         )
         self.faults, remarks = prober.faults_and_remarks()
         self.remarks += remarks
@@ -285,7 +284,7 @@ class Run:
             names = [c.name for c in self.checks if _may_hide_rounding(c)]
             if names:
                 self.faults += probing.rounding_faults(
-                    self.analytic, self.r, names, self.near.floor, rng
+                    self.analytic, self.r, names, self.near.floor, self.rng
                 )
             self.remarks += [
                 _approximate(c) for c in self.checks if c.name in names and _is_near(c)
