@@ -86,4 +86,4 @@ def size_of(grad: Any) -> float:
     if grad is None:
         return 0.0
     values = grad.values if isinstance(grad, SparseGrad) else np.asarray(grad)
-    return float(np.abs(values).max(initial=0))
+    return float(np.maximum.reduce(np.abs(values), axis=None, initial=0))

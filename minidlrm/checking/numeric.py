@@ -235,8 +235,8 @@ class Differences:
         directions = {}
         for name in names:
             where, _ = _where(self.grads.get(name))
-            shape = self.subject.arrays[name][where].shape
-            directions[name] = where, self._rng.normal(size=shape) / max(1, np.prod(shape)) ** 0.5
+            direction = self._rng.normal(size=self.subject.arrays[name][where].shape)
+            directions[name] = where, direction / max(1, direction.size) ** 0.5
         if self._is_confirmed_along(directions):
             return True
         near = {}  # in the scale of each entry: a logarithm or a root bears no other

@@ -13,10 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from minidlrm.arrays import as_size, as_sizes, floats, native
-
-
-_USUAL = frozenset(map(np.dtype, (np.float32, np.float64, np.complex64, np.complex128)))
+from minidlrm.arrays import DTYPES, as_size, as_sizes, floats, native
 
 
 def numbers(name: str, x: Any, *parameters: np.ndarray) -> np.ndarray:
@@ -32,7 +29,7 @@ def numbers(name: str, x: Any, *parameters: np.ndarray) -> np.ndarray:
 
 def _is_usual(x: Any) -> bool:
     """Whether x is such an array already: in the machine's order, aligned, row by row."""
-    if type(x) is not np.ndarray or x.dtype not in _USUAL:
+    if type(x) is not np.ndarray or x.dtype not in DTYPES:
         return False
     return x.flags.c_contiguous and x.flags.aligned
 
