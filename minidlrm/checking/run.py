@@ -23,6 +23,7 @@ from minidlrm.checking.report import ArrayCheck, Cause, GradCheckReport
 from minidlrm.checking.roles import unreturned
 from minidlrm.checking.rules import from_faults
 from minidlrm.checking.subject import FunctionPair, Subject
+from minidlrm.module import Module
 
 # With the caller's own seed, r could be the caller's x: then r^T x is symmetric, and a
 # transposed gradient passes.
@@ -129,7 +130,8 @@ class Run:
     @property
     def draws_unwatched(self) -> bool:
         """Whether forward draws from np.random, although it was not watched for that."""
-        return self.ran and self.subject.draws()
+        watched = self.question.watched or not isinstance(self.target, Module)
+        return self.ran and not watched and self.subject.draws()
 
     def leave_random_numbers(self) -> None:
         """Set np.random back to where the caller had it."""

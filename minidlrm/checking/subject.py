@@ -206,12 +206,13 @@ class Subject:
         return y
 
     def draws(self) -> bool:
-        """Whether forward draws from np.random, although it was not watched for that."""
-        if self.random.common is None:
-            self.random.common = "unknown"
+        """Whether forward draws from np.random, when it is watched now and was not before."""
+        self.random.common = "unknown"
+        try:
             self.output()
-            return self.random.common is not None
-        return False
+        except Exception:  # it told so before
+            self.random.common = None
+        return self.random.common is not None
 
     def _forward(self, inputs: tuple[Any, ...]) -> tuple[np.ndarray, Form | None]:
         k = len(inputs) - len(self.keywords)
