@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+DTYPES = frozenset(map(np.dtype, (np.float32, np.float64, np.complex64, np.complex128)))
 _FLOATS = "it must be float32 (or float64)"
 
 

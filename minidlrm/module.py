@@ -226,17 +226,18 @@ def _forget_gradients(values: Iterable[Any]) -> None:
             _forget_gradients([item for item in parts if isinstance(item, (Parameter, Module))])
 
 
-def _members(module: Module) -> Iterator[tuple[str, Any]]:
-    """Yield (name, value) of a module's attributes, and of the items of its lists and dicts."""
+def _members(module: Module) -> Iterator[tuple[str, Module | Parameter]]:
+    """Yield (name, value) of what is learned or a module, also inside of lists and dicts."""
+    kinds = (Module, Parameter)
     for name, value in vars(module).items():
-        if name == "_kept":
-            continue
-        if isinstance(value, dict):
-            yield from ((f"{name}.{key}", item) for key, item in value.items())
-        elif isinstance(value, (list, tuple)):
-            yield from ((f"{name}.{i}", item) for i, item in enumerate(value))
-        else:
+        if isinstance(value, kinds):
             yield name, value
+        elif name == "_kept":
+            continue
+        elif isinstance(value, dict):
+            yield from ((f"{name}.{key}", x) for key, x in value.items() if isinstance(x, kinds))
+        elif isinstance(value, (list, tuple)):
+            yield from ((f"{name}.{i}", x) for i, x in enumerate(value) if isinstance(x, kinds))
 
 
 def copy_state(own: dict[str, np.ndarray], state: dict[str, np.ndarray], what: str) -> None:

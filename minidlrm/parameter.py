@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minidlrm import kernels
-from minidlrm.arrays import as_size, check_type, floats, integers, native
+from minidlrm.arrays import DTYPES, as_size, check_type, floats, integers, native
 
 __all__ = ["Parameter", "SparseGrad"]
 
@@ -147,7 +147,7 @@ class Parameter:
 
     def __init__(self, value: np.ndarray, name: str = ""):
         value = native(name or "value", value)
-        if value.dtype not in (np.float32, np.float64, np.complex64, np.complex128):
+        if value.dtype not in DTYPES:
             raise TypeError(
                 f"the parameter {name or 'value'} has dtype {value.dtype}: it must be float32, "
                 "float64, complex64 or complex128"
@@ -250,4 +250,6 @@ def _as_dense(grad: np.ndarray | SparseGrad) -> np.ndarray:
 
 def _owned(value: np.ndarray, dtype: Any) -> np.ndarray:
     """Return `value` in C order and writeable, copied only when it is not."""
+    if type(value) is np.ndarray and value.ndim and value.dtype == dtype and value.flags.carray:
+        return value
     return np.atleast_1d(np.require(value, dtype, ["C_CONTIGUOUS", "ALIGNED", "WRITEABLE"]))

@@ -247,6 +247,24 @@ def test_one_wrong_entry_of_ten_thousand_is_found_without_complex_numbers():
         assert not report.passed
 
 
+class _Dropout(md.Module):
+    def __init__(self, slope):
+        self.inside, self.slope = md.Linear(4, 3, rng=np.random.default_rng(0)), slope
+
+    def forward(self, x):
+        self.mask = np.random.rand(*x.shape) < 0.5  # noqa: NPY002
+        return self.inside.forward(x * self.mask)
+
+    def backward(self, dy):
+        return self.inside.backward(dy) * self.mask * self.slope
+
+
+def test_a_module_that_draws_from_np_random_is_given_the_same_numbers_each_time():
+    assert md.gradcheck(_Dropout(1.0), X, verbose=False).passed
+    report = md.gradcheck(_Dropout(2.0), X, verbose=False)
+    assert report.diagnosis[0].key == "factor"
+
+
 def test_np_random_of_the_caller_is_left_as_it_was():
     np.random.seed(5)  # noqa: NPY002
     expected = np.random.rand(3)  # noqa: NPY002

@@ -1,5 +1,7 @@
 """gradcheck passes right layers and catches wrong ones."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 
@@ -161,6 +163,35 @@ def test_the_target_is_not_changed():
         np.testing.assert_array_equal(value, before[name])
         assert value.dtype == np.float32
     np.testing.assert_array_equal(data.sparse, ids)
+
+
+def _counted(cls):
+    """Return a class that counts its passes, over all copies, and the counts."""
+    counts = Counter()
+
+    class Counted(cls):
+        def forward(self, x):
+            counts["forward"] += 1
+            return super().forward(x)
+
+        def backward(self, dy):
+            counts["backward"] += 1
+            return super().backward(dy)
+
+    return Counted, counts
+
+
+def test_a_right_layer_takes_few_passes(rng):
+    linear, counts = _counted(md.Linear)
+    assert md.gradcheck(linear(3, 2, rng=rng), rng.normal(size=(4, 3)), verbose=False).passed
+    assert counts["forward"] <= 11
+    assert counts["backward"] <= 4
+
+
+def test_a_function_that_is_flat_far_out_takes_few_passes(rng):
+    sigmoid, counts = _counted(md.Sigmoid)
+    assert md.gradcheck(sigmoid(), rng.normal(size=(4, 3)), verbose=False).passed
+    assert counts["forward"] <= 12
 
 
 def test_the_table_names_every_array(capsys):

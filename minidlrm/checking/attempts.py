@@ -119,6 +119,8 @@ def _best_reading(question: Question, options: Options) -> Run:
     first.look()
     if first.passed:
         return first
+    if first.draws_unwatched:
+        return _best_reading(replace(question, watched=True), options)
     unraised = None
     for reading in first.other_readings():
         run = Run(question, options, reading)

@@ -73,6 +73,8 @@ def match(
     >>> sorted(match((None, np.ones((2, 3)), np.ones(3)), inputs))
     ['W', 'b']
     """
+    if type(returned) is np.ndarray and len(inputs) == 1 and _is_float(inputs[0][1]):
+        return {inputs[0][0]: returned}
     leaves = [(name, dict(leaves_of(name, value)), value) for name, value in inputs]
     float_ones = [each for each in leaves if each[1]]
     if isinstance(returned, dict):
@@ -89,6 +91,10 @@ def match(
     for (name, arrays, value), part in _in_order(parts, chosen, float_ones, masks):
         grads.update(_spread(name, arrays, value, part))
     return grads
+
+
+def _is_float(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.dtype.kind in "fc"
 
 
 def _is_one(returned: Any, float_ones: list) -> bool:
@@ -141,9 +147,10 @@ def _in_order(
 
 def is_mask(value: Any) -> bool:
     """Whether an array holds zeros and ones, and both."""
-    if not isinstance(value, np.ndarray) or value.size < 2 or not np.isin(value, (0, 1)).all():
+    if not isinstance(value, np.ndarray) or value.size < 2:
         return False
-    return bool(value.min() < value.max())
+    ones = value == 1
+    return bool(((value == 0) | ones).all() and ones.any() and not ones.all())
 
 
 def _fits(each: tuple, part: Any) -> bool:

@@ -39,14 +39,22 @@ def is_sum(total: Any, first: tuple[float, Any], second: tuple[float, Any], tol:
     (m, a), (n, b) = first, second
     if total is None or a is None or b is None:
         return False
-    if isinstance(a, SparseGrad) and isinstance(b, SparseGrad) and isinstance(total, SparseGrad):
-        rows = np.unique(np.concatenate([total.rows, a.rows, b.rows]))
-        total, a, b = (rows_of(grad, rows) for grad in (total, a, b))
-    total, a, b = as_dense(total), as_dense(a), as_dense(b)
+    total, a, b = _side_by_side(total, a, b)
     if not total.shape == a.shape == b.shape:
         return False
-    size = max(abs(m) * size_of(a), abs(n) * size_of(b), size_of(a), size_of(b))
+    size = max(max(1, abs(m)) * size_of(a), max(1, abs(n)) * size_of(b))
     return size_of(total - m * a - n * b) <= 2 * tol.share * size + (abs(m) + abs(n)) * tol.floor
+
+
+def _side_by_side(*grads: Any) -> list[np.ndarray]:
+    """Return gradients as arrays of the same rows. Sparse ones alone are never made dense."""
+    if not all(isinstance(grad, SparseGrad) for grad in grads):
+        return [as_dense(grad) for grad in grads]
+    first, *others = (grad.rows for grad in grads)
+    if all(np.array_equal(first, other) for other in others):
+        return [grad.values for grad in grads]
+    rows = np.unique(np.concatenate([first, *others]))
+    return [rows_of(grad, rows) for grad in grads]
 
 
 def is_near(y: Any, z: Any, tol: Near) -> bool:
@@ -63,13 +71,10 @@ def same(first: dict[str, Any], second: dict[str, Any], tol: Near) -> bool:
 
 
 def same_array(a: Any, b: Any, tol: Near, factor: float = 1.0) -> bool:
-    """Whether a is factor * b, up to rounding. Two sparse gradients are never made dense."""
+    """Whether a is factor * b, up to rounding."""
     if a is None or b is None:
         return a is None and b is None
-    if isinstance(a, SparseGrad) and isinstance(b, SparseGrad):
-        rows = np.union1d(a.rows, b.rows)
-        a, b = rows_of(a, rows), rows_of(b, rows)
-    a, b = as_dense(a), as_dense(b)
+    a, b = _side_by_side(a, b)
     if a.shape != b.shape or a.dtype == object:
         return a.shape == b.shape
     limit = max(1.0, factor) * (tol.share * float(np.abs(b).max(initial=1e-300)) + tol.floor)
@@ -81,4 +86,4 @@ def size_of(grad: Any) -> float:
     if grad is None:
         return 0.0
     values = grad.values if isinstance(grad, SparseGrad) else np.asarray(grad)
-    return float(np.abs(values).max(initial=0))
+    return float(np.maximum.reduce(np.abs(values), axis=None, initial=0))

@@ -192,15 +192,28 @@ class Differences:
 
     def fits(self, grads: dict[str, Any], tolerance: float) -> bool | None:
         """Whether all gradients together fit along one random direction; None: it cannot tell."""
+        off = self.misfit(grads)
+        return None if off is None else off <= tolerance
+
+    def misfit(self, grads: dict[str, Any], rounding: float = 0.0) -> float | None:
+        """Return how far all gradients together are off along one random direction, relatively.
+
+        Each entry may be off by `rounding`. None: it cannot tell.
+        """
         live = [name for name, grad in grads.items() if _where(grad)[1].size]
         if self.complex is None or not live or not all(map(self.is_analytic, live)):
             return None
-        moves, exact = self._together if self._together else self._along_all(live)
+        if not self._together:
+            self._together = self._along_all(live)
+        moves, exact = self._together
         if list(moves) != list(grads) or exact is None:
             return None
-        terms = [(_where(grads[name])[1] * d).ravel() for name, (_, d) in moves.items()]
-        every = np.concatenate(terms)
-        return bool(abs(every.sum() - exact) <= tolerance * np.abs(every).sum())
+        pairs = [(_where(grads[name])[1], d) for name, (_, d) in moves.items()]
+        terms = np.concatenate([(values * d).ravel() for values, d in pairs])
+        off = abs(terms.sum() - exact)
+        if rounding:
+            off -= rounding * sum(float(np.abs(d).sum()) for _, d in pairs)
+        return max(0.0, float(off)) / max(float(np.abs(terms).sum()), 1e-300)
 
     def _along_all(self, names: list[str]) -> tuple[dict[str, tuple[Any, Any]], float | None]:
         """Draw a direction of all arrays; return the derivative along it, if it is one."""
@@ -222,13 +235,15 @@ class Differences:
         directions = {}
         for name in names:
             where, _ = _where(self.grads.get(name))
-            shape = self.subject.arrays[name][where].shape
-            directions[name] = where, self._rng.normal(size=shape) / max(1, np.prod(shape)) ** 0.5
+            direction = self._rng.normal(size=self.subject.arrays[name][where].shape)
+            directions[name] = where, direction / max(1, direction.size) ** 0.5
+        if self._is_confirmed_along(directions):
+            return True
         near = {}  # in the scale of each entry: a logarithm or a root bears no other
         for name, (where, direction) in directions.items():
             size = np.abs(self.subject.arrays[name][where])
             near[name] = where, direction * np.where(size > 0, size, 1)
-        return self._is_confirmed_along(directions) or self._is_confirmed_along(near)
+        return self._is_confirmed_along(near)
 
     def _is_confirmed_along(self, moves: dict[str, tuple[Any, np.ndarray]]) -> bool:
         line = self._line(moves)

@@ -27,10 +27,12 @@ def others(inputs: Inputs, rng: np.random.Generator) -> Iterator[Inputs]:
 
 
 def _free(value: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    low, high = value.min(initial=0), value.max(initial=0)
+    if value.size == 0:
+        return value.copy()
+    low, high = value.min(), value.max()
     if low >= 0 and high <= 1:
         return (1 - value).astype(value.dtype)  # labels and rates stay such
-    if (value > 0).all():
+    if low > 0:
         return (value * rng.uniform(0.5, 1.5, value.shape)).astype(value.dtype)
     size = float(np.sqrt(np.mean(np.square(value, dtype=np.float64))))
     return (value + size * rng.normal(size=value.shape)).astype(value.dtype)

@@ -119,26 +119,35 @@ class Prober:
             return []
         d = self.differences
         there = Differences(subject, d.r, d.method, self.rng, grads, y if same else None, like=d)
-        fits = there.fits(grads, max(1e-6, 100 * self.eps))
+        limit = max(1e-6, 100 * self.eps)
+        fits = there.fits(grads, limit)
         if factor == _FAR:  # and nothing is flat there
             self.far_fits = bool(fits) and all(np.any(grads[name]) for name in moved)
         if fits or (fits is None and alone):
             return []
+        off = there.misfit(grads, self._rounding)
+        if off is not None and off <= limit:
+            return []  # it is nearly flat
         there.doubt()
         tolerance = Tolerance(max(share, 50 * self.eps), share, self.eps)
         checks = []
         for name, grad in grads.items():
-            limit = None if fits is False and same else 12
-            checks.append(compare(there, name, grad, tolerance, limit, same, self.rng))
+            at_most = None if fits is False and same else 12
+            checks.append(compare(there, name, grad, tolerance, at_most, same, self.rng))
         share_of = 1e-3 if share == _CLEAR else 1e-6  # the control looks closely
         return [c for c in checks if not c.passed and self._is_clear(c, share_of)]
 
+    @property
+    def _rounding(self) -> float:
+        """What an entry may be off by where all slopes are nearly 0."""
+        return 1000 * self.eps * float(np.abs(self.r).max())
+
     def _is_clear(self, check: ArrayCheck, share: float) -> bool:
-        """Whether a difference is more than rounding, where all slopes are nearly 0."""
+        """Whether a difference is more than rounding."""
         grad = self.grads[check.name]
         usual = np.abs(getattr(grad, "values", grad)).max(initial=0)
         off = abs(check.analytic - check.numeric)
-        least = max(share * usual, 1000 * self.eps * float(np.abs(self.r).max()))
+        least = max(share * usual, self._rounding)
         return bool(np.isfinite(check.numerics).all() and off > least)
 
 

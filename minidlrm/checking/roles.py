@@ -15,7 +15,7 @@ from minidlrm.checking.subject import Subject
 
 
 def unreturned(
-    subject: Subject, y: np.ndarray, grads: dict[str, Any], settings: frozenset[str], rng: Any
+    subject: Subject, y: np.ndarray, grads: dict[str, Any], settings: frozenset[str], seed: int
 ) -> tuple[list[str], dict[str, str]]:
     """Return the inputs whose gradient is forgotten, and the others with what they are.
 
@@ -29,13 +29,14 @@ def unreturned(
         What backward returned.
     settings : set of str
         Inputs that were given as plain Python numbers.
-    rng : numpy.random.Generator
-        Draws how they are moved.
+    seed : int
+        Of how they are moved.
     """
     left = [name for name in subject.input_names if grads.get(name) is None]
     returned = len(subject.input_names) - len(left)
     forgotten: list[str] = []
     others: dict[str, str] = {}
+    rng = np.random.default_rng((1, seed)) if left else None
     for name in left:
         if not _depends(subject, y, name, rng):
             continue
@@ -50,7 +51,7 @@ def unreturned(
     return forgotten, others
 
 
-def _depends(subject: Subject, y: np.ndarray, name: str, rng: np.random.Generator) -> bool:
+def _depends(subject: Subject, y: np.ndarray, name: str, rng: Any) -> bool:
     """Whether the output changes when the array moves a little, in either direction."""
     array = subject.arrays[name]
     before = array.copy()

@@ -23,6 +23,7 @@ from minidlrm.checking.report import ArrayCheck, Cause, GradCheckReport
 from minidlrm.checking.roles import unreturned
 from minidlrm.checking.rules import from_faults
 from minidlrm.checking.subject import FunctionPair, Subject
+from minidlrm.module import Module
 
 # With the caller's own seed, r could be the caller's x: then r^T x is symmetric, and a
 # transposed gradient passes.
@@ -58,6 +59,8 @@ class Question:
         The names of the last inputs.
     settings : tuple of int
         Which inputs were given as plain numbers.
+    watched : bool
+        Of the `Subject`.
     """
 
     target: Any
@@ -65,6 +68,7 @@ class Question:
     inputs: tuple[Any, ...]
     keywords: tuple[str, ...]
     settings: tuple[int, ...]
+    watched: bool = False
 
 
 class Run:
@@ -123,6 +127,12 @@ class Run:
         if self.analytic.complex_names or (form is not None and any(form.complex_ones)):
             yield from (replace(reading, conjugate=True) for reading in calls.possible)
 
+    @property
+    def draws_unwatched(self) -> bool:
+        """Whether forward draws from np.random, although it was not watched for that."""
+        watched = self.question.watched or not isinstance(self.target, Module)
+        return self.ran and not watched and self.subject.draws()
+
     def leave_random_numbers(self) -> None:
         """Set np.random back to where the caller had it."""
         if self.ran and isinstance(self.analytic.random.common, tuple):
@@ -164,7 +174,8 @@ class Run:
         """Run forward in float64, and in the code's own precision; False: nothing to check."""
         question = self.question
         try:
-            given = Subject(self.target, question.inputs, [], question.keywords, self.reading)
+            row = (question.keywords, self.reading, question.watched)
+            given = Subject(self.target, question.inputs, [], *row)
             self.subject = self.analytic = given.astype(np.float64)
             floats = [array.dtype.itemsize for array in given.arrays.values()]
             if isinstance(self.target, FunctionPair) and floats and max(floats) < 8:
@@ -190,30 +201,36 @@ class Run:
         coarse = y if self.same else lowest
         self.tolerance = Tolerance.of(coarse, self.options.rtol, self.options.atol)
         self.r = r = self.rng.normal(size=y.shape).astype(y.dtype)
-        self.near = tol = Near.of(self.tolerance.eps, r, analytic.arrays)
+        self.near = Near.of(self.tolerance.eps, r, analytic.arrays)
         try:
-            returned, second = analytic.gradients(r.copy())
+            if self.faults:  # forward has changed its inputs, and perhaps what it keeps
+                analytic.output()
+            returned = analytic.collect(analytic.backward(r.copy(), analytic.form))
         except Exception as error:
             self._raised(error, "backward")
             return None
-        noise = protocol.noise_faults(y, second)
-        if noise:
-            self.faults += noise
-            return None
         settings = frozenset(analytic.names[k] for k in self.question.settings)
-        row = (self.subject, self.output, returned, settings, np.random.default_rng(1))
+        row = (self.subject, self.output, returned, settings, self.options.seed)
         forgotten, self.others = unreturned(*row)
         grads, faults = protocol.gradient_faults(analytic, returned, forgotten)
-        self.faults += faults
-        if all(returned.get(fault.array) is None for fault in faults):
-            there = {n: g for n, g in grads.items() if returned.get(n) is not None}
-            rest = (r, there, before, self.rng, tol)
-            try:
-                self.faults += protocol.backward_faults(analytic, self.fresh, *rest)
-                self.remarks += protocol.cache_remarks(analytic, r, tol)
-            except Exception as error:
-                self._raised(error, "a second pass of")
-        return grads
+        there = {n: g for n, g in grads.items() if returned.get(n) is not None}
+        in_form = all(returned.get(fault.array) is None for fault in faults)
+        broken = self._broken_rules(there, before, in_form)
+        is_random = any(fault.key == "noise" for fault in broken)
+        self.faults += broken if is_random else faults + broken
+        return None if is_random else grads
+
+    def _broken_rules(self, grads: dict[str, Any], before: Any, in_form: bool) -> list[Fault]:
+        analytic, y, r, tol = self.analytic, self.y, self.r, self.near
+        try:
+            if not in_form:
+                return protocol.noise_faults(analytic, y)
+            row = (r, grads, before, self.rng, tol)
+            broken = protocol.backward_faults(analytic, self.fresh, y, *row)
+            self.remarks += protocol.cache_remarks(analytic, r, tol)
+        except Exception as error:
+            return [self._fault_of(error, "a second pass of")]
+        return broken
 
     def _known(self, differences: Differences, grads: dict[str, Any]) -> set[str]:
         """Name the arrays that fit along one direction of all; a small one is asked alone."""
@@ -258,11 +275,10 @@ class Run:
 
     def _look_further(self, differences: Differences, grads: dict[str, Any]) -> None:
         """Look at what may be wrong although every entry passed."""
-        rng = np.random.default_rng((_STREAM, self.options.seed, 1))
         if not any(map(_holds_integers, self.question.inputs)):
             self.remarks += probing.lookup_remarks(differences, grads)
         prober = probing.Prober(
-            self.subject, self.analytic, differences, self.r, grads, self.tolerance.eps, rng
+            self.subject, self.analytic, differences, self.r, grads, self.tolerance.eps, self.rng
         )
         self.faults, remarks = prober.faults_and_remarks()
         self.remarks += remarks
@@ -270,17 +286,20 @@ class Run:
             names = [c.name for c in self.checks if _may_hide_rounding(c)]
             if names:
                 self.faults += probing.rounding_faults(
-                    self.analytic, self.r, names, self.near.floor, rng
+                    self.analytic, self.r, names, self.near.floor, self.rng
                 )
             self.remarks += [
                 _approximate(c) for c in self.checks if c.name in names and _is_near(c)
             ]
 
     def _raised(self, error: Exception, what: str) -> None:
+        self.faults.append(self._fault_of(error, what))
+
+    def _fault_of(self, error: Exception, what: str) -> Fault:
         names = ("forward_function", "backward_function")
         functions = [getattr(self.target, name, None) for name in names]
         text = described(error, what, tuple(filter(None, functions)))
-        self.faults.append(Fault("raised", "", text))
+        return Fault("raised", "", text)
 
     # The report
 

@@ -13,16 +13,25 @@ from typing import Any
 
 import numpy as np
 
-from minidlrm.arrays import as_size, as_sizes, floats, native
+from minidlrm.arrays import DTYPES, as_size, as_sizes, floats, native
 
 
 def numbers(name: str, x: Any, *parameters: np.ndarray) -> np.ndarray:
     """Return x as the layer computes with it; TypeError or ValueError names x where it cannot."""
+    if _is_usual(x) and all(parameter.dtype == x.dtype for parameter in parameters):
+        return x
     x = native(name, x)
     if x.dtype.kind in "biu":
         x = x.astype(np.result_type(*parameters) if parameters else np.float64)
     x = floats(name, x)
     return np.asarray(x, np.result_type(x, np.float32, *parameters), order="C")
+
+
+def _is_usual(x: Any) -> bool:
+    """Whether x is such an array already: in the machine's order, aligned, row by row."""
+    if type(x) is not np.ndarray or x.dtype not in DTYPES:
+        return False
+    return x.flags.c_contiguous and x.flags.aligned
 
 
 def converted(name: str, x: Any, dtype: np.dtype) -> np.ndarray:
