@@ -7,7 +7,7 @@ import functools
 import inspect
 import itertools
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy as np
 import minidlrm as md
 from minidlrm.checking import cases
 
+from . import uses
 from .values import Scene, good, hostile
 
 LEFT_OUT = {  # what is not called, and why
@@ -25,15 +26,38 @@ LEFT_OUT = {  # what is not called, and why
     **dict.fromkeys(["arrays", "state_shapes"], "for an optimizer of one's own"),
     "update": "what an optimizer of one's own writes; `step` calls it, and checks first",
 }
-SLOW = {"gradcheck", "assert_gradients", "optimcheck", "trace", "diagram", "synthetic_clicks"}
-MAKERS = {  # of what methods are called, beside the layers and losses
+SLOW = {
+    *("gradcheck", "assert_gradients", "optimcheck", "trace", "diagram", "synthetic_clicks"),
+    *("importance", "Importance", "Effect", "GradCheckReport", "OptimCheckReport", "ArrayCheck"),
+    *("read_criteo", "read_table", "read_described"),
+}
+MAKERS: dict[str, Callable[[Scene], Any]] = {  # of what methods are called
     "Batch": Scene.batch,
     "Jagged": Scene.jagged,
+    "Dataset": Scene.dataset,
     "SparseGrad": Scene.sparse_grad,
     "Parameter": Scene.parameter,
-    "Module": Scene.model,
-    "SGD": Scene.optimizer,
+    "OptimizerGroup": lambda s: md.OptimizerGroup([(s.optimizer(), [s.parameter()])]),
+    "History": lambda s: md.History([{"step": 1.0, "train_loss": 0.5}]),
+    "Schema": Scene.schema,
+    "Reader": lambda s: md.data.READERS["libfm"],
+    "ModelEntry": lambda s: s.pick(*md.MODELS.values()),
+    "Catalogue": Scene.catalogue,
+    "RankMetrics": Scene.ranking,
+    "Recommendations": lambda s: md.recommend(s.factors(), [0, 1], 2, seen=None),
+    "Mistake": lambda s: md.recommending.Mistake(s.pick(*md.recommending.MISTAKES), "found"),
+    "Importance": Scene.importance,
+    "Effect": lambda s: s.importance().columns[0],
+    "Neighbours": lambda s: md.similar(s.for_schema(), s.schema(), "city", "Ulm"),
+    "Unseen": lambda s: md.scoring.Unseen(s.schema()),
+    "Block": lambda s: md.scoring.Block(s.batch(), s.floats(s.rows)),
+    "GradCheckReport": lambda s: md.gradcheck(md.Sigmoid(), s.floats(2, 3), verbose=False),
+    "OptimCheckReport": lambda s: md.checking.optimcheck(md.SGD, verbose=False),
+    "ArrayCheck": lambda s: MAKERS["GradCheckReport"](s).arrays[0],
+    "Module": Scene.layer,
+    "Optimizer": Scene.optimizer,
 }
+NO_METHODS = {"Cause", "Fingerprint", "ProtocolWarning"}
 ARRAYS = ("dense", "sparse", "label", "values", "offsets", "weights", "id", "bag", "prediction")
 DUNDERS = ("__getitem__", "__add__", "__len__", "__repr__")
 
@@ -76,22 +100,41 @@ def _names(module: types.ModuleType) -> list[str]:
 
 
 @functools.cache
-def callables() -> list[tuple[str, Any, str]]:
-    """Return (title, callable or method name, class that makes it): everything but the layers."""
-    found: list[tuple[str, Any, str]] = [(name, value, "") for name, value in public().items()]
+def callables() -> dict[str, list[tuple[str, Any, str]]]:
+    """Return (title, callable or method name, what makes its object) of each public name."""
+    found: dict[str, list[tuple[str, Any, str]]] = {}
     for name, value in public().items():
-        short = name.rpartition(".")[2]
-        if short in MAKERS:
-            members = inspect.getmembers(value, callable)
-            methods = [n for n, v in members if n[0] != "_" and n not in LEFT_OUT]
-            methods += [n for n in DUNDERS if hasattr(value, n)]
-            found += [(f"{name}.{method}", method, short) for method in methods]
-    quick = [each for each in found if not _slow(each[0])]
-    return quick * 20 + [each for each in found if _slow(each[0])]
+        found[name] = [(name, value, "")]
+        if inspect.isclass(value) and name.rpartition(".")[2] not in NO_METHODS:
+            owner = _maker(value)
+            found[name] *= 6  # a class is made as often as six methods are called
+            found[name] += [(f"{name}.{method}", method, owner) for method in methods(value)]
+    return found
 
 
-def _slow(title: str) -> bool:
-    return title.rpartition(".")[2] in SLOW
+def _maker(cls: type) -> str:
+    """Return the name of what makes one of a class: a layer, an optimizer, or itself."""
+    for base in (md.Module, md.optim.Optimizer):
+        if issubclass(cls, base):
+            return f"{base.__name__} {cls.__name__}"
+    return cls.__name__
+
+
+def methods(cls: type) -> list[str]:
+    """Return the public methods of a class, and those that operators call."""
+    found = [n for n, _ in inspect.getmembers(cls, callable) if n[0] != "_" and n not in LEFT_OUT]
+    return found + [n for n in DUNDERS if hasattr(cls, n)]
+
+
+def made(owner: str, scene: Scene) -> Any:
+    """Make one of a class, by the name that `_maker` gives."""
+    base, _, name = owner.partition(" ")
+    if base == "Optimizer":
+        return getattr(md, name)(lr=0.1) if hasattr(md, name) else scene.optimizer()
+    if base == "Module":
+        right = [module for _, module, _ in targets() if type(module).__name__ == name]
+        return copy.deepcopy(scene.pick(*right)) if right else scene.layer()
+    return MAKERS[base](scene)
 
 
 @functools.cache
@@ -104,7 +147,8 @@ def run(rng: np.random.Generator) -> Outcome:
     """Draw one case, run it, and say what came of it."""
     outcome = Outcome()
     try:
-        outcome.value = (_layer if rng.random() < 0.6 else _call)(rng, outcome)
+        kind = [_layer, _call, _use][int(rng.choice(3, p=[0.45, 0.45, 0.1]))]
+        outcome.value = kind(rng, outcome)
     except Exception as error:
         outcome.error = error
     return outcome
@@ -157,10 +201,14 @@ def _call(rng: np.random.Generator, outcome: Outcome) -> Any:
     """Call a public function, make a public class, or call a method of one."""
     scene = Scene(rng)
     everything = callables()
-    title, function, owner = everything[int(rng.integers(len(everything)))]
+    name = scene.pick(*everything)
+    if name.rpartition(".")[2] in SLOW and rng.random() < 0.9:
+        name = scene.pick(*everything)
+    title, function, owner = scene.pick(*everything[name])
     outcome.what, short = title, owner or title.rpartition(".")[2]
     if owner:
-        function = getattr(MAKERS[owner](scene), function)
+        scene.owner = made(owner, scene)
+        function = getattr(scene.owner, function)
     outcome.names |= names_of(function)
     outcome.paths = scene.paths
     positional, keywords = [], {}
@@ -184,6 +232,20 @@ def _call(rng: np.random.Generator, outcome: Outcome) -> Any:
     if isinstance(result, types.GeneratorType):
         result = list(itertools.islice(result, 50))
     return result
+
+
+def _use(rng: np.random.Generator, outcome: Outcome) -> Any:
+    """Use an object in one of the ways of `uses`."""
+    scene = Scene(rng)
+    outcome.paths = scene.paths
+    use = scene.pick(*uses.USES)
+    outcome.what = use.__name__
+    try:
+        return use(scene)
+    finally:
+        what, names = scene.said
+        outcome.what += f"; {what}"
+        outcome.names |= names
 
 
 def _parameters(function: Any) -> dict[str, inspect.Parameter]:

@@ -34,7 +34,7 @@ import numpy as np
 ROOT = Path(__file__).parent.parent.parent
 CHUNK, HANG = 1000, 120  # cases a child; seconds without a new case
 LIMIT = 12 << 30  # bytes of memory of a child
-ERRORS = (ValueError, TypeError, IndexError, RuntimeError, ArithmeticError, OSError)
+ERRORS = (ValueError, TypeError, LookupError, RuntimeError, ArithmeticError, OSError)
 
 
 # In the child

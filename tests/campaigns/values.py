@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import inspect
 import tempfile
 from collections.abc import Callable
@@ -11,6 +13,7 @@ from typing import Any
 import numpy as np
 
 import minidlrm as md
+from minidlrm.checking import cases
 
 
 class Scene:
@@ -23,6 +26,8 @@ class Scene:
         self.dtype = [np.float32, np.float64][int(rng.integers(2))]
         self.bags = rng.random() < 0.4
         self.paths: list[str] = []  # of the files that were made
+        self.said: tuple[str, set[str]] = ("", set())  # by a use: what is done, and names
+        self.owner: Any = None  # whose method is called
 
     def floats(self, *shape: int) -> np.ndarray:
         """Draw normal numbers."""
@@ -87,6 +92,57 @@ class Scene:
         rows = np.unique(self.rng.integers(0, 7, 3))
         return md.SparseGrad(rows, self.floats(len(rows), self.dim), (7, self.dim))
 
+    def clicks(self) -> md.Dataset:
+        """Read a table of 40 rows, with bags or without."""
+        keys = {"label": "click", "dense": ["price"], "sparse": ["city"], "progress": False}
+        if self.bags:
+            keys["bags"] = {"tags": "|"}
+        return md.data.read_table(TABLE, **keys)
+
+    def schema(self) -> md.data.Schema:
+        """Return what the columns of that table mean."""
+        return self.clicks().schema
+
+    def for_schema(self) -> md.Module:
+        """Make a model of that table."""
+        return md.FactorizationMachine.for_data(self.clicks(), embedding_dim=3)
+
+    def pairs(self) -> np.ndarray:
+        """Draw pairs of a user and an item."""
+        return np.stack([self.rng.integers(0, n, 5) for n in self.sizes], axis=1)
+
+    def ratings(self, rows: int = 5) -> md.Batch:
+        """Draw the ratings of some users and items."""
+        label = self.rng.integers(1, 6, rows).astype(self.dtype)
+        ids = np.stack([self.rng.integers(0, n, rows) for n in self.sizes], axis=1)
+        return md.Batch(np.zeros((rows, 0), np.float32), ids, label)
+
+    def factors(self) -> md.MatrixFactorization:
+        """Make a model of users and items alone."""
+        return md.MatrixFactorization(self.sizes, self.dim, mean=3.0)
+
+    def catalogue(self) -> Any:
+        """Make the catalogue of seven users and four items."""
+        return md.recommending.Catalogue.of_pairs(*self.sizes)
+
+    def ranking(self) -> Any:
+        """Rank items for users, by a model."""
+        return md.rank_metrics(self.factors(), self.pairs(), self.pairs(), k=2)
+
+    def importance(self) -> Any:
+        """Measure what the columns of a model are worth."""
+        return md.importance(self.for_schema(), self.clicks().test, self.schema(), repeats=2)
+
+    def layer(self) -> md.Module:
+        """Take a layer or a model from the list of cases, as it is."""
+        modules = [module for _, module, _ in cases.everything(0)]
+        return copy.deepcopy(modules[int(self.rng.integers(len(modules)))])
+
+    def given(self, name: str) -> Path:
+        """Name a file that a reader reads, or the folder of ratings."""
+        self.paths.append(str(folder()))
+        return folder() / name
+
     def file(self) -> Path:
         """Name a file in a new folder; half of them hold a checkpoint."""
         path = Path(tempfile.mkdtemp(prefix="campaign-")) / "m.safetensors"
@@ -94,6 +150,39 @@ class Scene:
         if self.rng.random() < 0.5:
             md.save(self.model(), path)
         return path
+
+
+ROWS = 40
+TABLE = {
+    "click": [0, 1] * (ROWS // 2),
+    "price": [float(k) for k in range(ROWS)],
+    "city": ["Ulm", "Rom", "Ulm", "Bonn"] * (ROWS // 4),
+    "tags": ["a|b", "", "b", "c|a|b"] * (ROWS // 4),
+}
+
+
+@functools.cache
+def folder() -> Path:
+    """Make a folder with a right file for each reader."""
+    home = Path(tempfile.mkdtemp(prefix="campaign-files-"))
+    ratings = [
+        f"{u},{m},{1 + u * m % 5},{10 * u + m}" for u in range(1, 6) for m in range(u, u + 5)
+    ]
+    movies = [f"{m},F ({1990 + m}),Drama|War" for m in range(1, 11)]
+    names = ["label", *(f"I{k}" for k in range(1, 14)), *(f"C{k}" for k in range(1, 27))]
+    clicks = [",".join([str(k % 2), *["5"] * 13, *["68fd1e64"] * 26]) for k in range(28)]
+    table = [",".join(map(str, row)) for row in zip(*TABLE.values(), strict=True)]
+    files = {
+        "ratings.csv": ["userId,movieId,rating,timestamp", *ratings],
+        "movies.csv": ["movieId,title,genres", *movies],
+        "criteo.csv": [",".join(names), *clicks],
+        "rows.libfm": ["1 3:1 7:1", "0 4:1 7:1"] * 14,
+        "table.csv": [",".join(TABLE), *table],
+        "table.toml": ['source = "table.csv"', 'label = "click"', 'sparse = ["city"]'],
+    }
+    for name, lines in files.items():
+        (home / name).write_text("\n".join(lines) + "\n")
+    return home
 
 
 def optimizers() -> list[type]:
@@ -161,6 +250,38 @@ GOOD: dict[str, Callable[[Scene], Any]] = {
     **dict.fromkeys(["offsets"], lambda s: np.array([0, 2, 2, 3, 5])),
     **dict.fromkeys(["dtype"], lambda s: s.dtype),
     **dict.fromkeys(["rng"], lambda s: np.random.default_rng(int(s.rng.integers(9)))),
+    # of tables and rankings
+    **dict.fromkeys(["shared"], lambda s: ()),
+    **dict.fromkeys(["bag_mode"], lambda s: s.pick("sum", "mean")),
+    **dict.fromkeys(["schema"], lambda s: s.schema()),
+    **dict.fromkeys(["source"], lambda s: md.data.open_source(TABLE)),
+    **dict.fromkeys(["column"], lambda s: "city"),
+    **dict.fromkeys(["users", "user_ids"], lambda s: s.rng.integers(0, 7, 3)),
+    **dict.fromkeys(["items"], lambda s: s.rng.integers(0, 4, 3)),
+    **dict.fromkeys(["ratings"], lambda s: s.floats(3)),
+    **dict.fromkeys(["held_out", "seen", "pairs"], lambda s: s.pick(s.pairs(), s.ratings())),
+    **dict.fromkeys(["catalogue"], lambda s: s.pick(None, s.catalogue())),
+    **dict.fromkeys(["candidates"], lambda s: s.pick(None, s.pairs(), np.array([0, 2, 3]))),
+    **dict.fromkeys(["popularity", "counts"], lambda s: s.rng.integers(0, 9, 4)),
+    **dict.fromkeys(["num_users"], lambda s: s.sizes[0]),
+    **dict.fromkeys(["num_items"], lambda s: s.sizes[1]),
+    **dict.fromkeys(["min_count", "repeats", "num_negatives"], lambda s: 2),
+    **dict.fromkeys(["first", "second"], lambda s: np.linspace(0, 1, 5)),
+    **dict.fromkeys(["weight", "sample_weight"], lambda s: np.abs(s.floats(s.rows)) + 0.1),
+    **dict.fromkeys(["output"], lambda s: s.floats(s.rows)),
+    **dict.fromkeys(["rtol", "atol", "test_share"], lambda s: 0.1),
+    **dict.fromkeys(["method"], lambda s: s.pick("auto", "complex", "central")),
+    **dict.fromkeys(["phase"], lambda s: s.pick("forward", "backward")),
+    **dict.fromkeys(["drop_users", "root", "resume", "logits"], lambda s: s.pick(True, False)),
+    **dict.fromkeys(["encoding"], lambda s: "utf-8"),
+    **dict.fromkeys(["delimiter"], lambda s: s.pick(None, ",")),
+    **dict.fromkeys(["cache_dir"], lambda s: s.given("cache")),
+    **dict.fromkeys(["hash_size", "order", "num_layers"], lambda s: 2),
+    **dict.fromkeys(["start", "most"], lambda s: 1),
+    **dict.fromkeys(["checkpoint_every"], lambda s: 1),
+    **dict.fromkeys(["on_bad_line"], lambda s: s.pick("error", "skip")),
+    **dict.fromkeys(["dataset"], lambda s: s.dataset()),
+    **dict.fromkeys(["options"], lambda s: {}),
     # objects
     **dict.fromkeys(["train", "valid", "test", "data", "batch"], lambda s: s.batch()),
     **dict.fromkeys(["model"], lambda s: s.model()),
@@ -180,8 +301,94 @@ OF: dict[tuple[str, str], Callable[[Scene], Any]] = {  # where a name means anot
     ("Jagged", "weights"): lambda s: s.pick(None, s.floats(5)),
     ("synthetic_clicks", "rows"): lambda s: 30,
     ("synthetic_clicks", "num_tables"): lambda s: 3,
+    ("Batch", "t"): lambda s: s.pick(0, 1),
+    ("Batch", "label"): lambda s: s.label(),
+    ("Batch", "num_tables"): lambda s: len(s.sizes),
+    ("read_criteo", "path"): lambda s: s.given("criteo.csv"),
+    ("read_criteo", "rows"): lambda s: 20,
+    ("read_criteo", "vocabulary"): lambda s: None,
+    ("read_described", "path"): lambda s: s.given("table.toml"),
+    ("movielens_clicks", "path"): lambda s: s.given("."),
+    ("movielens_ratings", "path"): lambda s: s.given("ratings.csv"),
+    ("movielens_ratings", "split"): lambda s: s.pick("random", "time"),
+    ("movielens_ranking", "path"): lambda s: s.given("."),
+    ("open_source", "rows"): lambda s: s.pick(
+        TABLE, s.given("table.csv"), str(s.given("table.csv"))
+    ),
+    ("open_source", "column_names"): lambda s: None,
+    **{
+        ("read_table", name): value
+        for name, value in {
+            "source": lambda s: s.pick(TABLE, str(s.given("table.csv"))),
+            "label": lambda s: "click",
+            "dense": lambda s: ["price"],
+            "sparse": lambda s: ["city"],
+            "bags": lambda s: {"tags": "|"},
+            "bag_weights": lambda s: None,
+            "padding": lambda s: None,
+            "share": lambda s: None,
+            "sample_weight": lambda s: s.pick(None, "price"),
+            "transform": lambda s: s.pick("standardize", "log", "none", {"price": "log"}),
+            "split": lambda s: s.pick("random", "order"),
+            "fractions": lambda s: (0.5, 0.3, 0.2),
+            "time": lambda s: None,
+            "user": lambda s: None,
+            "split_column": lambda s: None,
+            "schema": lambda s: None,
+            "column_names": lambda s: None,
+        }.items()
+    },
+    ("Schema", "columns"): lambda s: s.schema().columns,
+    ("Schema", "label"): lambda s: "click",
+    ("Schema", "sample_weight"): lambda s: None,
+    ("Schema", "rows"): lambda s: s.pick(TABLE, [{"price": 1.0, "city": "Rom", "tags": "a"}]),
+    ("Schema", "batch"): lambda s: s.clicks().test,
+    ("Schema", "plain"): lambda s: s.schema().state()[0],
+    ("Schema", "arrays"): lambda s: s.schema().state()[1],
+    ("Schema", "data"): lambda s: None,
+    ("Schema", "name"): lambda s: s.pick("city", "price"),
+    ("evaluate_rows", "model"): lambda s: s.for_schema(),
+    ("scores", "model"): lambda s: s.for_schema(),
+    ("scores", "keep"): lambda s: s.pick(None, "city"),
+    ("similar", "model"): lambda s: s.for_schema(),
+    ("similar", "value"): lambda s: s.pick("Ulm", "Rom"),
+    ("importance", "model"): lambda s: s.for_schema(),
+    ("importance", "data"): lambda s: s.clicks().test,
+    ("importance", "names"): lambda s: s.pick(s.schema(), s.schema().feature_names),
+    ("importance", "pairs"): lambda s: s.pick(True, False),
+    ("fold_in", "model"): lambda s: s.factors(),
+    ("rank_metrics", "model"): lambda s: s.pick(s.factors(), s.floats(*s.sizes)),
+    ("rank_metrics", "train"): lambda s: s.pick(s.pairs(), s.ratings()),
+    ("rank_metrics", "seen"): lambda s: s.pick("out", "in"),
+    ("rank_metrics", "times"): lambda s: None,
+    ("rank_metrics", "split"): lambda s: "",
+    ("recommend", "model"): lambda s: s.factors(),
+    ("Catalogue", "users"): lambda s: s.pick(s.catalogue().users, s.rng.integers(0, 7, 3)),
+    ("Catalogue", "items"): lambda s: s.pick(s.catalogue().items, s.rng.integers(0, 4, 3)),
+    ("Catalogue", "data"): lambda s: s.clicks(),
+    ("Catalogue", "model"): lambda s: s.factors(),
+    ("Catalogue", "names"): lambda s: ("a", "b", "c", "d"),
+    ("Catalogue", "item_tables"): lambda s: [1],
+    ("Catalogue", "item_dense"): lambda s: [],
+    ("Catalogue", "user_table"): lambda s: 0,
+    ("Catalogue", "item_table"): lambda s: 1,
+    ("Unseen", "batch"): lambda s: s.clicks().test,
+    ("History", "name"): lambda s: "train_loss",
+    ("RankMetrics", "metric"): lambda s: s.pick("ndcg", "mrr"),
+    ("MatrixFactorization", "data"): lambda s: s.ratings(),
+    ("MatrixFactorization", "batch"): lambda s: s.ratings(),
+    ("ModelEntry", "cls"): lambda s: md.DCN,
+    ("ModelEntry", "unit"): lambda s: "bit",
+    ("ModelEntry", "order"): lambda s: "any",
+    ("Module", "data"): lambda s: s.dataset(),
+    ("Module", "dy"): lambda s: s.floats(s.rows, s.dim),
+    ("Module", "state"): lambda s: s.owner.state_dict(),
+    ("Module", "prefix"): lambda s: "a",
+    ("Module", "t"): lambda s: 0,
+    ("Optimizer", "parameters"): lambda s: [s.parameter()],
+    ("from_layout", "weight"): lambda s: s.floats(4, 4),
     ("Batch", "rows"): lambda s: s.pick(slice(0, 2), np.array([0, 0])),
-    ("read_libfm", "train"): lambda s: s.file(),
+    ("read_libfm", "train"): lambda s: s.given("rows.libfm"),
     ("read_libfm", "valid"): lambda s: None,
     ("read_libfm", "test"): lambda s: None,
     ("difference", "said"): lambda s: s.floats(3),
@@ -197,13 +404,18 @@ OF: dict[tuple[str, str], Callable[[Scene], Any]] = {  # where a name means anot
     ("trace", "batch"): lambda s: s.batch(),
     ("copy_state", "own"): lambda s: {"weight": np.zeros(2)},
     ("copy_state", "state"): lambda s: {"weight": np.ones(2)},
-    ("interop", "model"): lambda s: md.DLRM(s.num_dense, s.sizes, s.dim, (4,), (4,)),
+    **{
+        (name, "model"): lambda s: md.DLRM(s.num_dense, s.sizes, s.dim, (s.dim,), (4,))
+        for name in ("from_layout", "to_layout", "reference_state", "load_reference_state")
+    },
+    ("ArrayCheck", "shape"): lambda s: (2,),
 }
 
 
 def good(owner: str, name: str, scene: Scene) -> Any:
     """Return a right value for an argument; None, where its name says nothing."""
-    make = OF.get((owner, name)) or GOOD.get(name)
+    makers = [OF.get((word, name)) for word in reversed(owner.split())]
+    make = next(filter(None, [*makers, GOOD.get(name)]), None)
     return make(scene) if make else None
 
 
