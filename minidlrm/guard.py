@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
+
 import numpy as np
 
-from minidlrm.module import Module, SparseGrad
+from minidlrm.arrays import check_number
+from minidlrm.module import Module, Parameter, SparseGrad
+from minidlrm.parameter import as_parameters
 
 
 def bad_number(
@@ -40,3 +45,67 @@ def bad_number(
                 f"{what}; the first array that went bad is {of}{name}. {advice}"
             )
     return FloatingPointError(f"{what}, though all weights are finite. {advice}")
+
+
+def _stored(parameter: Parameter) -> np.ndarray:
+    """Return the numbers that a gradient, dense or sparse, holds; errors as `check_grad`."""
+    parameter.check_grad()
+    grad = parameter.grad
+    return grad.values if isinstance(grad, SparseGrad) else grad
+
+
+def grad_norm(parameters: Iterable[Parameter]) -> float:
+    """Return the joint Euclidean norm of all gradients.
+
+    Parameters
+    ----------
+    parameters : iterable of Parameter
+        Those without a gradient count as 0.
+
+    Returns
+    -------
+    float
+        The root of the sum of all squares.
+
+    Examples
+    --------
+    >>> import numpy as np, minidlrm as md
+    >>> w = md.Parameter(np.zeros(2)); w.grad = np.array([3.0, 4.0])
+    >>> md.training.grad_norm([w])
+    5.0
+    """
+    total = 0.0
+    for parameter in as_parameters(parameters):
+        if parameter.grad is not None:
+            flat = _stored(parameter).ravel()
+            total += float(np.vdot(flat, flat).real)
+    return math.sqrt(total)
+
+
+def scale_grads(parameters: Iterable[Parameter], factor: float) -> None:
+    """Multiply all gradients by `factor`, in place.
+
+    Parameters
+    ----------
+    parameters : iterable of Parameter
+        Those without a gradient are passed over.
+    factor : float
+        What to multiply by.
+
+    Examples
+    --------
+    >>> import numpy as np, minidlrm as md
+    >>> w = md.Parameter(np.zeros(2)); w.grad = np.array([3.0, 4.0])
+    >>> md.training.scale_grads([w], 0.5); w.grad
+    array([1.5, 2. ])
+    """
+    check_number("factor", factor)
+    for parameter in as_parameters(parameters):
+        if parameter.grad is not None:
+            values, grad = _stored(parameter), parameter.grad
+            if values.dtype.kind in "fc" and values.flags.writeable:
+                values *= values.dtype.type(factor)
+                continue
+            scaled = values * factor  # integers of a reader, or read-only
+            sparse = isinstance(grad, SparseGrad)
+            parameter.grad = SparseGrad(grad.rows, scaled, grad.shape) if sparse else scaled

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from minidlrm.arrays import as_size, doubles, paired, row_weights
+from minidlrm.arrays import as_flag, as_size, doubles, paired, row_weights, shuffling
 
 
 def log_loss(
@@ -406,7 +406,8 @@ def paired_interval(
     (1.0, 1.0)
     """
     first, second = paired("first", first, "second", second)
-    rng, n = np.random.default_rng(seed), len(first)
+    root = as_flag("root", root)
+    rng, n = shuffling(seed), len(first)
     resamples = (rng.integers(0, n, n) for _ in range(1000))
     means = np.array([(first[rows].mean(), second[rows].mean()) for rows in resamples])
     if root:

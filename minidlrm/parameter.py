@@ -142,10 +142,11 @@ class Parameter:
     _value: np.ndarray
 
     def __init__(self, value: np.ndarray, name: str = ""):
+        check_type("name", name, str)
         value = native(name or "value", value)
         if value.dtype not in (np.float32, np.float64, np.complex64, np.complex128):
             raise TypeError(
-                f"the parameter {name or 'value'} has dtype {value.dtype}: it must be float32, "
+                f"the value of the parameter {name} has dtype {value.dtype}: it must be float32, "
                 "float64, complex64 or complex128"
             )
         self._value = _owned(value, value.dtype)
@@ -182,6 +183,26 @@ class Parameter:
                 f"of shape {shape} and {dtype}; assign it to .value to make it so"
             )
 
+    def check_grad(self) -> None:
+        """Raise TypeError or ValueError unless the gradient can be subtracted from the value."""
+        grad, value = self.grad, self._value
+        if grad is None:
+            return
+        check_type(f"the gradient of {self.name}", grad, np.ndarray, SparseGrad)
+        if type(grad) not in (np.ndarray, SparseGrad):  # a mask would be lost
+            grad = self.grad = native(f"the gradient of {self.name}", grad)
+        if grad.shape != value.shape:
+            raise ValueError(
+                f"the gradient of {self.name} has shape {grad.shape}, the parameter {value.shape}"
+            )
+        if isinstance(grad, SparseGrad):
+            grad.check()
+        dtype = grad.values.dtype if isinstance(grad, SparseGrad) else grad.dtype
+        if dtype != value.dtype and not np.can_cast(dtype, value.dtype, "same_kind"):
+            raise TypeError(
+                f"the parameter {self.name} is of {value.dtype}: a gradient of {dtype} does not fit"
+            )
+
     def add_grad(self, grad: np.ndarray | SparseGrad) -> None:
         """Add `grad` to what is there already.
 
@@ -215,6 +236,16 @@ class Parameter:
 
     def __repr__(self) -> str:
         return f"Parameter({self.name}, shape={self.value.shape}, {self.value.dtype})"
+
+
+def as_parameters(parameters: Any) -> list[Parameter]:
+    """Return parameters as a list, each once; TypeError unless all of them are."""
+    if not np.iterable(parameters):
+        raise TypeError(f"parameters is {parameters!r}: it must be a list of Parameter")
+    given = list(parameters)
+    for each in given:
+        check_type("one of parameters", each, Parameter)
+    return list(dict.fromkeys(given))
 
 
 def _as_dense(grad: np.ndarray | SparseGrad) -> np.ndarray:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from minidlrm import optim
+from minidlrm.arrays import as_flag, as_size
 from minidlrm.checking.optimizer_catalogue import CATALOGUE, make_cause
 from minidlrm.checking.optimizer_causes import Steps, diagnose
 from minidlrm.checking.report import ArrayCheck, GradCheckReport
@@ -102,6 +103,8 @@ def optimcheck(
     >>> md.checking.optimcheck(md.Adam(0.1), verbose=False).passed
     True
     """
+    as_size("seed", seed, 0, 2**128)
+    steps, verbose = as_size("steps", steps), as_flag("verbose", verbose)
     optimizer, names = _of_our_form(optimizer)
     like = _right_rule(optimizer) if like is None else like
     trials = tuple(Trial(seed, steps, names, scale) for scale in SCALES.values())

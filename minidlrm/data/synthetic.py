@@ -9,7 +9,6 @@ single id is the same, to within 0.02. Tables whose signs cannot balance carry n
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from minidlrm import metrics
+from minidlrm.arrays import as_size, check_room
 from minidlrm.data.batch import Batch, Dataset
 from minidlrm.data.cutting import split_in_time, split_rows
 
@@ -255,13 +255,9 @@ def _check_counts(
     least = {"rows": 14, "seed": 0, "num_dense": 0, "num_tables": 0, "max_table_size": 4}
     given = (rows, seed, num_dense, num_tables, max_table_size)
     for (name, low), value in zip(least.items(), given, strict=True):
-        try:
-            operator.index(value)
-        except TypeError:
-            raise TypeError(f"{name} is {value!r}: it must be a whole number") from None
-        if value < low:
-            why = ", for the three splits" if name == "rows" else ""
-            raise ValueError(f"{name} is {value}: it must be at least {low}{why}")
+        as_size(name, value, low)
+    check_room("rows", rows, num_dense + num_tables, itemsize=8)
+    check_room("max_table_size", max_table_size, itemsize=8)
     if num_dense + num_tables == 0:
         raise ValueError("num_dense and num_tables are 0: at least one feature is needed")
 

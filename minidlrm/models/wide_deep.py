@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minidlrm.data.batch import Batch, Jagged
+from minidlrm.data.batch import Batch, Jagged, check_batch
 from minidlrm.data.encode import hash_ids
 from minidlrm.layers.embedding import EmbeddingBagCollection
 from minidlrm.layers.fields import FieldEmbeddings, LinearTerm
@@ -76,7 +76,7 @@ class WideDeep(Model):
 
         ValueError for multi-hot ids with crosses.
         """
-        batch.check(self.config["num_dense"], len(self.config["table_sizes"]))
+        check_batch(batch, self.config["num_dense"], len(self.config["table_sizes"]))
         logits = self.linear.forward(batch.dense, batch.sparse)  # (B,); checks the ids
         if self.crosses:
             if isinstance(batch.sparse, Jagged):

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from minidlrm.arrays import as_size, native
+from minidlrm.arrays import as_size, check_room, check_type, check_word, native, shuffling
 from minidlrm.data.batch import Dataset
 from minidlrm.metrics import paired_interval
 from minidlrm.module import Module
@@ -75,6 +75,7 @@ class RankMetrics:
 
     def __getitem__(self, metric: str) -> float:
         """Return a metric of the model; KeyError lists the names."""
+        check_type("metric", metric, str)
         if metric not in self.values["model"]:
             raise KeyError(f"no metric {metric!r}; there are {', '.join(self.values['model'])}")
         return self.values["model"][metric]
@@ -188,14 +189,15 @@ def rank_metrics(
     >>> result["hit_rate"], result["mrr"]      # the best item is the one that the user has seen
     (1.0, 1.0)
     """
-    if seen not in ("in", "out"):
-        raise ValueError(f"seen is {seen!r}: it must be 'in' or 'out'")
+    check_word("seen", seen, "in", "out")
+    check_type("split", split, str)
     k = as_size("k", k)
+    check_room("k", k, itemsize=64)
     catalogue, score = _scorer(model, catalogue)
     task = Task.read(catalogue, held_out, train, candidates, seen, k)
     counts = np.bincount(task.seen_pairs[:, 1], minlength=catalogue.num_items)
     base = _as_popularity(popularity, counts)
-    rng = np.random.default_rng(seed)
+    rng = shuffling(seed)
     scorers = {
         "model": score,
         "popularity": lambda users: np.tile(base, (len(users), 1)),

@@ -22,7 +22,6 @@ from .values import Scene, good, hostile
 LEFT_OUT = {  # what is not called, and why
     "kernels": "internal: they trust their input; the layers that call them are called",
     "fetch": "goes to the network",
-    "plots": "they draw what fit, compare and gradcheck return",
     **dict.fromkeys(["arrays", "state_shapes"], "for an optimizer of one's own"),
     "update": "what an optimizer of one's own writes; `step` calls it, and checks first",
 }
@@ -38,7 +37,7 @@ MAKERS: dict[str, Callable[[Scene], Any]] = {  # of what methods are called
     "SparseGrad": Scene.sparse_grad,
     "Parameter": Scene.parameter,
     "OptimizerGroup": lambda s: md.OptimizerGroup([(s.optimizer(), [s.parameter()])]),
-    "History": lambda s: md.History([{"step": 1.0, "train_loss": 0.5}]),
+    "History": lambda s: md.fit(s.model(), s.batch(), progress=False),
     "Schema": Scene.schema,
     "Reader": lambda s: md.data.READERS["libfm"],
     "ModelEntry": lambda s: s.pick(*md.MODELS.values()),
@@ -52,13 +51,16 @@ MAKERS: dict[str, Callable[[Scene], Any]] = {  # of what methods are called
     "Unseen": lambda s: md.scoring.Unseen(s.schema()),
     "Block": lambda s: md.scoring.Block(s.batch(), s.floats(s.rows)),
     "GradCheckReport": lambda s: md.gradcheck(md.Sigmoid(), s.floats(2, 3), verbose=False),
-    "OptimCheckReport": lambda s: md.checking.optimcheck(md.SGD, verbose=False),
+    "OptimCheckReport": lambda s: md.checking.optimcheck(md.SGD(0.1), verbose=False),
     "ArrayCheck": lambda s: MAKERS["GradCheckReport"](s).arrays[0],
     "Module": Scene.layer,
     "Optimizer": Scene.optimizer,
 }
 NO_METHODS = {"Cause", "Fingerprint", "ProtocolWarning"}
 ARRAYS = ("dense", "sparse", "label", "values", "offsets", "weights", "id", "bag", "prediction")
+MADE_OF_ARRAYS = {"batch", "data", "train", "valid", "test", "sparse", "bags", "dataset", "state"}
+OF_PARTS = MADE_OF_ARRAYS | {"parameters", "groups", "key", "other", "model", "optimizer", "schema"}
+SAID = {"grad": "gradient", "value": "parameter", "weights": "per_sample_weights"}
 DUNDERS = ("__getitem__", "__add__", "__len__", "__repr__")
 
 
@@ -68,6 +70,7 @@ class Outcome:
 
     what: str = ""  # what was called, and what was hostile
     names: set[str] = field(default_factory=set)  # that an error may name
+    hostile: set[str] = field(default_factory=set)  # those of arguments that are wrong
     value: Any = None
     error: BaseException | None = None
     changed: str = ""  # an input that was written to
@@ -132,8 +135,9 @@ def made(owner: str, scene: Scene) -> Any:
     if base == "Optimizer":
         return getattr(md, name)(lr=0.1) if hasattr(md, name) else scene.optimizer()
     if base == "Module":
-        right = [module for _, module, _ in targets() if type(module).__name__ == name]
-        return copy.deepcopy(scene.pick(*right)) if right else scene.layer()
+        every = [module for _, module, _ in targets()]
+        right = [module for module in every if name in {c.__name__ for c in type(module).__mro__}]
+        return copy.deepcopy(scene.pick(*right))
     return MAKERS[base](scene)
 
 
@@ -145,19 +149,22 @@ def targets() -> list[tuple[str, Any, tuple]]:
 
 def run(rng: np.random.Generator) -> Outcome:
     """Draw one case, run it, and say what came of it."""
-    outcome = Outcome()
+    outcome, scene = Outcome(), Scene(rng)
     try:
         kind = [_layer, _call, _use][int(rng.choice(3, p=[0.45, 0.45, 0.1]))]
-        outcome.value = kind(rng, outcome)
+        outcome.value = kind(scene, outcome)
     except Exception as error:
         outcome.error = error
+    outcome.names |= scene.names
+    outcome.hostile |= scene.names if outcome.hostile else set()
+    outcome.paths = scene.paths
     return outcome
 
 
-def _layer(rng: np.random.Generator, outcome: Outcome) -> Any:
+def _layer(scene: Scene, outcome: Outcome) -> Any:
     """Run a layer, a loss or a model forward and backward, and a step of an optimizer."""
-    scene = Scene(rng)
-    title, module, inputs = targets()[int(rng.integers(len(targets())))]
+    rng = scene.rng
+    title, module, inputs = scene.pick(*targets())
     outcome.what = title
     for function in (module.forward, module.backward, type(module)):
         outcome.names |= names_of(function)
@@ -197,9 +204,9 @@ def _bytes(inputs: Any) -> Iterator[bytes]:
             yield from _bytes(vars(each).values())
 
 
-def _call(rng: np.random.Generator, outcome: Outcome) -> Any:
+def _call(scene: Scene, outcome: Outcome) -> Any:
     """Call a public function, make a public class, or call a method of one."""
-    scene = Scene(rng)
+    rng = scene.rng
     everything = callables()
     name = scene.pick(*everything)
     if name.rpartition(".")[2] in SLOW and rng.random() < 0.9:
@@ -210,7 +217,6 @@ def _call(rng: np.random.Generator, outcome: Outcome) -> Any:
         scene.owner = made(owner, scene)
         function = getattr(scene.owner, function)
     outcome.names |= names_of(function)
-    outcome.paths = scene.paths
     positional, keywords = [], {}
     for name, parameter in _parameters(function).items():
         optional = parameter.default is not parameter.empty
@@ -223,6 +229,7 @@ def _call(rng: np.random.Generator, outcome: Outcome) -> Any:
             keywords[name] = value
     for _ in range(int(rng.choice([0, 1, 1, 1, 2])) if keywords else 0):
         name = list(keywords)[int(rng.integers(len(keywords)))]
+        outcome.hostile |= {name}
         word, keywords[name] = hostile(keywords[name], scene)
         outcome.what += f"; {name}: {word}"
     if positional:  # what stands before *inputs
@@ -234,10 +241,8 @@ def _call(rng: np.random.Generator, outcome: Outcome) -> Any:
     return result
 
 
-def _use(rng: np.random.Generator, outcome: Outcome) -> Any:
+def _use(scene: Scene, outcome: Outcome) -> Any:
     """Use an object in one of the ways of `uses`."""
-    scene = Scene(rng)
-    outcome.paths = scene.paths
     use = scene.pick(*uses.USES)
     outcome.what = use.__name__
     try:
@@ -260,12 +265,10 @@ def _parameters(function: Any) -> dict[str, inspect.Parameter]:
 def names_of(function: Any) -> set[str]:
     """Return the arguments that an error of the function may name."""
     names = set(_parameters(function))
-    for parameter in list(names):  # a batch's fault is in one of its arrays
-        if parameter in ("batch", "data", "train", "valid", "test", "sparse", "bags", "jagged"):
-            names |= {*ARRAYS, "row"}
+    if names & MADE_OF_ARRAYS:  # a batch's fault is in one of its arrays
+        names |= {*ARRAYS, "row"}
     owner = getattr(function, "__self__", None)
     if owner is not None:
         names |= set(_parameters(type(owner)))
-    said = {"grad": "gradient", "value": "parameter", "weights": "per_sample_weights"}
-    names |= {said[name] for name in names & said.keys()}
+    names |= {SAID[name] for name in names & SAID.keys()}
     return names | {name.removeprefix("num_") for name in names}

@@ -74,6 +74,8 @@ def _said(error: BaseException | None) -> dict[str, str]:
 
 def fault_of(outcome: Any) -> str:
     """Say what is wrong with what came of a case: "" when nothing is."""
+    from . import calls
+
     if outcome.changed:
         return "input written to"
     error = outcome.error
@@ -88,9 +90,15 @@ def fault_of(outcome: Any) -> str:
         return "foreign error"
     if isinstance(error, (RuntimeError, FileNotFoundError)):
         return ""  # called out of turn, or not written; or a path, which says which file
+    if any(path in str(error) for path in outcome.paths):
+        return ""
+    wrong = outcome.hostile - calls.OF_PARTS  # one of them is to blame, when all are plain
+    names = outcome.names
+    if wrong and wrong == outcome.hostile:
+        names = wrong | {calls.SAID[name] for name in wrong & calls.SAID.keys()}
     words = {word.rstrip("s") for word in re.findall(r"\w+", str(error))}
-    named = words & {name.rstrip("s") for name in outcome.names}
-    return "" if named or any(path in str(error) for path in outcome.paths) else "no name in error"
+    known = {name.removeprefix("num_").rstrip("s") for name in names}
+    return "" if words & (known | {name.rstrip("s") for name in names}) else "no name in error"
 
 
 def _raises(path: Path, line: int) -> bool:

@@ -22,7 +22,9 @@ from .values import Scene, hostile, optimizers
 
 def assigned_value(scene: Scene) -> Any:
     """Assign a value to a parameter of a layer, and run a step."""
-    layer = md.Linear(scene.dim, 2, "relu", rng=np.random.default_rng(0), dtype=scene.dtype)
+    layer = md.Linear(
+        scene.dim, 2, activation="relu", rng=np.random.default_rng(0), dtype=scene.dtype
+    )
     parameter = scene.pick(*layer.parameters())
     word, value = hostile(parameter.value, scene)
     scene.said = f"{parameter.name}.value = {word}", {parameter.name, "value"}
@@ -37,6 +39,7 @@ def assigned_grad(scene: Scene) -> Any:
     """Assign a gradient to a parameter, and run a step, its norm and its scaling."""
     parameter = scene.parameter()
     grad = scene.pick(parameter.grad, scene.floats(7, scene.dim), scene.sparse_grad())
+    scene.said = "weight.grad", {"SparseGrad"}
     word, parameter.grad = hostile(grad, scene)
     scene.said = f"weight.grad = {word}", {"grad", "gradient", "weight", "parameters", "rows"}
     if scene.rng.random() < 0.4:
@@ -81,7 +84,7 @@ def changed_in_place(scene: Scene) -> Any:
     if isinstance(batch.sparse, md.Jagged):
         parts |= {"sparse": batch.sparse.values, "offsets": batch.sparse.offsets}
     name = scene.pick(*parts)
-    scene.said = f"batch.{name} changed in place", {name, "values", "per_sample_weights", "row"}
+    scene.said = f"batch.{name} changed in place", {name, "values", "id", "per_sample_weights"}
     array = parts[name]
     if array.size:
         value = scene.pick(-1, 2, 50, 2**40, -(2**62), 0)
@@ -163,7 +166,8 @@ def in_threads(scene: Scene) -> Any:
     alone = work[word]()
     with ThreadPoolExecutor(4) as pool:
         for each in [pool.submit(work[word]) for _ in range(8)]:
-            if not np.array_equal(alone, each.result(), equal_nan=True):
+            same = each.result() is None or np.array_equal(alone, each.result(), equal_nan=True)
+            if not same:
                 raise AssertionError(f"{word}: a thread gets {each.result()}, and not {alone}")
     return alone if alone is not None else md.load(path)
 

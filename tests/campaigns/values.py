@@ -8,9 +8,10 @@ import inspect
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 
 import minidlrm as md
 from minidlrm.checking import cases
@@ -28,6 +29,7 @@ class Scene:
         self.paths: list[str] = []  # of the files that were made
         self.said: tuple[str, set[str]] = ("", set())  # by a use: what is done, and names
         self.owner: Any = None  # whose method is called
+        self.names: set[str] = set()  # of the parts of hostile objects
 
     def floats(self, *shape: int) -> np.ndarray:
         """Draw normal numbers."""
@@ -147,8 +149,9 @@ class Scene:
         """Name a file in a new folder; half of them hold a checkpoint."""
         path = Path(tempfile.mkdtemp(prefix="campaign-")) / "m.safetensors"
         self.paths.append(str(path))
-        if self.rng.random() < 0.5:
-            md.save(self.model(), path)
+        if self.rng.random() < 0.7:
+            model, schema = self.for_schema(), self.schema()
+            md.save(model, path, self.pick(None, self.optimizer()), self.pick(None, schema))
         return path
 
 
@@ -165,10 +168,8 @@ TABLE = {
 def folder() -> Path:
     """Make a folder with a right file for each reader."""
     home = Path(tempfile.mkdtemp(prefix="campaign-files-"))
-    ratings = [
-        f"{u},{m},{1 + u * m % 5},{10 * u + m}" for u in range(1, 6) for m in range(u, u + 5)
-    ]
-    movies = [f"{m},F ({1990 + m}),Drama|War" for m in range(1, 11)]
+    ratings = [f"{u},{m},{1 + m % 5},{10 * u + m}" for u in range(1, 6) for m in range(u, u + 5)]
+    movies = [f"{m},F ({1990 + m}),Drama|War" for m in range(150)]
     names = ["label", *(f"I{k}" for k in range(1, 14)), *(f"C{k}" for k in range(1, 27))]
     clicks = [",".join([str(k % 2), *["5"] * 13, *["68fd1e64"] * 26]) for k in range(28)]
     table = [",".join(map(str, row)) for row in zip(*TABLE.values(), strict=True)]
@@ -183,6 +184,13 @@ def folder() -> Path:
     for name, lines in files.items():
         (home / name).write_text("\n".join(lines) + "\n")
     return home
+
+
+class Result(NamedTuple):
+    """What `compare` returns, as far as it is drawn."""
+
+    title: str
+    curve: list[tuple[float, float]]
 
 
 def optimizers() -> list[type]:
@@ -217,7 +225,7 @@ GOOD: dict[str, Callable[[Scene], Any]] = {
     **dict.fromkeys(["activation"], lambda s: s.pick(None, "relu")),
     **dict.fromkeys(["reduction"], lambda s: s.pick("mean", "sum", "none")),
     **dict.fromkeys(["task"], lambda s: s.pick("clicks", "ratings")),
-    **dict.fromkeys(["layout"], lambda s: s.pick("reference", "torchrec")),
+    **dict.fromkeys(["layout"], lambda s: s.pick("facebookresearch", "torchrec", "fuxictr")),
     **dict.fromkeys(["name", "description", "title", "prefix"], lambda s: "weight"),
     **dict.fromkeys(["feature_names"], lambda s: [f"c{k}" for k in range(s.num_dense + 2)]),
     # switches
@@ -345,7 +353,12 @@ OF: dict[tuple[str, str], Callable[[Scene], Any]] = {  # where a name means anot
     ("Schema", "batch"): lambda s: s.clicks().test,
     ("Schema", "plain"): lambda s: s.schema().state()[0],
     ("Schema", "arrays"): lambda s: s.schema().state()[1],
-    ("Schema", "data"): lambda s: None,
+    ("Schema", "data"): lambda s: {
+        name: pa.chunked_array([pa.array(column)]) for name, column in TABLE.items()
+    },
+    ("Schema", "place"): lambda s: None,
+    ("fit", "checkpoint_every"): lambda s: None,
+    ("fit", "resume"): lambda s: False,
     ("Schema", "name"): lambda s: s.pick("city", "price"),
     ("evaluate_rows", "model"): lambda s: s.for_schema(),
     ("scores", "model"): lambda s: s.for_schema(),
@@ -363,8 +376,8 @@ OF: dict[tuple[str, str], Callable[[Scene], Any]] = {  # where a name means anot
     ("rank_metrics", "times"): lambda s: None,
     ("rank_metrics", "split"): lambda s: "",
     ("recommend", "model"): lambda s: s.factors(),
-    ("Catalogue", "users"): lambda s: s.pick(s.catalogue().users, s.rng.integers(0, 7, 3)),
-    ("Catalogue", "items"): lambda s: s.pick(s.catalogue().items, s.rng.integers(0, 4, 3)),
+    ("Catalogue", "users"): lambda s: s.rng.integers(0, 7, 3) if s.owner else s.catalogue().users,
+    ("Catalogue", "items"): lambda s: s.rng.integers(0, 4, 3) if s.owner else s.catalogue().items,
     ("Catalogue", "data"): lambda s: s.clicks(),
     ("Catalogue", "model"): lambda s: s.factors(),
     ("Catalogue", "names"): lambda s: ("a", "b", "c", "d"),
@@ -372,6 +385,20 @@ OF: dict[tuple[str, str], Callable[[Scene], Any]] = {  # where a name means anot
     ("Catalogue", "item_dense"): lambda s: [],
     ("Catalogue", "user_table"): lambda s: 0,
     ("Catalogue", "item_table"): lambda s: 1,
+    ("learning_curve", "history"): lambda s: md.fit(s.model(), s.batch(), progress=False),
+    ("quality_against_cost", "records"): lambda s: [
+        {"model": "DLRM", "flops": 9, "score": 0.5, "score_std": 0.01, "noise": False}
+    ],
+    ("quality_against_cost", "score"): lambda s: "log loss",
+    ("learning_curves", "results"): lambda s: [Result("DLRM", [(1.0, 0.6), (2.0, 0.5)])],
+    ("learning_curves", "score"): lambda s: "log loss",
+    ("cost_against_fields", "entries"): lambda s: [s.pick(md.MODELS["fm"], md.MODELS["dcn"])],
+    ("order_heat_map", "shares"): lambda s: np.array([[0.9, 0.1], [0.5, 0.0]]),
+    ("order_heat_map", "models"): lambda s: ["LR", "FM"],
+    ("order_heat_map", "orders"): lambda s: ["1", "2"],
+    ("gradient_errors", "check"): lambda s: md.gradcheck(
+        md.Sigmoid(), s.floats(2, 3), verbose=False
+    ).arrays[0],
     ("Unseen", "batch"): lambda s: s.clicks().test,
     ("History", "name"): lambda s: "train_loss",
     ("RankMetrics", "metric"): lambda s: s.pick("ndcg", "mrr"),
@@ -381,12 +408,13 @@ OF: dict[tuple[str, str], Callable[[Scene], Any]] = {  # where a name means anot
     ("ModelEntry", "unit"): lambda s: "bit",
     ("ModelEntry", "order"): lambda s: "any",
     ("Module", "data"): lambda s: s.dataset(),
+    ("Module", "z"): lambda s: s.floats(2, 4, 3),
     ("Module", "dy"): lambda s: s.floats(s.rows, s.dim),
     ("Module", "state"): lambda s: s.owner.state_dict(),
     ("Module", "prefix"): lambda s: "a",
     ("Module", "t"): lambda s: 0,
     ("Optimizer", "parameters"): lambda s: [s.parameter()],
-    ("from_layout", "weight"): lambda s: s.floats(4, 4),
+    ("from_layout", "weight"): lambda s: s.floats(4, 6),
     ("Batch", "rows"): lambda s: s.pick(slice(0, 2), np.array([0, 0])),
     ("read_libfm", "train"): lambda s: s.given("rows.libfm"),
     ("read_libfm", "valid"): lambda s: None,
@@ -396,7 +424,7 @@ OF: dict[tuple[str, str], Callable[[Scene], Any]] = {  # where a name means anot
     ("rmse", "target"): lambda s: s.floats(s.rows),
     ("gradcheck", "target"): lambda s: md.Sigmoid(),
     ("assert_gradients", "target"): lambda s: md.Sigmoid(),
-    ("optimcheck", "optimizer"): lambda s: s.pick(*optimizers()),
+    ("optimcheck", "optimizer"): lambda s: s.optimizer(),
     ("warmup_decay", "num_warmup_steps"): lambda s: 3,
     ("warmup_decay", "decay_start_step"): lambda s: 4,
     ("warmup_decay", "num_decay_steps"): lambda s: 5,
@@ -408,6 +436,11 @@ OF: dict[tuple[str, str], Callable[[Scene], Any]] = {  # where a name means anot
         (name, "model"): lambda s: md.DLRM(s.num_dense, s.sizes, s.dim, (s.dim,), (4,))
         for name in ("from_layout", "to_layout", "reference_state", "load_reference_state")
     },
+    ("load_reference_state", "state"): lambda s: md.interop.reference_state(
+        md.DLRM(s.num_dense, s.sizes, s.dim, (s.dim,), (4,))
+    ),
+    ("given_axes", "axes"): lambda s: [],
+    ("given_axes", "count"): lambda s: 0,
     ("ArrayCheck", "shape"): lambda s: (2,),
 }
 
@@ -439,6 +472,15 @@ def _readonly(array: np.ndarray) -> np.ndarray:
     return array
 
 
+def _mapped(array: np.ndarray) -> np.ndarray:
+    if not array.size:
+        return array
+    with tempfile.TemporaryFile() as file:
+        file.write(array.tobytes())
+        file.flush()
+        return np.memmap(file, array.dtype, "r", 0, array.shape)
+
+
 def _strided(array: np.ndarray) -> np.ndarray:
     wide = np.zeros((*array.shape[:-1], 2 * array.shape[-1]), array.dtype)
     wide[..., ::2] = array
@@ -461,6 +503,15 @@ ARRAYS: dict[str, Callable[[np.ndarray, np.random.Generator], Any]] = {
     "zeros": lambda a, rng: np.zeros_like(a),
     "Fortran order": lambda a, rng: np.asfortranarray(a),
     "strided": lambda a, rng: _strided(a) if a.ndim else a,
+    "memory-mapped": lambda a, rng: _mapped(a),
+    "datetimes": lambda a, rng: a.astype("datetime64[s]"),
+    "a generator": lambda a, rng: (x for x in a.tolist()) if a.ndim else a,
+    "a set": lambda a, rng: set(a.ravel().tolist()),
+    "a dict": lambda a, rng: dict(enumerate(a.ravel().tolist())),
+    "ragged": lambda a, rng: [[1.0], [1.0, 2.0]],
+    "bytes": lambda a, rng: a.tobytes(),
+    "structured": lambda a, rng: np.zeros(a.shape, [("a", "f4")]),
+    "matrix": lambda a, rng: np.asmatrix(a) if a.ndim == 2 else a,
     "reversed view": lambda a, rng: a[::-1] if a.ndim else a,
     "read-only": lambda a, rng: _readonly(a),
     "masked": lambda a, rng: np.ma.masked_array(a, rng.random(a.shape) < 0.3),
@@ -482,7 +533,9 @@ PLAIN: list[Any] = [
     *(-1, 0, 1, 2, 3, 5, 1.5, -0.5, 0.0, 1e-30, float("nan"), float("inf"), True, False, None),
     *("", "abc", "sum", [], [0], [1, 2], (), (4,), (-1, 2), [0.5], ["a"], [None], {}),
     *(np.int64(3), np.int32(2), np.uint8(1), np.float32(0.5), np.bool_(True), np.array(2)),
-    *(np.array([2, 3]), 2.0, np.float64("nan"), 10**20, -(10**20)),
+    *(np.array([2, 3]), 2.0, np.float64("nan"), 10**20, -(10**20), 10**400, 2**40, 10**13),
+    *(b"abc", 1j, object(), range(2), slice(0, 1), np.datetime64("2020-01-01"), float("-inf")),
+    *(np.array(["a"]), np.array([None]), np.zeros((0, 2)), {"a": 1}, {1, 2}, "2", [[0, 1]]),
 ]
 
 
@@ -496,26 +549,52 @@ def hostile(value: Any, scene: Scene) -> tuple[str, Any]:
                 return word, ARRAYS[word](value, rng)
             except (ValueError, TypeError, OverflowError):
                 return "zeros", np.zeros_like(value)
-    if isinstance(value, md.Jagged):
-        return _part(value, ("values", "offsets", "weights"), scene)
-    if isinstance(value, md.Batch):
-        if rng.random() < 0.05:
-            return "a Dataset", scene.dataset()
-        return _part(value, ("dense", "sparse", "label"), scene)
-    if isinstance(value, md.Dataset):
-        return "right", value
-    if isinstance(value, md.SparseGrad):
-        return _part(value, ("rows", "values", "shape"), scene)
-    if isinstance(value, (md.Module, md.optim.Optimizer, Path)) or callable(value):
-        return "right", value
-    if isinstance(value, list) and value and isinstance(value[0], md.Parameter):
-        return "twice", [*value, value[0]]
-    if isinstance(value, dict) and value:
+    for kind, parts in PARTS.items():
+        if isinstance(value, kind) and rng.random() < 0.8:
+            return _part(value, parts, scene)
+    if isinstance(value, OBJECTS) or (callable(value) and not isinstance(value, type)):
+        if rng.random() < 0.3:
+            other = scene.pick(*OTHERS)(scene)
+            return f"a {type(other).__name__}", other
+    elif isinstance(value, (list, tuple)) and len(value) and rng.random() < 0.6:
+        return _items(value, scene)
+    elif isinstance(value, dict) and value and rng.random() < 0.8:
         key = list(value)[int(rng.integers(len(value)))]
         word, other = hostile(value[key], scene)
         return f"{key}: {word}", {**value, key: other}
     chosen = PLAIN[int(rng.integers(len(PLAIN)))]
     return repr(chosen), chosen
+
+
+OBJECTS = (md.Module, md.optim.Optimizer, md.OptimizerGroup, md.Batch, md.Jagged, md.Dataset)
+OTHERS = (Scene.batch, Scene.jagged, Scene.dataset, Scene.model, Scene.optimizer, Scene.schema)
+PARTS: dict[type, tuple[str, ...]] = {
+    md.Jagged: ("values", "offsets", "weights"),
+    md.Batch: ("dense", "sparse", "label", "weight"),
+    md.SparseGrad: ("rows", "values", "shape"),
+    md.Dataset: ("train", "valid", "test", "table_sizes", "feature_names", "task"),
+}
+
+
+def _items(value: Any, scene: Scene) -> tuple[str, Any]:
+    """Change a list in one of its items, its length, or its type."""
+    items, k = list(value), int(scene.rng.integers(len(value)))
+    word = scene.pick("item", "twice", "one less", "generator", "array", "set", "numpy items")
+    if word == "item":
+        what, items[k] = hostile(items[k], scene)
+        return f"[{k}]: {what}", type(value)(items)
+    if word == "twice":
+        return word, [*items, items[k]]
+    if word == "one less":
+        return word, [*items[:k], *items[k + 1 :]]
+    if word == "generator":
+        return word, (item for item in items)
+    if word == "numpy items" and all(isinstance(item, int) for item in items):
+        return word, [np.int32(item) for item in items]
+    try:
+        return word, np.array(items) if word == "array" else {*items}
+    except (TypeError, ValueError):
+        return "twice", [*items, items[k]]
 
 
 def _part(value: Any, names: tuple[str, ...], scene: Scene) -> tuple[str, Any]:
@@ -525,4 +604,6 @@ def _part(value: Any, names: tuple[str, ...], scene: Scene) -> tuple[str, Any]:
     if parts[name] is None:
         return "right", value
     word, parts[name] = hostile(parts[name], scene)
-    return f"{name}: {word}", type(value)(**parts)
+    scene.names |= {type(value).__name__, *names}
+    made = {each: getattr(value, each) for each in inspect.signature(type(value)).parameters}
+    return f"{name}: {word}", type(value)(**{**made, **parts})
