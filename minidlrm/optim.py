@@ -103,8 +103,9 @@ class Momentum(Optimizer):
     state_names = ("velocity",)
 
     def __init__(self, lr: LearningRate, momentum: float = 0.9, weight_decay: float = 0.0):
-        self.momentum = momentum
         super().__init__(lr, weight_decay)
+        self.momentum = momentum
+        self.check_options()
 
     def check_options(self) -> None:
         """Refuse options as `Optimizer`, and a `momentum` outside [0, 1)."""
@@ -155,8 +156,9 @@ class Adagrad(Optimizer):
     state_names = ("square_sum",)
 
     def __init__(self, lr: LearningRate = 0.01, weight_decay: float = 0.0, eps: float = 1e-10):
-        self.eps = eps
         super().__init__(lr, weight_decay)
+        self.eps = eps
+        self.check_options()
 
     def check_options(self) -> None:
         """Refuse options as `Optimizer`, and a negative `eps`."""
@@ -268,9 +270,10 @@ class Adam(Optimizer):
         eps: float = 1e-8,
         weight_decay: float = 0.0,
     ):
+        super().__init__(lr, weight_decay)
         self.betas = betas
         self.eps = eps
-        super().__init__(lr, weight_decay)
+        self.check_options()
 
     def check_options(self) -> None:
         """Refuse options as `Optimizer`, a beta outside [0, 1), and a negative `eps`."""
@@ -328,8 +331,9 @@ class FTRL(Optimizer):
     state_names = ("z", "n")
 
     def __init__(self, lr: LearningRate = 0.1, l1: float = 0.0, l2: float = 0.0, beta: float = 1.0):
-        self.l1, self.l2, self.beta = l1, l2, beta
         super().__init__(lr)
+        self.l1, self.l2, self.beta = l1, l2, beta
+        self.check_options()
 
     def check_options(self) -> None:
         """Refuse options as `Optimizer`, and a negative `l1`, `l2` or `beta`."""

@@ -81,7 +81,7 @@ class Optimizer:
     def __init__(self, lr: LearningRate, weight_decay: float = 0.0):
         self.lr = lr
         self.weight_decay = weight_decay
-        self.check_options()
+        Optimizer.check_options(self)  # a subclass has set no options of its own yet
         self.num_steps = 0
         self.state: dict[Parameter, State] = {}
 
