@@ -237,6 +237,7 @@ def copy_state(own: dict[str, np.ndarray], state: dict[str, np.ndarray], what: s
     """
     for word, arrays in (("own", own), ("state", state)):
         check_type(word, arrays, dict)
+    state = {name: native(f"state[{name!r}]", value) for name, value in state.items()}
     faults = [f"missing: {name}" for name in own if name not in state]
     faults += [f"unexpected: {name}" for name in state if name not in own]
     faults += [

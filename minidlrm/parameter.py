@@ -143,7 +143,7 @@ class Parameter:
 
     def __init__(self, value: np.ndarray, name: str = ""):
         check_type("name", name, str)
-        value = native(name or "value", value)
+        value = native(f"the value of the parameter {name}", value)
         if value.dtype not in (np.float32, np.float64, np.complex64, np.complex128):
             raise TypeError(
                 f"the value of the parameter {name} has dtype {value.dtype}: it must be float32, "

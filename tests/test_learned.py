@@ -5,7 +5,6 @@ import pytest
 
 import minidlrm as md
 from minidlrm.checkpoint import save
-
 from minidlrm.learned import with_columns
 
 
@@ -195,7 +194,7 @@ def test_what_has_no_neighbours_is_refused():
         md.similar(model, schema, "city", "Rome")
     with pytest.raises(ValueError, match="is a number"):
         md.similar(model, schema, "price", 1)
-    with pytest.raises(KeyError, match="no column 'town'"):
+    with pytest.raises(KeyError, match="no column has the name 'town'"):
         md.similar(model, schema, "town", 1)
     with pytest.raises(ValueError, match="k is 0"):
         md.similar(model, schema, "city", "Ulm", 0)

@@ -106,6 +106,8 @@ def optimcheck(
     as_size("seed", seed, 0, 2**128)
     steps, verbose = as_size("steps", steps), as_flag("verbose", verbose)
     optimizer, names = _of_our_form(optimizer)
+    if like is not None and (isinstance(like, type) or not callable(getattr(like, "step", None))):
+        raise TypeError(f"like is {like!r}: it must be an optimizer, such as SGD(0.1)")
     like = _right_rule(optimizer) if like is None else like
     trials = tuple(Trial(seed, steps, names, scale) for scale in SCALES.values())
     walks, trials, faults = _walked(optimizer, trials)

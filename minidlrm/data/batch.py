@@ -107,7 +107,7 @@ class Jagged:
         if bags < 1 or bags % num_tables:
             raise ValueError(
                 f"offsets has {len(self.offsets)} entries: "
-                f"expected T * B + 1, with T = {num_tables}"
+                f"expected T * B + 1, with T = num_tables = {num_tables}"
             )
         self._check_offsets()
         if self.weights is not None:

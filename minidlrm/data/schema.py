@@ -96,7 +96,9 @@ class Schema:
         for column in self.columns:
             if column.name == name:
                 return column
-        raise KeyError(f"no column {name!r}; there are {', '.join(self.feature_names)}")
+        raise KeyError(
+            f"no column has the name {name!r}; there are {', '.join(self.feature_names)}"
+        )
 
     def encode(self, rows: Any) -> Batch:
         """Turn raw rows into a Batch.
@@ -139,10 +141,14 @@ class Schema:
 
         ValueError when a value cannot be read, or labels have gaps.
         """
+        import pyarrow as pa
+
         check_type("data", data, dict)
         lost = [name for c in self.columns for name in c.sources if name not in data]
         if lost:
             raise ValueError(f"data has no column {lost[0]!r}")
+        for name, column in data.items():
+            check_type(f"data[{name!r}]", column, pa.Array, pa.ChunkedArray)
         count = len(next(iter(data.values())))
         uneven = [name for name, column in data.items() if len(column) != count]
         if uneven:

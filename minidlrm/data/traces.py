@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from minidlrm import kernels
-from minidlrm.arrays import as_flag, as_size, integers, shuffling
+from minidlrm.arrays import as_flag, as_path, as_size, integers, shuffling
 from minidlrm.files import replacing
 
 __all__ = ["Profile", "lru_misses", "read_trace", "stack_distances", "write_trace"]
@@ -247,7 +247,8 @@ class Profile:
             When it does not have three lines of numbers that are a profile; it names file and
             line.
         """
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        path = as_path("path", path)
+        lines = _text(path).splitlines()
         if len(lines) < 3:
             raise ValueError(f"{path} has {len(lines)} lines: accesses, distances, shares are 3")
         accesses, distances = (_numbers(path, k, lines[k], int) for k in (0, 1))
@@ -286,10 +287,12 @@ def read_trace(path: str | os.PathLike, binary: bool = False) -> np.ndarray:
     >>> path.read_text(), read_trace(path)
     ('3, 1, 3', array([3, 1, 3]))
     """
-    if not as_flag("binary", binary):
-        text = " ".join(Path(path).read_text(encoding="utf-8").split("\n")).strip()
+    path, binary = as_path("path", path), as_flag("binary", binary)
+    if not binary:
+        text = " ".join(_text(path).split("\n")).strip()
         return _numbers(path, 0, text, int) if text else np.empty(0, np.int64)
-    data = Path(path).read_bytes()
+    _check_file(path)
+    data = path.read_bytes()
     if len(data) % 8:
         raise ValueError(f"{path} has {len(data)} bytes: numbers of a binary trace take 8 each")
     return integers(str(path), np.frombuffer(data, "<u8"))
@@ -321,11 +324,12 @@ def write_trace(path: str | os.PathLike, trace: Any, binary: bool = False) -> No
     >>> path.stat().st_size
     24
     """
+    path, binary = as_path("path", path), as_flag("binary", binary)
     trace = integers("trace", trace, 1)
     if len(trace) and trace.min() < 0:
         raise ValueError(f"trace holds {trace.min()}: rows count from 0")
     with replacing(path) as temporary:
-        if as_flag("binary", binary):
+        if binary:
             temporary.write_bytes(trace.astype("<u8").tobytes())
         else:
             temporary.write_text(", ".join(map(str, trace.tolist())), encoding="ascii")
@@ -341,8 +345,21 @@ def _numbered(trace: Any) -> tuple[np.ndarray, np.ndarray]:
     return rows[order], place[numbers]
 
 
+def _check_file(path: Path) -> None:
+    if not path.is_file():
+        raise FileNotFoundError(f"no file at {path}")
+
+
+def _text(path: Path) -> str:
+    _check_file(path)
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not text: {error}") from None
+
+
 def _numbers(path: str | os.PathLike, line: int, text: str, kind: type) -> np.ndarray:
     try:
-        return np.array([kind(word) for word in text.split(",")])
-    except ValueError as error:
+        return np.array([kind(word) for word in text.split(",")], np.dtype(kind))
+    except (ValueError, OverflowError) as error:
         raise ValueError(f"{path}, line {line + 1}: {error}") from None

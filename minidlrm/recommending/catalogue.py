@@ -137,6 +137,9 @@ class Catalogue:
             if name is not None and not (isinstance(name, str) and name in place):
                 raise ValueError(f"{word} is {name!r}: it must be one of {', '.join(tables)}")
         u, i = place[user or tables[0]], place[item or tables[1]]
+        for word, t in (("user", u), ("item", i)):
+            if (data.train.bags_of(t)[1] != 1).any():
+                raise ValueError(f"{word} is {tables[t]!r}, a bag: it must have one id a row")
         last_user = _last_rows(data.train.ids_of(u), data.table_sizes[u])
         last_item = _last_rows(data.train.ids_of(i), data.table_sizes[i])
         of_item = _explained(data, (u, i), last_user, last_item)  # (num_dense + T,)

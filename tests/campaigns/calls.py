@@ -53,6 +53,7 @@ MAKERS: dict[str, Callable[[Scene], Any]] = {  # of what methods are called
     "GradCheckReport": lambda s: md.gradcheck(md.Sigmoid(), s.floats(2, 3), verbose=False),
     "OptimCheckReport": lambda s: md.checking.optimcheck(md.SGD(0.1), verbose=False),
     "ArrayCheck": lambda s: MAKERS["GradCheckReport"](s).arrays[0],
+    "Profile": lambda s: md.data.Profile.of(s.rng.integers(0, 9, 20)),
     "Module": Scene.layer,
     "Optimizer": Scene.optimizer,
 }
@@ -60,6 +61,7 @@ NO_METHODS = {"Cause", "Fingerprint", "ProtocolWarning"}
 ARRAYS = ("dense", "sparse", "label", "values", "offsets", "weights", "id", "bag", "prediction")
 MADE_OF_ARRAYS = {"batch", "data", "train", "valid", "test", "sparse", "bags", "dataset", "state"}
 OF_PARTS = MADE_OF_ARRAYS | {"parameters", "groups", "key", "other", "model", "optimizer", "schema"}
+PATHS = {"path", "checkpoint", "source", "rows", "train", "valid", "test"}
 SAID = {"grad": "gradient", "value": "parameter", "weights": "per_sample_weights"}
 DUNDERS = ("__getitem__", "__add__", "__len__", "__repr__")
 
@@ -138,7 +140,10 @@ def made(owner: str, scene: Scene) -> Any:
         every = [module for _, module, _ in targets()]
         right = [module for module in every if name in {c.__name__ for c in type(module).__mro__}]
         return copy.deepcopy(scene.pick(*right))
-    return MAKERS[base](scene)
+    if base in MAKERS:
+        return MAKERS[base](scene)
+    cls = next(v for n, v in public().items() if n.rpartition(".")[2] == base)  # a new class
+    return cls(**{n: good(base, n, scene) for n in _parameters(cls)})
 
 
 @functools.cache
@@ -209,7 +214,7 @@ def _call(scene: Scene, outcome: Outcome) -> Any:
     rng = scene.rng
     everything = callables()
     name = scene.pick(*everything)
-    if name.rpartition(".")[2] in SLOW and rng.random() < 0.9:
+    if (name.rpartition(".")[2] in SLOW or "plots." in name) and rng.random() < 0.9:
         name = scene.pick(*everything)
     title, function, owner = scene.pick(*everything[name])
     outcome.what, short = title, owner or title.rpartition(".")[2]
@@ -232,6 +237,8 @@ def _call(scene: Scene, outcome: Outcome) -> Any:
         outcome.hostile |= {name}
         word, keywords[name] = hostile(keywords[name], scene)
         outcome.what += f"; {name}: {word}"
+        if name in PATHS and isinstance(keywords[name], str):
+            scene.paths.append(keywords[name])  # a path is named by itself
     if positional:  # what stands before *inputs
         names = [n for n, p in _parameters(function).items() if p.kind is p.POSITIONAL_OR_KEYWORD]
         positional = [keywords.pop(n) for n in names if n in keywords] + positional

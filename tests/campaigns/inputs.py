@@ -90,7 +90,7 @@ def fault_of(outcome: Any) -> str:
         return "foreign error"
     if isinstance(error, (RuntimeError, FileNotFoundError)):
         return ""  # called out of turn, or not written; or a path, which says which file
-    if any(path in str(error) for path in outcome.paths):
+    if any(path and path in str(error) for path in outcome.paths):
         return ""
     wrong = outcome.hostile - calls.OF_PARTS  # one of them is to blame, when all are plain
     names = outcome.names
@@ -213,6 +213,7 @@ class Child:
         cases = ["--seed", self.seed, "--case", self.first, "--last", self.last]
         environment = {**os.environ, "MPLBACKEND": "agg", "OMP_NUM_THREADS": "1"}
         environment |= {"OPENBLAS_NUM_THREADS": "1", "TMPDIR": self.folder.name}
+        environment["XDG_CACHE_HOME"] = self.folder.name  # caches of readers
         environment["NUMBA_DISABLE_JIT"] = "0" if self.jit else "1"
         self.errors = open(Path(self.folder.name) / "stderr", "wb")  # noqa: SIM115
         self.process = subprocess.Popen(

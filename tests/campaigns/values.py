@@ -96,10 +96,7 @@ class Scene:
 
     def clicks(self) -> md.Dataset:
         """Read a table of 40 rows, with bags or without."""
-        keys = {"label": "click", "dense": ["price"], "sparse": ["city"], "progress": False}
-        if self.bags:
-            keys["bags"] = {"tags": "|"}
-        return md.data.read_table(TABLE, **keys)
+        return clicks(self.bags)
 
     def schema(self) -> md.data.Schema:
         """Return what the columns of that table mean."""
@@ -137,8 +134,7 @@ class Scene:
 
     def layer(self) -> md.Module:
         """Take a layer or a model from the list of cases, as it is."""
-        modules = [module for _, module, _ in cases.everything(0)]
-        return copy.deepcopy(modules[int(self.rng.integers(len(modules)))])
+        return copy.deepcopy(self.pick(*layers()))
 
     def given(self, name: str) -> Path:
         """Name a file that a reader reads, or the folder of ratings."""
@@ -165,6 +161,19 @@ TABLE = {
 
 
 @functools.cache
+def clicks(bags: bool) -> md.Dataset:
+    """Read the table; a Dataset is not changed by those who use it."""
+    keys = {"label": "click", "dense": ["price"], "sparse": ["city"], "progress": False}
+    return md.data.read_table(TABLE, **keys, **({"bags": {"tags": "|"}} if bags else {}))
+
+
+@functools.cache
+def layers() -> list[md.Module]:
+    """Return every module of the one list of cases."""
+    return [module for _, module, _ in cases.everything(0)]
+
+
+@functools.cache
 def folder() -> Path:
     """Make a folder with a right file for each reader."""
     home = Path(tempfile.mkdtemp(prefix="campaign-files-"))
@@ -179,6 +188,8 @@ def folder() -> Path:
         "criteo.csv": [",".join(names), *clicks],
         "rows.libfm": ["1 3:1 7:1", "0 4:1 7:1"] * 14,
         "table.csv": [",".join(TABLE), *table],
+        "profile.log": ["3,1,2", "0,1,3", "0.5,0.75,1.0"],
+        "trace.log": ["3, 1, 3, 2, 1"],
         "table.toml": ['source = "table.csv"', 'label = "click"', 'sparse = ["city"]'],
     }
     for name, lines in files.items():
@@ -258,6 +269,10 @@ GOOD: dict[str, Callable[[Scene], Any]] = {
     **dict.fromkeys(["offsets"], lambda s: np.array([0, 2, 2, 3, 5])),
     **dict.fromkeys(["dtype"], lambda s: s.dtype),
     **dict.fromkeys(["rng"], lambda s: np.random.default_rng(int(s.rng.integers(9)))),
+    **dict.fromkeys(["trace"], lambda s: s.rng.integers(0, 9, 20)),
+    **dict.fromkeys(["binary", "fixed", "round_labels"], lambda s: s.pick(True, False)),
+    **dict.fromkeys(["ids_per_bag", "exponent"], lambda s: 2),
+    **dict.fromkeys(["distribution"], lambda s: s.pick("uniform", "normal", "zipf")),
     # of tables and rankings
     **dict.fromkeys(["shared"], lambda s: ()),
     **dict.fromkeys(["bag_mode"], lambda s: s.pick("sum", "mean")),
@@ -280,7 +295,7 @@ GOOD: dict[str, Callable[[Scene], Any]] = {
     **dict.fromkeys(["rtol", "atol", "test_share"], lambda s: 0.1),
     **dict.fromkeys(["method"], lambda s: s.pick("auto", "complex", "central")),
     **dict.fromkeys(["phase"], lambda s: s.pick("forward", "backward")),
-    **dict.fromkeys(["drop_users", "root", "resume", "logits"], lambda s: s.pick(True, False)),
+    **dict.fromkeys(["drop_users", "root", "resume", "labelled"], lambda s: s.pick(True, False)),
     **dict.fromkeys(["encoding"], lambda s: "utf-8"),
     **dict.fromkeys(["delimiter"], lambda s: s.pick(None, ",")),
     **dict.fromkeys(["cache_dir"], lambda s: s.given("cache")),
@@ -335,8 +350,9 @@ OF: dict[tuple[str, str], Callable[[Scene], Any]] = {  # where a name means anot
             "bag_weights": lambda s: None,
             "padding": lambda s: None,
             "share": lambda s: None,
-            "sample_weight": lambda s: s.pick(None, "price"),
-            "transform": lambda s: s.pick("standardize", "log", "none", {"price": "log"}),
+            "sample_weight": lambda s: None,
+            "cache_dir": lambda s: None,
+            "transform": lambda s: s.pick("standardize", "log", "none"),
             "split": lambda s: s.pick("random", "order"),
             "fractions": lambda s: (0.5, 0.3, 0.2),
             "time": lambda s: None,
@@ -378,13 +394,30 @@ OF: dict[tuple[str, str], Callable[[Scene], Any]] = {  # where a name means anot
     ("recommend", "model"): lambda s: s.factors(),
     ("Catalogue", "users"): lambda s: s.rng.integers(0, 7, 3) if s.owner else s.catalogue().users,
     ("Catalogue", "items"): lambda s: s.rng.integers(0, 4, 3) if s.owner else s.catalogue().items,
-    ("Catalogue", "data"): lambda s: s.clicks(),
     ("Catalogue", "model"): lambda s: s.factors(),
     ("Catalogue", "names"): lambda s: ("a", "b", "c", "d"),
     ("Catalogue", "item_tables"): lambda s: [1],
     ("Catalogue", "item_dense"): lambda s: [],
     ("Catalogue", "user_table"): lambda s: 0,
     ("Catalogue", "item_table"): lambda s: 1,
+    ("predict", "logits"): lambda s: s.pick(True, False),
+    ("scores", "logits"): lambda s: s.pick(True, False),
+    ("DLRM", "cross_rank"): lambda s: None,
+    ("Catalogue", "item"): lambda s: None,
+    ("Profile", "accesses"): lambda s: [3, 1, 2],
+    ("Profile", "distances"): lambda s: [0, 1, 3],
+    ("Profile", "shares"): lambda s: np.array([0.5, 0.75, 1.0]),
+    ("Profile", "n"): lambda s: 10,
+    ("Profile", "lru"): lambda s: s.pick(True, False),
+    ("Profile", "trace"): lambda s: s.rng.integers(0, 9, 20),
+    ("Profile", "path"): lambda s: s.given("profile.log"),
+    ("lru_misses", "rows"): lambda s: 3,
+    ("read_trace", "path"): lambda s: s.given("trace.log"),
+    ("random_bags", "rows"): lambda s: 20,
+    ("random_bags", "mean"): lambda s: None,
+    ("random_bags", "deviation"): lambda s: None,
+    ("random_bags", "dense"): lambda s: s.pick("uniform", "normal"),
+    ("Catalogue", "data"): lambda s: s.dataset(),
     ("learning_curve", "history"): lambda s: md.fit(s.model(), s.batch(), progress=False),
     ("quality_against_cost", "records"): lambda s: [
         {"model": "DLRM", "flops": 9, "score": 0.5, "score_std": 0.01, "noise": False}
