@@ -128,8 +128,8 @@ class WideDeep(Model):
         for i, j in self.config["crosses"]:
             if not (0 <= i < len(sizes) and 0 <= j < len(sizes)) or i == j:
                 raise ValueError(
-                    f"cross ({i}, {j}) names no two of the {len(sizes)} tables, "
-                    f"0 to {len(sizes) - 1}"
+                    f"crosses has ({i}, {j}): it must name two of the {len(sizes)} tables of "
+                    "table_sizes, counted from 0"
                 )
         tables = as_table_options(table_sizes, shared, bag_mode)
         self.config |= tables

@@ -55,12 +55,21 @@ def judge(seed: int, case: int) -> tuple[str, dict[str, str] | None]:
     word = "refused" if mine.error else "returned"
     for outcome in outcomes:
         kind = fault_of(outcome)
+        if kind == "no name in error":
+            kind = _excused(outcome, calls.run(np.random.default_rng([seed, case]), tame=True))
         if kind:
             return word, {"kind": kind, "what": outcome.what, **_said(outcome.error)}
     difference = _difference(mine, other)
     if difference:
         return word, {"kind": "difference", "what": mine.what, "place": "", "error": difference}
     return word, None
+
+
+def _excused(outcome: Any, tame: Any) -> str:
+    """Judge again where the right values alone give the error: none of the hostile ones does."""
+    if tame.error is not None and str(tame.error) == str(outcome.error):
+        outcome.hostile = set()
+    return fault_of(outcome)
 
 
 def _said(error: BaseException | None) -> dict[str, str]:
