@@ -12,7 +12,7 @@ import math
 import numbers
 import operator
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any
 
@@ -204,7 +204,8 @@ def as_size(name: str, value: Any, least: int = 1, most: int = 2**62) -> int:
 
 def as_sizes(name: str, values: Any, least: int = 1) -> list[int]:
     """Return sizes as Python integers; the error names the one that is wrong."""
-    if isinstance(values, (str, bytes, Mapping)) or not np.iterable(values):
+    wrong = isinstance(values, (str, bytes, Mapping, Set)) or hasattr(values, "__next__")
+    if wrong or not np.iterable(values):  # read once, or in any order
         raise TypeError(f"{name} is {values!r}: it must be a list of integers")
     return [as_size(f"{name}[{k}]", value, least) for k, value in enumerate(values)]
 

@@ -210,6 +210,8 @@ class Parameter:
         value's.
         """
         check_type("grad", grad, np.ndarray, SparseGrad)
+        if isinstance(grad, np.ndarray) and grad.dtype.kind not in "fciub":
+            raise TypeError(f"the gradient of {self.name} has dtype {grad.dtype}: no numbers")
         if grad.shape != self.value.shape:
             raise ValueError(
                 f"the gradient of {self.name} has shape {grad.shape}, "

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from minidlrm import kernels
-from minidlrm.arrays import as_flag, as_path, as_size, integers, shuffling
+from minidlrm.arrays import as_flag, as_path, as_size, check_room, doubles, integers, shuffling
 from minidlrm.files import replacing
 
 __all__ = ["Profile", "lru_misses", "read_trace", "stack_distances", "write_trace"]
@@ -111,7 +111,7 @@ class Profile:
     def __post_init__(self) -> None:
         for name in ("accesses", "distances"):
             object.__setattr__(self, name, integers(name, getattr(self, name), 1).astype(np.int64))
-        shares = np.asarray(self.shares, np.float64)
+        shares = doubles("shares", self.shares)
         object.__setattr__(self, "shares", shares)
         self._check()
 
@@ -223,6 +223,7 @@ class Profile:
         (6,)
         """
         n = as_size("n", n, 0)
+        check_room("n", n, itemsize=8)
         draws = shuffling(seed).random(n)
         lru, padding = as_flag("lru", lru), as_flag("padding", padding)
         places = kernels.draw_trace(
@@ -232,6 +233,7 @@ class Profile:
 
     def write(self, path: str | os.PathLike) -> None:
         """Write the reference's file to `path`: accesses, distances, shares, a line each."""
+        path = as_path("path", path)
         lines = (self.accesses.tolist(), self.distances.tolist(), self.shares.tolist())
         with replacing(path) as temporary:
             text = "".join(", ".join(map(repr, line)) + "\n" for line in lines)

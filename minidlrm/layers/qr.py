@@ -126,7 +126,8 @@ class QREmbeddingBag(Module):
         self.num_collisions = as_size("num_collisions", num_collisions)
         if self.num_collisions > self.num_categories:
             raise ValueError(
-                f"num_collisions is {num_collisions}: it must lie in [1, num_categories = {num_categories}]"
+                f"num_collisions is {num_collisions}: it must lie in "
+                f"[1, num_categories = {num_categories}]"
             )
         dim = as_size("embedding_dim", embedding_dim)
         if operation == "concat" and dim % 2:

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from minidlrm.arrays import check_type
+from minidlrm.arrays import as_sizes, check_type
 from minidlrm.data.batch import Batch, Dataset, Jagged
 from minidlrm.module import Module
 
@@ -163,6 +163,7 @@ class ModelEntry:
         ValueError
             As the class.
         """
+        table_sizes, mlp = as_sizes("table_sizes", table_sizes), as_sizes("mlp", mlp)
         sizes = {
             "num_dense": num_dense,
             "table_sizes": table_sizes,

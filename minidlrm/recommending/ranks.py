@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from minidlrm.arrays import as_size, check_room, check_type, check_word, native, shuffling
+from minidlrm.arrays import as_size, check_room, check_type, check_word, doubles, native, shuffling
 from minidlrm.data.batch import Dataset
 from minidlrm.metrics import paired_interval
 from minidlrm.module import Module
@@ -231,20 +231,26 @@ def _scorer(model: Any, catalogue: Any) -> tuple[Catalogue, Scorer]:
             raise ValueError("catalogue is None: a function of users needs a Catalogue or Dataset")
         return catalogue_for(model, catalogue), model
     scores = native("model", model)
-    if scores.ndim != 2 or scores.dtype.kind not in "fiu":
+    if scores.ndim != 2 or scores.size == 0 or scores.dtype.kind not in "fiu":
         raise ValueError(
             f"model is an array of shape {scores.shape}, dtype {scores.dtype}: scores must be "
             "numbers (U, I)"
         )
     if catalogue is None:
         catalogue = Catalogue.of_pairs(*scores.shape)
-    return catalogue_for(model, catalogue), lambda users: scores[users]
+    catalogue = catalogue_for(model, catalogue)
+    if scores.shape != (catalogue.num_users, catalogue.num_items):
+        raise ValueError(
+            f"model is an array of shape {scores.shape}: catalogue has {catalogue.num_users} users "
+            f"and {catalogue.num_items} items"
+        )
+    return catalogue, lambda users: scores[users]
 
 
 def _as_popularity(given: Any, counts: np.ndarray) -> np.ndarray:
     if given is None:
         return counts.astype(np.float32)
-    base = native("popularity", given).astype(np.float32)
+    base = doubles("popularity", given).astype(np.float32)
     if base.shape != counts.shape or not np.isfinite(base).all():
         raise ValueError(
             f"popularity has shape {base.shape}: finite numbers {counts.shape} expected"
@@ -262,9 +268,10 @@ def _as_times(times: Any, task: Task) -> tuple[np.ndarray, np.ndarray] | None:
         array = native("times", array)
         if array.dtype.kind == "M":
             array = array.astype("datetime64[us]").astype(np.int64)
+        array = doubles("times", array)
         if array.shape != (len(task.raw[which]),):
             raise ValueError(
                 f"times of {which} have shape {array.shape}: expected ({len(task.raw[which])},)"
             )
-        found.append(array.astype(np.float64))
+        found.append(array)
     return found[0], found[1]

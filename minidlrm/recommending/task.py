@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minidlrm.arrays import integers, native
+from minidlrm.arrays import doubles, integers, native
 from minidlrm.data.batch import Batch, Dataset
 from minidlrm.recommending.catalogue import Catalogue, Scorer, as_pairs, blocks, check_ids
 from minidlrm.recommending.lists import TIES, of_users, top
@@ -89,7 +89,7 @@ class Task:
         ranked = np.zeros(self.catalogue.num_items, bool)
         for users in blocks(self.users, self.catalogue.num_items):
             scores = np.array(score(users))  # a copy: it is changed
-            scores = scores if scores.dtype.kind == "f" else scores.astype(np.float64)
+            scores = scores if scores.dtype.kind == "f" else doubles("scores of model", scores)
             if scores.shape != (len(users), self.catalogue.num_items):
                 raise ValueError(
                     f"model gave scores of shape {scores.shape} for {len(users)} users: "

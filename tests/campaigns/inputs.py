@@ -134,7 +134,7 @@ def _difference(mine: Any, other: Any) -> str:
 
 
 def _without_paths(outcome: Any) -> str:
-    text = str(outcome.error)
+    text = re.sub("0x[0-9a-f]+", "0x", str(outcome.error))
     for path in outcome.paths:
         text = text.replace(path, "PATH")
     return text
@@ -152,6 +152,8 @@ def _leaves(value: Any) -> Iterator[Any]:
             yield from _leaves(each)
     elif isinstance(value, (np.ndarray, np.generic, float, int, complex)):
         yield np.asarray(value)
+    elif isinstance(value, type):
+        yield value.__name__
     elif hasattr(value, "state_dict"):
         yield from _leaves(value.state_dict())
     elif type(value).__module__.startswith("minidlrm.") and hasattr(value, "__dict__"):
