@@ -7,15 +7,21 @@ gradient) lets arrays in through these functions.
 
 from __future__ import annotations
 
+import functools
+import math
 import numbers
 import operator
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Set
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 DTYPES = frozenset(map(np.dtype, (np.float32, np.float64, np.complex64, np.complex128)))
 _FLOATS = "it must be float32 (or float64)"
+PARAMETERS = (np.float32, np.float64, np.complex64, np.complex128)  # types that kernels know
+_SEVERAL = "float32, float64, complex64 or complex128"
 
 
 def native(name: str, array: Any) -> np.ndarray:
@@ -35,6 +41,8 @@ def native(name: str, array: Any) -> np.ndarray:
     """
     if type(array) is np.ndarray and array.dtype.isnative and array.flags.aligned:
         return array  # the usual case
+    if getattr(getattr(array, "dtype", None), "kind", "") == "V":
+        raise TypeError(f"{name} has dtype {array.dtype}: it must hold plain numbers, not records")
     if isinstance(array, np.ma.MaskedArray):
         masked = int(np.ma.count_masked(array))
         if masked:
@@ -45,8 +53,8 @@ def native(name: str, array: Any) -> np.ndarray:
         array = array.data
     try:
         array = np.asarray(array)
-    except ValueError as error:
-        raise ValueError(f"{name} is not an array: {error}") from None
+    except (ValueError, TypeError, LookupError) as error:
+        raise type(error)(f"{name} is not an array: {error}") from None
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
     return array if array.flags.aligned else array.copy()
@@ -124,6 +132,8 @@ def check_finite(name: str, array: np.ndarray) -> None:
     """
     finite = np.isfinite(array)
     if not finite.all():
+        if array.ndim == 0:
+            raise ValueError(f"{name} is {array}: it must be finite")
         place = np.unravel_index(int(np.argmin(finite)), array.shape)
         index = ", ".join(map(str, place))
         raise ValueError(f"{name}[{index}] is {array[place]}: it must be finite")
@@ -150,8 +160,8 @@ def doubles(name: str, array: Any) -> np.ndarray:
     try:
         if array.dtype.kind in "biufO":
             return array.astype(np.float64)
-    except (TypeError, ValueError):
-        pass  # objects that are not numbers
+    except (TypeError, ValueError, OverflowError):
+        pass  # objects that are not numbers, or that no float holds
     raise TypeError(f"{name} has dtype {array.dtype}: it must hold numbers")
 
 
@@ -195,9 +205,59 @@ def as_size(name: str, value: Any, least: int = 1, most: int = 2**62) -> int:
 
 def as_sizes(name: str, values: Any, least: int = 1) -> list[int]:
     """Return sizes as Python integers; the error names the one that is wrong."""
-    if isinstance(values, (str, bytes, Mapping)) or not np.iterable(values):
+    wrong = isinstance(values, (str, bytes, Mapping, Set)) or hasattr(values, "__next__")
+    if wrong or not np.iterable(values):  # read once, or in any order
         raise TypeError(f"{name} is {values!r}: it must be a list of integers")
     return [as_size(f"{name}[{k}]", value, least) for k, value in enumerate(values)]
+
+
+def check_rate(name: str, value: Any, wanted: str = "at least 0") -> None:
+    """Raise TypeError or ValueError unless an option is a finite number of at least 0."""
+    check_number(name, value)
+    if not (math.isfinite(value) and value >= 0):
+        raise ValueError(f"{name} is {value}: it must be {wanted}")
+
+
+def as_names(name: str, values: Any) -> list[str]:
+    """Return names as a list; TypeError when it is no list of texts.
+
+    Examples
+    --------
+    >>> from minidlrm.arrays import as_names
+    >>> as_names("column_names", ("user", "item"))
+    ['user', 'item']
+    """
+    if not isinstance(values, (list, tuple)) or not all(isinstance(x, str) for x in values):
+        raise TypeError(f"{name} is {values!r}: it must be a list of names")
+    return list(values)
+
+
+def check_room(name: str, *shape: int, itemsize: int = 4) -> None:
+    """Raise ValueError when an array of this shape is larger than the memory of the machine.
+
+    Examples
+    --------
+    >>> from minidlrm.arrays import check_room
+    >>> check_room("table_sizes", 10**15, 16)
+    Traceback (most recent call last):
+        ...
+    ValueError: table_sizes: an array (1000000000000000, 16) does not fit into memory
+    """
+    if math.prod(shape) * itemsize > _memory():
+        raise ValueError(f"{name}: an array {shape} does not fit into memory")
+
+
+@functools.cache
+def _memory() -> int:
+    """Return the bytes of memory that a process may have, as far as the system tells."""
+    try:
+        import resource
+
+        physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        allowed = resource.getrlimit(resource.RLIMIT_AS)[0]
+    except (ImportError, AttributeError, ValueError, OSError):
+        return 1 << 40  # Windows
+    return physical if allowed == resource.RLIM_INFINITY else min(physical, allowed)
 
 
 def as_flag(name: str, value: Any) -> bool:
@@ -240,9 +300,43 @@ def check_type(name: str, value: Any, *kinds: type) -> None:
 
 
 def check_number(name: str, value: Any) -> None:
-    """Raise TypeError unless a value is one real number, of Python or of NumPy."""
+    """Raise TypeError unless a value is one real number, of Python or of NumPy.
+
+    ValueError when it is an integer that no float holds.
+    """
     if not isinstance(value, numbers.Real):
         raise TypeError(f"{name} is {value!r}: it must be a number")
+    try:
+        float(value)
+    except OverflowError:
+        raise ValueError(f"{name} is above 1e308: it must fit into a float") from None
+
+
+def as_path(name: str, path: Any) -> Path:
+    """Return a path, with ``~`` as the home; TypeError unless it is a text or a path.
+
+    Examples
+    --------
+    >>> from minidlrm.arrays import as_path
+    >>> as_path("path", 3)
+    Traceback (most recent call last):
+        ...
+    TypeError: path is 3: it must be the path of a file, as text or a Path
+    """
+    if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
+        raise TypeError(f"{name} is {path!r}: it must be the path of a file, as text or a Path")
+    return Path(os.fsdecode(path)).expanduser()
+
+
+def as_dtype(dtype: Any) -> np.dtype:
+    """Return the dtype of parameters; TypeError unless kernels know it."""
+    try:
+        known = np.dtype("O" if dtype is None else dtype)
+    except (TypeError, ValueError):
+        known = np.dtype("O")
+    if known not in PARAMETERS:
+        raise TypeError(f"dtype is {dtype!r}: it must be {_SEVERAL}")
+    return known
 
 
 def shuffling(seed: Any) -> np.random.Generator:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from minidlrm import data, models
-from minidlrm.arrays import check_type
+from minidlrm.arrays import as_path, check_type, check_word
 from minidlrm.data.batch import TASKS
 from minidlrm.digested import Arrays, check_digest, write
 from minidlrm.module import Module, Parameter
@@ -69,7 +69,7 @@ def save(
     DLRM(EmbeddingBagCollection(2 tables, 10 rows, D=4), MLP(2-8-4), \
 DotInteraction(3, 4, False), MLP(7-8-1))
     """
-    write(path, *pack(model, optimizer, schema))
+    write(as_path("path", path), *pack(model, optimizer, schema))
 
 
 def _not_saved(part: Any) -> Any:
@@ -117,6 +117,9 @@ def load(
     >>> bool((model.embeddings.table(0) == md.load(path).embeddings.table(0)).all())
     True
     """
+    path = as_path("path", path)
+    if model is not None:
+        check_type("model", model, Module)
     return unpack(path, *read(path), model, optimizer)
 
 
@@ -151,6 +154,7 @@ def load_with_schema(path: str | os.PathLike) -> tuple[Any, Any]:
         ...
     ValueError: ...dlrm.safetensors holds no schema: it was saved without schema=
     """
+    path = as_path("path", path)
     header, arrays = read(path)
     if "schema" not in header:
         raise ValueError(f"{path} holds no schema: it was saved without schema=")
@@ -174,7 +178,8 @@ def pack(
     """
     kind = type(model).__name__
     if _MODELS.get(kind) is not type(model):
-        raise TypeError(f"{kind} cannot be saved: only the models of minidlrm.models can")
+        raise TypeError(f"model {kind} cannot be saved: only the models of minidlrm.models can")
+    check_word("task", model.task, *data.batch.TASKS)
     for parameter in model.parameters():
         parameter.check()
     header = {
@@ -202,7 +207,7 @@ def parts(optimizer: AnyOptimizer) -> list[tuple[Optimizer, list[Parameter] | No
         return [(part, own) for part, own in optimizer.groups]
     if isinstance(optimizer, Optimizer):
         return [(optimizer, None)]
-    raise TypeError(f"{optimizer!r} cannot be saved: it is not a minidlrm Optimizer")
+    raise TypeError(f"optimizer {optimizer!r} cannot be saved: it is not a minidlrm Optimizer")
 
 
 def state_arrays(model: Module, optimizer: AnyOptimizer) -> Arrays:

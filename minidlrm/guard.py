@@ -9,6 +9,7 @@ import numpy as np
 
 from minidlrm.arrays import check_number
 from minidlrm.module import Module, Parameter, SparseGrad
+from minidlrm.parameter import as_parameters
 
 
 def bad_number(
@@ -46,9 +47,11 @@ def bad_number(
     return FloatingPointError(f"{what}, though all weights are finite. {advice}")
 
 
-def _stored(array: np.ndarray | SparseGrad) -> np.ndarray:
-    """Return the numbers that a value or a gradient, dense or sparse, holds."""
-    return array.values if isinstance(array, SparseGrad) else array
+def _stored(parameter: Parameter) -> np.ndarray:
+    """Return the numbers that a gradient, dense or sparse, holds; errors as `check_grad`."""
+    parameter.check_grad()
+    grad = parameter.grad
+    return grad.values if isinstance(grad, SparseGrad) else grad
 
 
 def grad_norm(parameters: Iterable[Parameter]) -> float:
@@ -72,11 +75,10 @@ def grad_norm(parameters: Iterable[Parameter]) -> float:
     5.0
     """
     total = 0.0
-    for parameter in parameters:
-        grad = parameter.grad
-        if grad is not None:
-            flat = _stored(grad).ravel()
-            total += float(np.dot(flat, flat))
+    for parameter in as_parameters(parameters):
+        if parameter.grad is not None:
+            flat = _stored(parameter).ravel()
+            total += float(np.vdot(flat, flat).real)
     return math.sqrt(total)
 
 
@@ -98,7 +100,12 @@ def scale_grads(parameters: Iterable[Parameter], factor: float) -> None:
     array([1.5, 2. ])
     """
     check_number("factor", factor)
-    for parameter in parameters:
+    for parameter in as_parameters(parameters):
         if parameter.grad is not None:
-            values = _stored(parameter.grad)
-            values *= values.dtype.type(factor)
+            values, grad = _stored(parameter), parameter.grad
+            if values.dtype.kind in "fc" and values.flags.writeable:
+                values *= values.dtype.type(factor)
+                continue
+            scaled = values * factor  # integers of a reader, or read-only
+            sparse = isinstance(grad, SparseGrad)
+            parameter.grad = SparseGrad(grad.rows, scaled, grad.shape) if sparse else scaled

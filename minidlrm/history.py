@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from minidlrm.arrays import check_type
 from minidlrm.printing import as_html
 
 
@@ -36,6 +37,10 @@ class History:
 
     def column(self, name: str) -> list[float]:
         """Return the number called `name` from each record, such as ``"valid_log_loss"``."""
+        check_type("name", name, str)
+        known = list(self.records[0]) if self.records else [name]
+        if name not in known:
+            raise KeyError(f"name is {name!r}: there are {', '.join(known)}")
         return [record[name] for record in self.records]
 
     @property

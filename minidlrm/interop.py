@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from minidlrm.arrays import native
 from minidlrm.layers.dot import DotInteraction
 from minidlrm.layers.embedding import EmbeddingBagCollection
+from minidlrm.layers.inputs import converted
 from minidlrm.layers.mlp import MLP
 from minidlrm.models.dlrm import DLRM
 from minidlrm.module import copy_state
@@ -159,9 +161,10 @@ def from_layout(model: DLRM, weight: np.ndarray, layout: str) -> None:
     """
     columns = _columns(model, layout)
     own = model.top.layers[0].weight.value
-    if np.shape(weight) != own.shape:
+    weight = native("weight", weight)
+    if weight.shape != own.shape:
         raise ValueError(f"weight has shape {np.shape(weight)}, the model's {own.shape}")
-    own[:, columns] = weight
+    own[:, columns] = converted("weight", weight, own.dtype)
 
 
 def _columns(model: DLRM, layout: str) -> np.ndarray:
@@ -190,4 +193,4 @@ def _columns(model: DLRM, layout: str) -> np.ndarray:
 
 def _check_model(model: DLRM) -> None:
     if not isinstance(model, DLRM):
-        raise TypeError(f"the model is a {type(model).__name__}: it must be a DLRM")
+        raise TypeError(f"model is a {type(model).__name__}: it must be a DLRM")

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minidlrm import plots
-from minidlrm.arrays import as_size, floats
+from minidlrm.arrays import as_flag, as_size, check_type, floats, shuffling
 from minidlrm.data.batch import Batch, Jagged
-from minidlrm.data.schema import Schema, bags_of, jagged
+from minidlrm.data.schema import Schema, jagged
 from minidlrm.layers.activation import sigmoid
 from minidlrm.layers.embedding import EmbeddingBagCollection
 from minidlrm.module import Module
@@ -98,6 +98,7 @@ class Importance:
 
     def rows(self, most: int | None = None) -> list[tuple[str, ...]]:
         """Return the table: a line for each column, then for each pair, at most `most` of each."""
+        most = None if most is None else as_size("most", most, 0)
         name = "log loss" if self.task == "clicks" else "squared error"
         lines: list[tuple[str, ...]] = [("column or pair", f"growth of the {name}", "")]
         for effect in (*self.columns[:most], *self.pairs[:most]):
@@ -120,8 +121,7 @@ class Importance:
             import matplotlib.pyplot as plt
 
             axes = plt.subplots(1, 3, figsize=(12.8, 4.4), layout="constrained")[1]
-        if len(axes) != 3:
-            raise ValueError(f"axes holds {len(axes)} Axes: 3 are needed")
+        axes = plots.given_axes(axes, 3)
         both = ((self.columns, "columns, shuffled"), (self.pairs, "what two do together, removed"))
         for ax, (effects, title) in zip(axes[:2], both, strict=True):
             shown = list(effects[:_BARS])[::-1]
@@ -216,7 +216,8 @@ def importance(
         raise TypeError(f"data is a {type(data).__name__}: choose rows, such as dataset.test")
     if not isinstance(names, (Schema, list, tuple)):
         raise TypeError(f"names is a {type(names).__name__}: give a list of names, or a Schema")
-    repeats = as_size("repeats", repeats)
+    check_type("model", model, Module)
+    repeats, pairs = as_size("repeats", repeats), as_flag("pairs", pairs)
     names = list(names.feature_names if isinstance(names, Schema) else names)
     width = data.dense.shape[1] + data.num_tables
     if len(names) != width:
@@ -227,7 +228,7 @@ def importance(
         raise ValueError(f"there are {len(data)} rows and {repeats} repeats: at least 2 are needed")
     task = str(getattr(model, "task", "clicks"))
     label = floats("label", data.label, 1).astype(np.float64)
-    rng = np.random.default_rng(seed)
+    rng = shuffling(seed)
     f = _output(model, data)  # (B,)
     base = _losses(label, f, task)
     others = [rng.permutation(len(data)) for _ in range(repeats)]
@@ -304,7 +305,7 @@ def with_columns(data: Batch, other: np.ndarray, columns: Sequence[int]) -> Batc
     if not tables:
         return replace(data, dense=dense)
     moved = data[other]
-    columns_ = [bags_of(moved if t in tables else data, t) for t in range(data.num_tables)]
+    columns_ = [(moved if t in tables else data).bags_of(t) for t in range(data.num_tables)]
     return replace(data, dense=dense, sparse=jagged(*zip(*columns_, strict=True)))
 
 
@@ -388,6 +389,8 @@ def similar(model: Module, schema: Schema, column: str, value: Any, k: int = 10)
     ['Rom']
     """
     k = as_size("k", k)
+    check_type("model", model, Module)
+    check_type("column", column, str)
     if not isinstance(schema, Schema):
         raise TypeError(f"schema is a {type(schema).__name__}: see md.load_with_schema")
     described = schema[column]

@@ -5,11 +5,12 @@ Step by step in notebooks/06_click_logs.py.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
-from minidlrm.arrays import check_finite, check_number, check_word, native
+from minidlrm.arrays import check_finite, check_number, check_word, doubles, native
 from minidlrm.layers.activation import sigmoid
 from minidlrm.module import Module
 
@@ -45,7 +46,7 @@ class Loss(Module):
 
     def check_label(self, label: np.ndarray) -> None:
         """Raise ValueError when a label (B,) does not suit this loss; it names the first one."""
-        check_finite("label", label)
+        check_finite("label", _numbers("label", label))
 
     def backward(self, dy: Any = 1.0) -> np.ndarray:
         """Return dL/dprediction, of the predictions' shape.
@@ -59,20 +60,21 @@ class Loss(Module):
         check_word("reduction", reduction, "mean", "sum", "none")
         self.reduction = reduction
 
-    def _pair(self, prediction: Any, label: Any) -> tuple[np.ndarray, np.ndarray]:
-        prediction, label = native("prediction", prediction), native("label", label)
-        for name, array in (("prediction", prediction), ("label", label)):
-            if array.dtype.kind not in "biufc":
-                raise TypeError(f"{name} has dtype {array.dtype}: it must hold numbers")
+    def _pair(
+        self, prediction: Any, label: Any, name: str = "prediction"
+    ) -> tuple[np.ndarray, np.ndarray]:
+        prediction, label = _numbers(name, prediction), _numbers("label", label)
         if prediction.dtype.kind in "biu":
             prediction = prediction.astype(np.float64)
+        if label.dtype.kind == "c" and prediction.dtype.kind != "c":
+            raise TypeError(f"label is of {label.dtype}, which does not fit {prediction.dtype}")
         if prediction.shape != label.shape:
             raise ValueError(
-                f"{type(self).__name__}: predictions have shape {prediction.shape}, "
-                f"labels {label.shape}: they must be the same"
+                f"{type(self).__name__}: {name} has shape {prediction.shape}, "
+                f"label {label.shape}: they must be the same"
             )
         if prediction.size == 0:
-            raise ValueError(f"{type(self).__name__}: there is nothing to average, B = 0")
+            raise ValueError(f"{type(self).__name__}: {name} is empty: there is nothing to average")
         self.check_label(label)
         return prediction, label
 
@@ -80,7 +82,7 @@ class Loss(Module):
         """Return the weights of the terms, checked; None stands for 1."""
         if weight is None:
             return None
-        weight = native("weight", weight)
+        weight = doubles("weight", weight)
         if weight.shape != like.shape:
             raise ValueError(f"weight has shape {weight.shape}, the predictions {like.shape}")
         wrong = ~(np.isfinite(weight) & (weight >= 0))
@@ -102,6 +104,13 @@ class Loss(Module):
         if self.reduction == "mean":
             dy = dy / slope.size
         return slope * slope.dtype.type(dy)
+
+
+def _numbers(name: str, array: Any) -> np.ndarray:
+    array = native(name, array)
+    if array.dtype.kind not in "biufc":
+        raise TypeError(f"{name} has dtype {array.dtype}: it must hold numbers")
+    return array
 
 
 class BCEWithLogits(Loss):
@@ -143,12 +152,13 @@ class BCEWithLogits(Loss):
         super().__init__(reduction)
         if pos_weight is not None:
             check_number("pos_weight", pos_weight)
-        if pos_weight is not None and not (np.isfinite(pos_weight) and pos_weight > 0):
+        if pos_weight is not None and not (math.isfinite(pos_weight) and pos_weight > 0):
             raise ValueError(f"pos_weight is {pos_weight}: it must be a positive number")
         self.pos_weight = pos_weight
 
     def check_label(self, label: np.ndarray) -> None:
         """Raise ValueError when a label (B,) is outside [0, 1]; rates between them are labels."""
+        label = _numbers("label", label)
         inside = (label.real >= 0) & (label.real <= 1)
         if not inside.all():
             bad = int(inside.argmin())
@@ -179,11 +189,11 @@ class BCEWithLogits(Loss):
         TypeError
             When either is not an array of numbers.
         """
-        logits, label = self._pair(logits, label)
+        logits, label = self._pair(logits, label, "logits")
         if np.isrealobj(logits):
             label = label.astype(logits.dtype, copy=False)
         rows = self._weights(weight, logits)  # (B,) or None
-        weight: Any = 1  # p for a click, 1 for none
+        weight = 1  # p for a click, 1 for none
         if self.pos_weight is not None:
             weight = 1 + (self.pos_weight - 1) * label  # (B,)
         self.keep(logits, label, weight, rows)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from minidlrm.arrays import as_size, doubles, paired, row_weights
+from minidlrm.arrays import as_flag, as_size, doubles, paired, row_weights, shuffling
 
 
 def log_loss(
@@ -406,7 +406,8 @@ def paired_interval(
     (1.0, 1.0)
     """
     first, second = paired("first", first, "second", second)
-    rng, n = np.random.default_rng(seed), len(first)
+    root = as_flag("root", root)
+    rng, n = shuffling(seed), len(first)
     at_once = max(1, 2**18 // n)  # resamples; a bound of memory, without effect on the draws
     sizes = [min(at_once, 1000 - start) for start in range(0, 1000, at_once)]
     blocks = (rng.integers(0, n, (size, n)) for size in sizes)

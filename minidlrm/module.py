@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from minidlrm.arrays import floats, native
+from minidlrm.arrays import as_dtype, as_sizes, check_type, floats, native
 from minidlrm.parameter import Parameter, SparseGrad
 
 __all__ = ["Module", "Parameter", "SparseGrad"]
@@ -75,6 +75,8 @@ class Module:
         if dy.dtype.kind in "biu":  # ones that a reader wrote as integers
             dy = dy.astype(np.float64)
         dy = floats("dy", dy)
+        if type(shape) is not tuple:
+            shape = tuple(as_sizes("shape", shape, 0))
         if dy.shape != shape:
             raise ValueError(
                 f"{type(self).__name__}.backward: dy has shape {dy.shape}, the output had {shape}"
@@ -91,6 +93,7 @@ class Module:
 
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
         """Yield (dotted name, module) for this module, called `prefix`, and all inside it."""
+        check_type("prefix", prefix, str)
         yield prefix, self
         for name, child in self.named_children():
             yield from child.named_modules(f"{prefix}.{name}" if prefix else name)
@@ -169,8 +172,10 @@ class Module:
     def astype(self, dtype: Any) -> Any:
         """Return a copy with every parameter cast to `dtype`, without gradients.
 
-        float64 is for gradient checks by differences, complex128 for the complex step.
+        float64 is for gradient checks by differences, complex128 for the complex step. TypeError
+        when `dtype` is none of those that a Parameter takes.
         """
+        dtype = as_dtype(dtype)
         cast = {id(p): Parameter(p.value.astype(dtype), p.name) for p in self.parameters()}
         return copy.deepcopy(self, cast)
 
@@ -265,6 +270,9 @@ def copy_state(own: dict[str, np.ndarray], state: dict[str, np.ndarray], what: s
     >>> copy_state(own, {"weight": np.ones(2)}, "Linear"); own["weight"]
     array([1., 1.])
     """
+    for word, arrays in (("own", own), ("state", state)):
+        check_type(word, arrays, dict)
+    state = {name: native(f"state[{name!r}]", value) for name, value in state.items()}
     faults = [f"missing: {name}" for name in own if name not in state]
     faults += [f"unexpected: {name}" for name in state if name not in own]
     faults += [

@@ -8,16 +8,16 @@ command line.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from minidlrm import kernels
-from minidlrm.arrays import check_number
+from minidlrm.arrays import check_number, check_rate, check_type
 from minidlrm.module import Parameter
 from minidlrm.optimizer import FIRST_ROW, Array, LearningRate, Optimizer, State, check_fits
+from minidlrm.parameter import as_parameters
 from minidlrm.schedules import warmup_decay
 
 __all__ = [
@@ -104,10 +104,15 @@ class Momentum(Optimizer):
 
     def __init__(self, lr: LearningRate, momentum: float = 0.9, weight_decay: float = 0.0):
         super().__init__(lr, weight_decay)
-        check_number("momentum", momentum)
-        if not 0 <= momentum < 1:
-            raise ValueError(f"momentum is {momentum}: it must lie in [0, 1)")
         self.momentum = momentum
+        self.check_options()
+
+    def check_options(self) -> None:
+        """Refuse options as `Optimizer`, and a `momentum` outside [0, 1)."""
+        super().check_options()
+        check_number("momentum", self.momentum)
+        if not 0 <= self.momentum < 1:
+            raise ValueError(f"momentum is {self.momentum}: it must lie in [0, 1)")
 
     def update(self, weight: Array, rows: Array, grad: Array, state: State, lr: Any) -> None:
         """Step v <- mu v + g, w <- w - lr v."""
@@ -152,7 +157,13 @@ class Adagrad(Optimizer):
 
     def __init__(self, lr: LearningRate = 0.01, weight_decay: float = 0.0, eps: float = 1e-10):
         super().__init__(lr, weight_decay)
-        self.eps = _positive_eps(eps)
+        self.eps = eps
+        self.check_options()
+
+    def check_options(self) -> None:
+        """Refuse options as `Optimizer`, and a negative `eps`."""
+        super().check_options()
+        check_rate("eps", self.eps)
 
     def update(self, weight: Array, rows: Array, grad: Array, state: State, lr: Any) -> None:
         """Step h <- h + g^2, w <- w - lr g / (sqrt(h) + eps)."""
@@ -260,14 +271,21 @@ class Adam(Optimizer):
         weight_decay: float = 0.0,
     ):
         super().__init__(lr, weight_decay)
+        self.betas = betas
+        self.eps = eps
+        self.check_options()
+
+    def check_options(self) -> None:
+        """Refuse options as `Optimizer`, a beta outside [0, 1), and a negative `eps`."""
+        super().check_options()
+        betas = self.betas
         if not (isinstance(betas, (tuple, list)) and len(betas) == 2):
             raise TypeError(f"betas are {betas!r}: they must be two numbers")
         for beta in betas:
             check_number("one of betas", beta)
         if not all(0 <= beta < 1 for beta in betas):
             raise ValueError(f"betas are {betas}: both must lie in [0, 1)")
-        self.betas = betas
-        self.eps = _positive_eps(eps)
+        check_rate("eps", self.eps)
 
     def update(self, weight: Array, rows: Array, grad: Array, state: State, lr: Any) -> None:
         """Step m and v by g and g^2, and w by their quotient."""
@@ -314,11 +332,14 @@ class FTRL(Optimizer):
 
     def __init__(self, lr: LearningRate = 0.1, l1: float = 0.0, l2: float = 0.0, beta: float = 1.0):
         super().__init__(lr)
-        for name, value in (("l1", l1), ("l2", l2), ("beta", beta)):
-            check_number(name, value)
-        if not all(math.isfinite(x) and x >= 0 for x in (l1, l2, beta)):
-            raise ValueError(f"l1 = {l1}, l2 = {l2}, beta = {beta}: all must be at least 0")
         self.l1, self.l2, self.beta = l1, l2, beta
+        self.check_options()
+
+    def check_options(self) -> None:
+        """Refuse options as `Optimizer`, and a negative `l1`, `l2` or `beta`."""
+        super().check_options()
+        for name in ("l1", "l2", "beta"):
+            check_rate(name, getattr(self, name))
 
     def update(self, weight: Array, rows: Array, grad: Array, state: State, lr: Any) -> None:
         """Step z and n by g, and set w by them."""
@@ -357,7 +378,8 @@ class OptimizerGroup:
         for each in groups:
             if not (isinstance(each, (list, tuple)) and len(each) == 2):
                 raise TypeError(f"groups has {each!r}: each must be (optimizer, parameters)")
-        self.groups = [(optimizer, list(dict.fromkeys(own))) for optimizer, own in groups]
+            check_type("groups has an optimizer that", each[0], Optimizer)
+        self.groups = [(optimizer, as_parameters(own)) for optimizer, own in groups]
         seen: dict[Any, int] = {}
         for k, (optimizer, own) in enumerate(self.groups):
             for thing in (optimizer, *own):
@@ -374,7 +396,7 @@ class OptimizerGroup:
         ValueError, before anything is changed, when one of `parameters` belongs to no optimizer,
         or as `Optimizer.step`.
         """
-        given = set(parameters)
+        given = set(as_parameters(parameters))
         foreign = given.difference(p for _, own in self.groups for p in own)
         for p in foreign:
             raise ValueError(f"parameter {p!r} belongs to no optimizer of the group")
@@ -396,13 +418,6 @@ class OptimizerGroup:
 
     def __repr__(self) -> str:
         return f"OptimizerGroup({', '.join(repr(optimizer) for optimizer, _ in self.groups)})"
-
-
-def _positive_eps(eps: float) -> float:
-    check_number("eps", eps)
-    if not (np.isfinite(eps) and eps >= 0):
-        raise ValueError(f"eps is {eps}: it must be at least 0")
-    return eps
 
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {  # by the name of the command line

@@ -7,14 +7,14 @@ the rows of a table.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
-from minidlrm.arrays import check_number
+from minidlrm.arrays import check_rate
 from minidlrm.module import Parameter, SparseGrad
+from minidlrm.parameter import as_parameters
 
 __all__ = ["Optimizer"]
 
@@ -79,14 +79,9 @@ class Optimizer:
             cls.update = cls._update = rule  # type: ignore[method-assign, attr-defined]
 
     def __init__(self, lr: LearningRate, weight_decay: float = 0.0):
-        for name, value in (("lr", 0.0 if callable(lr) else lr), ("weight_decay", weight_decay)):
-            check_number(name, value)
-        if not callable(lr) and not (math.isfinite(lr) and lr >= 0):
-            raise ValueError(f"lr is {lr}: it must be a number of at least 0, or a function")
-        if not (math.isfinite(weight_decay) and weight_decay >= 0):
-            raise ValueError(f"weight_decay is {weight_decay}: it must be at least 0")
         self.lr = lr
         self.weight_decay = weight_decay
+        Optimizer.check_options(self)  # a subclass has set no options of its own yet
         self.num_steps = 0
         self.state: dict[Parameter, State] = {}
 
@@ -97,8 +92,9 @@ class Optimizer:
         fit its parameter, or when the optimizer has only met other parameters so far.
         """
         parameters = self.check(parameters)
+        lr = self.lr(self.num_steps + 1) if callable(self.lr) else self.lr
+        check_rate("lr", lr)
         self.num_steps += 1
-        lr = self.lr(self.num_steps) if callable(self.lr) else self.lr
         for p in parameters:
             by_rows = isinstance(p.grad, SparseGrad)
             width = p.value.shape[1] if by_rows else p.value.size
@@ -120,22 +116,16 @@ class Optimizer:
 
         ValueError and TypeError when one cannot be updated.
         """
-        given = list(dict.fromkeys(parameters))
+        self.check_options()
+        given = as_parameters(parameters)
         used = [p for p in given if p.grad is not None]
         for p in used:
             p.check()
-            sparse = isinstance(p.grad, SparseGrad)
-            if p.grad.shape != p.value.shape:
-                raise ValueError(f"{p.name}: grad {p.grad.shape} and value {p.value.shape} differ")
-            if sparse:
-                p.grad.check()
-            dtype = p.grad.values.dtype if sparse else p.grad.dtype
-            if dtype != p.value.dtype and not np.can_cast(dtype, p.value.dtype, "same_kind"):
-                raise TypeError(
-                    f"the parameter {p.name} is of {p.value.dtype}: a gradient of {dtype} does "
-                    "not fit"
-                )
+            p.check_grad()
             for name, array in self.state.get(p, {}).items():
+                if type(array) not in (np.ndarray, np.memmap):  # a mask would be lost
+                    kind = type(array).__name__
+                    raise TypeError(f"the state {name!r} of {p.name} is a {kind}, and no array")
                 form = array.shape, array.dtype
                 if form != (p.value.shape, p.value.dtype) or not array.flags.carray:
                     self._check_state(p, name, array)
@@ -162,6 +152,12 @@ class Optimizer:
                 f"the state {name!r} of {p.name} has shape {array.shape} and dtype "
                 f"{array.dtype}: it must have {shapes[0]} and {p.value.dtype}"
             )
+
+    def check_options(self) -> None:
+        """Raise TypeError or ValueError when an option is not right; `step` looks again."""
+        if not callable(self.lr):
+            check_rate("lr", self.lr, "a number of at least 0, or a function")
+        check_rate("weight_decay", self.weight_decay)
 
     def state_shapes(self, shape: tuple[int, ...]) -> tuple[dict[str, tuple[int, ...]], ...]:
         """Return the states that a parameter of this shape may have: the shape of each array."""

@@ -146,10 +146,11 @@ class Parameter:
     _value: np.ndarray
 
     def __init__(self, value: np.ndarray, name: str = ""):
-        value = native(name or "value", value)
+        check_type("name", name, str)
+        value = native(f"the value of the parameter {name}", value)
         if value.dtype not in DTYPES:
             raise TypeError(
-                f"the parameter {name or 'value'} has dtype {value.dtype}: it must be float32, "
+                f"the value of the parameter {name} has dtype {value.dtype}: it must be float32, "
                 "float64, complex64 or complex128"
             )
         self._value = _owned(value, value.dtype)
@@ -186,6 +187,26 @@ class Parameter:
                 f"of shape {shape} and {dtype}; assign it to .value to make it so"
             )
 
+    def check_grad(self) -> None:
+        """Raise TypeError or ValueError unless the gradient can be subtracted from the value."""
+        grad, value = self.grad, self._value
+        if grad is None:
+            return
+        check_type(f"the gradient of {self.name}", grad, np.ndarray, SparseGrad)
+        if type(grad) not in (np.ndarray, SparseGrad):  # a mask would be lost
+            grad = self.grad = native(f"the gradient of {self.name}", grad)
+        if grad.shape != value.shape:
+            raise ValueError(
+                f"the gradient of {self.name} has shape {grad.shape}, the parameter {value.shape}"
+            )
+        if isinstance(grad, SparseGrad):
+            grad.check()
+        dtype = grad.values.dtype if isinstance(grad, SparseGrad) else grad.dtype
+        if dtype != value.dtype and not np.can_cast(dtype, value.dtype, "same_kind"):
+            raise TypeError(
+                f"the parameter {self.name} is of {value.dtype}: a gradient of {dtype} does not fit"
+            )
+
     def add_grad(self, grad: np.ndarray | SparseGrad) -> None:
         """Add `grad` to what is there already.
 
@@ -193,6 +214,8 @@ class Parameter:
         value's.
         """
         check_type("grad", grad, np.ndarray, SparseGrad)
+        if isinstance(grad, np.ndarray) and grad.dtype.kind not in "fciub":
+            raise TypeError(f"the gradient of {self.name} has dtype {grad.dtype}: no numbers")
         if grad.shape != self.value.shape:
             raise ValueError(
                 f"the gradient of {self.name} has shape {grad.shape}, "
@@ -242,6 +265,16 @@ class _Replica(Parameter):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Parameter, (self.value, self.name)
+
+
+def as_parameters(parameters: Any) -> list[Parameter]:
+    """Return parameters as a list, each once; TypeError unless all of them are."""
+    if not np.iterable(parameters):
+        raise TypeError(f"parameters is {parameters!r}: it must be a list of Parameter")
+    given = list(parameters)
+    for each in given:
+        check_type("one of parameters", each, Parameter)
+    return list(dict.fromkeys(given))
 
 
 def _as_dense(grad: np.ndarray | SparseGrad) -> np.ndarray:

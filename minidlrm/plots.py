@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from minidlrm.arrays import as_names, as_size, as_sizes, check_number, check_type, doubles
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -94,10 +96,12 @@ def learning_curve(
     >>> md.plots.learning_curve(history, ax=Figure().subplots()).get_xlabel()
     'epoch'
     """
+    _check_parts("history", [history], "records")
     if not history.records:
         raise ValueError("the history is empty: there is nothing to draw")
-    ax = ax or new_axes()
     first = history.records[0]
+    _check_keys("history", [first], "epoch", "train_loss")
+    ax = _axes(ax, bayes_log_loss)
     columns = {name: [record[name] for record in history.records] for name in first}
     epochs = columns["epoch"]
     ax.plot(epochs, columns["train_loss"], "o-", color="#0072b2", ms=4, label="training")
@@ -147,7 +151,9 @@ def quality_against_cost(
     >>> md.plots.quality_against_cost([record], ax=Figure().subplots()).get_xscale()
     'log'
     """
-    ax = ax or new_axes()
+    _check_keys("records", records, "flops", "score", "noise", "score_std", "model")
+    check_type("score", score, str)
+    ax = _axes(ax, bayes_log_loss)
     for k, record in enumerate(records):
         x, y = max(1, record["flops"]), record["score"]
         shape = "o" if record["noise"] else "s"
@@ -195,7 +201,9 @@ def learning_curves(
     >>> ax.get_legend_handles_labels()[1]
     ['DLRM']
     """
-    ax = ax or new_axes()
+    _check_parts("results", results, "curve", "title")
+    check_type("score", score, str)
+    ax = _axes(ax, bayes_log_loss)
     for k, result in enumerate(results):
         epochs, losses = zip(*result.curve, strict=True)
         ls = ("-", "--", "-.")[k % 3]
@@ -237,7 +245,10 @@ def cost_against_fields(
     >>> ax.get_xlabel()
     'categorical fields'
     """
-    ax = ax or new_axes()
+    _check_parts("entries", entries, "build", "title")
+    as_size("embedding_dim", embedding_dim)
+    mlp = as_sizes("mlp", mlp)
+    ax = _axes(ax)
     fields = (2, 5, 10, 20, 40, 80)
     for k, entry in enumerate(entries):
         models = [entry.build(0, [2] * n, embedding_dim, mlp) for n in fields]
@@ -291,7 +302,14 @@ def order_heat_map(
     >>> [label.get_text() for label in ax.get_yticklabels()]
     ['LR']
     """
-    ax = ax or new_axes()
+    shares = doubles("shares", shares)
+    models, orders = as_names("models", models), as_names("orders", orders)
+    if shares.shape != (len(models), len(orders)):
+        raise ValueError(
+            f"shares has shape {shares.shape}, but there are {len(models)} models and "
+            f"{len(orders)} orders"
+        )
+    ax = _axes(ax)
     image = ax.imshow(shares, cmap="cividis", vmin=0, vmax=1, aspect="auto")
     for i, row in enumerate(shares):
         for j, value in enumerate(row):
@@ -308,6 +326,59 @@ def order_heat_map(
     ax.set(xlabel="order of the planted signal", title="Share of the learnable signal learned")
     ax.figure.colorbar(image, ax=ax, label="0: mean rate, 1: Bayes limit")
     return ax
+
+
+def _axes(ax: Any, bayes_log_loss: Any = None) -> Any:
+    """Return the Axes that were given, checked, or new ones."""
+    from matplotlib.axes import Axes
+
+    if bayes_log_loss is not None:
+        check_number("bayes_log_loss", bayes_log_loss)
+    if ax is None:
+        return new_axes()
+    check_type("ax", ax, Axes)
+    return ax
+
+
+def given_axes(axes: Any, count: int) -> Any:
+    """Return several Axes that were given; ValueError or TypeError unless they are `count`.
+
+    Examples
+    --------
+    >>> from minidlrm import plots
+    >>> plots.given_axes([], 2)
+    Traceback (most recent call last):
+        ...
+    ValueError: axes has a count of 0 Axes: it must be 2
+    """
+    from matplotlib.axes import Axes
+
+    count = as_size("count", count, 0)
+    check_type("axes", axes, list, tuple, np.ndarray)
+    for ax in np.ravel(axes):
+        check_type("one of axes", ax, Axes)
+    if np.size(axes) != count:
+        raise ValueError(f"axes has a count of {np.size(axes)} Axes: it must be {count}")
+    return axes
+
+
+def _check_parts(name: str, values: Any, *needed: str) -> None:
+    """Raise TypeError unless values are a list of objects with these attributes."""
+    check_type(name, values, list, tuple, type({}.values()))
+    for value in values:
+        missing = [part for part in needed if not hasattr(value, part)]
+        if missing:
+            raise TypeError(f"{name}: a {type(value).__name__} has no {missing[0]}")
+
+
+def _check_keys(name: str, records: Any, *needed: str) -> None:
+    """Raise TypeError or ValueError unless records are a list of dicts with these keys."""
+    check_type(name, records, list, tuple)
+    for record in records:
+        check_type(f"one of {name}", record, dict)
+        missing = [key for key in needed if key not in record]
+        if missing:
+            raise ValueError(f"{name}: a record has no {missing[0]!r}")
 
 
 def new_axes() -> Axes:
@@ -346,7 +417,7 @@ def color(k: int) -> str:
     >>> plots.color(0)
     '#0072b2'
     """
-    return _PALETTE[k % len(_PALETTE)]
+    return _PALETTE[as_size("k", k, -(2**62)) % len(_PALETTE)]
 
 
 def gradient_errors(check: _Check, axes: Sequence[Axes] | None = None) -> Sequence[Axes]:
@@ -377,7 +448,8 @@ def gradient_errors(check: _Check, axes: Sequence[Axes] | None = None) -> Sequen
         import matplotlib.pyplot as plt
 
         axes = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")[1]
-    left, right = axes
+    _check_parts("check", [check], "numerics", "analytics", "indices", "shape", "name")
+    left, right = np.ravel(given_axes(axes, 2))
     ends = [min(check.numerics, default=0), max(check.numerics, default=1)]
     left.plot(ends, ends, color="0.6", lw=1, label="analytic = numeric")
     left.plot(check.numerics, check.analytics, "o", ms=5, alpha=0.7, color="#0072b2")
@@ -404,6 +476,8 @@ def _error_picture(check: _Check) -> tuple[np.ndarray, str]:
         note, shape = f"; {len(rows)} rows checked", (len(rows), *shape[1:])
     columns = shape[-1] if shape else 1
     errors = np.full((int(np.prod(shape)) // max(1, columns), columns), np.nan)
+    if len(indices) != len(check.analytics) or (shape and indices.size == 0):
+        return errors, note  # an optimizer's steps are compared as a whole
     places = np.ravel_multi_index(tuple(indices.T), shape) if shape else [0]
     errors.flat[places] = np.abs(check.analytics - check.numerics)
     return errors, note

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minidlrm import metrics
-from minidlrm.arrays import as_flag, check_word, paired, row_weights
+from minidlrm.arrays import as_flag, check_type, check_word, paired, row_weights
 from minidlrm.blocks import Team, blocks, cut
 from minidlrm.data.batch import TASKS, Batch, Dataset
 from minidlrm.data.cutting import minibatches
@@ -67,6 +67,8 @@ def predict(
     >>> p.shape == (len(clicks.test),), bool((0 < p).all() and (p < 1).all())
     (True, True)
     """
+    check_type("model", model, Module)
+    check_word("task", model.task, *TASKS)
     if isinstance(data, Dataset):
         raise TypeError("data is a Dataset: choose its rows, such as dataset.test")
     if not isinstance(data, Batch):
@@ -154,12 +156,14 @@ def evaluate(
     >>> list(md.evaluate(model, clicks.test))
     ['log_loss', 'auc', 'normalized_entropy', 'accuracy', 'calibration']
     """
+    check_type("model", model, Module)
     if isinstance(data, Dataset):
-        task, data = task or data.task, data.test
+        task, data = data.task if task is None else task, data.test
+    check_type("data", data, Batch)
     task = model.task if task is None else task
     check_word("task", task, *TASKS)
     if data.label is None:
-        raise ValueError("the rows have no labels: use predict for the outputs alone")
+        raise ValueError("data has no labels: use predict for the outputs alone")
     output = predict(model, data, batch_size, logits=True, workers=workers)
     return metrics_of(np.asarray(data.label), output, task, data.weight)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from minidlrm.arrays import check_number
+from minidlrm.arrays import check_rate
 
 
 def warmup_decay(
@@ -50,7 +50,7 @@ def warmup_decay(
     steps = {"num_warmup_steps": num_warmup_steps, "decay_start_step": decay_start_step}
     steps |= {"num_decay_steps": num_decay_steps, "step": step}
     for name, value in {**steps, "lr": lr, "end_lr": end_lr}.items():
-        check_number(name, value)
+        check_rate(name, value)
     if step < num_warmup_steps:
         return lr * step / num_warmup_steps
     if num_decay_steps == 0 or step <= decay_start_step:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from minidlrm.arrays import as_flag, check_type
-from minidlrm.data.batch import Batch
+from minidlrm.data.batch import Batch, as_batch
 from minidlrm.data.schema import Schema
 from minidlrm.data.sources import Source
 from minidlrm.module import Module
@@ -83,9 +83,9 @@ def scores(
     [(2,)]
     """
     _check_rows(schema, source)
-    logits = as_flag("logits", logits)
+    logits, labelled = as_flag("logits", logits), as_flag("labelled", labelled)
     if keep is not None:
-        source.need([keep])
+        source.need([keep], "keep")
     if not labelled:
         schema = replace(schema, label=None, sample_weight=None)
     first = 0
@@ -128,7 +128,8 @@ class Unseen:
         self.values = np.zeros(len(self.columns))
 
     def add(self, batch: Batch) -> None:
-        """Count the values of a batch."""
+        """Count the values of a batch; TypeError when it is none."""
+        as_batch("batch", batch)
         for k, t in enumerate(self.places):
             ids = batch.ids_of(t)
             self.unseen[k] += (ids == 0).sum()

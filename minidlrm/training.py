@@ -15,9 +15,17 @@ from typing import Any
 
 import numpy as np
 
-from minidlrm.arrays import as_size, check_number, check_type
+from minidlrm.arrays import (
+    as_flag,
+    as_path,
+    as_size,
+    check_finite,
+    check_number,
+    check_type,
+    check_word,
+)
 from minidlrm.blocks import Blocks, Team
-from minidlrm.data.batch import Batch, Dataset
+from minidlrm.data.batch import TASKS, Batch, Dataset, as_batch
 from minidlrm.data.cutting import minibatches
 from minidlrm.guard import bad_number, grad_norm, scale_grads
 from minidlrm.history import History
@@ -140,15 +148,23 @@ def fit(
     """
     schema = train.schema if isinstance(train, Dataset) else None
     train, valid, task = _rows(model, train, valid)
-    loss = loss or (MSE() if task == "ratings" else BCEWithLogits())
-    whole = {"epochs": epochs, "batch_size": batch_size, "eval_every": eval_every}
-    whole |= {"patience": patience, "checkpoint_every": checkpoint_every}
-    _check_options(whole, seed, max_grad_norm, callback)
+    loss = (MSE() if task == "ratings" else BCEWithLogits()) if loss is None else loss
+    optimizer = Adagrad(lr=0.02) if optimizer is None else optimizer
+    _check_parts(loss, optimizer)
+    epochs, batch_size = as_size("epochs", epochs), as_size("batch_size", batch_size)
+    eval_every, patience = _at_least_1("eval_every", eval_every), _at_least_1("patience", patience)
+    checkpoint_every = _at_least_1("checkpoint_every", checkpoint_every)
+    seed = as_size("seed", seed, 0, 2**128)
+    max_grad_norm = _as_norm(max_grad_norm)
+    if callback is not None and not callable(callback):
+        raise TypeError(f"callback is {callback!r}: it must be a function")
+    resume, progress = as_flag("resume", resume), as_flag("progress", progress)
+    checkpoint = None if checkpoint is None else as_path("checkpoint", checkpoint)
     if (resume or checkpoint_every is not None) and checkpoint is None:
         raise ValueError("checkpoint is None: resume and checkpoint_every need the path of a file")
     _check_labels(loss, train, valid, patience)
     team = Team(workers)
-    steps = _Steps(model, loss, optimizer or Adagrad(lr=0.02), max_grad_norm, team)
+    steps = _Steps(model, loss, optimizer, max_grad_norm, team)
     watch = _Watch(steps, valid, patience, callback)
     run = Run(steps, watch, checkpoint, schema)
     if checkpoint is not None:
@@ -200,6 +216,8 @@ def _rows(
     model: Module, train: Batch | Dataset, valid: Batch | None
 ) -> tuple[Batch, Batch | None, str]:
     """Return the training rows, the validation rows, and the task, checked."""
+    check_type("model", model, Module)
+    check_word("task", model.task, *TASKS)
     task = model.task
     if isinstance(train, Dataset):
         task = train.task
@@ -207,37 +225,42 @@ def _rows(
         train = train.train
     if not isinstance(train, Batch):
         raise TypeError(f"train is a {type(train).__name__}: it must be a Batch or a Dataset")
-    if valid is not None and not isinstance(valid, Batch):
-        raise TypeError(f"valid is a {type(valid).__name__}: it must be a Batch")
+    if valid is not None:
+        as_batch("valid", valid)
     if train.label is None:
-        raise ValueError("the training rows have no labels")
+        raise ValueError("train has no labels: there is nothing to learn from")
     if len(train) == 0:
-        raise ValueError("the data have no rows: there is nothing to learn from")
+        raise ValueError("train has no rows: there is nothing to learn from")
     return train, valid, task
 
 
-def _check_options(
-    whole: dict[str, int | None],
-    seed: int,
-    max_grad_norm: float | None,
-    callback: Callable[[dict[str, float]], None] | None,
-) -> None:
-    as_size("seed", seed, 0, 2**128)
-    for name, value in whole.items():
-        if value is not None:
-            as_size(name, value)
-    if max_grad_norm is not None:
-        check_number("max_grad_norm", max_grad_norm)
-        if not max_grad_norm > 0:
-            raise ValueError(f"max_grad_norm is {max_grad_norm}: it must be above 0")
-    if callback is not None and not callable(callback):
-        raise TypeError(f"callback is {callback!r}: it must be a function")
+def _at_least_1(name: str, value: int | None) -> int | None:
+    return None if value is None else as_size(name, value)
+
+
+def _as_norm(max_grad_norm: float | None) -> float | None:
+    if max_grad_norm is None:
+        return None
+    check_number("max_grad_norm", max_grad_norm)
+    if not max_grad_norm > 0:
+        raise ValueError(f"max_grad_norm is {max_grad_norm}: it must be above 0")
+    return float(max_grad_norm)
+
+
+def _check_parts(loss: Any, optimizer: Any) -> None:
+    """Raise TypeError unless a loss and an optimizer, also of one's own, can be called."""
+    for name, part, methods in (
+        ("loss", loss, ("forward", "backward")),
+        ("optimizer", optimizer, ("step",)),
+    ):
+        if isinstance(part, type) or not all(callable(getattr(part, m, None)) for m in methods):
+            raise TypeError(f"{name} is {part!r}: it must have {' and '.join(methods)}")
 
 
 def _check_labels(loss: Any, train: Batch, valid: Batch | None, patience: int | None) -> None:
     """Refuse labels before the first step, and not at the first evaluation."""
     if patience is not None and (valid is None or len(valid) == 0):
-        raise ValueError("patience needs validation rows")
+        raise ValueError("patience needs validation rows: give valid")
     check = getattr(loss, "check_label", None)
     for name, rows in (("train", train), ("valid", valid)):
         if rows is None or len(rows) == 0:
@@ -387,9 +410,11 @@ def begin_at_the_mean(model: Module, train: Batch) -> None:
     >>> model.linear.bias.value.tolist()
     [4.0]
     """
+    check_type("model", model, Module)
     check_type("train", train, Batch)
-    if train.label is None:
-        raise ValueError("the rows of train have no labels")
+    if train.label is None or len(train) == 0:
+        raise ValueError("train has no labels: a mean needs at least one")
+    check_finite("label", train.label)
     mean = float(np.asarray(train.label).mean(dtype=np.float64))
     biases = [p for p in model.parameters() if p.name == "bias" and p.value.size == 1]
     if "mean" in model.config:

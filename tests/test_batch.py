@@ -66,7 +66,7 @@ def test_slices_are_views_and_rows_are_batches():
             Jagged([0], [0, 1]),
             None,
             ValueError,
-            "not a multiple of the batch size 2",
+            "not a multiple of the 2 rows",
         ),
     ],
 )
@@ -102,7 +102,7 @@ def test_minibatches_shuffle_each_row_once_and_leave_the_global_generator():
 
 def test_minibatches_of_nothing():
     data = Batch(np.zeros((0, 0)), np.zeros((0, 2), int))
-    with pytest.raises(ValueError, match="the data have no rows"):
+    with pytest.raises(ValueError, match="data has no rows"):
         next(minibatches(data, 3))
     with pytest.raises(ValueError, match="batch_size is 0"):
         next(minibatches(Batch(np.zeros((1, 0)), [[0]]), 0))

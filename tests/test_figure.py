@@ -159,7 +159,10 @@ def test_the_current_operation_is_lit():
         thick = [p for p in ax.patches if p.get_linewidth() > 2]
         assert len(thick) == 1
         assert tuple(round(255 * c) for c in thick[0].get_facecolor()[:3]) == colour
-    with pytest.raises(KeyError, match="no module 'middle': dense features, sparse features"):
+    with pytest.raises(
+        KeyError,
+        match="highlight is 'middle', no module: there are dense features, sparse features",
+    ):
         md.diagram(model, highlight="middle")
     with pytest.raises(ValueError, match="phase is 'sideways'"):
         md.diagram(model, phase="sideways")

@@ -586,5 +586,5 @@ def test_rows_to_encode_name_what_is_wrong(read):
     data = read(small(), **ROLES)
     with pytest.raises(ValueError, match=r"row 2, column price: 'x' is not a number"):
         data.schema.encode({**small(2), "price": ["1", "x"]})
-    with pytest.raises(KeyError, match="no column 'town'; there are price, age, user"):
+    with pytest.raises(KeyError, match="no column has the name 'town'; there are price, age, user"):
         data.schema["town"]

@@ -5,7 +5,6 @@ import pytest
 
 import minidlrm as md
 from minidlrm.checkpoint import save
-from minidlrm.data.schema import bags_of
 from minidlrm.learned import with_columns
 
 
@@ -134,8 +133,8 @@ def test_columns_of_other_rows_are_taken_whole(rng):
     data = md.Batch(np.arange(3.0)[:, None], bags, np.ones(3))
     moved = with_columns(data, np.array([2, 0, 1]), [0, 1])
     assert moved.dense[:, 0].tolist() == [2, 0, 1]
-    assert [bags_of(moved, 0)[k].tolist() for k in (0, 1)] == [[3, 1, 2], [1, 2, 0]]
-    assert [bags_of(moved, 1)[k].tolist() for k in (0, 1)] == [[0, 1, 1, 5], [1, 1, 2]]
+    assert [moved.bags_of(0)[k].tolist() for k in (0, 1)] == [[3, 1, 2], [1, 2, 0]]
+    assert [moved.bags_of(1)[k].tolist() for k in (0, 1)] == [[0, 1, 1, 5], [1, 1, 2]]
 
 
 def test_the_calibration_is_that_of_tenths(rng):
@@ -195,7 +194,7 @@ def test_what_has_no_neighbours_is_refused():
         md.similar(model, schema, "city", "Rome")
     with pytest.raises(ValueError, match="is a number"):
         md.similar(model, schema, "price", 1)
-    with pytest.raises(KeyError, match="no column 'town'"):
+    with pytest.raises(KeyError, match="no column has the name 'town'"):
         md.similar(model, schema, "town", 1)
     with pytest.raises(ValueError, match="k is 0"):
         md.similar(model, schema, "city", "Ulm", 0)

@@ -85,7 +85,7 @@ def test_pytorch_agrees(reduction, pos_weight, torch, rng):
 
 
 def test_bad_input_is_named():
-    with pytest.raises(ValueError, match=r"predictions have shape \(2,\), labels \(3,\)"):
+    with pytest.raises(ValueError, match=r"prediction has shape \(2,\), label \(3,\)"):
         md.MSE().forward(np.zeros(2), np.zeros(3))
     with pytest.raises(ValueError, match="nothing to average"):
         md.BCEWithLogits().forward(np.zeros(0), np.zeros(0))
@@ -127,10 +127,10 @@ def test_ratings_are_any_finite_numbers():
 
 
 def test_what_is_no_number_is_refused_by_name():
-    for loss in (md.MSE(), md.BCEWithLogits()):
+    for loss, name in ((md.MSE(), "prediction"), (md.BCEWithLogits(), "logits")):
         with pytest.raises(TypeError, match="label has dtype object: it must hold numbers"):
             loss.forward(np.zeros(1), np.array([None]))
-        with pytest.raises(TypeError, match="prediction has dtype <U1"):
+        with pytest.raises(TypeError, match=f"{name} has dtype <U1"):
             loss.forward(np.array(["a"]), np.zeros(1))
         with pytest.raises(ValueError, match="label is a masked array with 1 masked"):
             loss.forward(np.zeros(2), np.ma.masked_less([0.0, 1.0], 1))

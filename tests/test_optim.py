@@ -159,7 +159,7 @@ def test_ftrl_as_the_paper_states_it(rng):
         w = np.where(np.abs(z) <= 0.5, 0, new)
     np.testing.assert_allclose(parameter.value, w, rtol=1e-12)
     assert (parameter.value[[1, 3, 4]] == 0).all()
-    with pytest.raises(ValueError, match="l1 = -1"):
+    with pytest.raises(ValueError, match="l1 is -1"):
         md.FTRL(l1=-1)
 
 
@@ -225,7 +225,7 @@ def test_bad_arguments_are_named(make, message):
 def test_a_gradient_of_another_shape_changes_nothing():
     good, bad = md.Parameter(np.ones(2), "good"), md.Parameter(np.ones(2), "bad")
     good.grad, bad.grad = np.ones(2), np.ones(3)
-    with pytest.raises(ValueError, match="bad: grad"):
+    with pytest.raises(ValueError, match="the gradient of bad has shape"):
         md.SGD(0.1).step([good, bad])
     np.testing.assert_array_equal(good.value, 1)
 
@@ -400,8 +400,8 @@ def test_the_options_are_those_it_was_made_with():
         (lambda: md.SGD(0.1, float("nan")), "weight_decay is nan"),
         (lambda: md.Adam(eps=-1), "eps is -1"),
         (lambda: md.Adagrad(eps=float("nan")), "eps is nan"),
-        (lambda: md.FTRL(l2=float("nan")), "l2 = nan"),
-        (lambda: md.FTRL(beta=-0.5), "beta = -0.5"),
+        (lambda: md.FTRL(l2=float("nan")), "l2 is nan"),
+        (lambda: md.FTRL(beta=-0.5), "beta is -0.5"),
         (lambda: md.Momentum(0.1, -0.1), "momentum is -0.1"),
         (lambda: md.Adam(betas=(-0.1, 0.9)), "betas are"),
     ],

@@ -165,7 +165,7 @@ def test_bad_arguments_are_named(clicks):
         (lambda: md.fit(network, clicks.train, max_grad_norm=0), "max_grad_norm is 0"),
         (lambda: md.fit(network, clicks.train, unlabelled), "the rows of valid have no labels"),
         (lambda: md.fit(network, clicks.train, batch_size=0), "batch_size is 0"),
-        (lambda: md.fit(network, unlabelled), "the training rows have no labels"),
+        (lambda: md.fit(network, unlabelled), "train has no labels"),
         (lambda: md.fit(network, clicks.train, patience=2), "patience needs validation rows"),
         (lambda: md.fit(network, clicks.train[:0]), "the data have no rows"),
         (lambda: md.evaluate(network, unlabelled), "use predict"),

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from minidlrm.arrays import check_rate, check_type, native
+
 _SHOWN = 8  # a row with more numbers than this is not shown whole
 
 
@@ -44,8 +46,10 @@ def difference(said: Any, wanted: Any, names: str = "the answer", atol: float = 
     >>> md.checking.difference(None, 1.0, "y")
     'y is None: does the function end with return?'
     """
-    parts = wanted if isinstance(wanted, tuple) else (wanted,)
-    if any(np.asarray(part).dtype.kind not in "biufc" for part in parts):
+    check_rate("atol", atol)
+    check_type("names", names, str)
+    parts = [native("wanted", p) for p in (wanted if isinstance(wanted, tuple) else (wanted,))]
+    if any(part.dtype.kind not in "biufc" for part in parts):
         raise TypeError(f"wanted is {wanted!r}: it must hold numbers")
     if not isinstance(wanted, tuple):
         return _of_one(said, np.asarray(wanted), names, atol)

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from minidlrm.arrays import as_flag, as_size, check_rate, check_word
 from minidlrm.checking.attempts import Options, best_run
 from minidlrm.checking.fingerprints import Fingerprint
 from minidlrm.checking.numeric import METHODS
@@ -96,10 +97,18 @@ def gradcheck(
     >>> report.passed
     False
     """
-    if method not in METHODS:
-        raise ValueError(f"method is {method!r}: it must be one of {', '.join(METHODS)}")
-    if max_checks is not None and max_checks < 1:
-        raise ValueError(f"max_checks is {max_checks}: it must be at least 1")
+    check_word("method", method, *METHODS)
+    for name, value in (("rtol", rtol), ("atol", atol)):
+        if value is not None:
+            check_rate(name, value)
+    if max_checks is not None:
+        max_checks = as_size("max_checks", max_checks)
+    as_size("seed", seed, 0, 2**128)
+    verbose = as_flag("verbose", verbose)
+    if not isinstance(fingerprints, (list, tuple)) or not all(
+        isinstance(each, Fingerprint) for each in fingerprints
+    ):
+        raise TypeError(f"fingerprints is {fingerprints!r}: it must be a list of Fingerprint")
     options = Options(method, rtol, atol, max_checks, seed)
     with np.errstate(all="ignore"):  # other inputs may overflow, and the given ones are told of
         run = best_run(target, inputs, named, options)

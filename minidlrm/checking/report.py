@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from minidlrm.arrays import check_type
 from minidlrm.printing import as_html, as_text
 
 _INDENT: dict[str, Any] = {"initial_indent": "  ", "subsequent_indent": "  "}
@@ -250,10 +251,12 @@ class GradCheckReport:
         """
         from minidlrm.plots import gradient_errors
 
+        if name is not None:
+            check_type("name", name, str)
         checks = {check.name: check for check in self.arrays}
         if name is None:
             failed = [check.name for check in self.arrays if not check.passed]
             name = (failed or list(checks))[0]
         if name not in checks:
-            raise KeyError(f"array {name!r} was not checked: {', '.join(checks)}")
+            raise KeyError(f"name is {name!r}, an array that was not checked: {', '.join(checks)}")
         return gradient_errors(checks[name], axes)

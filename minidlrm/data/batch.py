@@ -20,6 +20,7 @@ from minidlrm.arrays import (
     check_word,
     floats,
     integers,
+    native,
 )
 
 TASKS = ("clicks", "ratings")
@@ -106,7 +107,7 @@ class Jagged:
         if bags < 1 or bags % num_tables:
             raise ValueError(
                 f"offsets has {len(self.offsets)} entries: "
-                f"expected T * B + 1, with T = {num_tables}"
+                f"expected T * B + 1, with T = num_tables = {num_tables}"
             )
         self._check_offsets()
         if self.weights is not None:
@@ -125,10 +126,12 @@ class Jagged:
             raise ValueError(
                 f"jagged[rows, {batch_size}]: there are {num_bags} bags, T * B of them"
             )
-        samples = np.arange(batch_size)[_picked("rows", key[0], batch_size)]  # (b,)
+        samples = np.arange(batch_size)[_picked("the key's rows", key[0], batch_size)]  # (b,)
         bags = (np.arange(num_bags // batch_size)[:, None] * batch_size + samples).ravel()  # (T*b,)
         starts = self.offsets[bags]  # (T * b,)
         lengths = self.offsets[bags + 1] - starts  # (T * b,)
+        if len(bags) and (lengths.min() < 0 or not _inside(starts, lengths, len(self.values))):
+            self._check_offsets()  # they were changed in place: it says where
         offsets = np.concatenate([[0], np.cumsum(lengths)])  # (T * b + 1,)
         index = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
         weights = None if self.weights is None else self.weights[index]
@@ -194,8 +197,8 @@ class Batch:
             bags = len(self.sparse.offsets) - 1
             if bags % len(dense) if len(dense) else bags:
                 raise ValueError(
-                    f"Batch.sparse has {bags} bags, which is not a multiple of the batch size "
-                    f"{len(dense)}: a Jagged needs T * B + 1 offsets"
+                    f"Batch.sparse has {bags} bags, which is not a multiple of the {len(dense)} "
+                    "rows of Batch.dense: a Jagged needs T * B + 1 offsets"
                 )
         else:
             object.__setattr__(self, "sparse", integers("Batch.sparse", self.sparse, 2))
@@ -248,17 +251,21 @@ class Batch:
 
         TypeError when `t` is not an integer, ValueError when there is no such table.
         """
-        t = as_size("t", t, 0, self.num_tables - 1)
-        if isinstance(self.sparse, Jagged):
-            offsets = self.sparse.offsets
-            return self.sparse.values[offsets[t * len(self)] : offsets[(t + 1) * len(self)]]
-        return self.sparse[:, t]
+        return self.bags_of(t)[0]
 
     def bags_of(self, t: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        """Return the ids of table t, how many each row has (B,), and their weights."""
+        """Return the ids of table `t`, how many each row has (B,), and their weights.
+
+        Errors as `ids_of`.
+        """
+        t = as_size("t", t, 0, self.num_tables - 1)
         if not isinstance(self.sparse, Jagged):
             return self.sparse[:, t], np.ones(len(self), np.int64), None
         own = self.sparse.offsets[t * len(self) : (t + 1) * len(self) + 1]
+        if (np.diff(own) < 0).any() or not _inside(
+            own[:1], own[-1:] - own[:1], len(self.sparse.values)
+        ):
+            self.sparse._check_offsets()  # they were changed in place: it says where
         weights = self.sparse.weights
         weights = None if weights is None else weights[own[0] : own[-1]]
         return self.sparse.values[own[0] : own[-1]], np.diff(own), weights
@@ -364,9 +371,33 @@ class Dataset:
         """Number of dense features."""
         return self.train.dense.shape[1]
 
-    def check(self, num_dense: int, num_tables: int) -> None:
-        """Raise TypeError, whatever `num_dense` and `num_tables` are: a model takes a Batch."""
-        raise TypeError("the batch is a Dataset: give one of its parts, such as dataset.train")
+
+def check_batch(batch: Any, num_dense: int, num_tables: int, name: str = "batch") -> None:
+    """Raise TypeError unless `batch` is a Batch, and errors as `Batch.check`.
+
+    Examples
+    --------
+    >>> from minidlrm.data.batch import check_batch
+    >>> check_batch([0, 1], 2, 3)
+    Traceback (most recent call last):
+        ...
+    TypeError: batch is a list: it must be a Batch
+    """
+    as_batch(name, batch).check(num_dense, num_tables)
+
+
+def as_batch(name: str, value: Any) -> Batch:
+    """Return `value`, a Batch; TypeError for anything else."""
+    if isinstance(value, Dataset):
+        raise TypeError(f"{name} is a Dataset: give one of its parts, such as dataset.train")
+    if not isinstance(value, Batch):
+        raise TypeError(f"{name} is a {type(value).__name__}: it must be a Batch")
+    return value
+
+
+def _inside(starts: np.ndarray, lengths: np.ndarray, count: int) -> bool:
+    """Whether all of some pieces lie in an array of `count` entries."""
+    return bool(starts.min() >= 0 and (starts + lengths).max() <= count)
 
 
 def _taken(array: np.ndarray, rows: Any) -> np.ndarray:
@@ -382,8 +413,12 @@ def _picked(name: str, rows: Any, count: int) -> Any:
     TypeError for anything else, IndexError when there is no such row.
     """
     if isinstance(rows, slice):
+        try:
+            rows.indices(count)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{name} is {rows}: {error}") from None
         return rows
-    index = np.asarray(rows)
+    index = native(name, rows)
     if index.ndim != 1 or (index.size and index.dtype.kind not in "iub"):
         raise TypeError(f"{name} is {rows!r}: it must be a slice, a mask or numbers from 0 on")
     if index.dtype.kind == "b" and len(index) not in (0, count):

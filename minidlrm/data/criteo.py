@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from minidlrm.arrays import as_size, check_word
+from minidlrm.arrays import as_path, as_size, check_word
 from minidlrm.data.batch import Batch, Dataset
 from minidlrm.data.columns import hex_words
 from minidlrm.data.criteo_text import (
@@ -109,7 +109,7 @@ def read_criteo(
     >>> len(clicks.train), len(clicks.valid), len(clicks.test), clicks.table_sizes[:3]
     (24, 2, 2, [2, 2, 2])
     """
-    path = Path(path).expanduser()
+    path = as_path("path", path)
     known = vocabulary.vocabulary if isinstance(vocabulary, Dataset) else vocabulary
     _check_options(min_count, hash_size, known, rows, on_bad_line)
     layout = read_layout(path)
@@ -130,7 +130,7 @@ def read_criteo(
         "on_bad_line": on_bad_line,
         "has_label": layout.has_label,
     }
-    entry = Path(cache_dir).expanduser() / f"criteo-{_key(path, options)}"
+    entry = as_path("cache_dir", cache_dir) / f"criteo-{_key(path, options)}"
     cached(entry, lambda spool: _fill(path, layout, options, known, spool, progress))
     dataset, skipped = _open(path, layout, entry, known)
     if skipped:

@@ -48,7 +48,7 @@ def minibatches(
     check_type("data", data, Batch)
     batch_size, start = as_size("batch_size", batch_size), as_size("start", start, 0)
     if len(data) == 0:
-        raise ValueError("the data have no rows: there is nothing to cut into batches")
+        raise ValueError("data has no rows: there is nothing to cut into batches")
     order = None if seed is None else shuffling(seed).permutation(len(data))
     for first in range(start * batch_size, len(data), batch_size):
         rows = slice(first, min(first + batch_size, len(data)))

@@ -8,6 +8,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from minidlrm.arrays import as_path
 from minidlrm.data.batch import Dataset
 from minidlrm.data.frame import read_table
 
@@ -58,7 +59,7 @@ def read_described(
     >>> data.feature_names, len(data.train)
     (['city', 'tags'], 16)
     """
-    path = Path(path).expanduser()
+    path = as_path("path", path)
     if not path.is_file():
         raise FileNotFoundError(f"no file at {path}")
     try:

@@ -12,15 +12,12 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from minidlrm.arrays import as_size
+from minidlrm.arrays import as_flag, as_path, as_size, check_number, check_type, check_word
 from minidlrm.data.batch import Dataset
 from minidlrm.data.fitting import Fitting
-from minidlrm.data.opening import open_source
+from minidlrm.data.opening import opened
 from minidlrm.data.roles import Roles
 from minidlrm.data.schema import Schema
 from minidlrm.data.sources import NotNumbers, Source
@@ -142,20 +139,24 @@ def read_table(
     city    sparse                              2     0.0%    0.0%
     tags    bag                                 3    25.0%    0.0%
     """
-    opened = open_source(source, delimiter=delimiter, encoding=encoding, column_names=column_names)
+    table = opened("source", source, delimiter, encoding, column_names)
     known = schema.schema if isinstance(schema, Dataset) else schema
     if known is not None and not isinstance(known, Schema):
         raise TypeError(f"schema is {schema!r}: give a Schema, or the Dataset of a read_table")
     if schema is not None and known is None:
         raise ValueError("schema is a Dataset that has no schema: give the one of a read_table")
+    for name, column in (("time", time), ("user", user), ("split_column", split_column)):
+        if column is not None:
+            check_type(name, column, str)
+    progress = as_flag("progress", progress)
     how = Split.chosen(split, fractions, seed, time, user, split_column)
     if known is not None:
         given = {"label": label, "dense": dense, "sparse": sparse, "bags": bags, "share": share}
         _refuse({**given, "task": task}, "schema= says it")
-        roles = Roles.of_schema(known, opened)
+        roles = Roles.of_schema(known, table)
     else:
         roles = Roles.given(
-            opened,
+            table,
             label=label,
             dense=dense,
             sparse=sparse,
@@ -168,12 +169,12 @@ def read_table(
             others=(how.column,) if how.column else (),
         )
     min_count = as_size("min_count", min_count)
-    if task not in (None, "clicks", "ratings"):
-        raise ValueError(f"task is {task!r}: it must be 'clicks' or 'ratings'")
+    if task is not None:
+        check_word("task", task, "clicks", "ratings")
     whole = known is not None and how == Split.chosen(None, fractions, seed, None, None, None)
     whole = whole and split is None
     plan = Plan(roles, how, min_count, task, known, whole)
-    dataset = _read(opened, plan, cache_dir, progress)
+    dataset = _read(table, plan, cache_dir, progress)
     if roles.inferred:
         print(dataset.schema)
     return dataset
@@ -207,21 +208,17 @@ class Split:
         """Find the way that the options mean; ValueError where they contradict each other."""
         columns = {"time": time, "user": user, "column": split_column}
         named = [how for how, column in columns.items() if column is not None]
-        how = split or (named[0] if named else "random")
-        if how not in ("random", "order", *columns):
-            raise ValueError(
-                f"split is {split!r}: it must be 'random', 'order', 'time', 'user' or 'column'"
-            )
+        how = (named[0] if named else "random") if split is None else split
+        check_word("split", how, "random", "order", *columns)
         option = {"time": "time", "user": "user", "column": "split_column"}
         if how in option and columns[how] is None:
             raise ValueError(f"split={how!r} needs {option[how]}=, the name of a column")
         wrong = [option[other] for other in named if other != how]
         if wrong:
             raise ValueError(f"{wrong[0]}= is given, but the split is {how!r}: leave one out")
-        if isinstance(fractions, str) or not np.iterable(fractions):
-            raise TypeError(
-                f"fractions is {fractions!r}: give three shares, such as (0.8, 0.1, 0.1)"
-            )
+        check_type("fractions", fractions, tuple, list)
+        for share in fractions:
+            check_number("one of fractions", share)
         shares = tuple(float(x) for x in fractions)
         if len(shares) != 3 or min(shares) < 0 or abs(sum(shares) - 1) > 1e-9 or shares[0] == 0:
             raise ValueError(
@@ -278,7 +275,7 @@ def _read(source: Source, plan: Plan, cache_dir: Any, progress: bool) -> Dataset
 
         cache_dir = pooch.os_cache("minidlrm")
     key = hashlib.sha256(f"{digest} {plan.key()} {source.reading()}".encode()).hexdigest()[:24]
-    entry = Path(cache_dir).expanduser() / f"table-{key}"
+    entry = as_path("cache_dir", cache_dir) / f"table-{key}"
     cached(entry, lambda spool: _fill(source, plan, spool, progress))
     return _dataset(source, plan, open_entry(entry))
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from minidlrm.arrays import as_path
 from minidlrm.data.batch import Batch, Dataset, Jagged
 from minidlrm.data.columns import of_words
 from minidlrm.data.cutting import split_in_time
@@ -69,8 +70,9 @@ def read_libfm(
     """
     if (valid is None) != (test is None):
         raise ValueError("give both valid and test, or neither")
-    given = [train] if valid is None or test is None else [train, valid, test]
-    files = [_read(Path(path).expanduser()) for path in given]
+    given = {"train": train}
+    given |= {} if valid is None or test is None else {"valid": valid, "test": test}
+    files = [_read(as_path(name, path)) for name, path in given.items()]
     first = files[0]
     in_order = all(file.in_order for file in files)
     for file in files:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from minidlrm.arrays import check_number, check_word
+from minidlrm.arrays import as_path, check_number, check_word, shuffling
 from minidlrm.data.batch import Batch, Dataset, Jagged
 from minidlrm.data.columns import Texts, numbers, of_words, one_array, texts, times
 from minidlrm.data.cutting import split_in_time
@@ -151,12 +151,13 @@ def movielens_ratings(
     check_number("test_share", test_share)
     if not 0 < test_share < 0.5:
         raise ValueError(f"test_share is {test_share}: it must lie in (0, 0.5)")
+    rng = shuffling(seed)
     ratings = read_ratings(path, needs_time=split == "time")
     count = len(ratings.rating)
     if count < 3:
         raise ValueError(f"{ratings.path} has {count} ratings: three splits need at least 3")
     if split == "random" or ratings.time is None:
-        order = np.random.default_rng(seed).permutation(count)
+        order = rng.permutation(count)
     else:
         order = np.argsort(ratings.time, kind="stable")
     data = Batch(np.zeros((count, 0), np.float32), ratings.rows[order], ratings.rating[order])
@@ -217,6 +218,7 @@ def movielens_clicks(path: str | os.PathLike, *, threshold: float = 4.0) -> Data
     >>> clicks.feature_names, clicks.table_sizes
     (['hour', 'weekday', 'age', 'user', 'movie', 'genres'], [4, 5, 2])
     """
+    check_number("threshold", threshold)
     ratings = read_ratings(path, needs_time=True)
     assert ratings.time is not None
     years, bags, names = read_movies(ratings.path, ratings.ids.items)
@@ -261,7 +263,7 @@ def _click_schema(ids: RatingIds, genres: list[str]) -> Schema:
 
 def read_ratings(path: str | os.PathLike, needs_time: bool = False) -> Ratings:
     """Read a ratings file, or the one in a folder; ValueError names file, line and column."""
-    path = Path(path).expanduser()
+    path = as_path("path", path)
     if path.is_dir():
         found = [path / name for name in FORMS if (path / name).is_file()]
         if not found:

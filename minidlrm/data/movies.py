@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from minidlrm.arrays import as_path
 from minidlrm.data.batch import Jagged
 
 # the ratings file, and the movies file beside it
@@ -51,7 +52,7 @@ def movie_names(path: str | os.PathLike) -> dict[str, str]:
 
     FileNotFoundError when there are no movies beside the ratings.
     """
-    path = Path(path).expanduser()
+    path = as_path("path", path)
     folder = path if path.is_dir() else path.parent
     found = [folder / name for name in FORMS.values() if (folder / name).is_file()]
     if not found:

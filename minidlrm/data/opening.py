@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from minidlrm.arrays import as_path
 from minidlrm.data.sources import ParquetSource, Source, TableSource, TextSource, unique
 
 _PARQUET = (".parquet", ".pq")
@@ -54,25 +55,38 @@ def open_source(
     >>> type(md.data.open_source({"price": [1.0, 2.5]})).__name__
     'TableSource'
     """
+    return opened("rows", rows, delimiter, encoding, column_names)
+
+
+def opened(
+    name: str,
+    rows: Any,
+    delimiter: str | None,
+    encoding: str,
+    column_names: Sequence[str] | None,
+) -> Source:
+    """Open `rows`, which the caller's argument `name` holds; errors as `open_source`."""
     if isinstance(rows, Source):
         return rows
     if isinstance(rows, (str, os.PathLike)):
-        return _files(_matching(rows), delimiter, encoding, column_names)
+        return _files(_matching(name, rows), delimiter, encoding, column_names)
     if isinstance(rows, (list, tuple)) and rows and isinstance(rows[0], (str, os.PathLike)):
-        paths = [path for item in rows for path in _matching(item)]
+        paths = [path for item in rows for path in _matching(name, item)]
         return _files(paths, delimiter, encoding, column_names)
-    return TableSource(_as_table(rows))
+    return TableSource(_as_table(name, rows))
 
 
-def _matching(path: Any) -> list[Path]:
-    path = Path(path).expanduser()
+def _matching(name: str, path: Any) -> list[Path]:
+    path = as_path(name, path)
     if path.is_file():
         return [path]
     if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder: give a file, or a glob such as {path}/*.csv")
+        raise IsADirectoryError(
+            f"{name}: {path} is a folder: give a file, or a glob such as {path}/*.csv"
+        )
     found = sorted(Path(name) for name in glob.glob(str(path)) if Path(name).is_file())
     if not found:
-        raise FileNotFoundError(f"no file at {path}")
+        raise FileNotFoundError(f"{name}: no file at {path}")
     return found
 
 
@@ -92,7 +106,7 @@ def _files(
     return TextSource(paths, delimiter, encoding, column_names)
 
 
-def _as_table(rows: Any) -> Any:
+def _as_table(name: str, rows: Any) -> Any:
     import pyarrow as pa
 
     try:
@@ -100,31 +114,31 @@ def _as_table(rows: Any) -> Any:
             return rows
         if isinstance(rows, (list, tuple)) and all(isinstance(row, dict) for row in rows):
             if not rows:
-                raise ValueError("the list of rows is empty")
-            names = dict.fromkeys(name for row in rows for name in row)
-            return pa.table({name: _plain([row.get(name) for row in rows]) for name in names})
+                raise ValueError(f"{name} is an empty list")
+            keys = dict.fromkeys(key for row in rows for key in row)
+            return pa.table({key: _plain([row.get(key) for row in rows]) for key in keys})
         if isinstance(rows, dict):
-            for name, column in rows.items():
+            for key, column in rows.items():
                 if isinstance(column, str) or not np.iterable(column):
                     raise ValueError(
-                        f"column {name} is {column!r}: give a list of values; one row alone is "
-                        "a list of one dict"
+                        f"{name}: column {key} is {column!r}: give a list of values; one row alone "
+                        "is a list of one dict"
                     )
-            return pa.table({name: _plain(column) for name, column in rows.items()})
+            return pa.table({key: _plain(column) for key, column in rows.items()})
         if _is_pandas(rows):
-            unique([str(name) for name in rows.columns], "the table")
-            columns = {str(name): rows[name] for name in rows.columns}
-            return pa.table({name: _from_pandas(column) for name, column in columns.items()})
+            unique([str(key) for key in rows.columns], "the table")
+            columns = {str(key): rows[key] for key in rows.columns}
+            return pa.table({key: _from_pandas(column) for key, column in columns.items()})
         if hasattr(rows, "__arrow_c_stream__"):
             return pa.table(rows)
         if hasattr(rows, "__arrow_c_array__"):
             return pa.Table.from_batches([pa.record_batch(rows)])
         if type(rows).__name__ == "LazyFrame":
-            raise TypeError("rows are a LazyFrame: call its collect() first")
+            raise TypeError(f"{name} is a LazyFrame: call its collect() first")
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
-        raise ValueError(f"the rows cannot be read as a table: {error}") from None
+        raise ValueError(f"{name} cannot be read as a table: {error}") from None
     raise TypeError(
-        f"rows are {type(rows).__name__}: give a path, a DataFrame, an Arrow table, "
+        f"{name} is a {type(rows).__name__}: give a path, a DataFrame, an Arrow table, "
         "a dict of columns, or a list of dicts"
     )
 

@@ -14,7 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from minidlrm.arrays import as_flag, as_size, as_sizes, check_number, check_word, shuffling
+from minidlrm.arrays import (
+    as_flag,
+    as_size,
+    as_sizes,
+    check_number,
+    check_room,
+    check_word,
+    shuffling,
+)
 from minidlrm.data.batch import Batch, Dataset, Jagged
 
 _TABLE_SIZES = (1000,) * 8
@@ -92,6 +100,8 @@ def random_bags(
     exponent = _number("exponent", exponent, 0)
     fixed, round_labels = as_flag("fixed", fixed), as_flag("round_labels", round_labels)
     rng = shuffling(seed)
+    check_room("rows, num_dense or ids_per_bag", rows, num_dense + ids_per_bag * len(sizes))
+    check_room("table_sizes", max(sizes))
 
     def draw(size: int, n: int) -> np.ndarray:
         if distribution == "uniform":

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minidlrm.arrays import shuffling
+from minidlrm.arrays import as_flag, as_size, shuffling
 from minidlrm.data.batch import Batch, Dataset
 from minidlrm.data.movielens import Ratings, read_ratings
 from minidlrm.data.schema import Schema
@@ -109,15 +109,14 @@ def movielens_ranking(
     >>> len(items.train), len(items.valid), len(items.test)
     (4, 8, 8)
     """
-    if num_negatives < 1:
-        raise ValueError(f"num_negatives is {num_negatives}: it must be at least 1")
+    num_negatives = as_size("num_negatives", num_negatives)
+    rng, drop_users = shuffling(seed), as_flag("drop_users", drop_users)
     ratings = read_ratings(path, needs_time=True)
     num_users, num_items = len(ratings.ids.users), len(ratings.ids.items)
     rows, repeated = _once(ratings, num_items)
     rows, dropped = _enough(ratings, rows, num_items, num_negatives, drop_users)
     rated = np.sort(rows[:, 0] * num_items + rows[:, 1])
     last = np.flatnonzero(np.diff(rows[:, 0], append=-1))  # (U,)
-    rng = np.random.default_rng(seed)
 
     def held_out(place: np.ndarray) -> Batch:
         users = np.repeat(rows[place, :1], num_negatives, axis=1)  # (U, negatives)

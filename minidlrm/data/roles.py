@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
-
+from minidlrm.arrays import as_names, check_type, check_word
 from minidlrm.data.features import TRANSFORMS, Column
 from minidlrm.data.schema import Schema
 from minidlrm.data.sources import Source
@@ -58,11 +57,15 @@ class Roles:
         """Check the roles that a caller gave; infer all where none is given."""
         inferred = dense is None and sparse is None and bags is None
         for option, mapping in (("share", share), ("bag_weights", bag_weights)):
-            if mapping is not None and not isinstance(mapping, Mapping):
+            if mapping is not None and not (
+                isinstance(mapping, Mapping) and all(map(_is_text, (*mapping, *mapping.values())))
+            ):
                 raise TypeError(f"{option} is {mapping!r}: give a dict of columns")
-        for option, value in (("dense", dense), ("sparse", sparse)):
-            if isinstance(value, str):
-                raise TypeError(f"{option} is {value!r}: give a list of columns, [{value!r}]")
+        for option, value in (("label", label), ("sample_weight", sample_weight)):
+            if value is not None:
+                check_type(option, value, str)
+        dense = None if dense is None else as_names("dense", dense)
+        sparse = None if sparse is None else as_names("sparse", sparse)
         if inferred:
             label, dense, sparse, bags = _inferred(source, label, (*others, sample_weight))
         columns = [Column(name, "dense", _transform(name, transform)) for name in dense or ()]
@@ -124,10 +127,14 @@ class Roles:
 
 
 def _transform(name: str, transform: str | Mapping[str, str]) -> str:
+    check_type("transform", transform, str, Mapping)
     how = transform if isinstance(transform, str) else transform.get(name, "standardize")
-    if how not in TRANSFORMS:
-        raise ValueError(f"transform is {how!r}: it must be one of {', '.join(TRANSFORMS)}")
+    check_word("transform", how, *TRANSFORMS)
     return how
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
 
 
 def _known(option: str, names: Mapping[str, Any], columns: Sequence[str]) -> None:
@@ -137,8 +144,8 @@ def _known(option: str, names: Mapping[str, Any], columns: Sequence[str]) -> Non
 
 
 def _bags(bags: Any, weights: Mapping[str, str], padding: str | int | None) -> list[Column]:
-    if isinstance(bags, str):
-        raise TypeError(f"bags is {bags!r}: give a list, or a dict such as {{{bags!r}: '|'}}")
+    if not (isinstance(bags, (list, tuple, Mapping)) and all(map(_is_text, bags))):
+        raise TypeError(f"bags is {bags!r}: give a list, or a dict such as {{'genres': '|'}}")
     forms = dict(bags) if isinstance(bags, Mapping) else dict.fromkeys(bags)
     _known("bag_weights", weights, list(forms))
     columns, padded = [], False
@@ -149,7 +156,7 @@ def _bags(bags: Any, weights: Mapping[str, str], padding: str | int | None) -> l
                 raise ValueError(f"the separator of the bag {name!r} is empty")
             column = replace(column, separator=form)
         elif form is not None:
-            if not np.iterable(form):
+            if not (isinstance(form, (list, tuple)) and all(map(_is_text, form))):
                 raise TypeError(
                     f"bags[{name!r}] is {form!r}: give what stands between the entries, or columns"
                 )

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from minidlrm.data.batch import Batch, Jagged
+from minidlrm.arrays import as_size, check_type
+from minidlrm.data.batch import Batch, Jagged, as_batch
 from minidlrm.data.columns import at, numbers, of_interner, texts
 from minidlrm.data.features import FLAGS, Categories, Column
 from minidlrm.data.intern import Interner
@@ -90,11 +91,14 @@ class Schema:
         return [column.name for column in (*self.dense, *self.sparse)]
 
     def __getitem__(self, name: str) -> Column:
-        """Return a column by its name; KeyError lists the names."""
+        """Return a column by its name; KeyError lists the names, TypeError where it is no text."""
+        check_type("the name", name, str)
         for column in self.columns:
             if column.name == name:
                 return column
-        raise KeyError(f"no column {name!r}; there are {', '.join(self.feature_names)}")
+        raise KeyError(
+            f"no column has the name {name!r}; there are {', '.join(self.feature_names)}"
+        )
 
     def encode(self, rows: Any) -> Batch:
         """Turn raw rows into a Batch.
@@ -137,7 +141,18 @@ class Schema:
 
         ValueError when a value cannot be read, or labels have gaps.
         """
+        import pyarrow as pa
+
+        check_type("data", data, dict)
+        lost = [name for c in self.columns for name in c.sources if name not in data]
+        if lost:
+            raise ValueError(f"data has no column {lost[0]!r}")
+        for name, column in data.items():
+            check_type(f"data[{name!r}]", column, pa.Array, pa.ChunkedArray)
         count = len(next(iter(data.values())))
+        uneven = [name for name, column in data.items() if len(column) != count]
+        if uneven:
+            raise ValueError(f"data: column {uneven[0]!r} is not as long as the others")
         dense = np.empty((count, len(self.dense)), np.float32)
         for k, column in enumerate(self.dense):
             dense[:, k] = column.scale(numbers(data[column.name], column.name, place))
@@ -189,6 +204,7 @@ class Schema:
         """
         import pyarrow as pa
 
+        as_batch("batch", batch).check(len(self.dense), len(self.sparse))
         data: dict[str, Any] = {}
         for k, column in enumerate(self.dense):
             data[column.name] = column.unscale(np.asarray(batch.dense[:, k], np.float64))
@@ -232,6 +248,7 @@ class Schema:
         from minidlrm.data.opening import open_source
 
         source = open_source(rows)
+        min_count = as_size("min_count", min_count)
         new = {c.table or c.name: (Interner(), [np.zeros(0, np.int64)]) for c in self.sparse}
         first = 0
         for data in source.blocks(self):
@@ -276,8 +293,19 @@ class Schema:
     @classmethod
     def from_state(cls, plain: dict[str, Any], arrays: dict[str, np.ndarray]) -> Schema:
         """Make the schema again from what `state` returned; ValueError where it does not fit."""
+        check_type("plain", plain, dict)
+        check_type("arrays", arrays, dict)
         if plain.get("format") != _FORMAT:
-            raise ValueError(f"a schema of format {plain.get('format')!r} is not known here")
+            raise ValueError(
+                f"plain is of the format {plain.get('format')!r}: it is not known here"
+            )
+        try:
+            return cls._of(plain, arrays)
+        except (LookupError, TypeError, AttributeError) as error:
+            raise ValueError(f"plain is not what `state` returns: {error}") from error
+
+    @classmethod
+    def _of(cls, plain: dict[str, Any], arrays: dict[str, np.ndarray]) -> Schema:
         columns = []
         for k, stored in enumerate(plain["columns"]):
             stored = {**stored, "parts": tuple(stored["parts"])}
@@ -329,7 +357,7 @@ class Schema:
 
 def _checked(text: np.ndarray | None, ends: np.ndarray | None, name: str) -> Interner:
     """Make the known values of a stored column; ValueError where the arrays cannot be such."""
-    fits = text is not None and ends is not None and text.ndim == ends.ndim == 1
+    fits = all(isinstance(each, np.ndarray) and each.ndim == 1 for each in (text, ends))
     if fits and text is not None and ends is not None:
         fits = text.dtype == np.uint8 and ends.dtype == np.int64
         fits = fits and bool((np.diff(ends, prepend=0) >= 0).all())
@@ -338,17 +366,7 @@ def _checked(text: np.ndarray | None, ends: np.ndarray | None, name: str) -> Int
         known = Interner(text, ends)
         if len(known) == len(ends if ends is not None else ()):
             return known
-    raise ValueError(f"the stored values of column {name} are damaged")
-
-
-def bags_of(batch: Batch, t: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """Return the ids of table t, how many each row has (B,), and their weights."""
-    if not isinstance(batch.sparse, Jagged):
-        return batch.sparse[:, t], np.ones(len(batch), np.int64), None
-    own = batch.sparse.offsets[t * len(batch) : (t + 1) * len(batch) + 1]
-    weights = batch.sparse.weights
-    weights = None if weights is None else weights[own[0] : own[-1]]
-    return batch.sparse.values[own[0] : own[-1]], np.diff(own), weights
+    raise ValueError(f"arrays: the stored values of column {name} are damaged")
 
 
 def jagged(

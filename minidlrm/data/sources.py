@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from minidlrm.arrays import as_names, check_type
 from minidlrm.data.columns import numbers
 
 _BLOCK_BYTES = 8 << 20  # of text at a time
@@ -72,15 +73,19 @@ class Source:
         """Return the options that decide how the content is read, for the key of a cache."""
         return ""
 
-    def need(self, wanted: Sequence[str]) -> None:
-        """Raise ValueError when a column does not exist; the error lists those that do."""
+    def need(self, wanted: Sequence[str], option: str = "") -> None:
+        """Raise ValueError when a column does not exist; the error lists those that do.
+
+        `option` is the argument that names the columns.
+        """
+        by = f"{option}: " if option else ""
         wrong = [name for name in wanted if not isinstance(name, str)]
         if wrong:
-            raise TypeError(f"a column is named {wrong[0]!r}: give its name as text")
+            raise TypeError(f"{by}a column is named {wrong[0]!r}: give its name as text")
         lost = [name for name in dict.fromkeys(wanted) if name not in self.names]
         if lost:
             raise ValueError(
-                f"{self.description} has no column {', '.join(map(repr, lost))}; "
+                f"{by}{self.description} has no column {', '.join(map(repr, lost))}; "
                 f"it has {', '.join(self.names)}"
             )
 
@@ -185,6 +190,11 @@ class TextSource(Source):
         encoding: str = "utf-8",
         column_names: Sequence[str] | None = None,
     ):
+        check_type("encoding", encoding, str)
+        if delimiter is not None:
+            check_type("delimiter", delimiter, str)
+        if column_names is not None:
+            column_names = as_names("column_names", column_names)
         self.paths, self.encoding = paths, encoding
         try:
             "".encode(encoding)

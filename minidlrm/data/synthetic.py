@@ -9,7 +9,6 @@ single id is the same, to within 0.02. Tables whose signs cannot balance carry n
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from minidlrm import metrics
+from minidlrm.arrays import as_size, check_room, shuffling
 from minidlrm.data.batch import Batch, Dataset
 from minidlrm.data.cutting import split_in_time, split_rows
 
@@ -110,10 +110,12 @@ def synthetic_clicks(
     >>> len(clicks.train), len(clicks.valid), len(clicks.test)
     (6000, 500, 500)
     """
-    _check_counts(rows, seed, num_dense, num_tables, max_table_size)
+    rows, num_dense, num_tables, max_table_size = _counts(
+        rows, num_dense, num_tables, max_table_size
+    )
     _check_numbers(zipf=zipf, noise=noise)
     orders = _orders(order)
-    rng = np.random.default_rng(seed)
+    rng = shuffling(seed)
     sizes = np.geomspace(4, max_table_size, max(1, num_tables)).round().astype(int)[:num_tables]
     sizes = rng.permutation(sizes)
     dense, sparse, latents = _features(rng, rows, num_dense, sizes, zipf)
@@ -249,21 +251,15 @@ def _orders(order: Any) -> tuple[int, ...]:
     return tuple(dict.fromkeys(several))
 
 
-def _check_counts(
-    rows: Any, seed: Any, num_dense: Any, num_tables: Any, max_table_size: Any
-) -> None:
-    least = {"rows": 14, "seed": 0, "num_dense": 0, "num_tables": 0, "max_table_size": 4}
-    given = (rows, seed, num_dense, num_tables, max_table_size)
-    for (name, low), value in zip(least.items(), given, strict=True):
-        try:
-            operator.index(value)
-        except TypeError:
-            raise TypeError(f"{name} is {value!r}: it must be a whole number") from None
-        if value < low:
-            why = ", for the three splits" if name == "rows" else ""
-            raise ValueError(f"{name} is {value}: it must be at least {low}{why}")
+def _counts(rows: Any, num_dense: Any, num_tables: Any, max_table_size: Any) -> tuple[int, ...]:
+    rows = as_size("rows", rows, 14)  # for the three splits
+    num_dense, num_tables = as_size("num_dense", num_dense, 0), as_size("num_tables", num_tables, 0)
+    max_table_size = as_size("max_table_size", max_table_size, 4)
+    check_room("rows, num_dense or num_tables", rows, num_dense + num_tables, itemsize=8)
+    check_room("max_table_size", max_table_size, itemsize=8)
     if num_dense + num_tables == 0:
         raise ValueError("num_dense and num_tables are 0: at least one feature is needed")
+    return rows, num_dense, num_tables, max_table_size
 
 
 def _check_numbers(**given: Any) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from minidlrm import kernels
-from minidlrm.arrays import as_flag, as_size, integers, shuffling
+from minidlrm.arrays import as_flag, as_path, as_size, check_room, doubles, integers, shuffling
 from minidlrm.files import replacing
 
 __all__ = ["Profile", "lru_misses", "read_trace", "stack_distances", "write_trace"]
@@ -111,7 +111,7 @@ class Profile:
     def __post_init__(self) -> None:
         for name in ("accesses", "distances"):
             object.__setattr__(self, name, integers(name, getattr(self, name), 1).astype(np.int64))
-        shares = np.asarray(self.shares, np.float64)
+        shares = doubles("shares", self.shares)
         object.__setattr__(self, "shares", shares)
         self._check()
 
@@ -223,6 +223,7 @@ class Profile:
         (6,)
         """
         n = as_size("n", n, 0)
+        check_room("n", n, itemsize=8)
         draws = shuffling(seed).random(n)
         lru, padding = as_flag("lru", lru), as_flag("padding", padding)
         places = kernels.draw_trace(
@@ -232,6 +233,7 @@ class Profile:
 
     def write(self, path: str | os.PathLike) -> None:
         """Write the reference's file to `path`: accesses, distances, shares, a line each."""
+        path = as_path("path", path)
         lines = (self.accesses.tolist(), self.distances.tolist(), self.shares.tolist())
         with replacing(path) as temporary:
             text = "".join(", ".join(map(repr, line)) + "\n" for line in lines)
@@ -247,7 +249,8 @@ class Profile:
             When it does not have three lines of numbers that are a profile; it names file and
             line.
         """
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        path = as_path("path", path)
+        lines = _text(path).splitlines()
         if len(lines) < 3:
             raise ValueError(f"{path} has {len(lines)} lines: accesses, distances, shares are 3")
         accesses, distances = (_numbers(path, k, lines[k], int) for k in (0, 1))
@@ -286,10 +289,12 @@ def read_trace(path: str | os.PathLike, binary: bool = False) -> np.ndarray:
     >>> path.read_text(), read_trace(path)
     ('3, 1, 3', array([3, 1, 3]))
     """
-    if not as_flag("binary", binary):
-        text = " ".join(Path(path).read_text(encoding="utf-8").split("\n")).strip()
+    path, binary = as_path("path", path), as_flag("binary", binary)
+    if not binary:
+        text = " ".join(_text(path).split("\n")).strip()
         return _numbers(path, 0, text, int) if text else np.empty(0, np.int64)
-    data = Path(path).read_bytes()
+    _check_file(path)
+    data = path.read_bytes()
     if len(data) % 8:
         raise ValueError(f"{path} has {len(data)} bytes: numbers of a binary trace take 8 each")
     return integers(str(path), np.frombuffer(data, "<u8"))
@@ -321,11 +326,12 @@ def write_trace(path: str | os.PathLike, trace: Any, binary: bool = False) -> No
     >>> path.stat().st_size
     24
     """
+    path, binary = as_path("path", path), as_flag("binary", binary)
     trace = integers("trace", trace, 1)
     if len(trace) and trace.min() < 0:
         raise ValueError(f"trace holds {trace.min()}: rows count from 0")
     with replacing(path) as temporary:
-        if as_flag("binary", binary):
+        if binary:
             temporary.write_bytes(trace.astype("<u8").tobytes())
         else:
             temporary.write_text(", ".join(map(str, trace.tolist())), encoding="ascii")
@@ -341,8 +347,21 @@ def _numbered(trace: Any) -> tuple[np.ndarray, np.ndarray]:
     return rows[order], place[numbers]
 
 
+def _check_file(path: Path) -> None:
+    if not path.is_file():
+        raise FileNotFoundError(f"no file at {path}")
+
+
+def _text(path: Path) -> str:
+    _check_file(path)
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not text: {error}") from None
+
+
 def _numbers(path: str | os.PathLike, line: int, text: str, kind: type) -> np.ndarray:
     try:
-        return np.array([kind(word) for word in text.split(",")])
-    except ValueError as error:
+        return np.array([kind(word) for word in text.split(",")], np.dtype(kind))
+    except (ValueError, OverflowError) as error:
         raise ValueError(f"{path}, line {line + 1}: {error}") from None

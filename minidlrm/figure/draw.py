@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minidlrm.arrays import check_type, check_word
-from minidlrm.data.batch import Batch
+from minidlrm.data.batch import Batch, as_batch
 from minidlrm.figure.graph import OUTPUT, Graph, Node, graph_of
 from minidlrm.figure.layout import LINE, PAD, SIZE, Box, Layout, layout_of
 from minidlrm.module import Module
@@ -71,6 +71,9 @@ def diagram(
     """
     from matplotlib.axes import Axes
 
+    check_type("model", model, Module)
+    if batch is not None:
+        as_batch("batch", batch)
     check_word("phase", phase, *_LIT)
     if ax is not None:
         check_type("ax", ax, Axes)
@@ -91,11 +94,12 @@ def diagram(
 def _lit(model: Module, graph: Graph, highlight: str | None) -> str | None:
     if highlight is None:
         return None
+    check_type("highlight", highlight, str)
     if highlight == "loss":
         return OUTPUT
     names = [name for name in graph.nodes if highlight == name or highlight.startswith(f"{name}.")]
     if not names or highlight not in (*dict(model.named_modules()), *graph.nodes):
-        raise KeyError(f"no module {highlight!r}: {', '.join(graph.nodes)}")
+        raise KeyError(f"highlight is {highlight!r}, no module: there are {', '.join(graph.nodes)}")
     return max(names, key=len)
 
 

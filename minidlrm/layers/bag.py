@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from minidlrm.arrays import integers, native
+from minidlrm.arrays import as_flag, check_room, integers, native
 from minidlrm.data.batch import Jagged
 from minidlrm.layers.embedding import EmbeddingBagCollection
 from minidlrm.layers.inputs import as_size
@@ -89,10 +89,13 @@ class EmbeddingBag(EmbeddingBagCollection):
         rng: np.random.Generator,
         dtype: Any = np.float32,
     ):
-        super().__init__(
-            [as_size("num_embeddings", num_embeddings)], embedding_dim, mode, rng=rng, dtype=dtype
+        rows, dim = (
+            as_size("num_embeddings", num_embeddings),
+            as_size("embedding_dim", embedding_dim),
         )
-        self.include_last_offset = bool(include_last_offset)
+        check_room("num_embeddings or embedding_dim", rows, dim)
+        super().__init__([rows], dim, mode, rng=rng, dtype=dtype)
+        self.include_last_offset = as_flag("include_last_offset", include_last_offset)
 
     def __repr__(self) -> str:
         rows, dim = self.weight.value.shape

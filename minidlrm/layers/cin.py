@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from minidlrm.arrays import as_dtype, as_flag, check_room
 from minidlrm.layers.inputs import as_size, as_sizes, check_rng, converted, numbers
 from minidlrm.layers.interaction import Interaction
 from minidlrm.module import Module, Parameter
@@ -105,8 +106,9 @@ class CINLayer(Module):
         maps = as_size("num_maps", num_maps)
         check_rng(rng)
         std = np.sqrt(2 / (inputs * features + maps))
+        check_room("num_maps or num_features", maps, inputs, features, itemsize=8)
         weight = rng.normal(0, std, (maps, inputs, features))
-        self.weight = Parameter(weight.astype(dtype), "weight")
+        self.weight = Parameter(weight.astype(as_dtype(dtype)), "weight")
         self.bias = Parameter(np.zeros(maps, dtype), "bias")
 
     def _check(self, x: np.ndarray, z: np.ndarray) -> None:
@@ -229,10 +231,10 @@ class CIN(Interaction):
         maps = as_sizes("cin_layers", cin_layers)
         if not maps:
             raise ValueError("cin_layers is empty: a CIN needs at least one layer")
-        if split_half and any(number % 2 for number in maps[:-1]):
+        self.split_half = as_flag("split_half", split_half)
+        if self.split_half and any(number % 2 for number in maps[:-1]):
             raise ValueError(f"cin_layers {maps}: split_half needs even sizes")
-        self.config |= {"cin_layers": maps, "split_half": bool(split_half)}
-        self.split_half = bool(split_half)
+        self.config |= {"cin_layers": maps, "split_half": self.split_half}
         self.layers: list[CINLayer] = []
         self.passed_on: list[int] = []  # vectors of each layer that the next one reads
         width = self.num_features

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from minidlrm import kernels
-from minidlrm.arrays import check_word
+from minidlrm.arrays import as_dtype, check_room, check_word
 from minidlrm.layers.inputs import as_size, check_rng, converted, numbers
 from minidlrm.layers.interaction import Interaction
 from minidlrm.module import Module, Parameter
@@ -72,8 +72,9 @@ class VectorCross(Module):
     def __init__(self, in_features: int, *, rng: np.random.Generator, dtype: Any = np.float32):
         d = as_size("in_features", in_features)
         check_rng(rng)
+        check_room("in_features", d, itemsize=8)
         weight = rng.normal(0, 1 / np.sqrt(d), (1, d))
-        self.weight = Parameter(weight.astype(dtype), "weight")
+        self.weight = Parameter(weight.astype(as_dtype(dtype)), "weight")
         self.bias = Parameter(np.zeros(d, dtype), "bias")
 
     def flops_per_sample(self) -> int:
@@ -169,9 +170,10 @@ class MatrixCross(Module):
             if width > d:
                 raise ValueError(f"rank is {rank}: it must lie in [1, {d}]")
             down = rng.normal(0, 1 / np.sqrt(d), (width, d))
-            self.down = Parameter(down.astype(dtype), "down")
+            self.down = Parameter(down.astype(as_dtype(dtype)), "down")
+        check_room("in_features", d, width, itemsize=8)
         weight = rng.normal(0, 1 / np.sqrt(width), (d, width))  # W, or U
-        self.weight = Parameter(weight.astype(dtype), "weight")
+        self.weight = Parameter(weight.astype(as_dtype(dtype)), "weight")
         self.bias = Parameter(np.zeros(d, dtype), "bias")
 
     def flops_per_sample(self) -> int:
@@ -302,7 +304,7 @@ class CrossInteraction(Interaction):
         """Compute y (B, F D) from z (B, F, D); ValueError on another shape."""
         z = self.check_z(z)
         self.keep(z.shape)
-        return self.cross.forward(z.reshape(len(z), -1))  # (B, F D)
+        return self.cross.forward(z.reshape(len(z), self.num_outputs))  # (B, F D)
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
         r"""Return dL/dz (B, F, D) from dy (B, F D): `CrossNetwork.backward`, in the shape of z."""

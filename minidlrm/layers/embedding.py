@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from minidlrm import kernels
-from minidlrm.arrays import check_word, integers
+from minidlrm.arrays import as_dtype, check_room, check_word, integers
 from minidlrm.data.batch import Jagged
 from minidlrm.layers.inputs import as_shared, as_size, as_sizes, check_rng, converted
 from minidlrm.module import Module, Parameter, SparseGrad
@@ -141,7 +141,8 @@ class EmbeddingBagCollection(Module):
         first = np.cumsum([0, *own])[:-1]  # (T,): the first row of each table
         first = first[[self.shared.get(t, t) for t in range(len(rows))]]
         self._shift = first - self.starts[:-1]  # (T,): from rows without sharing; 0 without it
-        weight = np.empty((sum(own), dim), dtype)  # (S, D)
+        check_room("table_sizes or embedding_dim", sum(own), dim)
+        weight = np.empty((sum(own), dim), as_dtype(dtype))  # (S, D)
         self.weight = Parameter(weight, "weight")
         for t, num_rows in enumerate(own):
             if num_rows:
@@ -156,7 +157,8 @@ class EmbeddingBagCollection(Module):
         return len(self.starts) - 1
 
     def table(self, t: int) -> np.ndarray:
-        """Return the values of table `t` (N_t, D), a view."""
+        """Return the values of table `t` (N_t, D), a view; ValueError when there is none."""
+        t = as_size("t", t, 0, self.num_tables - 1)
         first, last = self.starts[t : t + 2] + self._shift[t]
         return self.weight.value[first:last]
 
@@ -186,6 +188,7 @@ def _grouped(rows: np.ndarray, num_rows: int) -> tuple[np.ndarray, np.ndarray, n
     if last_rows is None or last_number != num_rows or not np.array_equal(last_rows, rows):
         groups = kernels.group_rows(rows, num_rows)
         _sorted.last = rows, num_rows, groups
+    assert groups is not None
     return groups
 
 

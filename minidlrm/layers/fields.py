@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from minidlrm.arrays import as_dtype, as_flag, check_room, check_word
 from minidlrm.data.batch import Jagged
 from minidlrm.layers.embedding import EmbeddingBagCollection
 from minidlrm.layers.inputs import as_size, as_sizes, check_rng, converted
@@ -101,9 +102,11 @@ class FieldEmbeddings(Module):
     ):
         columns, rows = as_size("num_dense", num_dense, 0), as_sizes("table_sizes", table_sizes)
         dim = as_size("embedding_dim", embedding_dim)
+        check_word("bag_mode", bag_mode, "sum", "mean")
         if columns + len(rows) == 0:
             raise ValueError("num_dense is 0, with 0 tables: no fields")
         check_rng(rng)
+        check_room("num_dense or embedding_dim", columns, dim, itemsize=8)
         self.num_fields = columns + len(rows)
         self.tables: EmbeddingBagCollection | None = None
         if rows:
@@ -114,7 +117,7 @@ class FieldEmbeddings(Module):
             table = self.tables.weight.value
             table[...] = rng.normal(0, _STD, table.shape)
         vectors = rng.normal(0, _STD, (columns, dim))
-        self.dense = Parameter(vectors.astype(dtype), "dense")  # V
+        self.dense = Parameter(vectors.astype(as_dtype(dtype)), "dense")  # V
 
     @property
     def num_tables(self) -> int:
@@ -190,6 +193,7 @@ class LinearTerm(Module):
         bag_mode: str = "sum",
         dtype: Any = np.float32,
     ):
+        bias = as_flag("bias", bias)
         unused = np.random.default_rng(0)
         options: dict[str, Any] = {"shared": shared, "bag_mode": bag_mode}
         self.fields = FieldEmbeddings(num_dense, table_sizes, 1, **options, rng=unused, dtype=dtype)

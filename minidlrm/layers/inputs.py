@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from minidlrm.arrays import DTYPES, as_size, as_sizes, floats, native
+from minidlrm.arrays import DTYPES, as_size, as_sizes, check_word, floats, native
 
 
 def numbers(name: str, x: Any, *parameters: np.ndarray) -> np.ndarray:
@@ -64,6 +64,8 @@ def as_config(**arguments: Any) -> dict[str, Any]:
 
 def as_shared(shared: Sequence[tuple[int, int]], sizes: Sequence[int]) -> list[tuple[int, int]]:
     """Return the columns that share a table, each with the table; ValueError where none can."""
+    if not isinstance(shared, (list, tuple)):
+        raise TypeError(f"shared is {shared!r}: it must be a list of pairs of tables")
     pairs = [as_sizes(f"shared[{k}]", pair, 0) for k, pair in enumerate(shared)]
     columns = [pair[0] for pair in pairs]
     for pair in pairs:
@@ -86,8 +88,7 @@ def as_table_options(
     table_sizes: Sequence[int], shared: Sequence[tuple[int, int]], bag_mode: str
 ) -> dict[str, Any]:
     """Return what a model's tables are told, and its config holds, where it is not the default."""
-    if bag_mode not in ("sum", "mean"):
-        raise ValueError(f"bag_mode is {bag_mode!r}: it must be 'sum' or 'mean'")
+    check_word("bag_mode", bag_mode, "sum", "mean")
     pairs = as_shared(shared, table_sizes)
     options: dict[str, Any] = {"shared": [list(pair) for pair in pairs]} if pairs else {}
     return options if bag_mode == "sum" else {**options, "bag_mode": bag_mode}

@@ -83,7 +83,7 @@ class Flatten(Interaction):
         """Return y (B, F D) from z (B, F, D); ValueError on another shape."""
         z = self.check_z(z)
         self.keep(z.shape, z.dtype)
-        return z.reshape(len(z), -1).copy()  # (B, F D)
+        return z.reshape(len(z), self.num_outputs).copy()  # (B, F D)
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
         r"""Return dL/dz (B, F, D), the numbers of dy in z's shape: :math:`dz_{fd} = dy_{fD+d}`."""

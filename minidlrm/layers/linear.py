@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from minidlrm import kernels
+from minidlrm.arrays import as_dtype, as_flag, check_room
 from minidlrm.layers.inputs import as_size, check_rng, converted, numbers
 from minidlrm.module import Module, Parameter
 
@@ -94,9 +95,12 @@ class Linear(Module):
         dtype: Any = np.float32,
     ):
         inputs, outputs = as_size("in_features", in_features), as_size("out_features", out_features)
-        if activation not in (None, "relu"):
+        bias = as_flag("bias", bias)
+        if not (activation is None or (isinstance(activation, str) and activation == "relu")):
             raise ValueError(f"activation is {activation!r}: it must be None or 'relu'")
         check_rng(rng)
+        dtype = as_dtype(dtype)
+        check_room("in_features or out_features", outputs, inputs, itemsize=8)
         weight = rng.normal(0, np.sqrt(2 / (inputs + outputs)), (outputs, inputs))
         self.weight = Parameter(weight.astype(dtype), "weight")  # W
         self.bias: Parameter | None = None

@@ -6,10 +6,12 @@ Step by step in notebooks/04_mlp_and_ncf.py.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
+from minidlrm.arrays import as_flag, check_room
 from minidlrm.layers.inputs import as_sizes
 from minidlrm.layers.linear import Linear
 from minidlrm.module import Module
@@ -70,6 +72,9 @@ class MLP(Module):
         sizes = as_sizes("sizes", sizes)
         if len(sizes) < 2:
             raise ValueError(f"sizes is {sizes}: an MLP needs an input and an output size")
+        for inputs, outputs in pairwise(sizes):
+            check_room("sizes (of an mlp)", inputs, outputs, itemsize=8)
+        last_activation = as_flag("last_activation", last_activation)
         last = len(sizes) - 2
         self.layers = [
             Linear(

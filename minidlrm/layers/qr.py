@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from minidlrm.arrays import check_word, integers
+from minidlrm.arrays import as_flag, check_room, check_type, check_word, integers
 from minidlrm.data.batch import Jagged
 from minidlrm.layers.bag import as_bags
 from minidlrm.layers.embedding import EmbeddingBagCollection, bag_rows, table_rows
@@ -66,7 +66,11 @@ class QREmbeddingBag(Module):
         return self.forward_bags(bags)
 
     def forward_bags(self, bags: Jagged) -> np.ndarray:
-        """Look up the bags of one table -> y (B, D); IndexError when an id is out of range."""
+        """Look up the bags of one table -> y (B, D); IndexError when an id is out of range.
+
+        TypeError when `bags` is not a Jagged.
+        """
+        check_type("bags", bags, Jagged)
         ids = bags.values.astype(np.int64, copy=False)  # a small type could not hold c
         bad = (ids < 0) | (ids >= self.num_categories)
         if bad.any():
@@ -122,14 +126,17 @@ class QREmbeddingBag(Module):
         self.num_collisions = as_size("num_collisions", num_collisions)
         if self.num_collisions > self.num_categories:
             raise ValueError(
-                f"num_collisions is {num_collisions}: it must lie in [1, {num_categories}]"
+                f"num_collisions is {num_collisions}: it must lie in "
+                f"[1, num_categories = {num_categories}]"
             )
         dim = as_size("embedding_dim", embedding_dim)
         if operation == "concat" and dim % 2:
             raise ValueError(f"embedding_dim is {dim}: 'concat' needs an even one")
-        self.operation, self.include_last_offset = operation, bool(include_last_offset)
+        self.operation = operation
+        self.include_last_offset = as_flag("include_last_offset", include_last_offset)
         rows = [-(-self.num_categories // self.num_collisions), self.num_collisions]
         width = dim // 2 if operation == "concat" else dim
+        check_room("num_categories or embedding_dim", sum(rows), width)
         self.tables = EmbeddingBagCollection(rows, width, mode, rng=rng, dtype=dtype)
         bound = np.sqrt(3 * _variance(operation, self.num_categories))
         table = self.tables.weight.value

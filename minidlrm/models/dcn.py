@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minidlrm.arrays import check_word
-from minidlrm.data.batch import Batch
+from minidlrm.data.batch import Batch, check_batch
 from minidlrm.layers.cross import CrossNetwork
 from minidlrm.layers.fields import FieldEmbeddings
 from minidlrm.layers.inputs import as_config, as_table_options, seeded
@@ -65,7 +65,7 @@ class DCN(Model):
                        |       |                            |
                        x_0 = [z_1, ..., z_F]               x_0
         """
-        batch.check(self.config["num_dense"], len(self.config["table_sizes"]))
+        check_batch(batch, self.config["num_dense"], len(self.config["table_sizes"]))
         z = self.fields.forward(batch.dense, batch.sparse)  # (B, F, D)
         x = z.reshape(len(z), -1)  # (B, d)
         crossed = self.cross.forward(x)  # (B, d)

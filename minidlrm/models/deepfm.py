@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minidlrm.data.batch import Batch
+from minidlrm.data.batch import Batch, check_batch
 from minidlrm.layers.fields import FieldEmbeddings, LinearTerm
 from minidlrm.layers.fm import FMInteraction
 from minidlrm.layers.inputs import as_config, as_table_options, seeded
@@ -47,7 +47,7 @@ class MLPModel(Model):
                 |
             [z_1, z_2, ..., z_F]
         """
-        batch.check(self.config["num_dense"], len(self.config["table_sizes"]))
+        check_batch(batch, self.config["num_dense"], len(self.config["table_sizes"]))
         z = self.fields.forward(batch.dense, batch.sparse)  # (B, F, D)
         self.keep(z.shape)
         return self.mlp.forward(z.reshape(len(z), -1))[:, 0]
@@ -129,7 +129,7 @@ class DeepFM(Model):
                  |               |
                 dense features and ids
         """
-        batch.check(self.config["num_dense"], len(self.config["table_sizes"]))
+        check_batch(batch, self.config["num_dense"], len(self.config["table_sizes"]))
         z = self.fields.forward(batch.dense, batch.sparse)  # (B, F, D)
         deep = self.mlp.forward(z.reshape(len(z), -1))[:, 0]  # (B,)
         self.keep(z.shape)

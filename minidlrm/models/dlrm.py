@@ -10,7 +10,7 @@ import numpy as np
 
 from minidlrm import layers
 from minidlrm.arrays import as_flag, check_word
-from minidlrm.data.batch import Batch
+from minidlrm.data.batch import Batch, check_batch
 from minidlrm.layers.cross import CrossInteraction
 from minidlrm.layers.dot import DotInteraction
 from minidlrm.layers.embedding import EmbeddingBagCollection
@@ -81,7 +81,7 @@ class DLRM(Model):
         ValueError when the batch is empty, has other numbers of features or tables than the model,
         or a dense feature is not finite; IndexError when an id is out of its table's range.
         """
-        batch.check(self.config["num_dense"], self.embeddings.num_tables)
+        check_batch(batch, self.config["num_dense"], self.embeddings.num_tables)
         z = self.embeddings.forward(batch.sparse)  # (B, T, D)
         x = z[:, 0, :0]  # (B, 0): no dense features
         if self.bottom:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minidlrm.data.batch import Batch
+from minidlrm.data.batch import Batch, check_batch
 from minidlrm.layers.fields import FieldEmbeddings, LinearTerm
 from minidlrm.layers.fm import FMInteraction
 from minidlrm.layers.inputs import as_config, as_table_options, seeded
@@ -52,7 +52,7 @@ class FactorizationMachine(Model):
                  |           |    |       |
                 dense features (value × vector) and ids
         """
-        batch.check(self.config["num_dense"], len(self.config["table_sizes"]))
+        check_batch(batch, self.config["num_dense"], len(self.config["table_sizes"]))
         z = self.fields.forward(batch.dense, batch.sparse)  # (B, F, D)
         return self.linear.forward(batch.dense, batch.sparse) + self.fm.forward(z)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minidlrm.data.batch import Batch
+from minidlrm.data.batch import Batch, check_batch
 from minidlrm.layers.fields import LinearTerm
 from minidlrm.layers.inputs import as_config, as_table_options
 from minidlrm.models.model import Model
@@ -41,7 +41,7 @@ class LogisticRegression(Model):
 
             logit = b + sum of one weight a feature
         """
-        batch.check(self.config["num_dense"], len(self.config["table_sizes"]))
+        check_batch(batch, self.config["num_dense"], len(self.config["table_sizes"]))
         return self.linear.forward(batch.dense, batch.sparse)
 
     def backward(self, dlogits: np.ndarray) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from minidlrm import kernels
-from minidlrm.arrays import check_finite, shuffling
-from minidlrm.data.batch import Batch, Jagged
+from minidlrm.arrays import as_flag, check_finite, check_number, check_rate, shuffling
+from minidlrm.data.batch import Batch, Jagged, check_batch
 from minidlrm.guard import bad_number
 from minidlrm.layers.embedding import EmbeddingBagCollection, table_rows
 from minidlrm.layers.fm import FMInteraction
@@ -63,7 +63,7 @@ class MatrixFactorization(Model):
                              |     |      |    |
                             user  item   user item
         """
-        batch.check(0, 2)
+        check_batch(batch, 0, 2)
         y = self.product.forward(self.factors.forward(batch.sparse))  # (B,)
         y += y.dtype.type(self.config["mean"])
         if self.biases:
@@ -99,7 +99,10 @@ class MatrixFactorization(Model):
         """
         sizes = check_two(table_sizes, "MatrixFactorization")
         self.config = as_config(table_sizes=sizes, embedding_dim=embedding_dim)
-        self.config |= {"biases": bool(biases), "mean": float(mean)}
+        biases = as_flag("biases", biases)
+        check_number("mean", mean)
+        check_finite("mean", np.asarray(mean, np.float64))
+        self.config |= {"biases": biases, "mean": float(mean)}
         rng, unused = seeded(seed), np.random.default_rng(0)
         self.factors = EmbeddingBagCollection(sizes, embedding_dim, rng=unused, dtype=dtype)
         self.factors.weight.value[...] = rng.normal(0, 0.1, self.factors.weight.value.shape)
@@ -135,7 +138,9 @@ class MatrixFactorization(Model):
             When the factors grow without bound. They are as they were before the rating whose
             error is not finite.
         """
-        data.check(0, 2)
+        check_batch(data, 0, 2, "data")
+        check_rate("lr", lr)
+        check_rate("reg", reg)
         if data.label is None:
             raise ValueError("the ratings are missing: sgd_epoch needs labels")
         check_finite("label", data.label)

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from minidlrm.arrays import as_sizes, check_type
 from minidlrm.data.batch import Batch, Dataset, Jagged
 from minidlrm.module import Module
 
@@ -57,6 +58,7 @@ class Model(Module):
         >>> md.FactorizationMachine.for_data(clicks, embedding_dim=4).config["num_dense"]
         13
         """
+        check_type("data", data, Dataset)
         sizes: dict[str, Any] = {"table_sizes": data.table_sizes}
         if "num_dense" in inspect.signature(cls).parameters:
             sizes["num_dense"] = data.num_dense
@@ -128,6 +130,7 @@ class ModelEntry:
 
     def fits(self, dataset: Dataset) -> bool:
         """Whether the model can take the features of `dataset`."""
+        check_type("dataset", dataset, Dataset)
         pairs = dataset.num_dense == 0 and len(dataset.table_sizes) == 2
         bags = isinstance(dataset.train.sparse, Jagged)
         shares = not shared_tables(dataset) or "shared" in self.arguments
@@ -160,6 +163,7 @@ class ModelEntry:
         ValueError
             As the class.
         """
+        table_sizes, mlp = as_sizes("table_sizes", table_sizes), as_sizes("mlp", mlp)
         sizes = {
             "num_dense": num_dense,
             "table_sizes": table_sizes,

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minidlrm.data.batch import Batch
+from minidlrm.data.batch import Batch, check_batch
 from minidlrm.layers.embedding import EmbeddingBagCollection
 from minidlrm.layers.inputs import as_config, as_sizes, seeded
 from minidlrm.layers.linear import Linear
@@ -62,7 +62,7 @@ class GMF(Model):
                   |     |
                 user   item
         """
-        batch.check(0, 2)
+        check_batch(batch, 0, 2)
         z = self.tables.forward(batch.sparse)  # (B, 2, D)
         self.keep((len(z),))
         return self.last.forward(self.product.forward(z[:, 0], z[:, 1]))[:, 0]
@@ -134,7 +134,7 @@ class NeuMF(Model):
                            |
                 [p_u ⊙ q_i,  MLP([p'_u, q'_i])]
         """
-        batch.check(0, 2)
+        check_batch(batch, 0, 2)
         z = self.gmf_tables.forward(batch.sparse)  # (B, 2, D)
         product = self.product.forward(z[:, 0], z[:, 1])  # (B, D)
         deep = self.mlp.forward(self.mlp_tables.forward(batch.sparse).reshape(len(z), -1))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minidlrm.data.batch import Batch, Jagged
+from minidlrm.data.batch import Batch, Jagged, check_batch
 from minidlrm.data.encode import hash_ids
 from minidlrm.layers.embedding import EmbeddingBagCollection
 from minidlrm.layers.fields import FieldEmbeddings, LinearTerm
@@ -76,7 +76,7 @@ class WideDeep(Model):
 
         ValueError for multi-hot ids with crosses.
         """
-        batch.check(self.config["num_dense"], len(self.config["table_sizes"]))
+        check_batch(batch, self.config["num_dense"], len(self.config["table_sizes"]))
         logits = self.linear.forward(batch.dense, batch.sparse)  # (B,); checks the ids
         if self.crosses:
             if isinstance(batch.sparse, Jagged):
@@ -128,8 +128,8 @@ class WideDeep(Model):
         for i, j in self.config["crosses"]:
             if not (0 <= i < len(sizes) and 0 <= j < len(sizes)) or i == j:
                 raise ValueError(
-                    f"cross ({i}, {j}) names no two of the {len(sizes)} tables, "
-                    f"0 to {len(sizes) - 1}"
+                    f"crosses has ({i}, {j}): it must name two of the {len(sizes)} tables of "
+                    "table_sizes, counted from 0"
                 )
         tables = as_table_options(table_sizes, shared, bag_mode)
         self.config |= tables

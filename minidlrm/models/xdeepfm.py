@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from minidlrm.data.batch import Batch
+from minidlrm.arrays import as_flag
+from minidlrm.data.batch import Batch, check_batch
 from minidlrm.layers.cin import CIN
 from minidlrm.layers.fields import FieldEmbeddings, LinearTerm
 from minidlrm.layers.inputs import as_config, as_table_options, seeded
@@ -57,7 +58,7 @@ class XDeepFM(Model):
                  |               |           |
                  |          z_1  z_2 ... z_F (shared)
         """
-        batch.check(self.config["num_dense"], len(self.config["table_sizes"]))
+        check_batch(batch, self.config["num_dense"], len(self.config["table_sizes"]))
         z = self.fields.forward(batch.dense, batch.sparse)  # (B, F, D)
         logits = self.linear.forward(batch.dense, batch.sparse)  # (B,)
         logits += self.cin_last.forward(self.cin.forward(z))[:, 0]
@@ -105,7 +106,7 @@ class XDeepFM(Model):
             cin_layers=cin_layers,
             mlp=mlp,
         )
-        self.config["split_half"] = bool(split_half)
+        self.config["split_half"] = as_flag("split_half", split_half)
         tables = as_table_options(table_sizes, shared, bag_mode)
         self.config |= tables
         mlp = self.config["mlp"]

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from minidlrm.arrays import integers
+from minidlrm.arrays import as_names, as_size, check_room, check_type, integers
 from minidlrm.data.batch import Batch, Dataset, Jagged
-from minidlrm.data.schema import bags_of, jagged
+from minidlrm.data.schema import jagged
 from minidlrm.module import Module
 from minidlrm.training import predict
 
@@ -85,7 +85,11 @@ class Catalogue:
     @classmethod
     def of_pairs(cls, num_users: int, num_items: int) -> Catalogue:
         """Make the catalogue of a model that reads num_users users and num_items items alone."""
-        users, items = np.arange(num_users), np.arange(num_items)
+        for name, count in (("num_users", num_users), ("num_items", num_items)):
+            check_room(name, as_size(name, count), 2, itemsize=8)
+        users = np.arange(as_size("num_users", num_users))
+        items = np.arange(as_size("num_items", num_items))
+        num_users, num_items = len(users), len(items)
         return cls(
             Batch(np.zeros((num_users, 0), np.float32), np.stack([users, 0 * users], axis=1)),
             Batch(np.zeros((num_items, 0), np.float32), np.stack([0 * items, items], axis=1)),
@@ -124,22 +128,28 @@ class Catalogue:
         ValueError
             When a column does not exist, or there are fewer than two tables.
         """
+        check_type("data", data, Dataset)
         tables = data.feature_names[data.num_dense :]
         if len(tables) < 2:
             raise ValueError(f"the data have the tables {tables}: users and items need two")
         place = {name: t for t, name in enumerate(tables)}
-        for name in (user, item):
-            if name is not None and name not in place:
-                raise ValueError(f"no table {name!r}; there are {', '.join(tables)}")
+        for word, name in (("user", user), ("item", item)):
+            if name is not None and not (isinstance(name, str) and name in place):
+                raise ValueError(f"{word} is {name!r}: it must be one of {', '.join(tables)}")
         u, i = place[user or tables[0]], place[item or tables[1]]
+        for word, t in (("user", u), ("item", i)):
+            if (data.train.bags_of(t)[1] != 1).any():
+                raise ValueError(f"{word} is {tables[t]!r}, a bag: it must have one id a row")
         last_user = _last_rows(data.train.ids_of(u), data.table_sizes[u])
         last_item = _last_rows(data.train.ids_of(i), data.table_sizes[i])
         of_item = _explained(data, (u, i), last_user, last_item)  # (num_dense + T,)
         if item_columns is not None:
+            item_columns = as_names("item_columns", item_columns)
             wrong = set(item_columns) - set(data.feature_names)
             if wrong:
-                raise ValueError(f"no column {min(wrong)!r}: {', '.join(data.feature_names)}")
-            of_item = np.isin(data.feature_names, list(item_columns))
+                known = ", ".join(data.feature_names)
+                raise ValueError(f"item_columns has {min(wrong)!r}: there are {known}")
+            of_item = np.isin(data.feature_names, item_columns)
         of_item[[data.num_dense + u, data.num_dense + i]] = False, True
         return cls(
             _features(data.train, last_user, u),
@@ -165,19 +175,25 @@ class Catalogue:
 
     def pairs(self, users: Any, items: Any) -> Batch:
         """Return the rows of pairs: `users` and `items` hold as many ids each."""
-        left, right = self.users[np.asarray(users)], self.items[np.asarray(items)]
+        users, items = integers("users", users, 1), integers("items", items, 1)
+        if len(users) != len(items):
+            raise ValueError(f"there are {len(users)} users and {len(items)} items: give pairs")
+        check_ids("users", users, self.num_users)
+        check_ids("items", items, self.num_items)
+        left, right = self.users[users], self.items[items]
         dense = left.dense.copy()
         dense[:, list(self.item_dense)] = right.dense[:, list(self.item_dense)]
         sides = [right if t in self.item_tables else left for t in range(left.num_tables)]
         if not isinstance(left.sparse, Jagged) or not isinstance(right.sparse, Jagged):
             ids = np.stack([side.ids_of(t) for t, side in enumerate(sides)], axis=1)
             return Batch(dense, ids)
-        columns = [bags_of(side, t) for t, side in enumerate(sides)]
+        columns = [side.bags_of(t) for t, side in enumerate(sides)]
         values, lengths, weights = zip(*columns, strict=True)
         return Batch(dense, jagged(values, lengths, weights))
 
     def scorer(self, model: Module) -> Scorer:
         """Return the function that scores all items for users (u,) with `model` -> (u, I)."""
+        check_type("model", model, Module)
 
         def score(users: np.ndarray) -> np.ndarray:
             count, n = len(users) * self.num_items, self.num_items
@@ -287,7 +303,7 @@ def _features(train: Batch, last: np.ndarray, t: int) -> Batch:
     rows = train[np.where(known, last, 0)]
     values, lengths, weights = [], [], []
     for table in range(train.num_tables):
-        ids, length, weight = bags_of(rows, table)
+        ids, length, weight = rows.bags_of(table)
         keep = np.repeat(known, length)
         values.append(ids[keep])
         lengths.append(np.where(known, length, 0))

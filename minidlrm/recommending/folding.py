@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from minidlrm.arrays import check_finite, integers, native
+from minidlrm.arrays import check_finite, check_number, doubles, integers
 from minidlrm.growing import grow
 from minidlrm.models.mf import MatrixFactorization
 from minidlrm.recommending.catalogue import check_ids
@@ -64,10 +64,11 @@ def fold_in(
     """
     if not isinstance(model, MatrixFactorization):
         raise TypeError(f"model is a {type(model).__name__}: only MatrixFactorization folds in")
-    items = integers("items", np.atleast_1d(items), 1)
-    r = native("ratings", np.atleast_1d(ratings)).astype(np.float64)
+    items = np.atleast_1d(integers("items", items))
+    r = np.atleast_1d(doubles("ratings", ratings))
     if len(items) == 0 or items.shape != r.shape:
         raise ValueError(f"there are {items.size} items and {r.size} ratings: give one for each")
+    check_number("reg", reg)
     if not 0 < reg < np.inf:
         raise ValueError(f"reg is {reg}: it must be above 0")
     check_finite("ratings", r)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from minidlrm.arrays import as_size, integers
+from minidlrm.arrays import as_size, check_room, check_type, integers
 from minidlrm.data.batch import Batch, Dataset
 from minidlrm.module import Module
 from minidlrm.printing import as_html, as_text
@@ -125,9 +125,13 @@ def recommend(
     array([[0, 2],
            [1, 3]])
     """
+    check_type("model", model, Module)
     catalogue = catalogue_for(model, catalogue)
-    users = integers("users", np.atleast_1d(users), 1).astype(np.int64)
+    users = np.atleast_1d(integers("users", users)).astype(np.int64)
+    if users.ndim != 1:
+        raise ValueError(f"users has shape {users.shape}: it must be (U,)")
     k = as_size("k", k)
+    check_room("k", len(users), k, itemsize=8)
     check_ids("users", users[users != NEW_USER], catalogue.num_users)
     pairs = as_pairs("seen", [] if seen is None else seen, catalogue)
     check_ids("seen items", pairs[:, 1], catalogue.num_items)

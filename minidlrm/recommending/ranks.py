@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from minidlrm.arrays import as_size, native
+from minidlrm.arrays import as_size, check_room, check_type, check_word, doubles, native, shuffling
 from minidlrm.data.batch import Dataset
 from minidlrm.metrics import paired_interval
 from minidlrm.module import Module
@@ -75,6 +75,7 @@ class RankMetrics:
 
     def __getitem__(self, metric: str) -> float:
         """Return a metric of the model; KeyError lists the names."""
+        check_type("metric", metric, str)
         if metric not in self.values["model"]:
             raise KeyError(f"no metric {metric!r}; there are {', '.join(self.values['model'])}")
         return self.values["model"][metric]
@@ -188,14 +189,15 @@ def rank_metrics(
     >>> result["hit_rate"], result["mrr"]      # the best item is the one that the user has seen
     (1.0, 1.0)
     """
-    if seen not in ("in", "out"):
-        raise ValueError(f"seen is {seen!r}: it must be 'in' or 'out'")
+    check_word("seen", seen, "in", "out")
+    check_type("split", split, str)
     k = as_size("k", k)
+    check_room("k", k, itemsize=64)
     catalogue, score = _scorer(model, catalogue)
     task = Task.read(catalogue, held_out, train, candidates, seen, k)
     counts = np.bincount(task.seen_pairs[:, 1], minlength=catalogue.num_items)
     base = _as_popularity(popularity, counts)
-    rng = np.random.default_rng(seed)
+    rng = shuffling(seed)
     scorers = {
         "model": score,
         "popularity": lambda users: np.tile(base, (len(users), 1)),
@@ -229,20 +231,26 @@ def _scorer(model: Any, catalogue: Any) -> tuple[Catalogue, Scorer]:
             raise ValueError("catalogue is None: a function of users needs a Catalogue or Dataset")
         return catalogue_for(model, catalogue), model
     scores = native("model", model)
-    if scores.ndim != 2 or scores.dtype.kind not in "fiu":
+    if scores.ndim != 2 or scores.size == 0 or scores.dtype.kind not in "fiu":
         raise ValueError(
             f"model is an array of shape {scores.shape}, dtype {scores.dtype}: scores must be "
             "numbers (U, I)"
         )
     if catalogue is None:
         catalogue = Catalogue.of_pairs(*scores.shape)
-    return catalogue_for(model, catalogue), lambda users: scores[users]
+    catalogue = catalogue_for(model, catalogue)
+    if scores.shape != (catalogue.num_users, catalogue.num_items):
+        raise ValueError(
+            f"model is an array of shape {scores.shape}: catalogue has {catalogue.num_users} users "
+            f"and {catalogue.num_items} items"
+        )
+    return catalogue, lambda users: scores[users]
 
 
 def _as_popularity(given: Any, counts: np.ndarray) -> np.ndarray:
     if given is None:
         return counts.astype(np.float32)
-    base = native("popularity", given).astype(np.float32)
+    base = doubles("popularity", given).astype(np.float32)
     if base.shape != counts.shape or not np.isfinite(base).all():
         raise ValueError(
             f"popularity has shape {base.shape}: finite numbers {counts.shape} expected"
@@ -260,9 +268,10 @@ def _as_times(times: Any, task: Task) -> tuple[np.ndarray, np.ndarray] | None:
         array = native("times", array)
         if array.dtype.kind == "M":
             array = array.astype("datetime64[us]").astype(np.int64)
+        array = doubles("times", array)
         if array.shape != (len(task.raw[which]),):
             raise ValueError(
                 f"times of {which} have shape {array.shape}: expected ({len(task.raw[which])},)"
             )
-        found.append(array.astype(np.float64))
+        found.append(array)
     return found[0], found[1]

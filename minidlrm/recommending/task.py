@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from minidlrm.arrays import doubles, integers, native
 from minidlrm.data.batch import Batch, Dataset
 from minidlrm.recommending.catalogue import Catalogue, Scorer, as_pairs, blocks, check_ids
 from minidlrm.recommending.lists import TIES, of_users, top
@@ -53,11 +54,12 @@ class Task:
         if isinstance(train, Batch) and train.label is not None:
             positive = np.asarray(train.label) != 0
         listed = chosen = None
-        if isinstance(candidates, Batch) or np.ndim(candidates) == 2:
+        if candidates is not None and not isinstance(candidates, (Batch, Dataset)):
+            candidates = native("candidates", candidates)
+        if isinstance(candidates, (Batch, Dataset)) or np.ndim(candidates) == 2:
             listed = as_pairs("candidates", _unlabelled(candidates), catalogue)
         elif candidates is not None:
-            zeros = np.zeros(np.shape(candidates), np.int64)
-            chosen = as_pairs("candidates", np.stack([zeros, candidates], axis=-1))[:, 1]
+            chosen = integers("candidates", candidates, 1).astype(np.int64)
             check_ids("candidates, items", chosen, catalogue.num_items)
         for name, pairs in (("held_out", held), ("train", rows), ("candidates", listed)):
             if pairs is not None:
@@ -87,7 +89,7 @@ class Task:
         ranked = np.zeros(self.catalogue.num_items, bool)
         for users in blocks(self.users, self.catalogue.num_items):
             scores = np.array(score(users))  # a copy: it is changed
-            scores = scores if scores.dtype.kind == "f" else scores.astype(np.float64)
+            scores = scores if scores.dtype.kind == "f" else doubles("scores of model", scores)
             if scores.shape != (len(users), self.catalogue.num_items):
                 raise ValueError(
                     f"model gave scores of shape {scores.shape} for {len(users)} users: "

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from minidlrm.data.batch import Batch, Jagged
+from minidlrm.arrays import check_type
+from minidlrm.data.batch import Batch, Jagged, as_batch
 from minidlrm.losses import BCEWithLogits, Loss
 from minidlrm.module import Module, SparseGrad
 from minidlrm.watching import Call, watched
@@ -99,6 +100,10 @@ class Step:
 
 def run_step(model: Module, batch: Batch, criterion: Loss | None = None) -> Step:
     """Run one step on one batch under watch; parameters and gradients are as before afterwards."""
+    check_type("model", model, Module)
+    as_batch("batch", batch)
+    if criterion is not None:
+        check_type("loss", criterion, Loss)
     if batch.label is None:
         raise ValueError("the batch has no labels: the trace needs a loss")
     criterion = criterion or BCEWithLogits()

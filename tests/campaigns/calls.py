@@ -7,7 +7,7 @@ import functools
 import inspect
 import itertools
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,25 +16,53 @@ import numpy as np
 import minidlrm as md
 from minidlrm.checking import cases
 
+from . import uses
 from .values import Scene, good, hostile
 
 LEFT_OUT = {  # what is not called, and why
     "kernels": "internal: they trust their input; the layers that call them are called",
     "fetch": "goes to the network",
-    "plots": "they draw what fit, compare and gradcheck return",
     **dict.fromkeys(["arrays", "state_shapes"], "for an optimizer of one's own"),
     "update": "what an optimizer of one's own writes; `step` calls it, and checks first",
 }
-SLOW = {"gradcheck", "assert_gradients", "optimcheck", "trace", "diagram", "synthetic_clicks"}
-MAKERS = {  # of what methods are called, beside the layers and losses
+SLOW = {
+    *("gradcheck", "assert_gradients", "optimcheck", "trace", "diagram", "synthetic_clicks"),
+    *("importance", "Importance", "Effect", "GradCheckReport", "OptimCheckReport", "ArrayCheck"),
+    *("read_criteo", "read_table", "read_described"),
+}
+MAKERS: dict[str, Callable[[Scene], Any]] = {  # of what methods are called
     "Batch": Scene.batch,
     "Jagged": Scene.jagged,
+    "Dataset": Scene.dataset,
     "SparseGrad": Scene.sparse_grad,
     "Parameter": Scene.parameter,
-    "Module": Scene.model,
-    "SGD": Scene.optimizer,
+    "OptimizerGroup": lambda s: md.OptimizerGroup([(s.optimizer(), [s.parameter()])]),
+    "History": lambda s: md.fit(s.model(), s.batch(), progress=False),
+    "Schema": Scene.schema,
+    "Reader": lambda s: md.data.READERS["libfm"],
+    "ModelEntry": lambda s: s.pick(*md.MODELS.values()),
+    "Catalogue": Scene.catalogue,
+    "RankMetrics": Scene.ranking,
+    "Recommendations": lambda s: md.recommend(s.factors(), [0, 1], 2, seen=None),
+    "Mistake": lambda s: md.recommending.Mistake(s.pick(*md.recommending.MISTAKES), "found"),
+    "Importance": Scene.importance,
+    "Effect": lambda s: s.importance().columns[0],
+    "Neighbours": lambda s: md.similar(s.for_schema(), s.schema(), "city", "Ulm"),
+    "Unseen": lambda s: md.scoring.Unseen(s.schema()),
+    "Block": lambda s: md.scoring.Block(s.batch(), s.floats(s.rows)),
+    "GradCheckReport": lambda s: md.gradcheck(md.Sigmoid(), s.floats(2, 3), verbose=False),
+    "OptimCheckReport": lambda s: md.checking.optimcheck(md.SGD(0.1), verbose=False),
+    "ArrayCheck": lambda s: MAKERS["GradCheckReport"](s).arrays[0],
+    "Profile": lambda s: md.data.Profile.of(s.rng.integers(0, 9, 20)),
+    "Module": Scene.layer,
+    "Optimizer": Scene.optimizer,
 }
+NO_METHODS = {"Cause", "Fingerprint", "ProtocolWarning"}
 ARRAYS = ("dense", "sparse", "label", "values", "offsets", "weights", "id", "bag", "prediction")
+MADE_OF_ARRAYS = {"batch", "data", "train", "valid", "test", "sparse", "bags", "dataset", "state"}
+OF_PARTS = MADE_OF_ARRAYS | {"parameters", "groups", "key", "other", "model", "optimizer", "schema"}
+PATHS = {"path", "checkpoint", "source", "rows", "train", "valid", "test"}
+SAID = {"grad": "gradient", "value": "parameter", "weights": "per_sample_weights"}
 DUNDERS = ("__getitem__", "__add__", "__len__", "__repr__")
 
 
@@ -44,6 +72,7 @@ class Outcome:
 
     what: str = ""  # what was called, and what was hostile
     names: set[str] = field(default_factory=set)  # that an error may name
+    hostile: set[str] = field(default_factory=set)  # those of arguments that are wrong
     value: Any = None
     error: BaseException | None = None
     changed: str = ""  # an input that was written to
@@ -76,22 +105,45 @@ def _names(module: types.ModuleType) -> list[str]:
 
 
 @functools.cache
-def callables() -> list[tuple[str, Any, str]]:
-    """Return (title, callable or method name, class that makes it): everything but the layers."""
-    found: list[tuple[str, Any, str]] = [(name, value, "") for name, value in public().items()]
+def callables() -> dict[str, list[tuple[str, Any, str]]]:
+    """Return (title, callable or method name, what makes its object) of each public name."""
+    found: dict[str, list[tuple[str, Any, str]]] = {}
     for name, value in public().items():
-        short = name.rpartition(".")[2]
-        if short in MAKERS:
-            members = inspect.getmembers(value, callable)
-            methods = [n for n, v in members if n[0] != "_" and n not in LEFT_OUT]
-            methods += [n for n in DUNDERS if hasattr(value, n)]
-            found += [(f"{name}.{method}", method, short) for method in methods]
-    quick = [each for each in found if not _slow(each[0])]
-    return quick * 20 + [each for each in found if _slow(each[0])]
+        found[name] = [(name, value, "")]
+        if inspect.isclass(value) and name.rpartition(".")[2] not in NO_METHODS:
+            owner = _maker(value)
+            found[name] *= 6  # a class is made as often as six methods are called
+            found[name] += [(f"{name}.{method}", method, owner) for method in methods(value)]
+    return found
 
 
-def _slow(title: str) -> bool:
-    return title.rpartition(".")[2] in SLOW
+def _maker(cls: type) -> str:
+    """Return the name of what makes one of a class: a layer, an optimizer, or itself."""
+    for base in (md.Module, md.optim.Optimizer):
+        if issubclass(cls, base):
+            return f"{base.__name__} {cls.__name__}"
+    return cls.__name__
+
+
+def methods(cls: type) -> list[str]:
+    """Return the public methods of a class, and those that operators call."""
+    found = [n for n, _ in inspect.getmembers(cls, callable) if n[0] != "_" and n not in LEFT_OUT]
+    return found + [n for n in DUNDERS if hasattr(cls, n)]
+
+
+def made(owner: str, scene: Scene) -> Any:
+    """Make one of a class, by the name that `_maker` gives."""
+    base, _, name = owner.partition(" ")
+    if base == "Optimizer":
+        return getattr(md, name)(lr=0.1) if hasattr(md, name) else scene.optimizer()
+    if base == "Module":
+        every = [module for _, module, _ in targets()]
+        right = [module for module in every if name in {c.__name__ for c in type(module).__mro__}]
+        return copy.deepcopy(scene.pick(*right))
+    if base in MAKERS:
+        return MAKERS[base](scene)
+    cls = next(v for n, v in public().items() if n.rpartition(".")[2] == base)  # a new class
+    return cls(**{n: good(base, n, scene) for n in _parameters(cls)})
 
 
 @functools.cache
@@ -100,20 +152,24 @@ def targets() -> list[tuple[str, Any, tuple]]:
     return [(str(title), module, tuple(inputs)) for title, module, inputs in cases.everything(0)]
 
 
-def run(rng: np.random.Generator) -> Outcome:
-    """Draw one case, run it, and say what came of it."""
-    outcome = Outcome()
+def run(rng: np.random.Generator, tame: bool = False) -> Outcome:
+    """Draw one case, run it, and say what came of it; a tame one has its right values alone."""
+    outcome, scene = Outcome(), Scene(rng, tame)
     try:
-        outcome.value = (_layer if rng.random() < 0.6 else _call)(rng, outcome)
+        kind = [_layer, _call, _use][int(rng.choice(3, p=[0.45, 0.45, 0.1]))]
+        outcome.value = kind(scene, outcome)
     except Exception as error:
         outcome.error = error
+    outcome.names |= scene.names
+    outcome.hostile |= scene.names if outcome.hostile else set()
+    outcome.paths = scene.paths
     return outcome
 
 
-def _layer(rng: np.random.Generator, outcome: Outcome) -> Any:
+def _layer(scene: Scene, outcome: Outcome) -> Any:
     """Run a layer, a loss or a model forward and backward, and a step of an optimizer."""
-    scene = Scene(rng)
-    title, module, inputs = targets()[int(rng.integers(len(targets())))]
+    rng = scene.rng
+    title, module, inputs = scene.pick(*targets())
     outcome.what = title
     for function in (module.forward, module.backward, type(module)):
         outcome.names |= names_of(function)
@@ -153,16 +209,19 @@ def _bytes(inputs: Any) -> Iterator[bytes]:
             yield from _bytes(vars(each).values())
 
 
-def _call(rng: np.random.Generator, outcome: Outcome) -> Any:
+def _call(scene: Scene, outcome: Outcome) -> Any:
     """Call a public function, make a public class, or call a method of one."""
-    scene = Scene(rng)
+    rng = scene.rng
     everything = callables()
-    title, function, owner = everything[int(rng.integers(len(everything)))]
+    name = scene.pick(*everything)
+    if (name.rpartition(".")[2] in SLOW or "plots." in name) and rng.random() < 0.9:
+        name = scene.pick(*everything)
+    title, function, owner = scene.pick(*everything[name])
     outcome.what, short = title, owner or title.rpartition(".")[2]
     if owner:
-        function = getattr(MAKERS[owner](scene), function)
+        scene.owner = made(owner, scene)
+        function = getattr(scene.owner, function)
     outcome.names |= names_of(function)
-    outcome.paths = scene.paths
     positional, keywords = [], {}
     for name, parameter in _parameters(function).items():
         optional = parameter.default is not parameter.empty
@@ -175,8 +234,11 @@ def _call(rng: np.random.Generator, outcome: Outcome) -> Any:
             keywords[name] = value
     for _ in range(int(rng.choice([0, 1, 1, 1, 2])) if keywords else 0):
         name = list(keywords)[int(rng.integers(len(keywords)))]
+        outcome.hostile |= {name}
         word, keywords[name] = hostile(keywords[name], scene)
         outcome.what += f"; {name}: {word}"
+        if name in PATHS and isinstance(keywords[name], str):
+            scene.paths.append(keywords[name])  # a path is named by itself
     if positional:  # what stands before *inputs
         names = [n for n, p in _parameters(function).items() if p.kind is p.POSITIONAL_OR_KEYWORD]
         positional = [keywords.pop(n) for n in names if n in keywords] + positional
@@ -184,6 +246,18 @@ def _call(rng: np.random.Generator, outcome: Outcome) -> Any:
     if isinstance(result, types.GeneratorType):
         result = list(itertools.islice(result, 50))
     return result
+
+
+def _use(scene: Scene, outcome: Outcome) -> Any:
+    """Use an object in one of the ways of `uses`."""
+    use = scene.pick(*uses.USES)
+    outcome.what = use.__name__
+    try:
+        return use(scene)
+    finally:
+        what, names = scene.said
+        outcome.what += f"; {what}"
+        outcome.names |= names
 
 
 def _parameters(function: Any) -> dict[str, inspect.Parameter]:
@@ -198,12 +272,10 @@ def _parameters(function: Any) -> dict[str, inspect.Parameter]:
 def names_of(function: Any) -> set[str]:
     """Return the arguments that an error of the function may name."""
     names = set(_parameters(function))
-    for parameter in list(names):  # a batch's fault is in one of its arrays
-        if parameter in ("batch", "data", "train", "valid", "test", "sparse", "bags", "jagged"):
-            names |= {*ARRAYS, "row"}
+    if names & MADE_OF_ARRAYS:  # a batch's fault is in one of its arrays
+        names |= {*ARRAYS, "row"}
     owner = getattr(function, "__self__", None)
     if owner is not None:
         names |= set(_parameters(type(owner)))
-    said = {"grad": "gradient", "value": "parameter", "weights": "per_sample_weights"}
-    names |= {said[name] for name in names & said.keys()}
+    names |= {SAID[name] for name in names & SAID.keys()}
     return names | {name.removeprefix("num_") for name in names}
