@@ -43,7 +43,7 @@ from types import CodeType
 ROOT = Path(__file__).parent.parent.parent
 AREAS = [
     *("layers/*.py", "losses.py", "optim.py", "metrics.py", "data/*.py", "models/*.py"),
-    *("checkpoint.py", "training.py", "kernels/*.py"),
+    *("optimizer.py", "checkpoint.py", "digested.py", "training.py", "kernels/*.py"),
 ]
 SWAPS = {
     **{"+": ["-"], "-": ["+"], "*": ["/", "+"], "/": ["*"], "//": ["/"], "%": ["*"]},
@@ -60,6 +60,7 @@ ELSEWHERE = {  # files whose tests do not bear their name
     "criteo_text": ["criteo"],
     "cutting": ["batch"],
     "described": ["frame"],
+    "digested": ["checkpoint"],
     "features": ["frame", "batch"],
     "fitting": ["frame"],
     "inputs": ["arrays", "dtypes"],
@@ -68,6 +69,7 @@ ELSEWHERE = {  # files whose tests do not bear their name
     "movies": ["movielens"],
     "opening": ["frame"],
     "rankings": ["movielens"],
+    "optimizer": ["optim"],
     "reference": ["traces"],
     "roles": ["frame"],
     "schema": ["frame", "own_data"],
