@@ -130,6 +130,13 @@ def test_a_bag_may_be_one_value_or_of_fixed_size():
         bag_texts(pa.array(["a"]), "tags", None)
 
 
+def test_an_empty_bag_has_an_empty_weight():
+    texts, lengths, weights = bag_texts(
+        pa.array(["a", "", None]), "t", "|", pa.array(["2", "", None])
+    )
+    assert (words(texts), lengths.tolist(), weights.tolist()) == (["a"], [1, 0, 0], [2])
+
+
 def test_weights_belong_to_the_entries_that_are_kept():
     texts, lengths, weights = bag_texts(
         pa.array(["a||b", "c"]), "tags", "|", pa.array(["1|2|3", "4"])
