@@ -22,6 +22,7 @@ from __future__ import annotations
 import argparse
 import ast
 import contextlib
+import gc
 import importlib
 import io
 import itertools
@@ -215,7 +216,8 @@ class _Users:
 
 def tests_of(path: Path) -> list[str]:
     """Return what is run for a file of the package: its tests, and its examples."""
-    names = [f"test_{stem}.py" for stem in [path.stem, *ELSEWHERE.get(path.stem, [])]]
+    stems = [path.stem, *ELSEWHERE.get(path.stem, [])]
+    names = [f"test_{stem}{more}.py" for stem in stems for more in ("", "_attacks")]
     if path.parent.name in ("models", "kernels"):
         names.append(f"test_{path.parent.name}.py")
     if path.stem == "__init__":
@@ -281,6 +283,11 @@ class _Order:
     def pytest_runtest_setup(self) -> None:
         signal.setitimer(signal.ITIMER_PROF, SECONDS)  # ends the process
 
+    def pytest_runtest_logreport(self, report) -> None:
+        if report.failed:  # all is known: the rest of pytest's work is not needed
+            print(report.longreprtext, flush=True)
+            os._exit(1)
+
 
 def _said(code: CodeType) -> set[str]:
     inner = [_said(c) for c in code.co_consts if isinstance(c, CodeType)]
@@ -307,8 +314,10 @@ def _child(folder: Path, path: Path, change: Change | None) -> int:
     sys.path[:] = [str(folder), *(at for at in sys.path if at not in ("", str(ROOT)))]
     import pytest
 
-    plugin = _Order(change.names if change else frozenset())
-    return int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", *tests_of(path)], [plugin]))
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    plugins = ["-p", "no:cacheprovider", "-p", "_hypothesis_pytestplugin"]
+    order = _Order(change.names if change else frozenset())
+    return int(pytest.main(["-x", "-q", *plugins, *tests_of(path)], [order]))
 
 
 def warm() -> None:
@@ -317,6 +326,7 @@ def warm() -> None:
         with contextlib.suppress(ImportError):
             importlib.import_module(tool)
     assert not any(name.partition(".")[0] == "minidlrm" for name in sys.modules)
+    gc.freeze()  # children do not search all of it for garbage
 
 
 def copies(folder: Path, jobs: int) -> list[Path]:
