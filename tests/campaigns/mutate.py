@@ -80,6 +80,7 @@ ELSEWHERE = {  # files whose tests do not bear their name
 NO_TESTS = 5  # pytest's exit code
 LIMIT = 8 << 30  # bytes of memory of a child
 SECONDS = 20  # CPU time of a test: more is an endless loop
+LONG = ["test_a_generated_trace_reaches_its_profile"]  # minutes, where nothing is compiled
 PATIENCE = 300  # seconds after which a child that waits for something is ended
 TOOLS = [  # what the package and its tests import, imported once
     *("numba", "scipy.special", "scipy.stats", "pyarrow.csv", "pyarrow.parquet"),
@@ -267,10 +268,12 @@ class Run:
 class _Order:
     """A plugin of pytest: the likeliest tests first, each with a limit of CPU time."""
 
-    def __init__(self, names: frozenset[str]) -> None:
-        self.names = names
+    def __init__(self, names: frozenset[str], compiled: bool) -> None:
+        self.names, self.compiled = names, compiled
 
     def pytest_collection_modifyitems(self, items: list) -> None:
+        if not self.compiled:
+            items[:] = [item for item in items if getattr(item, "originalname", "") not in LONG]
         items.sort(key=self._rank)
 
     def _rank(self, item) -> tuple[bool, bool]:
@@ -305,7 +308,8 @@ def _child(folder: Path, path: Path, change: Change | None) -> int:
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"  # two changes in a second have one time stamp
     sys.dont_write_bytecode = True
     os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = str(folder / "hypothesis")
-    if "njit" in (ROOT / path).read_text(encoding="utf-8"):
+    compiled = "njit" not in (ROOT / path).read_text(encoding="utf-8")
+    if not compiled:
         os.environ["NUMBA_DISABLE_JIT"] = "1"  # compiling for each change would take a minute
         with contextlib.suppress(ImportError):
             import numba
@@ -316,7 +320,7 @@ def _child(folder: Path, path: Path, change: Change | None) -> int:
 
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     plugins = ["-p", "no:cacheprovider", "-p", "_hypothesis_pytestplugin"]
-    order = _Order(change.names if change else frozenset())
+    order = _Order(change.names if change else frozenset(), compiled)
     return int(pytest.main(["-x", "-q", *plugins, *tests_of(path)], [order]))
 
 
@@ -401,7 +405,7 @@ def main() -> None:
         survivors, total, noticed = [], Counter(), Counter()
         for run, code in run_all(work, folders):
             total[run.path] += 1
-            if sum(total.values()) % 50 == 0:
+            if sum(total.values()) % 20 == 0:
                 print(f"{sum(total.values())} of {len(changes)} done", flush=True)
             noticed[run.path] += code not in (0, NO_TESTS)
             if code in (0, NO_TESTS):
