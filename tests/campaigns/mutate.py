@@ -11,7 +11,8 @@ What is not changed:
 
 - annotations: ``from __future__ import annotations`` keeps Python from evaluating them;
 - f-strings: nearly all are the words of messages, and no test should freeze a sentence;
-- a token whose change compiles to the same bytecode, such as a number in a docstring.
+- a token whose change compiles to the same bytecode, such as a number in a docstring;
+- ``reshape(-1)`` to ``reshape(-2)``: NumPy takes every negative number as "the rest".
 
 All else counts, such as what `__repr__` returns, defaults, estimates of costs, and the conditions
 under which a message appears. A file without tests counts as one that notices nothing.
@@ -129,13 +130,15 @@ def places(path: Path) -> Iterator[Change]:
 
     tree = ast.parse(text)
     tokens = [(starts[t.start[0] - 1] + t.start[1], t) for t in _tokens(text)]
-    users = _Users(tree)
+    users, rests = _Users(tree), set(_rests(tree))
     for node in _code(tree):
         for first, last in _gaps(node):
             begin, end = place(*first), place(*last)
             words = [(at, t) for at, t in tokens if begin <= at < end and t.string in SWAPS]
             old = " ".join(t.string for _, t in words)
             for new in SWAPS.get(old, []):
+                if node in rests and new == "2":
+                    continue
                 start, stop = words[0][0], words[-1][0] + len(words[-1][1].string)
                 row = words[0][1].start[0]
                 where = path.relative_to(ROOT)
@@ -156,6 +159,15 @@ def _code(tree: ast.AST) -> Iterator[ast.AST]:
             if isinstance(child, ast.AST) and not words:
                 yield child
                 yield from _code(child)
+
+
+def _rests(tree: ast.AST) -> Iterator[ast.AST]:
+    """Yield the 1 of each ``reshape(..., -1)``."""
+    for call in ast.walk(tree):
+        if isinstance(call, ast.Call) and getattr(call.func, "attr", "") == "reshape":
+            for argument in call.args:
+                if isinstance(argument, ast.UnaryOp) and isinstance(argument.op, ast.USub):
+                    yield argument.operand
 
 
 def _gaps(node: ast.AST) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
