@@ -382,3 +382,11 @@ def test_ids_that_do_not_fit_into_64_bits_or_have_a_leading_zero_are_text(tmp_pa
         assert sorted(movielens_ratings(path).vocabulary.users.tolist()) == sorted(users)
     path = text(tmp_path / "r.csv", "userId,movieId,rating", "-1,1,3", "0,1,3", f"{2**62},1,3")
     assert movielens_ratings(path).vocabulary.users.tolist() == [-1, 0, 2**62]
+
+
+def test_numbers_among_text_ids_and_ids_of_several_digits():
+    from minidlrm.data.movielens import RatingIds
+
+    ids = RatingIds(np.array([3, 20, 100]), np.array(["12", "7", "ann"]))
+    assert ids.encode([100, 3, 20], [7, 12, 7]).tolist() == [[2, 1], [0, 0], [1, 1]]
+    assert ids.encode(["100", 3.0], ["ann", "12"]).tolist() == [[2, 2], [0, 0]]

@@ -12,7 +12,9 @@ What is not changed:
 - annotations: ``from __future__ import annotations`` keeps Python from evaluating them;
 - f-strings: nearly all are the words of messages, and no test should freeze a sentence;
 - a token whose change compiles to the same bytecode, such as a number in a docstring;
-- ``reshape(-1)`` to ``reshape(-2)``: NumPy takes every negative number as "the rest".
+- ``reshape(-1)`` to ``reshape(-2)``: NumPy takes every negative number as "the rest";
+- constants that say how much is done at a time (`AT_ONCE`): they bound memory, and no result
+  depends on them, which tests show by setting them to small numbers.
 
 All else counts, such as what `__repr__` returns, defaults, estimates of costs, and the conditions
 under which a message appears. A file without tests counts as one that notices nothing.
@@ -77,6 +79,9 @@ ELSEWHERE = {  # files whose tests do not bear their name
     "schema": ["frame", "own_data"],
     "sources": ["frame"],
     "spool": ["criteo", "frame"],
+}
+AT_ONCE = {
+    *("_BLOCK", "_BLOCK_BYTES", "_BLOCK_ROWS", "_CHUNK_BYTES", "_CHUNK_ROWS", "_GROUP", "_WORKERS"),
 }
 NO_TESTS = 5  # pytest's exit code
 LIMIT = 8 << 30  # bytes of memory of a child
@@ -153,6 +158,8 @@ def _tokens(text: str) -> list[tokenize.TokenInfo]:
 def _code(tree: ast.AST) -> Iterator[ast.AST]:
     """Walk what is computed: no annotations, no words of messages."""
     notes = {"annotation", "returns"}
+    if isinstance(tree, ast.Assign) and getattr(tree.targets[0], "id", "") in AT_ONCE:
+        return
     for name, value in ast.iter_fields(tree):
         for child in value if isinstance(value, list) else [value]:
             words = name in notes or isinstance(child, ast.JoinedStr)
