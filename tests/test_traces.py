@@ -179,3 +179,16 @@ def test_the_default_seed_is_zero_and_nothing_is_padded():
         profile.generate(-1)
     first = Profile.of([4, 4, 4], padding=True)
     assert first.shares.tolist() == pytest.approx([(1 + 3) / (3 + 3), 1])
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 7, 8, 9, 16, 17])
+def test_a_fenwick_tree_counts_and_finds_as_a_list_does(size, rng):
+    jit = pytest.importorskip("minidlrm.kernels.jit", reason="Numba is not installed")
+    numbers, tree = rng.integers(0, 3, size), np.zeros(size + 1, np.int64)
+    for place, number in enumerate(numbers):
+        jit._add(tree, place, number)
+    sums = np.cumsum(numbers)
+    for end in range(size + 1):
+        assert jit._count_to(tree, end) == numbers[:end].sum()
+    for count in range(sums[-1]):
+        assert jit._find(tree, count) == np.flatnonzero(sums > count)[0]
