@@ -342,3 +342,95 @@ def test_no_bags_of_no_samples_are_no_bags():
     assert len(none[0:0, 0].offsets) == 1
     with pytest.raises(ValueError, match="there are 1 bags"):
         Jagged([2], [0, 1])[0:1, 0]
+
+
+def test_ids_and_bags_of_one_table():
+    bags = Batch(np.zeros((2, 0)), Jagged([5, 7, 0, 1, 2], [0, 2, 2, 3, 5], np.arange(5.0)))
+    assert [bags.ids_of(t).tolist() for t in (0, 1)] == [[5, 7], [0, 1, 2]]
+    ids, lengths, weights = bags.bags_of(1)
+    assert (ids.tolist(), lengths.tolist(), weights.tolist()) == ([0, 1, 2], [1, 2], [2, 3, 4])
+    one = Batch(np.zeros((2, 0)), np.array([[0, 1], [2, 3]]))
+    assert [one.ids_of(t).tolist() for t in (0, 1)] == [[0, 2], [1, 3]]
+    ids, lengths, weights = one.bags_of(1)
+    assert (ids.tolist(), lengths.tolist(), weights) == ([1, 3], [1, 1], None)
+    assert Batch(np.zeros((1, 0)), Jagged([5], [0, 1])).bags_of(0)[2] is None
+    for batch in (one, bags):
+        for t in (-1, 2):
+            with pytest.raises(ValueError, match=f"t is {t}"):
+                batch.ids_of(t)
+
+
+def test_weights_of_rows_are_cut_with_them():
+    batch = Batch(np.zeros((3, 0)), [[0], [1], [2]], None, np.array([1.0, 2, 3]))
+    assert batch[1:].weight.tolist() == [2, 3]
+    assert batch[1:].label is None
+    for weight, error in [(np.zeros(2), "Batch.weight has 2 rows"), (np.zeros((3, 1)), "weight")]:
+        with pytest.raises(ValueError, match=error):
+            Batch(np.zeros((3, 0)), [[0], [1], [2]], None, weight)
+
+
+def test_rows_may_be_counted_from_the_end_but_not_past_it():
+    batch = Batch(np.arange(3.0)[:, None], [[0], [1], [2]])
+    assert batch[np.array([-3, 2])].dense[:, 0].tolist() == [0, 2]
+    assert len(batch[[]]) == 0
+    for rows, bad in [([3], 3), ([-4, 0], -4), ([0, 5], 5)]:
+        with pytest.raises(IndexError, match=f"rows has {bad}: there are 3"):
+            batch[rows]
+    with pytest.raises(IndexError, match="a mask of 2: there are 3"):
+        batch[np.array([True, False])]
+    for rows in ([0.5], [[0]], "a"):
+        with pytest.raises(TypeError, match="it must be a slice, a mask or numbers"):
+            batch[rows]
+    for row in (1, np.int64(1)):
+        with pytest.raises(TypeError, match=r"write batch\[1:2\]"):
+            batch[row]
+
+
+def test_arrays_of_another_rank_are_refused():
+    for dense, sparse, label in [
+        (np.zeros((2, 1, 1)), [[0], [0]], None),
+        (np.zeros((2, 1)), [0, 0], None),
+        (np.zeros((2, 1)), [[0], [0]], np.zeros((2, 1))),
+    ]:
+        with pytest.raises(ValueError, match=r"Batch\.\w+ has shape"):
+            Batch(dense, sparse, label)
+    for arguments in ([[[0]], [0, 1]], [[0], [[0, 1]]], [[0], [0, 1], [[1.0]]]):
+        with pytest.raises(ValueError, match=r"Jagged\.\w+ has shape"):
+            Jagged(*arguments)
+
+
+def test_an_empty_batch_has_no_bags_and_no_tables_of_them():
+    none = Batch(np.zeros((0, 1)), Jagged([], [0]))
+    assert none.num_tables == 0
+    assert repr(Batch(np.zeros((0, 1)), np.zeros((0, 2), int), np.zeros(0))).endswith("no labels)")
+    with pytest.raises(ValueError, match="has 1 bags, which is not a multiple"):
+        Batch(np.zeros((0, 1)), Jagged([1], [0, 1]))
+    assert Batch(np.zeros((1, 1)), Jagged([1, 2], [0, 1, 2])).num_tables == 2
+
+
+def test_a_jagged_is_cut_by_rows_and_the_batch_size():
+    bags = Jagged([0, 1, 2, 1], [0, 1, 2, 3, 4])
+    assert bags[1:, 2].values.tolist() == [1, 1]
+    assert bags[np.array([0]), 4].values.tolist() == [0]
+    assert bags[1:2, 2].weights is None
+    for key in (1, (slice(None),), [slice(None), 2], (slice(None), 2, 2)):
+        with pytest.raises(TypeError, match=r"write jagged\[rows, B\]"):
+            bags[key]
+
+
+def test_sizes_of_zero_and_below():
+    batch = Batch(np.zeros((1, 0)), np.zeros((1, 0), int))
+    batch.check(0, 0)
+    for sizes, name in [((-1, 0), "num_dense"), ((0, -1), "num_tables")]:
+        with pytest.raises(ValueError, match=f"{name} is -1"):
+            batch.check(*sizes)
+    assert Dataset(batch, batch, batch, [], [], "").table_sizes == []
+    one = Batch(np.zeros((1, 0)), [[0]])
+    assert Dataset(one, one, one, [0], [], "").table_sizes == [0]
+    with pytest.raises(ValueError, match=r"table_sizes\[0\] is -1"):
+        Dataset(one, one, one, [-1], [], "")
+    for splits, name in [((one, one, [0]), "test"), ((one, [0], one), "valid")]:
+        with pytest.raises(TypeError, match=f"{name} is a list"):
+            Dataset(*splits, [1], [], "")
+    with pytest.raises(TypeError, match=r"such as dataset\.train"):
+        Dataset(one, one, one, [1], [], "").check(0, 1)

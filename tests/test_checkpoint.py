@@ -356,3 +356,36 @@ def test_pytorch_opens_the_file(torch, tmp_path):
     np.testing.assert_array_equal(
         state["embeddings.weight"].numpy(), network.embeddings.weight.value
     )
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"format": "minidlrm 1", "more": ""},  # format 1 had no other entries
+        {"format": "minidlrm 2"},  # and format 2 always has a digest
+        {"format": "minidlrm 3"},
+        {"format": "minidlrm 1", "model": "Transformer"},
+    ],
+)
+def test_headers_that_no_release_wrote_are_refused(header, tmp_path):
+    from safetensors.numpy import save_file
+
+    path = tmp_path / "m.safetensors"
+    header = {"model": "FactorizationMachine", "config": "{}", **header}
+    save_file({"a": np.zeros(1)}, path, header)
+    with pytest.raises(ValueError, match="not a checkpoint of this version"):
+        md.load(path)
+    for name in ("model", "config"):
+        save_file({"a": np.zeros(1)}, path, {k: v for k, v in header.items() if k != name})
+        with pytest.raises(ValueError, match="not a checkpoint of this version"):
+            md.load(path)
+
+
+@pytest.mark.parametrize("config", ["[]", "{", "3"])
+def test_a_config_that_is_no_dict_is_damage(config, tmp_path):
+    from safetensors.numpy import save_file
+
+    header = {"format": "minidlrm 1", "model": "FactorizationMachine", "config": config}
+    save_file({"a": np.zeros(1)}, tmp_path / "m.safetensors", header)
+    with pytest.raises(ValueError, match="its header is damaged"):
+        md.load(tmp_path / "m.safetensors")

@@ -37,7 +37,7 @@ def test_it_is_the_einsum_of_its_definition(layers, split_half, rng, monkeypatch
     assert net.num_outputs == expected.shape[1]
 
 
-@pytest.mark.parametrize("chunk", [300, 1 << 20])
+@pytest.mark.parametrize("chunk", [1, 300, 1 << 20])
 @pytest.mark.parametrize(("layers", "split_half"), OPTIONS)
 def test_gradients(layers, split_half, chunk, rng, monkeypatch):
     monkeypatch.setattr(cin, "_CHUNK_BYTES", chunk)
@@ -75,3 +75,44 @@ def test_no_samples_give_no_outputs(rng):
     for split_half in (False, True):
         cin = md.CIN(3, 2, cin_layers=(4, 2), split_half=split_half, rng=rng)
         assert cin.forward(np.zeros((0, 3, 2))).shape == (0, cin.num_outputs)
+
+
+def test_a_chunk_of_outer_products_is_as_large_as_it_may_be(rng, monkeypatch):
+    monkeypatch.setattr(cin, "_CHUNK_BYTES", 1000)
+    x, z = np.zeros((20, 5)), np.zeros((20, 3))  # 8 * 5 * 3 bytes of products a row
+    chunks = md.CINLayer(5, 3, 2, rng=rng)._chunks(x, z)
+    assert [len(x[rows]) for rows in chunks] == [8, 8, 4]
+
+
+def test_initial_weights_keep_the_scale_and_the_biases_are_zero(rng):
+    layer = md.CINLayer(20, 30, 50, rng=rng)
+    assert layer.weight.value.std() == pytest.approx(np.sqrt(2 / (20 * 30 + 50)), rel=0.02)
+    assert abs(layer.weight.value.mean()) < 0.002
+    assert not layer.bias.value.any()
+
+
+def test_bytes_are_those_of_all_vectors(rng):
+    assert md.CIN(4, 3, (6, 5), rng=rng).bytes_per_sample() == 4 * 3 * (4 + 6 + 5)
+    assert md.CINLayer(5, 3, 2, rng=rng).flops_per_sample() == 5 * 3 + 2 * (2 * 5 * 3)
+
+
+def test_a_layer_names_inputs_of_another_shape(rng):
+    layer = md.CINLayer(5, 3, 2, rng=rng)
+    right = np.zeros((4, 5)), np.zeros((4, 3))
+    assert layer.forward(*right).shape == (4, 2)
+    for x, z in [
+        (np.zeros((4, 6)), right[1]),
+        (np.zeros((4, 5, 1)), right[1]),
+        (np.zeros(5), np.zeros((5, 3))),
+        (right[0], np.zeros((4, 2))),
+        (right[0], np.zeros((3, 3))),
+    ]:
+        with pytest.raises(ValueError, match=r"expected \(n, 5\) and \(n, 3\)"):
+            layer.forward(x, z)
+
+
+def test_only_layers_that_are_split_need_an_even_size(rng):
+    net = md.CIN(3, 2, (2, 5), True, rng=rng)
+    assert (net.passed_on, net.num_outputs) == ([1, 0], 1 + 5)
+    assert md.CIN(3, 2, (2, 5), rng=rng).num_outputs == 7
+    assert str(net) == "CIN(3 × 2, 2-5, split_half)"

@@ -203,7 +203,7 @@ def test_line_numbers_count_lines_that_were_skipped(header, tmp_path, monkeypatc
     names = ["label", *(f"I{k}" for k in range(1, 14)), *(f"C{k}" for k in range(1, 27))]
     rows = ([names] if header else []) + lines(100)
     rows[20], rows[40] = ["short"], ["short"]
-    rows[60][2] = "bad"
+    rows[21][2] = rows[60][2] = "bad"
     path = write(tmp_path / "a.txt", rows)
     layout = criteo_text.read_layout(path)
     reader = criteo_text.Reader(path, layout, "skip")
@@ -217,7 +217,7 @@ def test_line_numbers_count_lines_that_were_skipped(header, tmp_path, monkeypatc
     )
     list(reader.blocks())
     assert reader.wrong_width == [21, 41]
-    assert reader_lines == [61]
+    assert reader_lines == [22, 61]
 
 
 def test_a_blank_line_is_malformed(tmp_path, read):

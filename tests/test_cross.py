@@ -89,3 +89,52 @@ def test_bad_arguments_are_named():
             md.CrossNetwork(*arguments, rng=np.random.default_rng(0))
     with pytest.raises(ValueError, match=r"expected \(B, 4\)"):
         md.CrossNetwork(4, 1, rng=np.random.default_rng(0)).forward(np.zeros((2, 5)))
+
+
+def test_a_matrix_begins_around_zero(rng):
+    layer = MatrixCross(200, 100, rng=rng)
+    for value in (MatrixCross(200, rng=rng).weight.value, layer.weight.value, layer.down.value):
+        assert abs(value.mean()) < 4 * value.std() / np.sqrt(value.size)
+    assert not layer.bias.value.any()
+    assert not VectorCross(3, rng=rng).bias.value.any()
+
+
+def test_bytes_are_those_of_two_inputs_and_the_output(rng):
+    for layer in (VectorCross(5, rng=rng), MatrixCross(5, rng=rng), MatrixCross(5, 2, rng=rng)):
+        assert layer.bytes_per_sample() == 4 * 3 * 5
+
+
+def test_inputs_of_another_shape_are_named(rng):
+    for layer in (VectorCross(4, rng=rng), MatrixCross(4, rng=rng)):
+        for x0, x in [((2, 5), (2, 5)), ((2, 4), (3, 4)), ((2, 4, 1), (2, 4, 1)), ((4,), (4,))]:
+            with pytest.raises(ValueError, match=r"expected \(B, 4\)"):
+                layer.forward(np.zeros(x0), np.zeros(x))
+
+
+def test_every_rank_up_to_the_size_is_taken(rng):
+    assert MatrixCross(4, 1, rng=rng).down.value.shape == (1, 4)
+    assert MatrixCross(4, 4, rng=rng).down.value.shape == (4, 4)
+    assert md.CrossInteraction(2, 3, cross_rank=1, rng=rng).config["cross_rank"] == 1
+    for rank in (0, 7):
+        with pytest.raises(ValueError, match=rf"cross_rank is {rank}"):
+            md.CrossInteraction(2, 3, cross_rank=rank, rng=rng)
+
+
+def test_the_interaction_is_the_network_on_all_vectors_in_a_row(rng):
+    layer = md.CrossInteraction(3, 2, 2, 4, rng=rng, dtype=np.float64)
+    z, dy = rng.normal(size=(5, 3, 2)), rng.normal(size=(5, 6))
+    other = layer.cross.astype(np.float64)
+    np.testing.assert_array_equal(layer.forward(z), other.forward(z.reshape(5, 6)))
+    np.testing.assert_array_equal(layer.backward(dy), other.backward(dy).reshape(5, 3, 2))
+    assert layer.num_outputs == 6
+    assert layer.keeps_dense
+    assert [part.down.value.shape for part in layer.cross.layers] == [(4, 6)] * 2
+    layer.forward(z)
+    with pytest.raises(ValueError, match=r"dy has shape \(5, 5\), the output had \(5, 6\)"):
+        layer.backward(dy[:, 1:])
+
+
+def test_a_rank_is_for_matrices_alone(rng):
+    assert str(md.CrossNetwork(4, 2, "vector", rng=rng)) == "CrossNetwork(2 × VectorCross(4))"
+    assert "rank=2" in str(md.CrossNetwork(4, 2, "matrix", 2, rng=rng))
+    assert "rank" not in str(md.CrossNetwork(4, 2, rng=rng))

@@ -81,3 +81,43 @@ def test_the_bits_are_mixed_as_published():
     state = 1234567 + 0x9E3779B97F4A7C15 * np.arange(1, 6, dtype=object)
     values = np.array([(s - ((column + 1) << 32)) % 2**64 for s in state], dtype=np.uint64)
     assert hash_ids(values, column, size).tolist() == [each % size for each in known]
+
+
+def test_every_category_is_known_by_default_and_the_count_may_be_just_enough():
+    column = np.array([1, 1, 3], np.uint32)
+    assert Vocabulary.fit([column]).sizes == [3]
+    assert Vocabulary.fit([column], min_count=2).sizes == [2]
+
+
+def test_a_vocabulary_keeps_values_and_ids_apart_on_disk(tmp_path):
+    columns = [np.array([3, 3, 1], np.uint32), np.array([4, 9, 9, 9, 4, 2], np.uint32)]
+    vocabulary = Vocabulary.fit(columns)
+    vocabulary.save(tmp_path / "v.npz")
+    other = Vocabulary.load(tmp_path / "v.npz")
+    for mine, same in zip(
+        [*vocabulary.values, *vocabulary.ids], [*other.values, *other.ids], strict=True
+    ):
+        np.testing.assert_array_equal(mine, same)
+    for k, column in enumerate(columns):
+        np.testing.assert_array_equal(other.encode(k, column), vocabulary.encode(k, column))
+    assert Vocabulary(vocabulary.values, vocabulary.ids[::-1]).digest() != vocabulary.digest()
+
+
+def test_sizes_of_a_hash_table():
+    values = np.arange(9, dtype=np.uint32)
+    assert hash_ids(values, 0, 1).tolist() == [0] * 9
+    assert hash_ids(values, 0, 2**31 - 1).min() >= 0
+    for size in (0, 2**31):
+        with pytest.raises(ValueError, match=f"size is {size}"):
+            hash_ids(values, 0, size)
+
+
+def test_hexadecimal_words_of_nothing():
+    values, bad = parse_hex(*packed(["", ""]))
+    assert (values.tolist(), bad.tolist()) == ([0, 0], [False, False])
+    values, bad = parse_hex(np.zeros(0, np.uint8), np.zeros(1, int))
+    assert (len(values), len(bad)) == (0, 0)
+    _, bad = parse_hex(*packed(["68fd1e64", "", "68fd1e6g"]))
+    assert bad.tolist() == [False, False, True]
+    values, bad = parse_hex(*packed(["68fd1e64", "1234567", "123456789"]))  # as many on average
+    assert (values[:2].tolist(), bad.tolist()) == ([0x68FD1E64, 0x1234567], [False, False, True])

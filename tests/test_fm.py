@@ -70,3 +70,9 @@ def test_bad_shapes_are_named():
 def test_bytes_are_those_of_what_goes_in_and_comes_out():
     assert md.FMInteraction(4, 3).bytes_per_sample() == 4 * (4 * 3 + 1)
     assert md.BiInteraction(4, 3).bytes_per_sample() == 4 * (4 * 3 + 3)
+
+
+def test_cost_is_linear_in_the_vectors():
+    """The sum takes F D, its square D, the squares' sum 2 F D: about 4 F D are promised."""
+    assert md.BiInteraction(5, 3).flops_per_sample() == 4 * 5 * 3
+    assert (md.BiInteraction(5, 3).num_outputs, md.FMInteraction(5, 3).num_outputs) == (3, 1)

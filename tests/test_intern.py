@@ -52,12 +52,16 @@ def test_texts_with_one_hash_stay_apart(monkeypatch):
     if intern.njit is None:
         pytest.skip("Numba is not installed: no hash table")
     walk = intern._walk.py_func
-    monkeypatch.setitem(walk.__globals__, "_FNV_PRIME", np.uint64(0))  # every hash is 0
+    monkeypatch.setitem(walk.__globals__, "_hashed", lambda *_: np.uint64(0))
     monkeypatch.setattr(intern, "_walk", walk)
     monkeypatch.setattr(intern, "_place", intern._place.py_func)
     words = [b"ab", b"ba", b"cc", b"abc", b""]
     known = Interner()
     assert known.add(*packed([*words, *words])).tolist() == [0, 1, 2, 3, 4] * 2
+    assert known.find(*packed([b"bb", b"abc"])).tolist() == [-1, 3]
+    slots = np.zeros(16, np.uint64)
+    intern._place(slots, known._hashes, 5)
+    assert (slots & np.uint64(0xFFFFFFFF)).tolist() == [1, 2, 3, 4, 5] + [0] * 11
 
 
 def test_it_begins_with_what_it_is_given(either):
@@ -82,3 +86,50 @@ def test_texts_that_differ_in_one_byte_or_in_length_are_told_apart():
     assert known.find(text, offsets).tolist() == list(range(len(words)))
     last = np.frombuffer(words[-1], np.uint8)  # no byte follows it
     assert known.find(last, np.array([0, len(last)])).tolist() == [len(words) - 1]
+
+
+def test_hashes_of_similar_texts_are_spread_over_the_table():
+    """As many of 4096 places are hit as by chance: 63 of 100, with numbers, dates, long paths."""
+    spread = []
+    for form in ("{}", "{:06d}", "2026-11-{}", "x" * 20 + "{}" + "y" * 20, "{}" + "z" * 8):
+        words = [form.format(k).encode() for k in range(4096)]
+        text, offsets = packed(words)
+        pairs = zip(offsets[:-1].astype(np.uint64), offsets[1:].astype(np.uint64), strict=True)
+        hashes = np.array([intern._hashed(text, a, b) for a, b in pairs], np.uint64)
+        assert len(np.unique(hashes)) == 4096
+        spread += [len(np.unique(hashes % np.uint64(4096))) / 4096]
+        spread += [len(np.unique(hashes >> np.uint64(52))) / 4096]
+    assert min(spread) > 0.55
+
+
+def test_the_table_is_never_fuller_than_half_and_never_much_larger_than_needed():
+    known = Interner()
+    assert sum(a.nbytes for a in (known._ends, known._hashes, known._bytes, known._slots)) < 17_000
+    for k in range(0, 6000, 100):
+        known.add(*packed([b"%d" % i for i in range(k, k + 100)]))
+        assert intern._walk is None or 2 * len(known) <= len(known._slots) <= 8 * len(known) + 1024
+        assert len(known._ends) <= max(256, 2 * len(known))
+        assert len(known._bytes) <= max(4096, 2 * len(known.text))
+    known.add(*packed([b"z" * 100_000]))
+    assert len(known._bytes) < 150_000
+
+
+def test_a_compiled_table_and_a_dict_say_the_same(rng):
+    words = [b"%d" % i for i in rng.zipf(1.3, 500) % 1000]
+    first = Interner()
+    codes = first.add(*packed(words))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(intern, "_walk", None)
+        second = Interner()
+        assert second.add(*packed(words)).tolist() == codes.tolist()
+        assert second.texts() == first.texts()
+
+
+def test_more_texts_than_numbers_are_refused(either, monkeypatch):
+    monkeypatch.setattr(intern, "_MAX_TEXTS", 256)
+    known = Interner()
+    known.add(*packed([b"%d" % k for k in range(256)]))
+    known.add(*packed([b"7"]))
+    with pytest.raises(MemoryError, match="more than 256 distinct values"):
+        known.add(*packed([b"new"]))
+    assert len(known) == 256

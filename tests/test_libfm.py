@@ -127,3 +127,79 @@ def test_the_schema_encodes_raw_indices(tmp_path):
     data = read_libfm(write(tmp_path / "a", ["1 3:1 17:1", "-1 4:1 17:1"] * 7))
     rows = data.schema.encode([{"field0": 4, "field1": 17}, {"field0": 99, "field1": "17"}])
     assert rows.sparse.tolist() == [[2, 1], [0, 1]]
+
+
+def test_only_labels_of_minus_one_and_one_become_clicks(tmp_path):
+    for labels, expected, task in [
+        (["1", "-1"], [1, 0], "clicks"),
+        (["1", "1"], [1, 1], "clicks"),
+        (["-1", "-1"], [0, 0], "clicks"),
+        (["0", "1"], [0, 1], "clicks"),
+        (["0.5", "1"], [0.5, 1], "clicks"),
+        (["2", "-1"], [2, -1], "ratings"),
+        (["1", "1.5"], [1, 1.5], "ratings"),
+        (["-0.5", "1"], [-0.5, 1], "ratings"),
+    ]:
+        data = read_libfm(write(tmp_path / "a", [f"{label} 3:1" for label in labels] * 7))
+        assert data.train.label[:2].tolist() == expected
+        assert data.task == task
+
+
+def test_names_of_tables_say_what_a_line_was(tmp_path):
+    for line, names in [
+        ("1 3:1 7:1", ["field0", "field1"]),
+        ("1 3:1", ["field0"]),
+        ("1 2:3:1 5:7:1", ["field2", "field5"]),
+    ]:
+        assert read_libfm(write(tmp_path / "a", [line] * 7)).feature_names == names
+    assert read_libfm(write(tmp_path / "a", ["1 3:1", "1"] * 7)).feature_names == ["features"]
+
+
+@pytest.mark.parametrize("word", ["1_0", "٣", "1" * 19, "", "+1"])
+def test_an_index_is_plain_digits(word, tmp_path):
+    with pytest.raises(ValueError, match="line 3: .* is not an index"):
+        read_libfm(write(tmp_path / "a", ["1 5:1", "", f"1 {word}:1"]))
+
+
+def test_eighteen_digits_are_exact_and_infinity_is_no_number(tmp_path):
+    path = write(tmp_path / "a", [f"1 {10**18 - 1}:1", f"1 {10**18 - 2}:1"] * 7)
+    assert read_libfm(path).table_sizes == [3]
+    with pytest.raises(ValueError, match="line 2: 'inf' is not a number"):
+        read_libfm(write(tmp_path / "a", ["1 5:1", "1 5:inf"]))
+    with pytest.raises(ValueError, match="line 2: 'x' is not a number"):
+        read_libfm(write(tmp_path / "a", ["1 5:1", "x 5:1"]))
+
+
+def test_an_index_in_two_places_names_line_and_places(tmp_path):
+    lines = ["1 3:1 17:1", "", "1 4:1 3:1"]
+    with pytest.raises(ValueError, match="line 3: index 3 is feature 2 here, and feature 1 else"):
+        read_libfm(write(tmp_path / "a", lines))
+
+
+def test_the_kind_is_decided_by_the_first_line(tmp_path):
+    for lines in (["1 5:1 2:5:1"], ["1 1:2:3:4"], ["1"], ["1 5"]):
+        with pytest.raises(ValueError, match="line 1 has no index:value pair"):
+            read_libfm(write(tmp_path / "a", lines))
+
+
+def test_packed_files_are_read_and_damaged_ones_named(tmp_path):
+    import gzip
+
+    path = tmp_path / "a.gz"
+    packed = gzip.compress(b"1 3:1\n" * 7)
+    path.write_bytes(packed)
+    assert len(read_libfm(path).train) == 6
+    for damaged in (packed[:-5], packed[:12] + b"zzzz" + packed[16:], b"1 3:1\n"):
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match="cannot be unpacked"):
+            read_libfm(path)
+
+
+def test_a_bag_of_an_unknown_index_and_none_at_all(tmp_path):
+    train = write(tmp_path / "a", ["1 0:3:1 1:5:2", "0 0:3:1"])
+    other = write(tmp_path / "b", ["1 1:6:1 2:9:1", "1 0:2:1"])
+    data = read_libfm(train, other, other)
+    assert data.table_sizes == [2, 2]
+    bags = data.test.sparse
+    assert (bags.values.tolist(), bags.offsets.tolist()) == ([0, 0], [0, 0, 1, 2, 2])
+    assert bags.weights.tolist() == [1, 1]

@@ -113,3 +113,31 @@ def test_the_bias_gradient_is_summed_over_the_batch():
     linear.forward(np.ones((3, 4)))
     linear.backward(np.array([[1.0, 2, 3], [10, 20, 30], [100, 200, 300]]))
     np.testing.assert_array_equal(linear.bias.grad, [111, 222, 333])
+
+
+def test_initial_values_lie_around_zero():
+    linear = md.Linear(300, 500, rng=np.random.default_rng(0))
+    for value in (linear.weight.value, linear.bias.value):
+        assert abs(value.mean()) < 4 * value.std() / np.sqrt(value.size)
+
+
+def test_costs(rng):
+    linear = md.Linear(4, 3, rng=rng)
+    assert linear.flops_per_sample() == 2 * 4 * 3
+    assert linear.bytes_per_sample() == 4 * (4 + 3)
+    assert str(md.Linear(4, 3, activation="relu", rng=rng)) == "Linear(4, 3, activation='relu')"
+    assert str(linear) == "Linear(4, 3)"
+
+
+def test_only_a_matrix_is_taken():
+    for x in (np.ones(4), np.ones((2, 4, 1))):
+        with pytest.raises(ValueError, match=r"expected \(B, 4\)"):
+            layer().forward(x)
+
+
+def test_a_relu_without_bias_is_zero_at_zero():
+    linear = md.Linear(1, 2, False, activation="relu", rng=np.random.default_rng(0))
+    linear.load_state_dict({"weight": np.array([[1.0], [-1.0]])})
+    np.testing.assert_array_equal(
+        linear.forward(np.array([[2.0], [0], [-3]])), [[2, 0], [0, 0], [0, 3]]
+    )

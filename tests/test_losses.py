@@ -138,3 +138,52 @@ def test_what_is_no_number_is_refused_by_name():
 
 def test_a_loss_says_what_its_predictions_are():
     assert (md.MSE().task, md.BCEWithLogits().task) == ("ratings", "clicks")
+
+
+def test_weights_multiply_the_terms_and_the_mean_divides_by_the_rows(rng):
+    x, y = case(rng)
+    weight = rng.random(9)
+    weight[0] = 0
+    for loss in (md.BCEWithLogits, md.MSE):
+        terms, none = loss("none").forward(x, y), loss("none")
+        np.testing.assert_allclose(none.forward(x, y, weight), weight * terms, rtol=1e-12)
+        assert loss("sum").forward(x, y, weight) == pytest.approx((weight * terms).sum())
+        assert loss().forward(x, y, weight) == pytest.approx((weight * terms).mean())
+        mean, plain = loss(), loss("none")
+        mean.forward(x, y, weight)
+        plain.forward(x, y)
+        np.testing.assert_allclose(mean.backward(), weight * plain.backward(np.ones(9)) / 9)
+        for wrong, message in [(-1.0, r"weight\[2\] is -1"), (np.inf, r"weight\[2\] is inf")]:
+            bad = weight.copy()
+            bad[2] = wrong
+            with pytest.raises(ValueError, match=message):
+                loss().forward(x, y, bad)
+        with pytest.raises(ValueError, match=r"weight has shape \(8,\)"):
+            loss().forward(x, y, weight[1:])
+
+
+def test_whole_numbers_are_predictions_too():
+    assert md.MSE().forward(np.array([3, 1]), np.array([1, 1])) == 2
+    assert md.MSE().forward(np.array([True]), np.array([0])) == 1
+
+
+def test_pos_weight_is_a_positive_number():
+    for bad in (0, -1, np.nan, np.inf):
+        with pytest.raises(ValueError, match="pos_weight is"):
+            md.BCEWithLogits(pos_weight=bad)
+    loss = md.BCEWithLogits("none", pos_weight=2)
+    np.testing.assert_allclose(
+        loss.forward(np.zeros(2), np.array([1.0, 0])), [np.log(4), np.log(2)]
+    )
+
+
+def test_a_loss_of_several_columns_divides_by_all_entries():
+    loss = md.MSE()
+    assert loss.forward(np.array([[1.0, 2], [3, 0]]), np.zeros((2, 2))) == 3.5
+    np.testing.assert_array_equal(loss.backward(), [[0.5, 1], [1.5, 0]])
+    np.testing.assert_array_equal(_again(loss).backward(2.0), [[1, 2], [3, 0]])
+
+
+def _again(loss):
+    loss.forward(np.array([[1.0, 2], [3, 0]]), np.zeros((2, 2)))
+    return loss

@@ -209,3 +209,52 @@ def test_a_rate_is_a_click_and_a_non_click_of_these_weights(label):
     twice, weights = np.r_[score, score], np.r_[rates, 1 - rates]
     both = metrics.auc(np.r_[np.ones(3), np.zeros(3)], twice, weights)
     assert metrics.auc(rates, score) == pytest.approx(both)
+
+
+def test_entropy_is_that_of_the_mean_label():
+    label = np.array([1.0, 0, 0, 0])
+    assert metrics.entropy(label) == pytest.approx(-(0.25 * np.log(0.25) + 0.75 * np.log(0.75)))
+    for one_class in (np.zeros(3), np.ones(3)):
+        assert np.isnan(metrics.entropy(one_class))
+    for bad in (-0.1, 1.1):
+        with pytest.raises(ValueError, match=r"label\[1\] is"):
+            metrics.entropy(np.array([0.5, bad]))
+
+
+def test_a_logit_of_zero_is_no_predicted_click():
+    assert metrics.accuracy(np.array([0.0, 1]), np.zeros(2)) == 0.5
+    assert metrics.accuracy(np.array([0.0]), np.zeros(1)) == 1
+
+
+def test_one_class_alone_has_no_auc_with_weights_either():
+    score, weight = np.arange(3.0), np.array([1.0, 2, 3])
+    for label in (np.zeros(3), np.ones(3)):
+        assert np.isnan(metrics.auc(label, score))
+        assert np.isnan(metrics.auc(label, score, weight))
+    one = np.array([0.0, 1, 1])
+    assert metrics.auc(one, score, np.array([0.5, 0.2, 0.1])) == 1
+    assert metrics.auc(one, score) == 1
+
+
+def test_rankings_need_users_and_another_item():
+    for shape in ((3,), (0, 3), (2, 1), (2, 2, 2)):
+        with pytest.raises(ValueError, match=r"expected \(U, 1 \+ n\), not empty"):
+            metrics.hit_rate(np.zeros(shape))
+    assert metrics.hit_rate(np.array([[2.0, 1]]), 1) == 1
+    assert metrics.hit_rate(np.array([np.arange(11.0)[::-1], np.arange(11.0)])) == 0.5  # k is 10
+    assert metrics.ndcg(np.arange(11.0)[None]) == 0
+    assert metrics.ndcg(np.r_[1.5, np.arange(10.0)][None]) == pytest.approx(1 / np.log2(10))
+
+
+@pytest.mark.parametrize("n", [5, 700])
+def test_the_interval_is_the_percentiles_of_a_thousand_resamples(n):
+    rng = np.random.default_rng(3)
+    first, second = rng.random(n), rng.random(n)
+    draws = np.random.default_rng(0)
+    rows = np.concatenate([draws.integers(0, n, (1, n)) for _ in range(1000)])
+    for root, shape in ((False, lambda mean: mean), (True, np.sqrt)):
+        differences = shape(first[rows].mean(axis=1)) - shape(second[rows].mean(axis=1))
+        expected = np.percentile(differences, [2.5, 97.5])
+        got = metrics.paired_interval(first, second, root=root)
+        np.testing.assert_allclose(got, expected, rtol=1e-12)
+    assert metrics.paired_interval(first, second) != metrics.paired_interval(first, second, 1)

@@ -86,3 +86,11 @@ def test_bad_shapes_are_named():
 
 def test_the_sizes_are_shown(rng):
     assert repr(md.MLP([2, 5, 3], rng=rng)) == "MLP(2-5-3)"
+
+
+def test_two_sizes_are_one_layer(rng):
+    assert len(md.MLP([2, 3], rng=rng).layers) == 1
+    assert len(md.MLP([2, 3, 4], rng=rng).layers) == 2
+    for sizes in ([], [2]):
+        with pytest.raises(ValueError, match="needs an input and an output size"):
+            md.MLP(sizes, rng=rng)

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minidlrm as md
+from minidlrm import kernels
 from minidlrm.data import Batch, Jagged
 
 SIZES = [6, 4, 7]
@@ -495,3 +496,73 @@ def test_wide_deep_crosses_the_two_smallest_tables():
     build = md.MODELS["wide-deep"].build
     assert build(1, [9, 4, 5], 2, (3,)).config["crosses"] == [[1, 2]]
     assert build(1, [9], 2, (3,)).config["crosses"] == []
+
+
+@pytest.mark.parametrize("name", md.MODELS)
+def test_the_default_seed_is_zero(name):
+    entry = md.MODELS[name]
+    if entry.cls is md.LogisticRegression:
+        return  # draws nothing
+    sizes = {"table_sizes": [5, 6], "num_dense": 2}
+    sizes = {key: value for key, value in sizes.items() if key in entry.arguments}
+
+    def values(**seed):
+        model = entry.cls(**sizes, **entry.options, **seed)
+        return np.concatenate([p.value.ravel() for p in model.parameters()])
+
+    np.testing.assert_array_equal(values(), values(seed=0))
+    assert (values() != values(seed=1)).any()
+    built = entry.build(0, [5, 6], 4, (3,))
+    for mine, zero in zip(
+        built.parameters(), entry.build(0, [5, 6], 4, (3,), seed=0).parameters(), strict=True
+    ):
+        np.testing.assert_array_equal(mine.value, zero.value)
+
+
+def test_factors_begin_around_zero_and_biases_at_zero():
+    model = md.MatrixFactorization([400, 600], 10)
+    factors = model.factors.weight.value
+    assert factors.std() == pytest.approx(0.1, rel=0.03)
+    assert abs(factors.mean()) < 0.005
+    assert not model.biases.weight.value.any()
+    assert model.config["mean"] == 0
+    assert md.MatrixFactorization([3, 4], biases=False).biases is None
+
+
+def test_models_of_pairs_need_no_dense_features_and_two_tables():
+    for cls in (md.MatrixFactorization, md.GMF, md.NeuMF):
+        for sizes in ([3], [3, 4, 5]):
+            with pytest.raises(ValueError, match=f"{cls.__name__} takes two tables"):
+                cls(sizes)
+        with pytest.raises(ValueError, match="dense features, the model"):
+            cls([3, 4]).forward(Batch(np.zeros((2, 1)), np.zeros((2, 2), int)))
+
+
+def test_one_table_and_one_number_have_no_pair_to_cross():
+    build = md.MODELS["wide-deep"].build
+    assert build(0, [4, 9], 2, (3,)).config["crosses"] == [[0, 1]]
+    assert build(1, [5, 5, 5], 2, (3,)).config["crosses"] == [[0, 1]]  # the first of equals
+    dlrm = md.MODELS["dlrm"].build(2, [4, 5], 3, (8, 7))
+    assert (dlrm.config["bottom_mlp"], dlrm.config["top_mlp"]) == ([7], [8, 7])
+
+
+def test_sequential_sgd_names_what_it_does_not_take():
+    model = md.MatrixFactorization([5, 4], 3)
+    bags = Jagged([0, 1], [0, 1, 2])
+    for batch, message in [
+        (Batch(np.zeros((1, 0)), bags, np.ones(1)), "these are bags"),
+        (Batch(np.zeros((1, 1)), np.zeros((1, 2), int), np.ones(1)), "1 dense features"),
+        (Batch(np.zeros((1, 0)), np.zeros((1, 3), int), np.ones(1)), "3 tables"),
+        (Batch(np.zeros((1, 0)), np.zeros((1, 2), int), np.array([np.nan])), "label"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            model.sgd_epoch(batch, 0.1, 0.0, 0)
+
+
+def test_sequential_sgd_without_biases_changes_factors_alone(monkeypatch):
+    monkeypatch.setattr(kernels, "mf_epoch", kernels.reference.mf_epoch)  # it checks its bounds
+    model = md.MatrixFactorization([2, 2], 1, biases=False, dtype=np.float64)
+    model.factors.weight.value[...] = [[1.0], [0], [2.0], [0]]
+    data = Batch(np.zeros((1, 0)), np.array([[0, 0]]), np.array([5.0]))
+    assert model.sgd_epoch(data, 0.1, 0.0, 0) == 9  # (5 - 1 * 2)^2
+    np.testing.assert_allclose(model.factors.weight.value, [[1.6], [0], [2.3], [0]])

@@ -281,3 +281,112 @@ def test_short_users_are_named_or_dropped_and_negatives_differ(tmp_path):
     assert "1 users with too few rows dropped" in data.description
     lists = np.asarray(data.test.sparse)[:, 1].reshape(5, 5)
     assert all(len(set(row)) == 5 for row in lists.tolist())
+
+
+def test_shares_of_the_test_and_validation_rows(tmp_path):
+    head = "userId,movieId,rating"
+    path = text(tmp_path / "r.csv", head, *(f"{k},1,3" for k in range(40)))
+
+    def lengths(**options):
+        data = movielens_ratings(path, **options)
+        return [len(part) for part in (data.train, data.valid, data.test)]
+
+    assert lengths() == [34, 2, 4]
+    assert lengths(test_share=0.2) == [28, 4, 8]
+    assert lengths(test_share=0.001) == [38, 1, 1]
+    for share in (0, 0.5, -0.1, 1, float("nan")):
+        with pytest.raises(ValueError, match=f"test_share is {share}"):
+            movielens_ratings(path, test_share=share)
+    three = text(tmp_path / "three.csv", head, "1,1,3", "1,2,3", "2,1,3")
+    data = movielens_ratings(three)
+    assert [len(part) for part in (data.train, data.valid, data.test)] == [1, 1, 1]
+    with pytest.raises(ValueError, match="has 2 ratings: three splits need at least 3"):
+        movielens_ratings(text(tmp_path / "two.csv", head, "1,1,3", "1,2,3"))
+
+
+def test_the_default_split_is_by_the_seed_0_and_says_so(tmp_path):
+    write(tmp_path, "u.data", ratings_rows(20))
+    default, zero, one = (movielens_ratings(tmp_path, **s) for s in ({}, {"seed": 0}, {"seed": 1}))
+    np.testing.assert_array_equal(default.test.sparse, zero.test.sparse)
+    assert not np.array_equal(default.test.sparse, one.test.sparse)
+    assert default.description.endswith("random split, seed 0")
+    assert movielens_ratings(tmp_path, split="time").description.endswith("time split")
+
+
+def test_pairs_of_users_and_items(tmp_path):
+    ids = movielens_ratings(write(tmp_path, "u.data", ratings_rows())).vocabulary
+    with pytest.raises(ValueError, match="2 users and 1 items: give pairs"):
+        ids.encode([1, 2], [10])
+    for user in ("1.5", "x", "99999999999999999999", "", 10**17):
+        with pytest.raises(IndexError, match="is not among the 5 known ones"):
+            ids.encode([user], [10])
+    with pytest.raises(IndexError, match="user 0 is not"):
+        ids.encode([0], [10])
+    user, item = ids.columns()
+    assert (user.distinct, item.distinct, user.categories.size) == (5, 4, 5)
+    assert user.categories.integers
+
+
+def test_a_click_is_a_rating_of_at_least_the_threshold(tmp_path):
+    rows = [(1, 10, rating, 1000 + k) for k, rating in enumerate([3, 3.5, 4, 4.5, 5, 1, 2, 4])]
+    write(tmp_path, "ratings.csv", rows)
+    assert movielens_clicks(tmp_path).train.label.tolist() == [0, 0, 1, 1, 1, 0]
+    assert movielens_clicks(tmp_path, threshold=4.5).train.label.tolist() == [0, 0, 0, 1, 1, 0]
+
+
+def test_hours_weekdays_and_ages_of_known_moments(tmp_path):
+    rows = [(1, 10, 5, 0), (1, 20, 5, 3600 * 25), (1, 30, 5, 86400 * 365), (1, 40, 5, 10**9)]
+    write(tmp_path, "ratings.csv", [*rows, *((2, 10, 5, 2 * 10**9 + k) for k in range(3))])
+    data = movielens_clicks(tmp_path)
+    hour, weekday, age = data.train.dense.T
+    np.testing.assert_allclose(hour * 23, [0, 1, 0, 1, 3, 3], atol=1e-5)
+    np.testing.assert_allclose(weekday * 6, [3, 4, 4, 6, 2, 2], atol=1e-5)
+    np.testing.assert_allclose(age * 100, [0, 0, 0, 11, 38, 38], atol=1e-5)  # 1990; 1995
+
+
+def test_first_lines_of_every_form(tmp_path):
+    for lines, users in [
+        (["1,2,3", "1,3,4", "2,2,5"], 2),
+        (["1\t2\t3\t4", "1\t3\t4\t4", "2\t2\t5\t4"], 2),
+        (["1::2::3::4", "1::3::4::4", "2::2::5::4"], 2),
+        (["a,2,3", "b,3,4", "c,2,5"], 3),
+    ]:
+        assert movielens_ratings(text(tmp_path / "r.csv", *lines)).table_sizes[0] == users
+    for first, count in (("1,2", 2), ("1,2,3,4,5", 5)):
+        with pytest.raises(ValueError, match=f"line 1 has {count} fields: expected user, item"):
+            movielens_ratings(text(tmp_path / "r.csv", first))
+
+
+def test_the_row_of_a_gap_is_named(tmp_path):
+    head = "userId,movieId,rating,timestamp"
+    for bad, message in [
+        (",2,3,4", "line 3, column userId: the id is missing"),
+        ("1,,3,4", "line 3, column movieId: the id is missing"),
+        ("1,2,,4", "line 3, column rating: the rating is missing"),
+        ("1,2,3,", "line 3, column timestamp: the time is missing"),
+        ("1,2,3,95617584001", "line 3, column timestamp: .*beyond the year 5000"),
+        ("1,2,3,-95617584001", "line 3, column timestamp: .*beyond the year 5000"),
+    ]:
+        path = text(tmp_path / "r.csv", head, "1,1,3,4", bad, "1,3,3,4", bad)
+        with pytest.raises(ValueError, match=message):
+            movielens_ratings(path, split="time")
+    path = text(tmp_path / "r.csv", head, *(f"1,{k},3,95617584000" for k in range(3)))
+    assert len(movielens_ratings(path, split="time").train) == 1
+    with pytest.raises(ValueError, match="has no ratings"):
+        movielens_ratings(text(tmp_path / "r.csv", head))
+
+
+def test_ids_that_do_not_fit_into_64_bits_or_have_a_leading_zero_are_text(tmp_path):
+    for users in (["9" * 19, "1", "2"], ["07", "7", "8"]):
+        path = text(tmp_path / "r.csv", "userId,movieId,rating", *(f"{u},1,3" for u in users))
+        assert sorted(movielens_ratings(path).vocabulary.users.tolist()) == sorted(users)
+    path = text(tmp_path / "r.csv", "userId,movieId,rating", "-1,1,3", "0,1,3", f"{2**62},1,3")
+    assert movielens_ratings(path).vocabulary.users.tolist() == [-1, 0, 2**62]
+
+
+def test_numbers_among_text_ids_and_ids_of_several_digits():
+    from minidlrm.data.movielens import RatingIds
+
+    ids = RatingIds(np.array([3, 20, 100]), np.array(["12", "7", "ann"]))
+    assert ids.encode([100, 3, 20], [7, 12, 7]).tolist() == [[2, 1], [0, 0], [1, 1]]
+    assert ids.encode(["100", 3.0], ["ann", "12"]).tolist() == [[2, 2], [0, 0]]

@@ -419,3 +419,53 @@ def test_the_schedule_at_its_corners():
     )
     assert [rate(step) for step in (1, 3, 4, 6, 7, 8, 9)] == [0.25, 0.75, 1, 1, 0.25, 0, 0]
     assert md.warmup_decay(9, 1.0, 0, 0, 2, end_lr=0.1) == 0.1
+
+
+def test_weights_whose_evidence_is_just_enough_are_zero():
+    for backend in ("numpy", kernels.backend):
+        before = kernels.backend
+        try:
+            kernels.use(backend)
+            w = md.Parameter(np.zeros(3))
+            w.grad = np.array([1.0, -1.0, 1.5])
+            md.FTRL(0.5, l1=1.0, beta=0.0).step([w])
+        finally:
+            kernels.use(before)
+        np.testing.assert_allclose(w.value, [0, 0, -0.5 / 3])
+
+
+def test_every_default_is_the_papers_or_pytorchs():
+    expected = {
+        md.Momentum: {"lr": 0.1, "momentum": 0.9},
+        md.Adagrad: {"lr": 0.01, "eps": 1e-10},
+        md.RowwiseAdagrad: {"lr": 0.01, "eps": 1e-10},
+        md.Adam: {"lr": 0.001, "betas": (0.9, 0.999), "eps": 1e-8},
+        md.FTRL: {"lr": 0.1, "l1": 0.0, "l2": 0.0, "beta": 1.0},
+        md.SGD: {"lr": 0.1},
+    }
+    for rule in md.optim.OPTIMIZERS.values():
+        given = (0.1,) if rule in (md.SGD, md.Momentum) else ()
+        assert rule(*given).options() == expected[rule] | {"weight_decay": 0.0}
+
+
+def test_betas_are_two_numbers():
+    for betas in (0.9, (0.9,), (0.9, 0.9, 0.9), "ab"):
+        with pytest.raises(TypeError, match="betas"):
+            md.Adam(betas=betas)
+    assert md.Adam(betas=[0.5, 0.6]).options()["betas"] == [0.5, 0.6]
+
+
+def test_groups_are_pairs():
+    for groups in (md.SGD(0.1), [md.SGD(0.1)], [(md.SGD(0.1),)], [(md.SGD(0.1), [], [])]):
+        with pytest.raises(TypeError, match="groups"):
+            md.OptimizerGroup(groups)
+
+
+def test_a_schedule_is_asked_for_each_step_from_1_on():
+    asked = []
+    optimizer = md.SGD(lambda step: asked.append(step) or 0.0)
+    w = dense()
+    for _ in range(3):
+        optimizer.step([w])
+    assert asked == [1, 2, 3]
+    assert (w.value == 0).all()

@@ -126,3 +126,67 @@ def test_a_composed_table_names_its_bad_id(rng):
 def test_all_tables_may_be_composed(rng):
     model = md.DLRM(4, [30, 25, 40], 4, (6,), (5,), qr_threshold=20)
     md.gradcheck(model, batch(rng), verbose=False).raise_if_failed()
+
+
+def test_cost_is_that_of_the_combination(rng):
+    for operation, flops in [("mult", 6), ("add", 6), ("concat", 0)]:
+        assert md.QREmbeddingBag(10, 6, 3, operation, rng=rng).flops_per_sample() == flops
+
+
+def test_a_bag_is_a_sum_unless_told_otherwise(rng):
+    one, mean = (md.QREmbeddingBag(10, 2, 3, "add", rng=rng, **m) for m in ({}, {"mode": "mean"}))
+    mean.load_state_dict(one.state_dict())
+    ids = np.array([[1, 5]])
+    np.testing.assert_allclose(one.forward(ids), 2 * mean.forward(ids), rtol=1e-6)
+
+
+def test_ids_at_the_edges(rng):
+    bag = md.QREmbeddingBag(10, 2, 3, rng=rng)
+    assert bag.forward(np.array([[0], [9]])).shape == (2, 2)
+    with pytest.raises(IndexError, match=r"id -1 out of range \[0, 10\), at values\[2\]"):
+        bag.forward(np.array([[9], [0], [-1], [10]]))
+    assert md.QREmbeddingBag(10, 2, 1, rng=rng).tables.num_tables == 2
+    assert md.QREmbeddingBag(10, 2, 10, rng=rng).num_parameters() == 11 * 2
+
+
+def test_only_tables_above_the_threshold_are_composed(rng):
+    tables = md.ComposedTables([21, 20, 3], 4, threshold=20, rng=rng)
+    assert (tables.large, tables.plain, tables.num_tables) == ([0], [1, 2], 3)
+    assert [part.num_collisions for part in tables.composed] == [4]
+    small = md.ComposedTables([3, 2], 4, threshold=0, rng=rng)
+    assert [part.num_collisions for part in small.composed] == [3, 2]  # at most its rows
+    assert str(small).count("QREmbeddingBag") == 2
+    for threshold, message in [(-1, "threshold is -1"), (3, "no table has more rows")]:
+        with pytest.raises(ValueError, match=message):
+            md.ComposedTables([3, 2], 4, threshold=threshold, rng=rng)
+
+
+@pytest.mark.parametrize("sizes", [[30, 5, 40, 6], [30, 25, 40, 50]])
+def test_composed_tables_are_their_parts_table_by_table(sizes, rng):
+    tables = md.ComposedTables(sizes, 4, threshold=20, rng=rng, dtype=np.float64)
+    ids = np.stack([rng.integers(0, n, 6) for n in sizes], axis=1)
+    z = tables.forward(ids)
+    for t, part in zip(tables.large, tables.composed, strict=True):
+        np.testing.assert_array_equal(z[:, t], part.forward(ids[:, [t]]))
+    if tables.plain:
+        plain = tables.embeddings.forward(ids[:, tables.plain])
+        np.testing.assert_array_equal(z[:, tables.plain], plain)
+
+
+@pytest.mark.parametrize("sizes", [[30, 5, 40, 6], [30, 25, 40, 50]])
+def test_gradients_of_bag_weights_through_composed_tables(sizes, rng):
+    lengths = np.array([1, 3, 0, 2, 2, 0, 1, 1])
+    ids = np.concatenate(
+        [rng.integers(0, n, lengths[2 * t : 2 * t + 2].sum()) for t, n in enumerate(sizes)]
+    )
+    bags = md.Jagged(ids, np.cumsum([0, *lengths]), rng.normal(size=10))
+    tables = md.ComposedTables(sizes, 4, threshold=20, rng=rng, dtype=np.float64)
+    dz = rng.normal(size=tables.forward(bags).shape)
+    dweights = tables.backward(dz)
+    for k in range(10):
+        weights = bags.weights.copy()
+        weights[k] += 1e-6
+        up = tables.forward(md.Jagged(ids, bags.offsets, weights))
+        weights[k] -= 2e-6
+        down = tables.forward(md.Jagged(ids, bags.offsets, weights))
+        assert dweights[k] == pytest.approx(np.sum(dz * (up - down)) / 2e-6, rel=1e-6, abs=1e-9)

@@ -132,3 +132,63 @@ def test_bad_arguments_are_named(tmp_path):
     (tmp_path / "trace").write_bytes(b"123")
     with pytest.raises(ValueError, match="has 3 bytes"):
         read_trace(tmp_path / "trace", binary=True)
+
+
+def test_a_trace_of_nothing_is_kept_as_nothing(tmp_path):
+    for binary in (False, True):
+        write_trace(tmp_path / "trace", [], binary)
+        assert read_trace(tmp_path / "trace", binary).tolist() == []
+    (tmp_path / "trace").write_text("3, 1\n")
+    assert read_trace(tmp_path / "trace").tolist() == [3, 1]
+    assert Profile.of([7]).generate(0).tolist() == []
+
+
+def test_bounds_of_a_profile():
+    assert Profile([5], [0, 1], [0.5, 1]).miss_rate([0, 1]).tolist() == [1, 0.5]
+    assert Profile([5], [0], [1]).miss_rate(3) == 1
+    for accesses, distances, shares in [
+        ([], [0], [1]),
+        ([1, 2], [], []),
+        ([1, 2], [0, 1, 1], [0.5, 0.7, 1]),
+        ([1, 2], [0, 1], [0, 1]),
+        ([1, 2], [0, 1], [0.5, 1.00001]),
+        ([1, 2], [0, 1, 2], [0.5, 0.4, 1]),
+    ]:
+        with pytest.raises(ValueError, match="accesses|distances|shares"):
+            Profile(accesses, distances, shares)
+
+
+def test_the_third_line_and_lines_that_are_missing_are_named(tmp_path):
+    (tmp_path / "dist.log").write_text("1, 2\n0, 1\nx, 1")
+    with pytest.raises(ValueError, match=r"dist\.log, line 3: could not convert"):
+        Profile.read(tmp_path / "dist.log")
+    (tmp_path / "dist.log").write_text("1, 2\ny\n0.5, 1")
+    with pytest.raises(ValueError, match=r"dist\.log, line 2: invalid"):
+        Profile.read(tmp_path / "dist.log")
+    write_trace(tmp_path / "trace", [0])  # rows count from 0
+    (tmp_path / "trace").write_text("0, z")
+    with pytest.raises(ValueError, match="trace, line 1: invalid"):
+        read_trace(tmp_path / "trace")
+
+
+def test_the_default_seed_is_zero_and_nothing_is_padded():
+    profile = Profile.of(REFERENCE)
+    assert profile.generate(50).tolist() == profile.generate(50, 0).tolist()
+    assert profile.generate(50).tolist() != profile.generate(50, 1).tolist()
+    with pytest.raises(ValueError, match="n is -1"):
+        profile.generate(-1)
+    first = Profile.of([4, 4, 4], padding=True)
+    assert first.shares.tolist() == pytest.approx([(1 + 3) / (3 + 3), 1])
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 7, 8, 9, 16, 17])
+def test_a_fenwick_tree_counts_and_finds_as_a_list_does(size, rng):
+    jit = pytest.importorskip("minidlrm.kernels.jit", reason="Numba is not installed")
+    numbers, tree = rng.integers(0, 3, size), np.zeros(size + 1, np.int64)
+    for place, number in enumerate(numbers):
+        jit._add(tree, place, number)
+    sums = np.cumsum(numbers)
+    for end in range(size + 1):
+        assert jit._count_to(tree, end) == numbers[:end].sum()
+    for count in range(sums[-1]):
+        assert jit._find(tree, count) == np.flatnonzero(sums > count)[0]

@@ -372,3 +372,89 @@ def test_the_progress_bar_counts_the_steps_of_all_epochs(epochs, clicks, capsys)
     options = {"epochs": epochs, "batch_size": 100, "progress": True}
     md.fit(model(clicks), clicks.train[:250], **options)
     assert f"{3 * epochs}/{3 * epochs}" in capsys.readouterr().err
+
+
+def test_a_norm_is_that_of_all_gradients_and_is_scaled_with_them():
+    weight, table, alone = (md.Parameter(np.zeros((3, 2))) for _ in range(3))
+    weight.grad = np.full((3, 2), 2.0)
+    table.grad = md.SparseGrad([1], np.array([[0.0, 5.0]]), (3, 2))
+    parameters = [weight, table, alone]
+    assert md.training.grad_norm(parameters) == 7
+    assert md.training.grad_norm([alone]) == 0
+    md.training.scale_grads(parameters, 2)
+    assert md.training.grad_norm(parameters) == 14
+    assert alone.grad is None
+
+
+def test_a_model_begins_at_the_mean_of_the_labels():
+    train = md.Batch(np.zeros((2, 0)), [[0, 1], [2, 3]], np.array([3.0, 5.0], np.float32))
+    mf = md.MatrixFactorization([3, 4], 2, mean=0.5)
+    md.training.begin_at_the_mean(mf, train)
+    assert mf.config["mean"] == 4.5
+    dlrm = md.DLRM(0, [3, 4], 2, (), (3,))
+    before = [layer.bias.value.copy() for layer in dlrm.top.layers]
+    md.training.begin_at_the_mean(dlrm, train)
+    np.testing.assert_allclose(dlrm.top.layers[-1].bias.value, before[-1] + 4)
+    np.testing.assert_array_equal(dlrm.top.layers[0].bias.value, before[0])
+    with pytest.raises(ValueError, match="have no labels"):
+        md.training.begin_at_the_mean(dlrm, md.Batch(train.dense, train.sparse))
+
+
+def test_evaluations_fall_at_their_steps_and_at_the_end_of_each_epoch():
+    rows = md.Batch(np.ones((20, 1)), np.zeros((20, 1), int), np.tile([0.0, 1], 10))
+
+    def evaluated(**options):
+        model = md.LogisticRegression(1, [2])
+        options = {"batch_size": 4, "progress": False, **options}
+        records = md.fit(model, rows, **options).records
+        return [(r["step"], r["epoch"]) for r in records]
+
+    assert evaluated() == [(5, 1)]
+    assert evaluated(epochs=2) == [(5, 1), (10, 2)]
+    assert evaluated(epochs=2, eval_every=2) == [
+        (2, 0.4),
+        (4, 0.8),
+        (5, 1),
+        (7, 1.4),
+        (9, 1.8),
+        (10, 2),
+    ]
+    assert evaluated(eval_every=5, batch_size=3) == [(5, pytest.approx(5 / 7)), (7, 1)]
+    assert evaluated(eval_every=1, batch_size=20) == [(1, 1)]
+
+
+def test_the_default_seed_of_the_shuffles_is_zero(clicks):
+    def weights(**seed):
+        model = md.LogisticRegression(13, clicks.table_sizes)
+        md.fit(model, clicks.train[:300], batch_size=7, progress=False, **seed)
+        return model.linear.fields.dense.value
+
+    np.testing.assert_array_equal(weights(), weights(seed=0))
+    assert (weights() != weights(seed=1)).any()
+
+
+def test_options_at_their_bounds(clicks):
+    model = md.LogisticRegression(13, clicks.table_sizes)
+    rows = clicks.train[:4]
+    for options, message in [
+        ({"epochs": 0}, "epochs is 0"),
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"eval_every": 0}, "eval_every is 0"),
+        ({"patience": 0}, "patience is 0"),
+        ({"checkpoint_every": 0}, "checkpoint_every is 0"),
+        ({"seed": -1}, "seed is -1"),
+        ({"max_grad_norm": 0}, "max_grad_norm is 0"),
+        ({"max_grad_norm": float("nan")}, "max_grad_norm is nan"),
+        ({"patience": 1}, "patience needs validation rows"),
+        ({"patience": 1, "valid": rows[:0]}, "patience needs validation rows"),
+        ({"resume": True}, "checkpoint is None"),
+        ({"checkpoint_every": 1}, "checkpoint is None"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            md.fit(model, rows, progress=False, **options)
+    with pytest.raises(ValueError, match="have no rows"):
+        md.fit(model, rows[:0], progress=False)
+    with pytest.raises(TypeError, match="callback is 3"):
+        md.fit(model, rows, progress=False, callback=3)
+    options = {"eval_every": 1, "patience": 1, "valid": rows, "max_grad_norm": 1e-9}
+    assert len(md.fit(model, rows, progress=False, batch_size=1, **options).records) >= 1

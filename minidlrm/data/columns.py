@@ -304,8 +304,9 @@ def bag_texts(
                 "one weight for each entry"
             )
         values = numbers(own, name, place)
-        if np.isnan(values).any():
-            k = int(np.isnan(values).argmax())
+        gaps = np.isnan(values) & ~words.missing
+        if gaps.any():
+            k = int(gaps.argmax())
             row = int(np.searchsorted(np.cumsum(lengths), k, side="right"))
             raise ValueError(f"{at(place, row)}column {name}: an entry has no weight")
         values = values.astype(np.float32)

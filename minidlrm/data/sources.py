@@ -29,7 +29,7 @@ _MAGIC = {  # how files begin that are not plain text
     b"\xff\xfe": "UTF-16 text: give encoding='utf-16'",
     b"\xfe\xff": "UTF-16 text: give encoding='utf-16'",
 }
-_PACKED = (".gz", ".zst", ".bz2", ".lz4")
+_PACKED = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2", ".lz4": "lz4"}
 
 
 class Source:
@@ -251,8 +251,8 @@ class TextSource(Source):
         """Open a file, unpacked."""
         import pyarrow as pa
 
-        packed = path.suffix.lower() in _PACKED
-        return pa.input_stream(str(path), "detect") if packed else pa.OSFile(str(path))
+        packed = _PACKED.get(path.suffix.lower())
+        return pa.input_stream(str(path), packed) if packed else pa.OSFile(str(path))
 
     def _open(self, path: Path, kinds: dict, wanted: Sequence[str]) -> Any:
         from pyarrow import csv
@@ -326,7 +326,7 @@ class NotNumbers(Exception):
 def _text(path: Path, encoding: str) -> Any:
     import pyarrow as pa
 
-    raw = pa.input_stream(str(path), compression="detect")
+    raw = pa.input_stream(str(path), compression=_PACKED.get(path.suffix.lower()))
     return io.TextIOWrapper(io.BufferedReader(raw), _with_bom(encoding), "replace", newline="")
 
 

@@ -3,8 +3,21 @@
     python -m tests.campaigns.mutate --count 300 --seed 0
 
 A change is an operator, a comparison, a number 0, 1 or 2, `not`, or `and` and `or`. Each is made
-in a copy of the package, and run against ``tests/test_FILE.py`` and the file's own examples.
-Survivors are printed: each is a missing test, or changes nothing that matters.
+in a copy of the package, and run against ``tests/test_FILE.py`` and the file's own examples, up to
+the first test that fails. Survivors are printed: each is a missing test, or a change without an
+effect that a test could see (docs/correctness.md argues those).
+
+What is not changed:
+
+- annotations: ``from __future__ import annotations`` keeps Python from evaluating them;
+- f-strings: nearly all are the words of messages, and no test should freeze a sentence;
+- a token whose change compiles to the same bytecode, such as a number in a docstring;
+- ``reshape(-1)`` to ``reshape(-2)``: NumPy takes every negative number as "the rest";
+- constants that say how much is done at a time (`AT_ONCE`): they bound memory, and no result
+  depends on them, which tests show by setting them to small numbers.
+
+All else counts, such as what `__repr__` returns, defaults, estimates of costs, and the conditions
+under which a message appears. A file without tests counts as one that notices nothing.
 """
 
 from __future__ import annotations
@@ -12,6 +25,8 @@ from __future__ import annotations
 import argparse
 import ast
 import contextlib
+import gc
+import importlib
 import io
 import itertools
 import os
@@ -25,13 +40,14 @@ import time
 import tokenize
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from types import CodeType
 
 ROOT = Path(__file__).parent.parent.parent
 AREAS = [
     *("layers/*.py", "losses.py", "optim.py", "metrics.py", "data/*.py", "models/*.py"),
-    *("checkpoint.py", "training.py", "kernels/*.py"),
+    *("optimizer.py", "checkpoint.py", "digested.py", "training.py", "kernels/*.py"),
 ]
 SWAPS = {
     **{"+": ["-"], "-": ["+"], "*": ["/", "+"], "/": ["*"], "//": ["/"], "%": ["*"]},
@@ -46,17 +62,38 @@ ELSEWHERE = {  # files whose tests do not bear their name
     "bag": ["embedding"],
     "columns": ["frame", "intern"],
     "criteo_text": ["criteo"],
+    "cutting": ["batch"],
     "described": ["frame"],
+    "digested": ["checkpoint"],
+    "features": ["frame", "batch"],
     "fitting": ["frame"],
     "inputs": ["arrays", "dtypes"],
     "interaction": ["cross", "dot"],
+    "jit": ["traces"],
+    "movies": ["movielens"],
+    "opening": ["frame"],
     "rankings": ["movielens"],
+    "optimizer": ["optim"],
+    "reference": ["traces"],
     "roles": ["frame"],
     "schema": ["frame", "own_data"],
     "sources": ["frame"],
     "spool": ["criteo", "frame"],
 }
+AT_ONCE = {
+    *("_BLOCK", "_BLOCK_BYTES", "_BLOCK_ROWS", "_CHUNK_BYTES", "_CHUNK_ROWS", "_GROUP", "_WORKERS"),
+}
+NO_TESTS = 5  # pytest's exit code
 LIMIT = 8 << 30  # bytes of memory of a child
+SECONDS = 20  # CPU time of a test: more is an endless loop
+LONG = ["test_a_generated_trace_reaches_its_profile"]  # minutes, where nothing is compiled
+PATIENCE = 300  # seconds after which a child that waits for something is ended
+TOOLS = [  # what the package and its tests import, imported once
+    *("numba", "scipy.special", "scipy.stats", "pyarrow.csv", "pyarrow.parquet"),
+    *("safetensors.numpy", "matplotlib.pyplot", "tqdm.auto", "typer", "rich.console"),
+    *("rich.table", "pooch", "hypothesis.extra.numpy", "pytest", "psutil", "torch"),
+    *("sklearn.metrics", "pandas", "polars"),
+]
 
 
 @dataclass(frozen=True)
@@ -69,10 +106,17 @@ class Change:
     stop: int
     old: str
     new: str
+    names: frozenset[str]  # the functions and classes around it, and those that use them
 
     def apply(self, text: str) -> str:
         """Return the text of the file with the change in it."""
         return text[: self.start] + self.new + text[self.stop :]
+
+    def matters(self) -> bool:
+        """Whether the file compiles to other bytecode."""
+        text = (ROOT / self.path).read_text(encoding="utf-8")
+        before, after = (compile(t, "file", "exec") for t in (text, self.apply(text)))
+        return _bytecode(before) != _bytecode(after)
 
     def __str__(self) -> str:
         line = (ROOT / self.path).read_text(encoding="utf-8").splitlines()[self.line - 1].strip()
@@ -89,16 +133,21 @@ def places(path: Path) -> Iterator[Change]:
     def place(row: int, column: int) -> int:  # the tree counts bytes, the text characters
         return starts[row - 1] + len(lines[row - 1].encode()[:column].decode())
 
+    tree = ast.parse(text)
     tokens = [(starts[t.start[0] - 1] + t.start[1], t) for t in _tokens(text)]
-    for node in _code(ast.parse(text)):
+    users, rests = _Users(tree), set(_rests(tree))
+    for node in _code(tree):
         for first, last in _gaps(node):
             begin, end = place(*first), place(*last)
             words = [(at, t) for at, t in tokens if begin <= at < end and t.string in SWAPS]
             old = " ".join(t.string for _, t in words)
             for new in SWAPS.get(old, []):
+                if node in rests and new == "2":
+                    continue
                 start, stop = words[0][0], words[-1][0] + len(words[-1][1].string)
-                line = words[0][1].start[0]
-                yield Change(path.relative_to(ROOT), line, start, stop, old, new)
+                row = words[0][1].start[0]
+                where = path.relative_to(ROOT)
+                yield Change(where, row, start, stop, old, new, users.around(row))
 
 
 def _tokens(text: str) -> list[tokenize.TokenInfo]:
@@ -109,12 +158,23 @@ def _tokens(text: str) -> list[tokenize.TokenInfo]:
 def _code(tree: ast.AST) -> Iterator[ast.AST]:
     """Walk what is computed: no annotations, no words of messages."""
     notes = {"annotation", "returns"}
+    if isinstance(tree, ast.Assign) and getattr(tree.targets[0], "id", "") in AT_ONCE:
+        return
     for name, value in ast.iter_fields(tree):
         for child in value if isinstance(value, list) else [value]:
             words = name in notes or isinstance(child, ast.JoinedStr)
             if isinstance(child, ast.AST) and not words:
                 yield child
                 yield from _code(child)
+
+
+def _rests(tree: ast.AST) -> Iterator[ast.AST]:
+    """Yield the 1 of each ``reshape(..., -1)``."""
+    for call in ast.walk(tree):
+        if isinstance(call, ast.Call) and getattr(call.func, "attr", "") == "reshape":
+            for argument in call.args:
+                if isinstance(argument, ast.UnaryOp) and isinstance(argument.op, ast.USub):
+                    yield argument.operand
 
 
 def _gaps(node: ast.AST) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
@@ -142,9 +202,42 @@ def _gaps(node: ast.AST) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
             yield begin(node), end(node)
 
 
+def _bytecode(code: CodeType) -> tuple:
+    """Return what a code object does: no lines, columns or docstring."""
+    consts = [
+        _bytecode(c) if isinstance(c, CodeType) else (type(c), repr(c)) for c in code.co_consts
+    ]
+    return code.co_code, code.co_names, code.co_varnames, code.co_freevars, tuple(consts)
+
+
+class _Users:
+    """Which functions and classes of a file stand around a line, and which of them use those."""
+
+    def __init__(self, tree: ast.Module) -> None:
+        kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+        self.nodes = [node for node in ast.walk(tree) if isinstance(node, kinds)]
+        self.used = {
+            node.name: {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
+            | {n.attr for n in ast.walk(node) if isinstance(n, ast.Attribute)}
+            for node in self.nodes
+        }
+
+    def around(self, row: int) -> frozenset[str]:
+        """Return the names around a line; those of private functions lead on to their users."""
+        found = {n.name for n in self.nodes if n.lineno <= row <= n.end_lineno}
+        todo = {name for name in found if name.startswith("_")}
+        while todo:
+            name = todo.pop()
+            new = {user for user, used in self.used.items() if name in used} - found
+            found |= new
+            todo |= {name for name in new if name.startswith("_")}
+        return frozenset(found)
+
+
 def tests_of(path: Path) -> list[str]:
     """Return what is run for a file of the package: its tests, and its examples."""
-    names = [f"test_{stem}.py" for stem in [path.stem, *ELSEWHERE.get(path.stem, [])]]
+    stems = [path.stem, *ELSEWHERE.get(path.stem, [])]
+    names = [f"test_{stem}{more}.py" for stem in stems for more in ("", "_attacks")]
     if path.parent.name in ("models", "kernels"):
         names.append(f"test_{path.parent.name}.py")
     if path.stem == "__init__":
@@ -160,36 +253,70 @@ class Run:
     folder: Path
     change: Change | None
     path: Path
-    limit: float
-    started: float = field(default_factory=time.monotonic)
+    started: float = 0.0
     process: int = 0
 
     def start(self) -> None:
         """Write the change, and fork."""
+        self.started = time.monotonic()
         if self.change:
             file = self.folder / self.path
             file.write_text(self.change.apply(file.read_text(encoding="utf-8")), encoding="utf-8")
         self.process = os.fork()
         if self.process == 0:
             try:
-                os._exit(_child(self.folder, self.path))
+                os._exit(_child(self.folder, self.path, self.change))
             finally:
                 os._exit(99)
 
     def ended(self) -> int | None:
-        """Return the exit code, or None while it runs; one that takes too long is ended."""
+        """Return the exit code, or None while it runs; one that waits for ever is ended."""
         process, status = os.waitpid(self.process, os.WNOHANG)
-        if process == 0 and time.monotonic() - self.started > self.limit:
+        if process == 0 and time.monotonic() - self.started > PATIENCE:
             os.killpg(self.process, signal.SIGKILL)
             process, status = os.waitpid(self.process, 0)
         if process == 0:
             return None
+        with contextlib.suppress(ProcessLookupError):  # what it began, and left behind
+            os.killpg(self.process, signal.SIGKILL)
         if self.change:
             shutil.copy2(ROOT / self.path, self.folder / self.path)
         return os.waitstatus_to_exitcode(status)
 
 
-def _child(folder: Path, path: Path) -> int:
+class _Order:
+    """A plugin of pytest: the likeliest tests first, each with a limit of CPU time."""
+
+    def __init__(self, names: frozenset[str], compiled: bool) -> None:
+        self.names, self.compiled = names, compiled
+
+    def pytest_collection_modifyitems(self, items: list) -> None:
+        if not self.compiled:
+            items[:] = [item for item in items if getattr(item, "originalname", "") not in LONG]
+        items.sort(key=self._rank)
+
+    def _rank(self, item) -> tuple[bool, bool]:
+        """Tests that speak of the change's function before others, quick ones before oracles."""
+        said = set(item.name.replace("[", ".").rstrip("]").split("."))
+        if hasattr(item, "function"):
+            said |= _said(item.function.__code__)
+        return self.names.isdisjoint(said), "torch" in getattr(item, "fixturenames", ())
+
+    def pytest_runtest_setup(self) -> None:
+        signal.setitimer(signal.ITIMER_PROF, SECONDS)  # ends the process
+
+    def pytest_runtest_logreport(self, report) -> None:
+        if report.failed:  # all is known: the rest of pytest's work is not needed
+            print(report.longreprtext, flush=True)
+            os._exit(1)
+
+
+def _said(code: CodeType) -> set[str]:
+    inner = [_said(c) for c in code.co_consts if isinstance(c, CodeType)]
+    return set(code.co_names).union(*inner)
+
+
+def _child(folder: Path, path: Path, change: Change | None) -> int:
     os.setpgid(0, 0)
     resource.setrlimit(resource.RLIMIT_AS, (LIMIT, LIMIT))
     output = os.open(folder / "output.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
@@ -197,26 +324,32 @@ def _child(folder: Path, path: Path) -> int:
     os.dup2(output, 2)
     os.chdir(folder)
     os.environ["PYTHONPATH"] = str(folder)
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"  # two changes in a second have one time stamp
+    sys.dont_write_bytecode = True
     os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = str(folder / "hypothesis")
-    if path.name == "jit.py":  # compiling all of it for each change would take a minute
-        os.environ["NUMBA_DISABLE_JIT"] = "1"
-        import numba
+    compiled = "njit" not in (ROOT / path).read_text(encoding="utf-8")
+    if not compiled:
+        os.environ["NUMBA_DISABLE_JIT"] = "1"  # compiling for each change would take a minute
+        with contextlib.suppress(ImportError):
+            import numba
 
-        numba.config.DISABLE_JIT = True
+            numba.config.DISABLE_JIT = True
     sys.path[:] = [str(folder), *(at for at in sys.path if at not in ("", str(ROOT)))]
     import pytest
 
-    return int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", *tests_of(path)]))
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    plugins = ["-p", "no:cacheprovider", "-p", "_hypothesis_pytestplugin"]
+    order = _Order(change.names if change else frozenset(), compiled)
+    return int(pytest.main(["-x", "-q", *plugins, *tests_of(path)], [order]))
 
 
 def warm() -> None:
     """Import what all tests import, once; the package itself is imported by each child."""
-    import scipy.special
-    import scipy.stats  # noqa: F401
-
-    with contextlib.suppress(ImportError):
-        import numba  # noqa: F401
+    for tool in TOOLS:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(tool)
     assert not any(name.partition(".")[0] == "minidlrm" for name in sys.modules)
+    gc.freeze()  # children do not search all of it for garbage
 
 
 def copies(folder: Path, jobs: int) -> list[Path]:
@@ -240,7 +373,7 @@ def run_all(work: list[Run], folders: list[Path]) -> Iterator[tuple[Run, int]]:
     while waiting or running:
         while waiting and free:
             run = waiting.pop()
-            run.folder, run.started = free.pop(), time.monotonic()
+            run.folder = free.pop()
             run.start()
             running.append(run)
         for run in list(running):
@@ -252,15 +385,16 @@ def run_all(work: list[Run], folders: list[Path]) -> Iterator[tuple[Run, int]]:
         time.sleep(0.02)
 
 
-def baseline(paths: list[Path], folders: list[Path]) -> dict[Path, float]:
-    """Run the tests of each file without a change; return the seconds that each may take."""
-    work, limits = [Run(folders[0], None, path, 600) for path in paths], {}
-    for run, code in run_all(work, folders):
-        if code:
+def untested(paths: list[Path], folders: list[Path]) -> set[Path]:
+    """Run the tests of each file without a change: they pass. Return the files without tests."""
+    none = set()
+    for run, code in run_all([Run(folders[0], None, path) for path in paths], folders):
+        if code == NO_TESTS:
+            none.add(run.path)
+        elif code:
             text = (run.folder / "output.txt").read_text(encoding="utf-8", errors="replace")
             sys.exit(f"the tests of {run.path} fail without a change:\n{text[-3000:]}")
-        limits[run.path] = 20 + 4 * (time.monotonic() - run.started)
-    return limits
+    return none
 
 
 def main() -> None:
@@ -276,22 +410,24 @@ def main() -> None:
     files = sorted({path for area in AREAS for path in (ROOT / "minidlrm").glob(area)})
     files = [path for path in files if options.only in str(path)]
     everything = [change for path in files for change in places(path)]
-    changes = random.Random(options.seed).sample(everything, min(options.count, len(everything)))
+    drawn = random.Random(options.seed).sample(everything, len(everything))
+    changes = list(itertools.islice((c for c in drawn if c.matters()), options.count))
     warm()
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         folders = copies(Path(folder), options.jobs)
         used = sorted({change.path for change in changes})
-        limits = dict.fromkeys(used, 120.0) if options.trust else baseline(used, folders)
-        print(f"{len(changes)} of {len(everything)} changes in {len(limits)} files", flush=True)
-        work = [Run(folders[0], c, c.path, limits[c.path]) for c in changes]
+        if not options.trust:
+            print("no tests:", *map(str, untested(used, folders)), flush=True)
+        print(f"{len(changes)} of {len(everything)} changes in {len(used)} files", flush=True)
+        work = [Run(folders[0], c, c.path) for c in changes]
         survivors, total, noticed = [], Counter(), Counter()
         for run, code in run_all(work, folders):
             total[run.path] += 1
-            if sum(total.values()) % 50 == 0:
+            if sum(total.values()) % 20 == 0:
                 print(f"{sum(total.values())} of {len(changes)} done", flush=True)
-            noticed[run.path] += code != 0
-            if code == 0:
+            noticed[run.path] += code not in (0, NO_TESTS)
+            if code in (0, NO_TESTS):
                 survivors.append(run.change)
                 print(f"survives: {run.change}", flush=True)
     for path in sorted(total):
