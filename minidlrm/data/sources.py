@@ -7,15 +7,14 @@ that are asked for, and words the place of a row for an error.
 from __future__ import annotations
 
 import csv as plain_csv
-import hashlib
 import io
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from minidlrm.data.columns import numbers
+from minidlrm.data.digests import digests_of
 
 _BLOCK_BYTES = 8 << 20  # of text at a time
 _BLOCK_ROWS = 1 << 16  # of a table at a time
@@ -172,7 +171,7 @@ class ParquetSource(Source):
 
     def digest(self) -> str:
         """Return a hash of all bytes of all files."""
-        return _digest(self.paths)
+        return "".join(digests_of(self.paths))
 
 
 class TextSource(Source):
@@ -306,7 +305,7 @@ class TextSource(Source):
 
     def digest(self) -> str:
         """Return a hash of all bytes of all files."""
-        return _digest(self.paths)
+        return "".join(digests_of(self.paths))
 
 
 class NotNumbers(Exception):
@@ -369,13 +368,3 @@ def unique(names: list[str], where: str) -> None:
 
 def _described(paths: list[Path]) -> str:
     return paths[0].name if len(paths) == 1 else f"{paths[0].name} and {len(paths) - 1} more files"
-
-
-def _digest(paths: Sequence[Path]) -> str:
-    def one(path: Path) -> str:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-
-    with ThreadPoolExecutor(2) as pool:
-        hashes = list(pool.map(one, paths))
-    return hashlib.sha256("".join(hashes).encode()).hexdigest()
