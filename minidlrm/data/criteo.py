@@ -37,7 +37,7 @@ from minidlrm.data.schema import Schema
 from minidlrm.data.spool import Spool, cached, open_entry
 
 _CHUNK_ROWS = 1 << 18  # encoded at a time
-_VERSION = 2  # of the cache's format
+_VERSION = 3  # of the cache's format
 
 
 def read_criteo(

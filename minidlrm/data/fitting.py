@@ -14,12 +14,10 @@ from minidlrm.data.features import Categories, Column
 from minidlrm.data.intern import Interner
 from minidlrm.data.picking import count_codes, map_codes
 from minidlrm.data.schema import Schema
+from minidlrm.data.splitting import Rows, chunks, length, rows_of
 from minidlrm.data.spool import SPLITS, Spool
 
-_CHUNK_ROWS = 1 << 15  # of a split at a time: their ids stay in the cache of the processor
 _WORKERS = 2
-
-Rows = np.ndarray | slice  # of a split, in its order
 
 
 class Fitting:
@@ -150,47 +148,13 @@ class Fitting:
                 )
         return codes.astype(np.float64)
 
-    # Splits
-
-    def _rows(self) -> dict[str, Rows]:
-        """Return the rows of each split."""
-        count, split = self.count, self.plan.split
-        if self.plan.whole:
-            return {"train": slice(0, 0), "valid": slice(0, 0), "test": slice(0, count)}
-        first = round(count * split.fractions[0])
-        second = round(count * (split.fractions[0] + split.fractions[1]))
-        bounds = dict(zip(SPLITS, ((0, first), (first, second), (second, count)), strict=True))
-        if first == 0:
-            raise ValueError(f"{count} rows are too few: none is left to train on")
-        if split.how == "order":
-            return {name: slice(*ends) for name, ends in bounds.items()}
-        key = np.asarray(self.spool.column("split"))
-        if split.how == "time":
-            order = np.argsort(key, kind="stable")
-            return {name: order[slice(*ends)] for name, ends in bounds.items()}
-        rng = np.random.default_rng(split.seed)
-        if split.how == "random":
-            part = np.zeros(count, np.int8)
-            order = rng.permutation(count)
-            part[order[first:second]], part[order[second:]] = 1, 2
-        elif split.how == "user":
-            part = _by_user(key.astype(np.int64), split.fractions, rng)
-        else:
-            words = self._split_values.texts()
-            part = np.array([SPLITS.index(w) for w in words], np.int8)[key.astype(np.int64)]
-        small = np.int32 if count < 2**31 else np.int64
-        rows: dict[str, Rows] = {
-            n: np.flatnonzero(part == k).astype(small) for k, n in enumerate(SPLITS)
-        }
-        if not (part == 0).any():
-            raise ValueError(f"no row is left to train on ({split})")
-        return rows
-
     # Fitting
 
     def finish(self) -> None:
         """Split the rows, fit the schema on the training rows, and write the arrays."""
-        rows = self._rows()
+        plan = self.plan
+        key = np.asarray(self.spool.column("split"))
+        rows = rows_of(plan.split, self.count, plan.whole, key, self._split_values.texts())
         with ThreadPoolExecutor(_WORKERS) as pool:
             schema = self.plan.schema or self._fit(rows, pool)
             for name in SPLITS:
@@ -277,7 +241,7 @@ class Fitting:
         codes = self.spool.column(key)
         counts = np.zeros(len(self.interners[column.table or column.name]) + 1, np.int64)
         for name in splits:
-            for _, part in _chunks(rows[name], self.count):
+            for _, part in chunks(rows[name], self.count):
                 count_codes(codes, self._entries(column, part)[0], counts)
         return counts
 
@@ -301,7 +265,7 @@ class Fitting:
     # Writing
 
     def _write_split(self, name: str, rows: Rows, schema: Schema, pool: ThreadPoolExecutor) -> None:
-        count = _length(rows, self.count)
+        count = length(rows, self.count)
         dense = self.spool.output(f"{name}.dense", np.float32, (count, len(self.dense)))
         columns = [self.spool.column(f"dense{k}") for k in range(len(self.dense))]
 
@@ -312,7 +276,7 @@ class Fitting:
 
         jobs = []
         if columns:
-            jobs += [pool.submit(scale, chunk) for chunk in _chunks(rows, self.count)]
+            jobs += [pool.submit(scale, chunk) for chunk in chunks(rows, self.count)]
         jobs.append(pool.submit(self._write_numbers, name, rows, schema))
         if schema.has_bags:
             jobs += self._write_bags(name, rows, schema, pool)
@@ -323,16 +287,16 @@ class Fitting:
 
     def _write_numbers(self, name: str, rows: Rows, schema: Schema) -> None:
         """Write labels and weights of rows."""
-        count = _length(rows, self.count)
+        count = length(rows, self.count)
         for key in ("label", "weight"):
             values = self.spool.column(key)
-            chunks = list(_chunks(rows, self.count)) if len(values) else []
-            gaps = sum(int(np.isnan(values[part]).sum()) for _, part in chunks)
+            parts = list(chunks(rows, self.count)) if len(values) else []
+            gaps = sum(int(np.isnan(values[part]).sum()) for _, part in parts)
             if key == "label" and 0 < gaps < count:
                 raise ValueError(f"some rows have no {schema.label}, others have one")
             if len(values) and not gaps:
                 out = self.spool.output(f"{name}.{key}", np.float32, (count,))
-                for start, part in chunks:
+                for start, part in parts:
                     out[start : start + len(part)] = values[part]
 
     def _ids(self, schema: Schema) -> list[np.ndarray]:
@@ -347,7 +311,7 @@ class Fitting:
     def _write_ids(
         self, name: str, rows: Rows, schema: Schema, pool: ThreadPoolExecutor
     ) -> list[Future]:
-        shape = (_length(rows, self.count), len(self.sparse))
+        shape = (length(rows, self.count), len(self.sparse))
         out, ids = self.spool.output(f"{name}.ids", np.int32, shape), self._ids(schema)
         columns = [self.spool.column(f"codes{t}") for t in range(len(self.sparse))]
 
@@ -356,13 +320,13 @@ class Fitting:
             for t, column in enumerate(columns):
                 map_codes(column, part, ids[t], out[start : start + len(part), t])
 
-        return [pool.submit(write, chunk) for chunk in _chunks(rows, self.count)]
+        return [pool.submit(write, chunk) for chunk in chunks(rows, self.count)]
 
     def _write_bags(
         self, name: str, rows: Rows, schema: Schema, pool: ThreadPoolExecutor
     ) -> list[Future]:
         """Write the ids of all tables one after another, as a Jagged has them."""
-        count = _length(rows, self.count)
+        count = length(rows, self.count)
         totals = [self._num_entries(column, rows, count) for column in self.sparse]
         ends = np.cumsum([0, *totals])
         out = self.spool.output(f"{name}.values", np.int32, (int(ends[-1]),))
@@ -376,7 +340,7 @@ class Fitting:
             column, place = self.sparse[t], int(ends[t])
             codes = self.spool.column(f"codes{t}")
             weights = self.spool.column(f"codes{t}.w")
-            for start, part in _chunks(rows, self.count):
+            for start, part in chunks(rows, self.count):
                 entries, lengths = self._entries(column, part)
                 own = slice(place, place + len(entries))
                 map_codes(codes, entries, ids[t], out[own])
@@ -392,7 +356,7 @@ class Fitting:
         if column.role == "sparse":
             return count
         return sum(
-            int(self._entries(column, part)[1].sum()) for _, part in _chunks(rows, self.count)
+            int(self._entries(column, part)[1].sum()) for _, part in chunks(rows, self.count)
         )
 
 
@@ -403,32 +367,6 @@ def ahead(blocks: Iterator[Any]) -> Iterator[Any]:
         while (block := job.result()) is not None:
             job = pool.submit(next, blocks, None)
             yield block
-
-
-def _length(rows: Rows, count: int) -> int:
-    return len(range(*rows.indices(count))) if isinstance(rows, slice) else len(rows)
-
-
-def _chunks(rows: Rows, count: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Cut the rows of a split; yield where each part begins in the split, and its rows."""
-    if isinstance(rows, slice):
-        first, last, _ = rows.indices(count)
-        for start in range(first, last, _CHUNK_ROWS):
-            yield start - first, np.arange(start, min(start + _CHUNK_ROWS, last))
-        return
-    for start in range(0, len(rows), _CHUNK_ROWS):
-        yield start, rows[start : start + _CHUNK_ROWS]
-
-
-def _by_user(users: np.ndarray, fractions: tuple, rng: np.random.Generator) -> np.ndarray:
-    """Send whole users to the splits; return the split of each row."""
-    count = int(users.max()) + 1
-    first = max(1, round(count * fractions[0]))
-    second = max(first, round(count * (fractions[0] + fractions[1])))
-    order = rng.permutation(count)
-    part = np.zeros(count, np.int8)
-    part[order[first:second]], part[order[second:]] = 1, 2
-    return part[users]
 
 
 def _categories(interner: Interner, kept: np.ndarray, has_missing: bool) -> Categories:

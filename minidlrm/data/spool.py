@@ -1,6 +1,6 @@
 """Spool and cache: columns on their way to a data set, on disk or in memory, and what is kept.
 
-A cache entry is a folder with one flat file an array and a `meta.json` that holds the SHA-256 of
+A cache entry is a folder with one flat file an array and a `meta.json` that holds a digest of
 each. It is written under another name and renamed when it is whole. A damaged one is made anew.
 """
 
@@ -195,8 +195,9 @@ def _alive(process: int) -> bool:
 def _write_meta(folder: Path, spool: Spool) -> None:
     arrays = {n: {"dtype": a.dtype.str, "shape": list(a.shape)} for n, a in spool.outputs.items()}
     stored = [name for name in arrays if (folder / f"{name}.bin").is_file()]
-    for name, digest in zip(stored, digests_of([folder / f"{n}.bin" for n in stored]), strict=True):
-        arrays[name]["sha256"] = digest
+    found = digests_of([folder / f"{name}.bin" for name in stored], quick=True)
+    for name, digest in zip(stored, found, strict=True):
+        arrays[name]["digest"] = digest
     text = json.dumps({**spool.meta, "arrays": arrays}, sort_keys=True)
     whole = {"sha256": hashlib.sha256(text.encode()).hexdigest(), "text": text}
     (folder / "meta.json").write_text(json.dumps(whole), encoding="utf-8")
@@ -215,16 +216,16 @@ def _fault(entry: Path) -> str | None:
         arrays = _meta(entry)["arrays"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         return f"meta.json: {error}"
-    stored = [name for name in arrays if "sha256" in arrays[name]]
+    stored = [name for name in arrays if "digest" in arrays[name]]
     for name in stored:
         if not (entry / f"{name}.bin").is_file():
             return f"{name}.bin is missing"
     try:
-        found = digests_of([entry / f"{name}.bin" for name in stored])
+        found = digests_of([entry / f"{name}.bin" for name in stored], quick=True)
     except OSError as error:
         return str(error)
     for name, digest in zip(stored, found, strict=True):
-        if digest != arrays[name]["sha256"]:
+        if digest != arrays[name]["digest"]:
             return f"{name}.bin has changed"
     return None
 
