@@ -274,6 +274,15 @@ def times(column: Any, name: str, place: Any) -> np.ndarray:
     return _given(values.to_numpy(zero_copy_only=False), name, place)
 
 
+def are_moments(column: Any) -> bool:
+    """Whether `times` reads a column as moments, by its type or its first text; else as numbers."""
+    import pyarrow as pa
+
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        return bool(len(column) and re.search(r"\d[-:]", column[0].as_py() or ""))
+    return bool(pa.types.is_temporal(column.type))
+
+
 def _given(values: np.ndarray, name: str, place: Any) -> np.ndarray:
     if np.isnan(values).any():
         row = int(np.isnan(values).argmax())

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from minidlrm.data.columns import Texts, numbers, one_array, texts, times
+from minidlrm.data.columns import Texts, are_moments, numbers, one_array, texts, times
 from minidlrm.data.features import Categories, Column
 from minidlrm.data.intern import Interner
 from minidlrm.data.picking import count_codes, map_codes
@@ -18,6 +18,7 @@ from minidlrm.data.splitting import Rows, chunks, length, rows_of
 from minidlrm.data.spool import SPLITS, Spool
 
 _WORKERS = 2
+_MOMENT = 1e8  # seconds since 1970 are above it from 1973 on, and never a hundred times as many
 
 
 class Fitting:
@@ -45,6 +46,7 @@ class Fitting:
             self.interners[owner] = Interner()
         self._split_values = Interner()
         self._maps: dict[str, np.ndarray] = {}  # by column: from its codes + 1 to its ids
+        self._times_are_numbers = False
         self._ends: dict[str, int] = {}  # entries that have been read, of each bag
 
     # Reading
@@ -131,6 +133,7 @@ class Fitting:
 
     def _split_key(self, column: Any, split: Any, place: Any) -> np.ndarray:
         if split.how == "time":
+            self._times_are_numbers = not are_moments(column)
             return times(column, split.column, place)
         words = texts(column, split.column, place)
         if words.missing.any():
@@ -154,7 +157,14 @@ class Fitting:
         """Split the rows, fit the schema on the training rows, and write the arrays."""
         plan = self.plan
         key = np.asarray(self.spool.column("split"))
+        if self._times_are_numbers:
+            self._check_units(key)
         rows = rows_of(plan.split, self.count, plan.whole, key, self._split_values.texts())
+        weight = self.spool.column("weight")
+        parts = chunks(rows["train"], self.count) if len(weight) and not plan.whole else ()
+        if len(weight) and not plan.whole and not any(weight[part].any() for _, part in parts):
+            name = plan.roles.sample_weight
+            raise ValueError(f"column {name}: every row to train on has the weight 0")
         with ThreadPoolExecutor(_WORKERS) as pool:
             schema = self.plan.schema or self._fit(rows, pool)
             for name in SPLITS:
@@ -167,6 +177,15 @@ class Fitting:
                     self.spool.output(f"schema.{name}", array.dtype, array.shape)[...] = array
                 else:
                     self.spool.output(f"schema.{name}", array.dtype, array.shape)
+
+    def _check_units(self, times: np.ndarray) -> None:
+        """Raise ValueError where times cannot be of one unit, such as seconds and milliseconds."""
+        first, last = int(times.argmin()), int(times.argmax())
+        if times[first] >= _MOMENT and times[last] > 100 * times[first]:
+            raise ValueError(
+                f"{self._place(last)}, column {self.plan.split.column}: {times[last]:.0f} is a "
+                f"time in another unit than {times[first]:.0f}, {self._place(first)}"
+            )
 
     def _fit(self, rows: dict[str, Rows], pool: ThreadPoolExecutor) -> Schema:
         jobs = [pool.submit(self._fit_dense, k, rows["train"]) for k in range(len(self.dense))]
