@@ -207,3 +207,48 @@ def _sum(arguments):
     path, cache = arguments
     data = md.data.read_table(path, **ROLES, cache_dir=cache, progress=False)
     return float(data.train.dense.sum()) + int(data.train.sparse.sum())
+
+
+def written(tmp_path, text):
+    path = tmp_path / "rows.csv"
+    path.write_bytes(text.encode())
+    return path
+
+
+def loaded(source, folder, **roles):
+    return md.data.read_table(source, label="y", progress=False, cache_dir=folder, **roles)
+
+
+def test_a_header_with_a_line_break_is_one_line(tmp_path):
+    rows = "".join(f"{i % 2},a{i % 3},{i}\n" for i in range(30))
+    path = written(tmp_path, 'y,"first\nname",d\n' + rows)
+    data = loaded(path, tmp_path, sparse=["first\nname"], dense=["d"])
+    assert data.table_sizes == [4]
+    path = written(tmp_path, 'y,"first\nname",d\n' + rows + "1,x,bad\n")
+    with pytest.raises(ValueError, match="line 33, column d: 'bad'"):
+        loaded(path, tmp_path, sparse=["first\nname"], dense=["d"])
+
+
+@pytest.mark.parametrize("sparse", [["u"], ["v"]])
+def test_a_quote_that_is_not_closed_does_not_eat_the_rest_of_the_file(tmp_path, sparse):
+    path = written(tmp_path, "y,v,u\n" + "1,b,a\n" * 9 + '0,b,"a\n' + "1,b,a\n" * 30)
+    with pytest.raises(ValueError, match="line 11, column u: a quote is not closed"):
+        loaded(path, tmp_path, sparse=sparse)
+    for end in ('"a\nb"', '"a\nb"\n', '"a\n"\n', '"a\n"""\n'):
+        path = written(tmp_path, "y,v,u\n" + "1,b,a\n" * 9 + "0,b," + end)
+        data = loaded(path, tmp_path, sparse=sparse)
+        assert len(data.train) + len(data.valid) + len(data.test) == 10
+
+
+def test_times_of_two_units_are_refused(tmp_path):
+    rows = "0,a,1500000000\n1,b,1500000000000\n" * 10
+    with pytest.raises(ValueError, match=r"line 3, column t: 1500000000000 is a time in another"):
+        loaded(written(tmp_path, "y,u,t\n" + rows), tmp_path, sparse=["u"], time="t")
+    rows = "0,a,1970-01-02\n1,b,2026-11-26\n" * 10
+    assert len(loaded(written(tmp_path, "y,u,t\n" + rows), tmp_path, sparse=["u"], time="t").train)
+
+
+def test_weights_that_are_all_0_are_refused():
+    rows = {"y": [0, 1] * 10, "u": ["a", "b"] * 10, "w": [0.0] * 20}
+    with pytest.raises(ValueError, match="column w: every row to train on has the weight 0"):
+        loaded(rows, None, sparse=["u"], sample_weight="w")

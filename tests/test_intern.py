@@ -48,20 +48,25 @@ def test_a_text_that_is_not_known_is_found_nowhere(either):
     assert len(known) == 3
 
 
-def test_texts_with_one_hash_stay_apart(monkeypatch):
+@pytest.mark.parametrize("same", ["_hashed", "_place"])
+def test_texts_with_one_hash_or_one_place_stay_apart(monkeypatch, same):
     if intern.njit is None:
         pytest.skip("Numba is not installed: no hash table")
-    walk = intern._walk.py_func
-    monkeypatch.setitem(walk.__globals__, "_hashed", lambda *_: np.uint64(0))
-    monkeypatch.setattr(intern, "_walk", walk)
-    monkeypatch.setattr(intern, "_place", intern._place.py_func)
-    words = [b"ab", b"ba", b"cc", b"abc", b""]
+    for name in ("_word", "_hashed", "_same", "_place", "_walk", "_move"):
+        monkeypatch.setattr(intern, name, getattr(intern, name).py_func)
+    answer = np.uint64(7) if same == "_hashed" else 0
+    monkeypatch.setattr(intern, same, lambda *_: answer)
+    words = [b"ab", b"ba", b"cc", b"abc", b"", b"a" * 9, b"b" * 9, b"c" * 10, b"d" * 30]
     known = Interner()
-    assert known.add(*packed([*words, *words])).tolist() == [0, 1, 2, 3, 4] * 2
-    assert known.find(*packed([b"bb", b"abc"])).tolist() == [-1, 3]
-    slots = np.zeros(16, np.uint64)
-    intern._place(slots, known._hashes, 5)
-    assert (slots & np.uint64(0xFFFFFFFF)).tolist() == [1, 2, 3, 4, 5] + [0] * 11
+    with np.errstate(over="ignore"):  # as compiled code does
+        assert known.add(*packed([*words, *words])).tolist() == list(range(len(words))) * 2
+        assert known.find(*packed([b"ac", b"c" * 9])).tolist() == [-1, -1]
+
+
+def test_an_empty_text_is_left_out_where_it_is_asked_for(either):
+    known = Interner()
+    assert known.add(*packed([b"", b"a", b"", b"b"]), empty=False).tolist() == [-1, 0, -1, 1]
+    assert known.texts() == ["a", "b"]
 
 
 def test_it_begins_with_what_it_is_given(either):

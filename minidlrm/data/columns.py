@@ -73,8 +73,6 @@ def of_strings(array: Any) -> Texts:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    if array.null_count:
-        array = pc.fill_null(array, "")
     wide = pa.types.is_large_string(array.type) or pa.types.is_large_binary(array.type)
     _, offsets, data = array.buffers()
     count, start = len(array), array.offset
@@ -83,8 +81,11 @@ def of_strings(array: Any) -> Texts:
         return Texts(np.zeros(0, np.uint8), empty, np.ones(count, bool))
     kind = np.int64 if wide else np.int32
     places = np.frombuffer(offsets, kind)[start : start + count + 1].astype(np.int64)
+    missing = places[1:] == places[:-1]
+    if array.null_count and (array.is_null().to_numpy(zero_copy_only=False) & ~missing).any():
+        return of_strings(pc.fill_null(array, ""))  # bytes that no text has
     text = np.frombuffer(data, np.uint8) if data is not None else np.zeros(0, np.uint8)
-    return Texts(text, places, places[1:] == places[:-1])
+    return Texts(text, places, missing)
 
 
 def hex_words(values: np.ndarray) -> Texts:
@@ -271,6 +272,15 @@ def times(column: Any, name: str, place: Any) -> np.ndarray:
     else:
         values = pa.array(numbers(column, name, place))
     return _given(values.to_numpy(zero_copy_only=False), name, place)
+
+
+def are_moments(column: Any) -> bool:
+    """Whether `times` reads a column as moments, by its type or its first text; else as numbers."""
+    import pyarrow as pa
+
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        return bool(len(column) and re.search(r"\d[-:]", column[0].as_py() or ""))
+    return bool(pa.types.is_temporal(column.type))
 
 
 def _given(values: np.ndarray, name: str, place: Any) -> np.ndarray:

@@ -29,6 +29,7 @@ from minidlrm.data.criteo_text import (
     read_layout,
 )
 from minidlrm.data.cutting import split_in_time, split_rows
+from minidlrm.data.digests import digests_of
 from minidlrm.data.encode import MAX_IDS, Vocabulary, hash_ids
 from minidlrm.data.features import Categories, Column
 from minidlrm.data.intern import Interner
@@ -36,7 +37,7 @@ from minidlrm.data.schema import Schema
 from minidlrm.data.spool import Spool, cached, open_entry
 
 _CHUNK_ROWS = 1 << 18  # encoded at a time
-_VERSION = 2  # of the cache's format
+_VERSION = 3  # of the cache's format
 
 
 def read_criteo(
@@ -154,9 +155,7 @@ def _check_options(
 
 
 def _key(path: Path, options: dict[str, Any]) -> str:
-    with open(path, "rb") as file:
-        content = hashlib.file_digest(file, "sha256").hexdigest()
-    parts = [_VERSION, path.suffix == ".gz", content, options]
+    parts = [_VERSION, path.suffix == ".gz", *digests_of([path]), options]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
 
 

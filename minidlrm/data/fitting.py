@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from minidlrm.data.columns import Texts, numbers, one_array, texts, times
+from minidlrm.data.columns import Texts, are_moments, numbers, one_array, texts, times
 from minidlrm.data.features import Categories, Column
 from minidlrm.data.intern import Interner
+from minidlrm.data.picking import count_codes, map_codes
 from minidlrm.data.schema import Schema
+from minidlrm.data.splitting import Rows, chunks, length, rows_of
 from minidlrm.data.spool import SPLITS, Spool
 
-_CHUNK_ROWS = 1 << 18  # written at a time
 _WORKERS = 2
-
-Rows = np.ndarray | slice  # of a split, in its order
+_MOMENT = 1e8  # seconds since 1970 are above it from 1973 on, and never a hundred times as many
 
 
 class Fitting:
@@ -45,7 +45,9 @@ class Fitting:
         for owner in self._groups:
             self.interners[owner] = Interner()
         self._split_values = Interner()
-        self._remaps: dict[str, np.ndarray] = {}  # by column: from its codes + 1 to its ids
+        self._maps: dict[str, np.ndarray] = {}  # by column: from its codes + 1 to its ids
+        self._times_are_numbers = False
+        self._ends: dict[str, int] = {}  # entries that have been read, of each bag
 
     # Reading
 
@@ -58,7 +60,7 @@ class Fitting:
         numeric = [] if as_text else [column.name for column in self.dense]
         bar = tqdm(desc="reading", unit=" rows", unit_scale=True, disable=not progress, leave=False)
         with bar, ThreadPoolExecutor(_WORKERS) as pool:
-            for block in source.read(wanted, numeric):
+            for block in ahead(source.read(wanted, numeric)):
                 data = {name: one_array(column) for name, column in block.items()}
                 self._add(data, pool)
                 bar.update(len(next(iter(data.values()))))
@@ -107,28 +109,31 @@ class Fitting:
                 words = texts(data[column.name], column.name, place)
             else:
                 words, lengths, weights = column.entries(data, place)
-                made.append((f"{key}.n", lengths.astype(np.int32)))
+                made.append((f"{key}.starts", self._starts(key, lengths)))
                 if weights is not None:
                     made.append((f"{key}.w", weights))
             made.append((key, self._numbered(column, words, place)))
         return made
+
+    def _starts(self, key: str, lengths: np.ndarray) -> np.ndarray:
+        """Return where each bag begins among all entries; the first time, 0 before them."""
+        first = [] if key in self._ends else [0]
+        ends = self._ends.get(key, 0) + np.cumsum(lengths, dtype=np.int64)
+        self._ends[key] = int(ends[-1]) if len(ends) else self._ends.get(key, 0)
+        return np.concatenate([first, ends]).astype(np.int64)
 
     def _numbered(self, column: Column, words: Texts, place: Any) -> np.ndarray:
         if self.plan.schema is not None:
             assert column.categories is not None
             ids = column.categories.ids(words, column.name, place)
             return np.where(words.missing, np.int32(-1), ids)
-        interner = self.interners[column.table or column.name]
-        if not words.missing.any():
-            return interner.add(words.text, words.offsets)
-        codes = np.full(len(words), -1, np.int32)
-        keep = ~words.missing  # the offsets of the others alone: a missing text has no bytes
-        offsets = np.append(words.offsets[:-1][keep], words.offsets[-1])
-        codes[keep] = interner.add(words.text, offsets)
-        return codes
+        return self.interners[column.table or column.name].add(
+            words.text, words.offsets, empty=False
+        )
 
     def _split_key(self, column: Any, split: Any, place: Any) -> np.ndarray:
         if split.how == "time":
+            self._times_are_numbers = not are_moments(column)
             return times(column, split.column, place)
         words = texts(column, split.column, place)
         if words.missing.any():
@@ -146,44 +151,20 @@ class Fitting:
                 )
         return codes.astype(np.float64)
 
-    # Splits
-
-    def _rows(self) -> dict[str, Rows]:
-        """Return the rows of each split."""
-        count, split = self.count, self.plan.split
-        if self.plan.whole:
-            return {"train": slice(0, 0), "valid": slice(0, 0), "test": slice(0, count)}
-        first = round(count * split.fractions[0])
-        second = round(count * (split.fractions[0] + split.fractions[1]))
-        bounds = dict(zip(SPLITS, ((0, first), (first, second), (second, count)), strict=True))
-        if first == 0:
-            raise ValueError(f"{count} rows are too few: none is left to train on")
-        if split.how == "order":
-            return {name: slice(*ends) for name, ends in bounds.items()}
-        key = np.asarray(self.spool.column("split"))
-        if split.how == "time":
-            order = np.argsort(key, kind="stable")
-            return {name: order[slice(*ends)] for name, ends in bounds.items()}
-        rng = np.random.default_rng(split.seed)
-        if split.how == "random":
-            part = np.zeros(count, np.int8)
-            order = rng.permutation(count)
-            part[order[first:second]], part[order[second:]] = 1, 2
-        elif split.how == "user":
-            part = _by_user(key.astype(np.int64), split.fractions, rng)
-        else:
-            words = self._split_values.texts()
-            part = np.array([SPLITS.index(w) for w in words], np.int8)[key.astype(np.int64)]
-        rows: dict[str, Rows] = {n: np.flatnonzero(part == k) for k, n in enumerate(SPLITS)}
-        if not (part == 0).any():
-            raise ValueError(f"no row is left to train on ({split})")
-        return rows
-
     # Fitting
 
     def finish(self) -> None:
         """Split the rows, fit the schema on the training rows, and write the arrays."""
-        rows = self._rows()
+        plan = self.plan
+        key = np.asarray(self.spool.column("split"))
+        if self._times_are_numbers:
+            self._check_units(key)
+        rows = rows_of(plan.split, self.count, plan.whole, key, self._split_values.texts())
+        weight = self.spool.column("weight")
+        parts = chunks(rows["train"], self.count) if len(weight) and not plan.whole else ()
+        if len(weight) and not plan.whole and not any(weight[part].any() for _, part in parts):
+            name = plan.roles.sample_weight
+            raise ValueError(f"column {name}: every row to train on has the weight 0")
         with ThreadPoolExecutor(_WORKERS) as pool:
             schema = self.plan.schema or self._fit(rows, pool)
             for name in SPLITS:
@@ -196,6 +177,15 @@ class Fitting:
                     self.spool.output(f"schema.{name}", array.dtype, array.shape)[...] = array
                 else:
                     self.spool.output(f"schema.{name}", array.dtype, array.shape)
+
+    def _check_units(self, times: np.ndarray) -> None:
+        """Raise ValueError where times cannot be of one unit, such as seconds and milliseconds."""
+        first, last = int(times.argmin()), int(times.argmax())
+        if times[first] >= _MOMENT and times[last] > 100 * times[first]:
+            raise ValueError(
+                f"{self._place(last)}, column {self.plan.split.column}: {times[last]:.0f} is a "
+                f"time in another unit than {times[first]:.0f}, {self._place(first)}"
+            )
 
     def _fit(self, rows: dict[str, Rows], pool: ThreadPoolExecutor) -> Schema:
         jobs = [pool.submit(self._fit_dense, k, rows["train"]) for k in range(len(self.dense))]
@@ -240,154 +230,162 @@ class Fitting:
     def _fit_table(self, owner: str, rows: dict[str, Rows]) -> list[Column]:
         """Count the values of a table in the training rows, and give them ids."""
         group, interner = self._groups[owner], self.interners[owner]
-        counts = np.zeros(len(interner), np.int64)
-        has_missing = False
-        for column in group:
-            own = self._entries(column, rows["train"])
-            found = np.bincount(own + 1, minlength=len(interner) + 1)  # the code -1 comes first
-            counts += found[1:]
-            has_missing |= column.role == "sparse" and bool(found[0])
-        kept = np.flatnonzero(counts >= self.plan.min_count)
-        kept = kept[np.argsort(-counts[kept], kind="stable")]
-        categories = _categories(interner, kept, has_missing)
-        remap = np.zeros(len(interner) + 1, np.int32)  # the code -1 comes first
-        remap[kept + 1] = np.arange(len(kept)) + categories.first
-        remap[0] = int(has_missing)
+        counts = [self._count(column, rows, ("train",)) for column in group]
+        total = np.sum(counts, axis=0)
+        missing = any(c.role == "sparse" and n[0] for c, n in zip(group, counts, strict=True))
+        kept = np.flatnonzero(total[1:] >= self.plan.min_count)
+        kept = kept[np.argsort(-total[kept + 1], kind="stable")]
+        categories = _categories(interner, kept, missing)
+        ids = np.zeros(len(interner) + 1, np.int32)  # the code -1 comes first
+        ids[kept + 1] = np.arange(len(kept)) + categories.first
+        ids[0] = int(missing)
+        distinct = int((total[1:] > 0).sum())
         fitted = []
-        for column in group:
-            self._remaps[column.name] = remap
-            missing, unseen = self._shares(column, remap, rows)
-            distinct = int((counts > 0).sum())
-            fitted.append(
-                replace(
-                    column, categories=categories, distinct=distinct, missing=missing, unseen=unseen
-                )
+        for column, own in zip(group, counts, strict=True):
+            self._maps[column.name] = ids
+            held = self._count(column, rows, ("valid", "test"))
+            column = replace(
+                column,
+                categories=categories,
+                distinct=distinct,
+                missing=self._missing(column, int(own[0] + held[0])),
+                unseen=float(held[1:][ids[1:] == 0].sum() / max(1, held[1:].sum())),
             )
+            fitted.append(column)
         return fitted
 
-    def _shares(self, column: Column, remap: np.ndarray, rows: dict) -> tuple[float, float]:
-        """Return the share of rows without a value, and of held-out values that are not known."""
+    def _count(self, column: Column, rows: dict[str, Rows], splits: Iterable[str]) -> np.ndarray:
+        """Count the codes of a column in some splits, the code -1 first."""
         key = f"codes{self.sparse.index(column)}"
+        codes = self.spool.column(key)
+        counts = np.zeros(len(self.interners[column.table or column.name]) + 1, np.int64)
+        for name in splits:
+            for _, part in chunks(rows[name], self.count):
+                count_codes(codes, self._entries(column, part)[0], counts)
+        return counts
+
+    def _missing(self, column: Column, without: int) -> float:
+        """Return the share of rows without a value: `without` of them, or the empty bags."""
         if column.role == "bag":
-            missing = float((self.spool.column(f"{key}.n") == 0).mean())
-        else:
-            missing = float((self.spool.column(key) < 0).mean())
-        held = np.concatenate([self._entries(column, rows[name]) for name in ("valid", "test")])
-        held = held[held >= 0]
-        return missing, float((remap[held + 1] == 0).mean()) if len(held) else 0.0
+            starts = self.spool.column(f"codes{self.sparse.index(column)}.starts")
+            without = int((starts[1:] == starts[:-1]).sum())
+        return without / self.count
 
-    def _entries(self, column: Column, rows: Rows) -> np.ndarray:
-        """Return the codes of some rows: one a row, or all of their bags."""
-        key = f"codes{self.sparse.index(column)}"
+    def _entries(self, column: Column, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return where the entries of some rows are, and how many each row has."""
         if column.role == "sparse":
-            return np.asarray(self.spool.column(key)[rows])
-        return self._bags(key, rows)[0]
-
-    def _bags(self, key: str, rows: Rows) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        """Return the codes, lengths and weights of the bags of some rows."""
-        lengths = np.asarray(self.spool.column(f"{key}.n")).astype(np.int64)
-        starts = np.concatenate([[0], np.cumsum(lengths)])
-        own, begin = lengths[rows], starts[:-1][rows]
-        offsets = np.concatenate([[0], np.cumsum(own)])
-        index = np.arange(offsets[-1]) + np.repeat(begin - offsets[:-1], own)
-        weights = np.asarray(self.spool.column(f"{key}.w"))
-        codes = np.asarray(self.spool.column(key)).astype(np.int32)
-        return codes[index], own, weights[index] if len(weights) else None
+            return rows, np.ones(len(rows), np.int64)
+        starts = self.spool.column(f"codes{self.sparse.index(column)}.starts")
+        begin = np.asarray(starts[rows])
+        lengths = starts[rows + 1] - begin
+        ends = np.cumsum(lengths)
+        return np.arange(lengths.sum()) + np.repeat(begin - ends + lengths, lengths), lengths
 
     # Writing
 
     def _write_split(self, name: str, rows: Rows, schema: Schema, pool: ThreadPoolExecutor) -> None:
-        count = len(range(*rows.indices(self.count))) if isinstance(rows, slice) else len(rows)
+        count = length(rows, self.count)
         dense = self.spool.output(f"{name}.dense", np.float32, (count, len(self.dense)))
         columns = [self.spool.column(f"dense{k}") for k in range(len(self.dense))]
-        for start, part in _chunks(rows, self.count):
-            block = np.empty((len(columns[0][part]) if columns else 0, len(columns)), np.float32)
+
+        def scale(chunk: tuple[int, np.ndarray]) -> None:
+            start, part = chunk
             for k, column in enumerate(schema.dense):
-                block[:, k] = column.scale(np.asarray(columns[k][part]))
-            if columns:
-                dense[start : start + len(block)] = block
-        for key in ("label", "weight"):
-            values = np.asarray(self.spool.column(key))
-            if len(values):
-                values = values[rows]
-                if key == "label" and np.isnan(values).any():
-                    if not np.isnan(values).all():
-                        raise ValueError(f"some rows have no {schema.label}, others have one")
-                    continue
-                self.spool.output(f"{name}.{key}", np.float32, (count,))[...] = values
+                dense[start : start + len(part), k] = column.scale(np.asarray(columns[k][part]))
+
+        jobs = []
+        if columns:
+            jobs += [pool.submit(scale, chunk) for chunk in chunks(rows, self.count)]
+        jobs.append(pool.submit(self._write_numbers, name, rows, schema))
         if schema.has_bags:
-            self._write_bags(name, rows, count, pool)
+            jobs += self._write_bags(name, rows, schema, pool)
         else:
-            self._write_ids(name, rows, count)
+            jobs += self._write_ids(name, rows, schema, pool)
+        for job in jobs:
+            job.result()
 
-    def _mapped(self, column: Column, codes: np.ndarray) -> np.ndarray:
+    def _write_numbers(self, name: str, rows: Rows, schema: Schema) -> None:
+        """Write labels and weights of rows."""
+        count = length(rows, self.count)
+        for key in ("label", "weight"):
+            values = self.spool.column(key)
+            parts = list(chunks(rows, self.count)) if len(values) else []
+            gaps = sum(int(np.isnan(values[part]).sum()) for _, part in parts)
+            if key == "label" and 0 < gaps < count:
+                raise ValueError(f"some rows have no {schema.label}, others have one")
+            if len(values) and not gaps:
+                out = self.spool.output(f"{name}.{key}", np.float32, (count,))
+                for start, part in parts:
+                    out[start : start + len(part)] = values[part]
+
+    def _ids(self, schema: Schema) -> list[np.ndarray]:
+        """Return for each column its ids by its codes, that of the code -1 first."""
         if self.plan.schema is None:
-            return self._remaps[column.name][codes + 1]
-        assert column.categories is not None
-        return np.where(codes < 0, np.int32(column.categories.missing), codes)
+            return [self._maps[column.name] for column in self.sparse]
+        categories = [column.categories for column in schema.sparse if column.categories]
+        return [
+            np.concatenate([[c.missing], np.arange(c.size)]).astype(np.int32) for c in categories
+        ]
 
-    def _write_ids(self, name: str, rows: Rows, count: int) -> None:
-        ids = self.spool.output(f"{name}.ids", np.int32, (count, len(self.sparse)))
+    def _write_ids(
+        self, name: str, rows: Rows, schema: Schema, pool: ThreadPoolExecutor
+    ) -> list[Future]:
+        shape = (length(rows, self.count), len(self.sparse))
+        out, ids = self.spool.output(f"{name}.ids", np.int32, shape), self._ids(schema)
         columns = [self.spool.column(f"codes{t}") for t in range(len(self.sparse))]
-        for start, part in _chunks(rows, self.count):
-            block = [
-                self._mapped(c, np.asarray(columns[t][part])) for t, c in enumerate(self.sparse)
-            ]
-            if block and len(block[0]):
-                ids[start : start + len(block[0])] = np.stack(block, axis=1)
 
-    def _write_bags(self, name: str, rows: Rows, count: int, pool: ThreadPoolExecutor) -> None:
+        def write(chunk: tuple[int, np.ndarray]) -> None:
+            start, part = chunk
+            for t, column in enumerate(columns):
+                map_codes(column, part, ids[t], out[start : start + len(part), t])
+
+        return [pool.submit(write, chunk) for chunk in chunks(rows, self.count)]
+
+    def _write_bags(
+        self, name: str, rows: Rows, schema: Schema, pool: ThreadPoolExecutor
+    ) -> list[Future]:
         """Write the ids of all tables one after another, as a Jagged has them."""
-        totals = [self._num_entries(t, rows, count) for t in range(len(self.sparse))]
+        count = length(rows, self.count)
+        totals = [self._num_entries(column, rows, count) for column in self.sparse]
         ends = np.cumsum([0, *totals])
-        values = self.spool.output(f"{name}.values", np.int32, (int(ends[-1]),))
+        out = self.spool.output(f"{name}.values", np.int32, (int(ends[-1]),))
         offsets = self.spool.output(f"{name}.offsets", np.int64, (len(totals) * count + 1,))
         every = None
         if any(column.weights for column in self.sparse):
             every = self.spool.output(f"{name}.weights", np.float32, (int(ends[-1]),))
-            every[...] = 1
+        ids = self._ids(schema)
 
         def write(t: int) -> None:
-            column = self.sparse[t]
-            own, bags = slice(ends[t], ends[t + 1]), slice(t * count + 1, (t + 1) * count + 1)
-            if column.role == "sparse":
-                codes = np.asarray(self.spool.column(f"codes{t}")[rows])
-                offsets[bags] = np.arange(ends[t] + 1, ends[t + 1] + 1)
-            else:
-                codes, lengths, weights = self._bags(f"codes{t}", rows)
-                offsets[bags] = ends[t] + np.cumsum(lengths)
-                if every is not None and weights is not None:
-                    every[own] = weights
-            values[own] = self._mapped(column, codes)
+            column, place = self.sparse[t], int(ends[t])
+            codes = self.spool.column(f"codes{t}")
+            weights = self.spool.column(f"codes{t}.w")
+            for start, part in chunks(rows, self.count):
+                entries, lengths = self._entries(column, part)
+                own = slice(place, place + len(entries))
+                map_codes(codes, entries, ids[t], out[own])
+                first = t * count + start + 1
+                offsets[first : first + len(part)] = place + np.cumsum(lengths)
+                if every is not None:
+                    every[own] = weights[entries] if len(weights) else 1
+                place = own.stop
 
-        list(pool.map(write, range(len(totals))))
+        return [pool.submit(write, t) for t in range(len(totals))]
 
-    def _num_entries(self, t: int, rows: Rows, count: int) -> int:
-        if self.sparse[t].role == "sparse":
+    def _num_entries(self, column: Column, rows: Rows, count: int) -> int:
+        if column.role == "sparse":
             return count
-        return int(self.spool.column(f"codes{t}.n")[rows].sum())
+        return sum(
+            int(self._entries(column, part)[1].sum()) for _, part in chunks(rows, self.count)
+        )
 
 
-def _chunks(rows: Rows, count: int) -> Iterator[tuple[int, Rows]]:
-    """Cut the rows of a split; yield where each part begins in the split, and its rows."""
-    if isinstance(rows, slice):
-        first, last, _ = rows.indices(count)
-        for start in range(first, last, _CHUNK_ROWS):
-            yield start - first, slice(start, min(start + _CHUNK_ROWS, last))
-        return
-    for start in range(0, len(rows), _CHUNK_ROWS):
-        yield start, rows[start : start + _CHUNK_ROWS]
-
-
-def _by_user(users: np.ndarray, fractions: tuple, rng: np.random.Generator) -> np.ndarray:
-    """Send whole users to the splits; return the split of each row."""
-    count = int(users.max()) + 1
-    first = max(1, round(count * fractions[0]))
-    second = max(first, round(count * (fractions[0] + fractions[1])))
-    order = rng.permutation(count)
-    part = np.zeros(count, np.int8)
-    part[order[first:second]], part[order[second:]] = 1, 2
-    return part[users]
+def ahead(blocks: Iterator[Any]) -> Iterator[Any]:
+    """Yield blocks while the next one is read by a thread of its own."""
+    with ThreadPoolExecutor(1) as pool:
+        job = pool.submit(next, blocks, None)
+        while (block := job.result()) is not None:
+            job = pool.submit(next, blocks, None)
+            yield block
 
 
 def _categories(interner: Interner, kept: np.ndarray, has_missing: bool) -> Categories:

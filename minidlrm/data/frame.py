@@ -23,7 +23,7 @@ from minidlrm.data.schema import Schema
 from minidlrm.data.sources import NotNumbers, Source
 from minidlrm.data.spool import SPLITS, cached, in_memory, open_entry
 
-_VERSION = 1  # of the cache's form
+_VERSION = 2  # of the cache's form
 
 
 def read_table(

@@ -22,7 +22,7 @@ except ImportError:
     njit, CACHE = None, False
 
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)  # odd: a product with it spreads the bits of a word
-_ONE, _EIGHT, _HALF = np.uint64(1), np.uint64(8), np.uint64(32)
+_ONE, _EIGHT, _HALF, _TOP = np.uint64(1), np.uint64(8), np.uint64(32), np.uint64(56)
 _LOW, _HIGH = np.uint64(0xFFFFFFFF), np.uint64(0xFFFFFFFF00000000)
 _UNKNOWN = -1
 _GROUP = 64  # texts whose places in memory are asked for at once
@@ -56,9 +56,9 @@ class Interner:
     def __init__(self, text: np.ndarray | None = None, ends: np.ndarray | None = None):
         self._count = 0
         self._ends = np.zeros(1 << 8, np.int64)  # of each text in _bytes
-        self._hashes = np.zeros(1 << 8, np.uint64)  # of each text
         self._bytes = np.zeros(1 << 12, np.uint8)
-        # at the place of its hash: half of the hash above, the number + 1 below; 0 where free
+        # pairs: the text itself or, of more than 8 bytes, its hash; its length above, and its
+        # number + 1 below, 0 where the pair is free
         self._slots = np.zeros(1 << 10, np.uint64)
         self._dict: dict[bytes, int] = {}
         if text is not None and ends is not None and len(ends):
@@ -83,21 +83,22 @@ class Interner:
         pairs = itertools.pairwise(starts)
         return [data[a:b].decode("utf-8", "replace") for a, b in pairs]
 
-    def add(self, text: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    def add(self, text: np.ndarray, offsets: np.ndarray, empty: bool = True) -> np.ndarray:
         """Number the texts ``text[offsets[k] : offsets[k + 1]]``, new ones too -> int32 (n,).
 
-        MemoryError when there are more than 2^31 - 1 distinct texts.
+        Without `empty`, an empty text gets -1. MemoryError when there are more than 2^31 - 1
+        distinct texts.
         """
-        return self._numbers(text, np.asarray(offsets, np.int64), True)
+        return self._numbers(text, np.asarray(offsets, np.int64), True, empty)
 
     def find(self, text: np.ndarray, offsets: np.ndarray) -> np.ndarray:
         """Return the numbers of texts -> int32 (n,); -1 where a text is not known."""
-        return self._numbers(text, np.asarray(offsets, np.int64), False)
+        return self._numbers(text, np.asarray(offsets, np.int64), False, True)
 
-    def _numbers(self, text: np.ndarray, offsets: np.ndarray, add: bool) -> np.ndarray:
+    def _numbers(self, text: np.ndarray, offsets: np.ndarray, add: bool, empty: bool) -> np.ndarray:
         codes = np.empty(len(offsets) - 1, np.int32)
         if _walk is None:
-            return self._from_dict(text, offsets, add, codes)
+            return self._from_dict(text, offsets, add, empty, codes)
         row = 0
         while row < len(codes):
             row, self._count, _ = _walk(
@@ -105,11 +106,11 @@ class Interner:
                 offsets,
                 row,
                 self._slots,
-                self._hashes,
                 self._bytes,
                 self._ends,
                 self._count,
                 add,
+                empty,
                 codes,
             )
             if row < len(codes):
@@ -117,13 +118,13 @@ class Interner:
         return codes
 
     def _from_dict(
-        self, text: np.ndarray, offsets: np.ndarray, add: bool, codes: np.ndarray
+        self, text: np.ndarray, offsets: np.ndarray, add: bool, empty: bool, codes: np.ndarray
     ) -> np.ndarray:
         data, bounds = text.tobytes(), offsets.tolist()
         for k in range(len(codes)):
             word = data[bounds[k] : bounds[k + 1]]
             code = self._dict.get(word, _UNKNOWN)
-            if code == _UNKNOWN and add:
+            if code == _UNKNOWN and add and (word or empty):
                 self._grow(len(word))
                 begin = int(self._ends[self._count - 1]) if self._count else 0
                 self._bytes[begin : begin + len(word)] = np.frombuffer(word, np.uint8)
@@ -139,14 +140,13 @@ class Interner:
             if self._count >= _MAX_TEXTS:
                 raise MemoryError(f"more than {_MAX_TEXTS:,} distinct values in one column")
             self._ends = np.resize(self._ends, 2 * len(self._ends))
-            self._hashes = np.resize(self._hashes, 2 * len(self._hashes))
         used = int(self._ends[self._count - 1]) if self._count else 0
         if used + needed > len(self._bytes):
             size = max(2 * len(self._bytes), used + needed)
             self._bytes = np.concatenate([self._bytes, np.zeros(size - used, np.uint8)])
-        if _walk is not None and 2 * (self._count + 1) > len(self._slots):
-            self._slots = np.zeros(4 * len(self._slots), np.uint64)
-            _place(self._slots, self._hashes, self._count)
+        if _walk is not None and 4 * (self._count + 1) > len(self._slots):
+            self._slots, old = np.zeros(2 * len(self._slots), np.uint64), self._slots
+            _move(old, self._slots)
 
 
 def _hashed_source(text: Any, start: Any, stop: Any) -> Any:
@@ -181,80 +181,90 @@ def _word_source(text: Any, start: Any, length: Any) -> Any:
     return word
 
 
+def _place_source(key: Any, length: Any, slots: Any) -> Any:
+    """Return the pair of slots at which to look for a text first."""
+    h = (key ^ (length << _TOP)) * _FACTOR
+    return np.int64(h ^ (h >> _HALF)) & (len(slots) // 2 - 1)
+
+
 def _walk_source(
     text: Any,
     offsets: Any,
     row: int,
     slots: Any,
-    hashes: Any,
     stored: Any,
     ends: Any,
     count: int,
     add: bool,
+    empty: bool,
     codes: Any,
 ) -> tuple[int, int, Any]:
     """Number texts from `row` on; stop where something must grow.
 
     Return the row, the count, and a number that means nothing: it keeps the reads of the second
-    and third loop alive. They wait for memory side by side, so that the last loop need not wait.
+    loop alive. They wait for memory side by side, so that the last loop need not wait.
     """
-    mask = len(slots) - 1
-    group = np.empty(_GROUP, np.uint64)
+    keys = np.empty(_GROUP, np.uint64)
+    places = np.empty(_GROUP, np.int64)
     touched = np.uint64(0)
     for first in range(row, len(codes), _GROUP):
         last = min(first + _GROUP, len(codes))
         for k in range(first, last):
-            group[k - first] = _hashed(text, np.uint64(offsets[k]), np.uint64(offsets[k + 1]))
+            start, stop = np.uint64(offsets[k]), np.uint64(offsets[k + 1])
+            if stop - start <= _EIGHT:
+                key = _word(text, start, stop - start)
+            else:
+                key = _hashed(text, start, stop)
+            keys[k - first], places[k - first] = key, _place(key, stop - start, slots)
         for k in range(first, last):
-            touched ^= slots[np.int64(group[k - first]) & mask]
-        for k in range(first, last):
-            code = np.int64(slots[np.int64(group[k - first]) & mask] & _LOW) - 1
-            if code > 0:
-                touched ^= np.uint64(stored[min(ends[code - 1], len(stored) - 1)])
+            touched ^= slots[2 * places[k - first]]
         for k in range(first, last):
             start, length = offsets[k], offsets[k + 1] - offsets[k]
-            h = group[k - first]
-            tag = h & _HIGH
-            slot = np.int64(h) & mask
+            key, slot = keys[k - first], places[k - first]
+            tag = np.uint64(length) << _HALF
             found = np.int64(_UNKNOWN)
-            while slots[slot] != 0:
-                if slots[slot] & _HIGH == tag:
-                    code = np.int64(slots[slot] & _LOW) - 1
-                    begin = ends[code - 1] if code > 0 else 0
-                    if ends[code] - begin == length and _same(
-                        stored, np.uint64(begin), text, np.uint64(start), np.uint64(length)
+            while slots[2 * slot + 1] != 0:
+                entry = slots[2 * slot + 1]
+                if slots[2 * slot] == key and entry & _HIGH == tag:
+                    code = np.int64(entry & _LOW) - 1
+                    if length <= 8 or _same(
+                        stored,
+                        np.uint64(ends[code] - length),
+                        text,
+                        np.uint64(start),
+                        np.uint64(length),
                     ):
                         found = code
                         break
-                slot = (slot + 1) & mask
-            if found < 0 and add:
+                slot = (slot + 1) & (len(slots) // 2 - 1)
+            if found < 0 and add and (empty or length > 0):
                 begin = ends[count - 1] if count > 0 else 0
-                full = count == len(ends) or 2 * (count + 1) > len(slots)
+                full = count == len(ends) or 4 * (count + 1) > len(slots)
                 if full or begin + length > len(stored):
                     return k, count, touched
                 for i in range(length):
                     stored[begin + i] = text[start + i]
                 ends[count] = begin + length
-                hashes[count] = h
-                slots[slot] = tag | np.uint64(count + 1)
+                slots[2 * slot], slots[2 * slot + 1] = key, tag | np.uint64(count + 1)
                 found = np.int64(count)
                 count += 1
             codes[k] = found
     return len(codes), count, touched
 
 
-def _place_source(slots: Any, hashes: Any, count: int) -> None:
-    """Put the numbers 0 ... count - 1 at the places of their hashes."""
-    mask = len(slots) - 1
-    for code in range(count):
-        slot = np.int64(hashes[code]) & mask
-        while slots[slot] != 0:
-            slot = (slot + 1) & mask
-        slots[slot] = (hashes[code] & _HIGH) | np.uint64(code + 1)
+def _move_source(old: Any, new: Any) -> None:
+    """Put all pairs of slots into a larger table."""
+    for k in range(0, len(old), 2):
+        if old[k + 1] != 0:
+            slot = _place(old[k], old[k + 1] >> _HALF, new)
+            while new[2 * slot + 1] != 0:
+                slot = (slot + 1) & (len(new) // 2 - 1)
+            new[2 * slot], new[2 * slot + 1] = old[k], old[k + 1]
 
 
 _word = njit(cache=CACHE, nogil=True, inline="always")(_word_source) if njit else _word_source
 _hashed = njit(cache=CACHE, nogil=True)(_hashed_source) if njit else _hashed_source
 _same = njit(cache=CACHE, nogil=True)(_same_source) if njit else _same_source
+_place = njit(cache=CACHE, nogil=True, inline="always")(_place_source) if njit else _place_source
 _walk = njit(cache=CACHE, nogil=True)(_walk_source) if njit else None
-_place = njit(cache=CACHE, nogil=True)(_place_source) if njit else _place_source
+_move = njit(cache=CACHE, nogil=True)(_move_source) if njit else _move_source

@@ -7,16 +7,15 @@ that are asked for, and words the place of a row for an error.
 from __future__ import annotations
 
 import csv as plain_csv
-import hashlib
 import io
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from minidlrm.arrays import as_names, check_type
 from minidlrm.data.columns import numbers
+from minidlrm.data.digests import digests_of
 
 _BLOCK_BYTES = 8 << 20  # of text at a time
 _BLOCK_ROWS = 1 << 16  # of a table at a time
@@ -29,6 +28,7 @@ _MAGIC = {  # how files begin that are not plain text
     b"\xff\xfe": "UTF-16 text: give encoding='utf-16'",
     b"\xfe\xff": "UTF-16 text: give encoding='utf-16'",
 }
+_HEADER = 1 << 20  # characters that a header may have
 _PACKED = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2", ".lz4": "lz4"}
 
 
@@ -177,7 +177,7 @@ class ParquetSource(Source):
 
     def digest(self) -> str:
         """Return a hash of all bytes of all files."""
-        return _digest(self.paths)
+        return "".join(digests_of(self.paths))
 
 
 class TextSource(Source):
@@ -234,18 +234,39 @@ class TextSource(Source):
         kinds = dict.fromkeys(wanted, pa.string()) | {
             name: pa.float64() for name in numeric if name in wanted
         }
+        last = self.names[-1]  # of the columns: a quote that is not closed ends there
+        kinds.setdefault(last, pa.binary())
         self._counts = []
         for path in self.paths:
-            count = 0
+            count, final = 0, None
             try:
-                for batch in self._open(path, kinds, wanted):
+                for batch in self._open(path, kinds, list(kinds)):
                     count += len(batch)
+                    final = batch.column(last)[-1] if len(batch) else final
                     yield {name: batch.column(name) for name in wanted}
             except (pa.ArrowInvalid, OSError, UnicodeError) as error:
                 if "conversion error to double" in str(error):
                     raise NotNumbers from None
                 raise self._fault(path, error) from None
+            self._check_quotes(path, final, count)
             self._counts.append(count)
+
+    def _check_quotes(self, path: Path, final: Any, count: int) -> None:
+        """Raise ValueError where the last field of a file began with a quote and never ends."""
+        field = final.as_buffer() if hasattr(final, "as_buffer") else None
+        text = "" if field is None else field.to_pybytes().decode(errors="replace")
+        if "\n" not in text:
+            return
+        end = ""
+        with _text(path, self.encoding) as file:
+            while part := file.read(1 << 20):
+                end = (end + part)[-len(text) - 8 :]
+        value = text.rstrip("\r\n")
+        if value and end.rstrip("\r\n").endswith('"' + value):
+            raise ValueError(
+                f"{path}: line {self._line(path, count - 1)}, column {self.names[-1]}: "
+                f"a quote is not closed: {value[:40]!r}"
+            )
 
     def stream(self, path: Path) -> Any:
         """Open a file, unpacked."""
@@ -316,7 +337,7 @@ class TextSource(Source):
 
     def digest(self) -> str:
         """Return a hash of all bytes of all files."""
-        return _digest(self.paths)
+        return "".join(digests_of(self.paths))
 
 
 class NotNumbers(Exception):
@@ -335,16 +356,21 @@ def _with_bom(encoding: str) -> str:
 
 
 def _first_line(path: Path, encoding: str) -> str:
+    """Return the first line with text; more than one where a quoted field has line breaks."""
+    found = ""
     try:
         with _text(path, encoding) as file:
             for line in file:
-                if line.strip():
-                    if "\ufffd" in line or "\0" in line:
-                        raise _not_text(path, encoding)
-                    return line.rstrip("\r\n")
+                found = found + line if found or line.strip() else ""
+                if "\ufffd" in line or "\0" in line:
+                    raise _not_text(path, encoding)
+                if found and (found.count('"') % 2 == 0 or len(found) > _HEADER):
+                    break
     except (OSError, EOFError) as error:
         raise ValueError(f"{path} cannot be read: {error}") from None
-    raise ValueError(f"{path} is empty")
+    if not found:
+        raise ValueError(f"{path} is empty")
+    return found.rstrip("\r\n")
 
 
 def _not_text(path: Path, encoding: str) -> ValueError:
@@ -359,7 +385,7 @@ def _not_text(path: Path, encoding: str) -> ValueError:
 
 
 def _fields(line: str, delimiter: str) -> list[str]:
-    return next(plain_csv.reader([line], delimiter=delimiter))
+    return next(plain_csv.reader(io.StringIO(line, newline=""), delimiter=delimiter))
 
 
 def _guess_delimiter(path: Path, line: str) -> str:
@@ -379,13 +405,3 @@ def unique(names: list[str], where: str) -> None:
 
 def _described(paths: list[Path]) -> str:
     return paths[0].name if len(paths) == 1 else f"{paths[0].name} and {len(paths) - 1} more files"
-
-
-def _digest(paths: Sequence[Path]) -> str:
-    def one(path: Path) -> str:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-
-    with ThreadPoolExecutor(2) as pool:
-        hashes = list(pool.map(one, paths))
-    return hashlib.sha256("".join(hashes).encode()).hexdigest()

@@ -1,6 +1,6 @@
 """Spool and cache: columns on their way to a data set, on disk or in memory, and what is kept.
 
-A cache entry is a folder with one flat file an array and a `meta.json` that holds the SHA-256 of
+A cache entry is a folder with one flat file an array and a `meta.json` that holds a digest of
 each. It is written under another name and renamed when it is whole. A damaged one is made anew.
 """
 
@@ -15,13 +15,13 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from minidlrm.data.batch import Batch, Jagged
+from minidlrm.data.digests import digests_of
 from minidlrm.data.schema import Schema
 
 SPLITS = ("train", "valid", "test")
@@ -194,18 +194,13 @@ def _alive(process: int) -> bool:
 
 def _write_meta(folder: Path, spool: Spool) -> None:
     arrays = {n: {"dtype": a.dtype.str, "shape": list(a.shape)} for n, a in spool.outputs.items()}
-    for name in arrays:
-        arrays[name]["sha256"] = _hash(folder / f"{name}.bin")
+    stored = [name for name in arrays if (folder / f"{name}.bin").is_file()]
+    found = digests_of([folder / f"{name}.bin" for name in stored], quick=True)
+    for name, digest in zip(stored, found, strict=True):
+        arrays[name]["digest"] = digest
     text = json.dumps({**spool.meta, "arrays": arrays}, sort_keys=True)
     whole = {"sha256": hashlib.sha256(text.encode()).hexdigest(), "text": text}
     (folder / "meta.json").write_text(json.dumps(whole), encoding="utf-8")
-
-
-def _hash(path: Path) -> str:
-    if not path.is_file():
-        return ""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _meta(entry: Path) -> dict[str, Any]:
@@ -221,10 +216,16 @@ def _fault(entry: Path) -> str | None:
         arrays = _meta(entry)["arrays"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         return f"meta.json: {error}"
-    with ThreadPoolExecutor(2) as pool:
-        hashes = list(pool.map(_hash, [entry / f"{name}.bin" for name in arrays]))
-    for name, found in zip(arrays, hashes, strict=True):
-        if found != arrays[name]["sha256"]:
+    stored = [name for name in arrays if "digest" in arrays[name]]
+    for name in stored:
+        if not (entry / f"{name}.bin").is_file():
+            return f"{name}.bin is missing"
+    try:
+        found = digests_of([entry / f"{name}.bin" for name in stored], quick=True)
+    except OSError as error:
+        return str(error)
+    for name, digest in zip(stored, found, strict=True):
+        if digest != arrays[name]["digest"]:
             return f"{name}.bin has changed"
     return None
 
