@@ -151,6 +151,17 @@ def test_gradcheck_of_a_right_file_passes(tmp_path):
     assert "every array passed" in result.stdout
 
 
+def test_gradcheck_of_one_target_compiles_no_kernels_unless_told_to(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "from minidlrm import kernels\n\n"
+        "def forward(x):\n    return (kernels.backend == 'numpy') * x\n\n"
+        "def backward(dy):\n    return dy\n"
+    )
+    assert run("gradcheck", path).returncode == 0
+    assert run("gradcheck", path, MINIDLRM_KERNELS="numba").returncode == 1
+
+
 def test_gradcheck_all_passes():
     result = run("gradcheck", "--all", "--max-checks", 10)
     assert result.returncode == 0, result.stderr

@@ -268,9 +268,9 @@ def _all_hold(subject, other: _Elsewhere, dy, grads, before, tol) -> bool:
     """Ask for all rules at once; only when this fails, each is asked for on its own.
 
     Both run on other inputs. The fresh one gives g'(dy); the one that was used must give
-    -c g'(dy) for -c dy, with a c so large that a hidden limit shows, which its parameters add to
-    the g(dy) that they have. (A function such as |dy| or max(dy, 0) keeps a positive factor, but
-    not a negative one.)
+    -c g'(dy) for -c dy, with a c so large that a hidden limit shows. (A function such as |dy| or
+    max(dy, 0) keeps a positive factor, but not a negative one.) Its parameters add this to what
+    they are given: not to the g(dy) of the first pass, which the code may have kept itself.
     """
     factor, held = -_large(dy), subject.parameters
     if abs(factor) * tol.share > 1e-5:
@@ -278,19 +278,29 @@ def _all_hold(subject, other: _Elsewhere, dy, grads, before, tol) -> bool:
     scaled, expected = (factor * dy).astype(dy.dtype), other.grads
     given = scaled.copy()
     try:
+        if _not_cleared(subject):
+            return False
+        for name in held.keys() & grads.keys():
+            held[name].grad = _doubled(grads[name])
         run = subject.more_gradients if held else subject.gradients
         total, y = run(scaled, other.inputs)
         add_up = all(
-            is_sum(total.get(n), (float(n in held), g), (factor, expected.get(n)), tol)
+            is_sum(total.get(n), (2.0 * (n in held), g), (factor, expected.get(n)), tol)
             for n, g in grads.items()
         )
-        if not add_up or not is_near(y, other.y, tol) or _not_cleared(subject):
+        if not add_up or not is_near(y, other.y, tol):
             return False
     except Exception:
         return False
     finally:
         subject.forget()
     return np.array_equal(scaled, given) and not subject.changed(before)
+
+
+def _doubled(grad: Any) -> Any:
+    if isinstance(grad, SparseGrad):
+        return SparseGrad(grad.rows, 2 * grad.values, grad.shape)
+    return 2 * grad
 
 
 def _linearity(subject, dy, grads, rng, tol) -> list[Fault]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +18,7 @@ from rich.text import Text
 from tqdm.auto import tqdm
 
 import minidlrm as md
+from minidlrm import kernels
 from minidlrm.checking import GradCheckReport, cases, student
 from minidlrm.cli import options as given
 from minidlrm.models import MODELS
@@ -130,10 +132,26 @@ def gradcheck(
             raise ValueError(f"{target} has no meaning with --all: give one of the two")
         _gradcheck_all(Console(), list(cases.everything(seed)), options)
         return
-    report = _report(target or "dlrm", options)
+    with _nothing_compiled():
+        report = _report(target or "dlrm", options)
     print(report)
     if not report.passed:
         raise typer.Exit(1)
+
+
+@contextmanager
+def _nothing_compiled() -> Iterator[None]:
+    """Let NumPy's kernels serve: they check a few rows while Numba still compiles its own.
+
+    The variable MINIDLRM_KERNELS is obeyed; and --all checks those that are in use.
+    """
+    before = kernels.backend
+    try:
+        if not os.environ.get("MINIDLRM_KERNELS"):
+            kernels.use("numpy")
+        yield
+    finally:
+        kernels.use(before)
 
 
 def _report(target: str, options: dict[str, Any]) -> GradCheckReport:
