@@ -183,7 +183,7 @@ class BCEWithLogits(Loss):
         if np.isrealobj(logits):
             label = label.astype(logits.dtype, copy=False)
         rows = self._weights(weight, logits)  # (B,) or None
-        weight: Any = 1  # p for a click, 1 for none
+        weight = 1  # p for a click, 1 for none
         if self.pos_weight is not None:
             weight = 1 + (self.pos_weight - 1) * label  # (B,)
         self.keep(logits, label, weight, rows)
