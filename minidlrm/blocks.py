@@ -31,7 +31,7 @@ from minidlrm.parameter import SparseGrad
 
 __all__ = ["Blocks", "Team", "TreeSum", "add_gradients", "blocks", "blocks_for", "cut", "merged"]
 
-# Measured with DLRM, on two threads and on one; see docs/performance.md.
+# Measured with DLRM, on two threads and on one; see docs/blocks.md.
 _FIRST = 128  # rows of a batch that is cut in two
 _ROWS = 512  # of a block, at least, where there are more than two
 _MOST = 64  # blocks
