@@ -25,7 +25,7 @@ import numpy as np
 from minidlrm.arrays import as_size
 from minidlrm.data.batch import Batch
 from minidlrm.losses import Loss
-from minidlrm.machine import cores, one_blas_thread
+from minidlrm.machine import cores, one_blas_thread, set_blas_threads
 from minidlrm.module import Module
 from minidlrm.parameter import SparseGrad
 
@@ -223,9 +223,14 @@ class Team:
         if count < 1:
             return []
         if self.pool is None:
-            self.pool = ThreadPoolExecutor(self.workers - 1, "minidlrm")
-        # np.errstate of the thread that calls holds in all of them
-        return [self.pool.submit(copy_context().run, work) for _ in range(count)]
+            self.pool = ThreadPoolExecutor(self.workers - 1, "minidlrm", set_blas_threads)
+        helpers = []
+        for _ in range(count):
+            try:  # np.errstate of the thread that calls holds in all of them
+                helpers.append(self.pool.submit(copy_context().run, work))
+            except RuntimeError:  # the system allows no more threads: those that there are do it
+                break
+        return helpers
 
 
 class _Trial:
