@@ -1,10 +1,10 @@
 """A step in K blocks: forward and backward by parts of a batch, on one thread or on several.
 
-A batch of B rows is cut into K = `blocks` (B) parts. Each part goes forward and backward by
-itself, with a replica of the model. The gradients of dense parameters are summed as a balanced
-binary tree over the blocks; those of a table are merged row by row, in the order of the batch. K
-depends on B alone, and the tree on K alone. So it does not matter which thread walks which block:
-the sum has the same bits.
+A batch of B rows is cut into K = `blocks` (B) parts, if there is work enough. Each part goes
+forward and backward by itself, with a replica of the model. The gradients of dense parameters are
+summed as a balanced binary tree over the blocks; those of a table are merged row by row, in the
+order of the batch. K depends on B and on the model, never on the machine, and the tree on K alone.
+So it does not matter which thread walks which block: the sum has the same bits.
 
     ((g_0 + g_1) + (g_2 + g_3))        K = 4; each + is done by whoever brings its second part
 """
@@ -25,13 +25,17 @@ import numpy as np
 from minidlrm.arrays import as_size
 from minidlrm.data.batch import Batch
 from minidlrm.losses import Loss
-from minidlrm.machine import cores, one_blas_thread
+from minidlrm.machine import cores, one_blas_thread, set_blas_threads
 from minidlrm.module import Module
 from minidlrm.parameter import SparseGrad
 
-__all__ = ["Blocks", "Team", "TreeSum", "add_gradients", "blocks", "cut", "merged"]
+__all__ = ["Blocks", "Team", "TreeSum", "add_gradients", "blocks", "blocks_for", "cut", "merged"]
 
-_ROWS = 512  # of a block, at least; measured: see docs/performance.md
+# Measured with DLRM, on two threads and on one; see docs/blocks.md.
+_FIRST = 128  # rows of a batch that is cut in two
+_ROWS = 512  # of a block, at least, where there are more than two
+_MOST = 64  # blocks
+_LIGHT = 1e-3  # seconds: a block of less work is not worth its calls, about 0.2 ms
 
 Gradient = None | np.ndarray | list[SparseGrad]  # of a table: those of its blocks, in their order
 
@@ -47,11 +51,35 @@ def blocks(rows: int) -> int:
     Examples
     --------
     >>> from minidlrm.blocks import blocks
-    >>> [blocks(rows) for rows in (1, 128, 1023, 1024, 2048, 8192)]
-    [1, 1, 1, 2, 4, 16]
+    >>> [blocks(rows) for rows in (1, 127, 128, 1024, 2048, 8192, 65536)]
+    [1, 1, 2, 2, 4, 16, 64]
     """
     rows = as_size("rows", rows, 0)
-    return 1 << max(0, (rows // _ROWS).bit_length() - 1)
+    if rows < _FIRST:
+        return 1
+    whole = max(2, min(_MOST, rows // _ROWS))
+    return 1 << (whole.bit_length() - 1)
+
+
+def blocks_for(model: Module, rows: int) -> int:
+    """Return `blocks` (B), or 1 for a model that is not cut.
+
+    It is not cut when a row's output depends on other rows (`Module.by_row`), or when it is
+    light: when the work of a block, by its FLOPs and bytes and not by a clock, is too little.
+
+    Examples
+    --------
+    >>> import minidlrm as md
+    >>> from minidlrm.blocks import blocks_for
+    >>> light, heavy = md.LogisticRegression(13, [10]), md.DLRM(13, [10, 10])
+    >>> blocks_for(light, 2048), blocks_for(heavy, 2048)
+    (1, 4)
+    """
+    count = blocks(rows)
+    if count == 1 or not model.is_by_row():
+        return 1
+    seconds = model.flops_per_sample() / 30e9 + model.bytes_per_sample() / 2e9  # both passes
+    return count if seconds * rows / count >= _LIGHT else 1
 
 
 def cut(batch: Batch, count: int) -> list[Batch]:
@@ -195,9 +223,14 @@ class Team:
         if count < 1:
             return []
         if self.pool is None:
-            self.pool = ThreadPoolExecutor(self.workers - 1, "minidlrm")
-        # np.errstate of the thread that calls holds in all of them
-        return [self.pool.submit(copy_context().run, work) for _ in range(count)]
+            self.pool = ThreadPoolExecutor(self.workers - 1, "minidlrm", set_blas_threads)
+        helpers = []
+        for _ in range(count):
+            try:  # np.errstate of the thread that calls holds in all of them
+                helpers.append(self.pool.submit(copy_context().run, work))
+            except RuntimeError:  # the system allows no more threads: those that there are do it
+                break
+        return helpers
 
 
 class _Trial:
@@ -246,7 +279,8 @@ class Blocks:
 
     def __init__(self, model: Module, loss: Any, team: Team):
         self.team = team
-        self.by_row = isinstance(loss, Loss) and loss.is_by_row() and model.is_by_row()
+        self.by_row = isinstance(loss, Loss) and loss.is_by_row()
+        self.counts: dict[int, int] = {}  # K of each size of batch
         self.parts = [(model, loss, model.parameters())]
 
     def take(self, batch: Batch) -> float:
@@ -254,11 +288,14 @@ class Blocks:
 
         Where the loss is not finite, some of the gradients are missing.
         """
-        count = blocks(len(batch)) if self.by_row else 1
+        rows = len(batch)
+        if rows not in self.counts:
+            self.counts[rows] = blocks_for(self.parts[0][0], rows) if self.by_row else 1
+        count = self.counts[rows]
         if count == 1:
             return self._pass(0, batch)
         try:
-            value, gradients = self._sum(cut(batch, count), len(batch))
+            value, gradients = self._sum(cut(batch, count), rows)
         except Exception:
             self._pass(0, batch)  # the same error, which names a row of the batch
             raise
@@ -295,6 +332,7 @@ class Blocks:
     def forget(self) -> None:
         """Drop the replicas: someone may have changed the model."""
         del self.parts[1:]
+        self.counts.clear()
 
 
 def _taken(parameter: Any) -> Gradient:

@@ -16,21 +16,36 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
-from threadpoolctl import ThreadpoolController
-
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # of mallopt, in malloc.h
 _LARGE = 64 << 20  # bytes: a larger array is given back to the system when it is freed
 _KEPT = 512 << 20  # bytes that are free at the end of the heap, and stay with the process
 
 _lock = threading.Lock()
 _inside = 0  # how many blocks of `one_blas_thread` are open, in all threads
-_limit: Any = None
+_before: list[int] = []  # threads of each library, before the first of them
 
 
 @cache
 def _blas() -> Any:
     """Return the BLAS libraries of this process: NumPy's is loaded when NumPy is."""
+    from threadpoolctl import ThreadpoolController
+
     return ThreadpoolController().select(user_api="blas")
+
+
+def set_blas_threads(numbers: list[int] | None = None) -> None:
+    """Set the threads of each BLAS library, for the process; one thread when no number is given.
+
+    Where BLAS is built with OpenMP, a setting holds for the thread that makes it alone: each
+    thread of a `Team` sets its own.
+    """
+    libraries = _blas().lib_controllers
+    for library, number in zip(libraries, numbers or [1] * len(libraries), strict=True):
+        # threadpoolctl lets one thread of a process set anything; our lock does it better.
+        release = getattr(library, "clear_controlling_thread", lambda force: None)
+        release(force=True)
+        library.set_num_threads(number)
+        release(force=True)
 
 
 @contextmanager
@@ -46,10 +61,11 @@ def one_blas_thread() -> Iterator[None]:
     >>> with one_blas_thread():
     ...     pass
     """
-    global _inside, _limit
+    global _inside, _before
     with _lock:
         if _inside == 0:
-            _limit = _blas().limit(limits=1)
+            _before = [library.get_num_threads() for library in _blas().lib_controllers]
+        set_blas_threads()
         _inside += 1
     try:
         yield
@@ -57,7 +73,7 @@ def one_blas_thread() -> Iterator[None]:
         with _lock:
             _inside -= 1
             if _inside == 0:
-                _limit.restore_original_limits()
+                set_blas_threads(_before)
 
 
 def cores() -> int:

@@ -9,7 +9,7 @@ import numpy as np
 
 from minidlrm import metrics
 from minidlrm.arrays import as_flag, check_type, check_word, paired, row_weights
-from minidlrm.blocks import Team, blocks, cut
+from minidlrm.blocks import Team, blocks_for, cut
 from minidlrm.data.batch import TASKS, Batch, Dataset
 from minidlrm.data.cutting import minibatches
 from minidlrm.guard import bad_number
@@ -88,7 +88,7 @@ def predict(
 
 def _forward(model: Module, batch: Batch, team: Team) -> np.ndarray:
     """Go forward in blocks: the first one tells whether threads pay for the others."""
-    parts = cut(batch, blocks(len(batch)) if model.is_by_row() else 1)
+    parts = cut(batch, blocks_for(model, len(batch)))
     outputs: list[Any] = [None] * len(parts)
     free = [model]  # replicas that no thread works with
 

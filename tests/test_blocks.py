@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 import minidlrm as md
 from minidlrm import blocks as module
-from minidlrm.blocks import Blocks, Team, TreeSum, blocks, cut, merged
+from minidlrm.blocks import Blocks, Team, TreeSum, blocks, blocks_for, cut, merged
 from minidlrm.machine import _blas, one_blas_thread
 from minidlrm.watching import watched
 from tests.fixtures.record import MODELS, digest, rows_for
@@ -20,8 +20,10 @@ from tests.fixtures.record import MODELS, digest, rows_for
 
 @pytest.fixture
 def small_blocks(monkeypatch):
-    """Blocks of 8 rows and more, so that a small batch has many."""
+    """Blocks of 8 rows and more, and of any work, so that a small batch has many."""
+    monkeypatch.setattr(module, "_FIRST", 16)
     monkeypatch.setattr(module, "_ROWS", 8)
+    monkeypatch.setattr(module, "_LIGHT", 0.0)
 
 
 def trained(name, optimizer, workers, batch_size=72, **options):
@@ -56,8 +58,8 @@ def test_the_number_of_blocks_is_a_power_of_two_that_depends_on_the_rows_alone()
     counts = [blocks(rows) for rows in range(1, 70_000, 7)]
     assert all(k & (k - 1) == 0 for k in counts)
     assert counts == sorted(counts)
-    assert blocks(1) == blocks(256) == 1
-    assert blocks(65_536) > blocks(2048) > 1
+    assert blocks(1) == blocks(100) == 1
+    assert blocks(65_536) > blocks(2048) > blocks(128) > 1
 
 
 def test_the_sizes_of_blocks_differ_by_one_at_most():
@@ -251,15 +253,23 @@ class MeanSquare:
         return 2 * self.difference / len(self.difference)
 
 
+def test_a_light_model_is_not_cut_by_its_work_and_not_by_a_clock():
+    light, heavy = md.GMF([10, 20], 8), md.DLRM(13, [10, 20], 16)
+    assert blocks_for(light, 2048) == 1
+    assert blocks_for(heavy, 2048) == blocks(2048)
+    assert blocks_for(light, 2**24) == blocks(2**24)
+
+
 @pytest.mark.usefixtures("small_blocks")
 def test_models_and_losses_that_are_not_by_row_are_not_cut():
     plain = md.LogisticRegression(1, [2])
+    assert blocks_for(plain, 64) == 8
+    assert blocks_for(Centred(), 64) == 1
+    with watched([("linear", plain.linear)], print):
+        assert blocks_for(plain, 64) == 1
     with Team(2) as team:
         assert Blocks(plain, md.MSE(), team).by_row
-        assert not Blocks(Centred(), md.MSE(), team).by_row
         assert not Blocks(plain, MeanSquare(), team).by_row
-        with watched([("linear", plain.linear)], print):
-            assert not Blocks(plain, md.MSE(), team).by_row
     rows = md.Batch(np.arange(64.0)[:, None], np.zeros((64, 1), int), np.ones(64))
     by_fit, by_hand = Centred(), Centred()
     md.fit(by_fit, rows, optimizer=md.SGD(1e-4), loss=MeanSquare(), batch_size=64, progress=False)

@@ -1,7 +1,7 @@
 """The kernels of `reference`, compiled by Numba: the same names, the same results.
 
-All are serial. Parallel Numba kernels and the BLAS library would fight for the cores
-(docs/performance.md); the matrix products already use them all. No kernel assumes that
+All are serial, and release the GIL: `fit` runs several blocks of a batch at once (docs/blocks.md).
+Parallel Numba kernels would fight with these for the cores. No kernel assumes that
 there is no NaN, and sums run in a fixed order, but for one: `mf_epoch`. A kernel does no
 bounds checks, so the layers check every id first.
 """

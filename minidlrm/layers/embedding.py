@@ -176,20 +176,19 @@ class EmbeddingBagCollection(Module):
         return f"EmbeddingBagCollection({self.num_tables} tables, {total:,} rows, D={dim})"
 
 
+_Groups = tuple[np.ndarray, np.ndarray, np.ndarray]
 _sorted = threading.local()
 
 
-def _grouped(rows: np.ndarray, num_rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _grouped(rows: np.ndarray, num_rows: int) -> _Groups:
     """Return `kernels.group_rows`; for the rows that this thread has sorted last, without a sort.
 
     The linear and the vector part of a model look up the same rows of tables of one size.
     """
-    last_rows, last_number, groups = getattr(_sorted, "last", (None, 0, None))
-    if last_rows is None or last_number != num_rows or not np.array_equal(last_rows, rows):
-        groups = kernels.group_rows(rows, num_rows)
-        _sorted.last = rows, num_rows, groups
-    assert groups is not None
-    return groups
+    last: tuple[np.ndarray, int, _Groups] | None = getattr(_sorted, "last", None)
+    if last is None or last[1] != num_rows or not np.array_equal(last[0], rows):
+        last = _sorted.last = rows, num_rows, kernels.group_rows(rows, num_rows)
+    return last[2]
 
 
 # Ids of T tables, as rows of one array where table t begins at starts[t]
