@@ -237,6 +237,8 @@ def as_pairs(name: str, rows: Any, catalogue: Catalogue | None = None) -> np.nda
         rows = rows.train
     if isinstance(rows, Batch):
         u, i = (catalogue.user_table, catalogue.item_table) if catalogue else (0, 1)
+        if rows.num_tables <= max(u, i):
+            raise ValueError(f"{name} has {rows.num_tables} tables: users and items need two")
         for t in (u, i):
             _check_one_id(name, rows, t)
         pairs = np.stack([rows.ids_of(u), rows.ids_of(i)], axis=1).astype(np.int64)

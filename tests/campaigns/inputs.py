@@ -35,6 +35,7 @@ ROOT = Path(__file__).parent.parent.parent
 CHUNK, HANG = 1000, 120  # cases a child; seconds without a new case
 LIMIT = 12 << 30  # bytes of memory of a child
 ERRORS = (ValueError, TypeError, LookupError, RuntimeError, ArithmeticError, OSError)
+ERRORS += (AssertionError,)  # the checker's reports; a failed assert is no statement that raises
 
 
 # In the child
@@ -97,8 +98,8 @@ def fault_of(outcome: Any) -> str:
     ours = last.is_relative_to(ROOT / "minidlrm") and _raises(last, frames[-1].lineno or 0)
     if not ours or not isinstance(error, ERRORS):
         return "foreign error"
-    if isinstance(error, (RuntimeError, FileNotFoundError)):
-        return ""  # called out of turn, or not written; or a path, which says which file
+    if isinstance(error, (RuntimeError, FileNotFoundError, AssertionError)):
+        return ""  # called out of turn, or not written; a path, which says which file; a report
     if any(path and path in str(error) for path in outcome.paths):
         return ""
     wrong = outcome.hostile - calls.OF_PARTS  # one of them is to blame, when all are plain
