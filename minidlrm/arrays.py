@@ -228,7 +228,8 @@ def as_names(name: str, values: Any) -> list[str]:
     ['user', 'item']
     """
     if not isinstance(values, (list, tuple)) or not all(isinstance(x, str) for x in values):
-        raise TypeError(f"{name} is {values!r}: it must be a list of names")
+        such = f", such as [{values!r}]" if isinstance(values, str) else ""
+        raise TypeError(f"{name} is {values!r}: it must be a list of names{such}")
     return list(values)
 
 

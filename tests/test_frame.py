@@ -384,7 +384,7 @@ def test_what_cannot_be_meant_is_refused(read, options, match):
 
 
 def test_a_text_where_a_list_of_columns_is_wanted(read):
-    with pytest.raises(TypeError, match=r"sparse is 'user': give a list of columns"):
+    with pytest.raises(TypeError, match=r"sparse is 'user': it must be a list of names, such as"):
         read(small(), label="click", sparse="user")
 
 
@@ -465,7 +465,7 @@ def test_files_that_cannot_be_read(tmp_path, read):
     lines(tmp_path / "twice.csv", "click,city,city", "1,a,b")
     with pytest.raises(ValueError, match="has the column 'city' more than once"):
         read(tmp_path / "twice.csv", **options)
-    with pytest.raises(TypeError, match="rows are int: give a path"):
+    with pytest.raises(TypeError, match="source is a int: give a path"):
         read(7, **options)
 
 

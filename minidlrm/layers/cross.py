@@ -326,6 +326,9 @@ class CrossInteraction(Interaction):
         if cross_rank is not None:
             cross_rank = as_size("cross_rank", cross_rank, 1, self.num_outputs)
         count = as_size("num_cross_layers", num_cross_layers)
+        check_room(
+            "num_features or embedding_dim", self.num_outputs, cross_rank or self.num_outputs
+        )
         self.cross = CrossNetwork(
             self.num_outputs, count, "matrix", cross_rank, rng=rng, dtype=dtype
         )

@@ -253,7 +253,7 @@ class ComposedTables(Module):
         self.plain = [t for t, number in enumerate(rows) if number <= threshold]
         self.large = [t for t, number in enumerate(rows) if number > threshold]
         if not self.large:
-            raise ValueError(f"threshold is {threshold}: no table has more rows")
+            raise ValueError(f"threshold is {threshold}: none of table_sizes is larger")
         options: dict[str, Any] = {"rng": rng, "dtype": dtype}
         self.embeddings: EmbeddingBagCollection | None = None
         if self.plain:

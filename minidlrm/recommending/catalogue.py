@@ -138,8 +138,7 @@ class Catalogue:
                 raise ValueError(f"{word} is {name!r}: it must be one of {', '.join(tables)}")
         u, i = place[user or tables[0]], place[item or tables[1]]
         for word, t in (("user", u), ("item", i)):
-            if (data.train.bags_of(t)[1] != 1).any():
-                raise ValueError(f"{word} is {tables[t]!r}, a bag: it must have one id a row")
+            _check_one_id(word, data.train, t)
         last_user = _last_rows(data.train.ids_of(u), data.table_sizes[u])
         last_item = _last_rows(data.train.ids_of(i), data.table_sizes[i])
         of_item = _explained(data, (u, i), last_user, last_item)  # (num_dense + T,)
@@ -238,6 +237,10 @@ def as_pairs(name: str, rows: Any, catalogue: Catalogue | None = None) -> np.nda
         rows = rows.train
     if isinstance(rows, Batch):
         u, i = (catalogue.user_table, catalogue.item_table) if catalogue else (0, 1)
+        if rows.num_tables <= max(u, i):
+            raise ValueError(f"{name} has {rows.num_tables} tables: users and items need two")
+        for t in (u, i):
+            _check_one_id(name, rows, t)
         pairs = np.stack([rows.ids_of(u), rows.ids_of(i)], axis=1).astype(np.int64)
         return pairs if rows.label is None else pairs[np.asarray(rows.label) != 0]
     rows = rows if np.size(rows) else np.zeros((0, 2), np.int64)
@@ -245,6 +248,12 @@ def as_pairs(name: str, rows: Any, catalogue: Catalogue | None = None) -> np.nda
     if pairs.shape[1] != 2:
         raise ValueError(f"{name} has shape {pairs.shape}: it must be (n, 2), users and items")
     return pairs.astype(np.int64)
+
+
+def _check_one_id(name: str, rows: Batch, t: int) -> None:
+    """Raise ValueError unless table t has one id a row: users and items are no bags."""
+    if (rows.bags_of(t)[1] != 1).any():
+        raise ValueError(f"{name}: table {t} holds bags, where users and items need one id a row")
 
 
 def check_ids(name: str, ids: np.ndarray, size: int) -> None:

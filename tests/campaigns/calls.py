@@ -204,7 +204,7 @@ def _layer(scene: Scene, outcome: Outcome) -> Any:
 def _bytes(inputs: Any) -> Iterator[bytes]:
     for each in inputs:
         if isinstance(each, np.ndarray) and not each.dtype.hasobject:
-            yield each.tobytes()
+            yield np.asarray(each).tobytes()  # under a mask, too
         elif isinstance(each, (md.Batch, md.Jagged)):
             yield from _bytes(vars(each).values())
 

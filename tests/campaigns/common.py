@@ -32,6 +32,13 @@ def fresh(width: int = 16, seed: int = 3) -> tuple[md.Module, Any]:
     return model, md.OptimizerGroup([(md.Adagrad(lr=0.05), tables), (md.Adam(lr=0.01), rest)])
 
 
+def schema() -> Any:
+    """Return what the columns of a small table mean."""
+    rows = {"click": [0, 1] * 20, "price": range(40), "city": ["Ulm", "Rom", "Köln", ""] * 10}
+    keys = {"label": "click", "dense": ["price"], "sparse": ["city"], "progress": False}
+    return md.data.read_table({k: list(v) for k, v in rows.items()}, **keys).schema
+
+
 def digest(model: md.Module, optimizer: Any = None) -> str:
     """Return the SHA-256 of all weights, of the optimizers' states and of their steps."""
     sha = hashlib.sha256()

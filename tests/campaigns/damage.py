@@ -4,8 +4,8 @@
     python -m tests.campaigns.damage --count 2000     # as many of them, at random
 
 Every byte of the file is changed to another value, and the file is cut at every length. Each
-must be refused with ValueError or OSError, with and without a model to load into, and the model
-and the optimizer must be what they were.
+must be refused with ValueError or OSError, with a model to load into, and without, with the
+schema; and the model and the optimizer must be what they were.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from . import common
 
 
 def checkpoint(path: Path) -> None:
-    """Train for some steps and save the model with its optimizers."""
+    """Train for some steps and save the model with its optimizers, and a schema."""
     model, optimizer = common.fresh()
     md.fit(model, common.data(64), optimizer=optimizer, batch_size=16, progress=False)
-    md.save(model, path, optimizer)
+    md.save(model, path, optimizer, common.schema())
 
 
 def fault_of(path: Path, model: md.Module, optimizer: Any, before: str) -> str:
     """Load a damaged file, and say what is wrong: "" when it is refused and nothing changed."""
-    for arguments in ((model, optimizer), ()):
+    for how in (lambda: md.load(path, model, optimizer), lambda: md.load_with_schema(path)):
         try:
-            md.load(path, *arguments)
+            how()
         except (ValueError, OSError):
             pass
         except BaseException as error:
