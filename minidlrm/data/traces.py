@@ -68,6 +68,10 @@ def lru_misses(trace: Any, rows: int) -> int:
     rows : int
         How many rows the cache holds; 0 for none.
 
+    Returns
+    -------
+    int
+
     Examples
     --------
     >>> from minidlrm.data import lru_misses
@@ -165,7 +169,12 @@ class Profile:
         Returns
         -------
         float64 array, shaped as `rows`
-            What `lru_misses` counts, divided by n, to rounding.
+                What `lru_misses` counts, divided by n, to rounding.
+
+        Raises
+        ------
+        ValueError
+            When a size is negative.
 
         Examples
         --------
@@ -222,7 +231,7 @@ class Profile:
         return self.accesses[places]
 
     def write(self, path: str | os.PathLike) -> None:
-        """Write the reference's file: accesses, distances, shares, a line each."""
+        """Write the reference's file to `path`: accesses, distances, shares, a line each."""
         lines = (self.accesses.tolist(), self.distances.tolist(), self.shares.tolist())
         with replacing(path) as temporary:
             text = "".join(", ".join(map(repr, line)) + "\n" for line in lines)
@@ -287,7 +296,31 @@ def read_trace(path: str | os.PathLike, binary: bool = False) -> np.ndarray:
 
 
 def write_trace(path: str | os.PathLike, trace: Any, binary: bool = False) -> None:
-    """Write a trace as the reference does; see `read_trace`."""
+    """Write a trace as the reference does; see `read_trace`.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    trace : int array (n,)
+        Rows, from 0 on.
+    binary : bool
+        Whether numbers of 8 bytes are written; otherwise text.
+
+    Raises
+    ------
+    ValueError
+        When a row is negative.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> from minidlrm.data import write_trace
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "trace.bin"
+    >>> write_trace(path, [3, 1, 3], binary=True)
+    >>> path.stat().st_size
+    24
+    """
     trace = integers("trace", trace, 1)
     if len(trace) and trace.min() < 0:
         raise ValueError(f"trace holds {trace.min()}: rows count from 0")
