@@ -1,5 +1,7 @@
 """fit, evaluate, predict, History."""
 
+import time
+
 import numpy as np
 import pytest
 
@@ -458,3 +460,10 @@ def test_options_at_their_bounds(clicks):
         md.fit(model, rows, progress=False, callback=3)
     options = {"eval_every": 1, "patience": 1, "valid": rows, "max_grad_norm": 1e-9}
     assert len(md.fit(model, rows, progress=False, batch_size=1, **options).records) >= 1
+
+
+def test_the_seconds_of_a_record_are_those_of_the_steps_so_far(clicks):
+    model, start = md.LogisticRegression(13, clicks.table_sizes), time.perf_counter()
+    history = md.fit(model, clicks.train, epochs=3, batch_size=500, progress=False)
+    seconds = history.column("seconds")
+    assert 0 < seconds[0] < seconds[1] < seconds[2] < time.perf_counter() - start
