@@ -393,7 +393,7 @@ def test_a_model_begins_at_the_mean_of_the_labels():
     mf = md.MatrixFactorization([3, 4], 2, mean=0.5)
     md.training.begin_at_the_mean(mf, train)
     assert mf.config["mean"] == 4.5
-    dlrm = md.DLRM(0, [3, 4], 2, (), (3,))
+    dlrm = md.DLRM(0, [3, 4], 2, (), (1,))  # two biases of size 1
     before = [layer.bias.value.copy() for layer in dlrm.top.layers]
     md.training.begin_at_the_mean(dlrm, train)
     np.testing.assert_allclose(dlrm.top.layers[-1].bias.value, before[-1] + 4)

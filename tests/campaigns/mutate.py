@@ -295,12 +295,14 @@ class _Order:
             items[:] = [item for item in items if getattr(item, "originalname", "") not in LONG]
         items.sort(key=self._rank)
 
-    def _rank(self, item) -> tuple[bool, bool]:
-        """Tests that speak of the change's function before others, quick ones before oracles."""
+    def _rank(self, item) -> tuple[bool, bool, bool]:
+        """Tests that speak of the change's function before others, quick ones before slow ones."""
         said = set(item.name.replace("[", ".").rstrip("]").split("."))
         if hasattr(item, "function"):
             said |= _said(item.function.__code__)
-        return self.names.isdisjoint(said), "torch" in getattr(item, "fixturenames", ())
+        oracle = "torch" in getattr(item, "fixturenames", ())
+        drawn = hasattr(getattr(item, "function", None), "hypothesis")
+        return self.names.isdisjoint(said), oracle, drawn
 
     def pytest_runtest_setup(self) -> None:
         signal.setitimer(signal.ITIMER_PROF, SECONDS)  # ends the process
