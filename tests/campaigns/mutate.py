@@ -69,7 +69,7 @@ ELSEWHERE = {  # files whose tests do not bear their name
     "fitting": ["frame"],
     "inputs": ["arrays", "dtypes"],
     "interaction": ["cross", "dot"],
-    "jit": ["traces"],
+    "jit_traces": ["traces"],
     "movies": ["movielens"],
     "opening": ["frame"],
     "rankings": ["movielens"],
@@ -329,7 +329,8 @@ def _child(folder: Path, path: Path, change: Change | None) -> int:
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"  # two changes in a second have one time stamp
     sys.dont_write_bytecode = True
     os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = str(folder / "hypothesis")
-    compiled = "njit" not in (ROOT / path).read_text(encoding="utf-8")
+    text = (ROOT / path).read_text(encoding="utf-8")
+    compiled = not ("njit" in text or "@compiled" in text)
     if not compiled:
         os.environ["NUMBA_DISABLE_JIT"] = "1"  # compiling for each change would take a minute
         with contextlib.suppress(ImportError):
