@@ -467,3 +467,20 @@ def test_the_seconds_of_a_record_are_those_of_the_steps_so_far(clicks):
     history = md.fit(model, clicks.train, epochs=3, batch_size=500, progress=False)
     seconds = history.column("seconds")
     assert 0 < seconds[0] < seconds[1] < seconds[2] < time.perf_counter() - start
+
+
+def test_only_a_bias_takes_the_mean():
+    train = md.Batch(np.ones((2, 1)), [[0, 1], [2, 3]], np.array([3.0, 5.0], np.float32))
+    fm = md.FactorizationMachine(1, [3, 4], embedding_dim=1)  # a vector of size 1 comes last
+    before = fm.fields.dense.value.copy()
+    md.training.begin_at_the_mean(fm, train)
+    assert fm.linear.bias.value.tolist() == [4]
+    np.testing.assert_array_equal(fm.fields.dense.value, before)
+
+    class WithoutBias(md.Model):
+        def __init__(self):
+            self.config = {}
+            self.weight = md.Parameter(np.zeros(1), "weight")
+
+    with pytest.raises(ValueError, match="WithoutBias has no bias"):
+        md.training.begin_at_the_mean(WithoutBias(), train)
