@@ -306,7 +306,7 @@ def test_check_gives_the_batch_size_and_looks_at_the_arrays_again():
         bags.check(2)
 
 
-@pytest.mark.parametrize("batch_size", [0, 3, -1])
+@pytest.mark.parametrize("batch_size", [0, 3, -1, -1000])
 def test_bags_of_another_batch_size_are_not_picked(batch_size):
     with pytest.raises(ValueError, match=f"{batch_size}.*there are 4 bags"):
         Jagged([0, 1, 2, 1], [0, 1, 2, 3, 4])[0:1, batch_size]

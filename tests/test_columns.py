@@ -10,6 +10,8 @@ pa = pytest.importorskip("pyarrow")
 
 
 def words(texts):
+    assert len(texts.offsets) == len(texts) + 1
+    assert texts.offsets[-1] == len(texts.text) or not len(texts)
     return [None if gone else texts.word(k) for k, gone in enumerate(texts.missing)]
 
 

@@ -299,3 +299,60 @@ def test_a_module_that_is_no_interaction_is_named():
 def test_an_option_of_another_interaction_is_refused(options):
     with pytest.raises(ValueError, match="interaction"):
         build(**options)
+
+
+def test_defaults_are_those_of_the_published_kaggle_script():
+    model = md.DLRM(13, [5, 6])
+    assert model.config["bottom_mlp"] == [512, 256, 64]
+    assert model.config["top_mlp"] == [512, 256]
+    assert model.config["embedding_dim"] == 16
+    assert model.top.layers[0].weight.value.shape == (512, 16 + 3)
+    assert model.top.layers[-1].activation is None
+    assert [layer.activation for layer in model.bottom.layers] == ["relu"] * 4
+
+
+def test_what_the_top_reads_in_each_form():
+    def width(num_dense, sizes, **options):
+        return (
+            md.DLRM(num_dense, sizes, 4, (3,), (5,), **options).top.layers[0].weight.value.shape[1]
+        )
+
+    assert width(2, [3, 3]) == 4 + 3
+    assert width(0, [3, 3]) == 1
+    assert width(2, [3, 3], self_interaction=True) == 4 + 6
+    assert width(2, [3, 3], interaction="cat") == 12
+    assert width(0, [3], self_interaction=True) == 1
+    assert width(0, [3], interaction="cat") == 4
+    assert width(0, [3, 3], interaction="cross") == 8
+    assert width(2, [3]) == 4 + 1
+    with pytest.raises(ValueError, match="one vector alone has no pairs"):
+        width(0, [3])
+
+
+def test_tables_are_composed_above_the_threshold_alone():
+    def parts(threshold, **options):
+        tables = md.DLRM(2, [9, 8], 4, (3,), (5,), qr_threshold=threshold, **options).embeddings
+        return type(tables).__name__, len(getattr(tables, "composed", ()))
+
+    assert parts(None) == ("EmbeddingBagCollection", 0)
+    assert parts(9) == ("EmbeddingBagCollection", 0)
+    assert parts(8) == ("ComposedTables", 1)
+    assert parts(7) == ("ComposedTables", 2)
+    for options in ({"shared": [(1, 0)]}, {"bag_mode": "mean"}):
+        with pytest.raises(ValueError, match="composed tables are not shared, and sum"):
+            md.DLRM(2, [9, 9], 4, (3,), (5,), qr_threshold=8, **options)
+    composed = md.DLRM(2, [9, 9], 4, (3,), (5,), qr_threshold=8, qr_collisions=2).embeddings
+    assert [part.num_collisions for part in composed.composed] == [2, 2]
+    assert str(md.DLRM(0, [9], 4, (), (5,), interaction="cat")).count("MLP") == 1
+
+
+def test_an_interaction_that_lies_about_its_outputs_is_named(rng):
+    liar = LargestEntry(len(SIZES) + 1, 3)
+    model = build(interaction=liar)
+    liar.num_outputs += 1
+    with pytest.raises(ValueError, match="with its num_outputs it must be"):
+        model.forward(one_hot(rng))
+    none = LargestEntry(len(SIZES) + 1, 3)
+    none.num_outputs = "4"
+    with pytest.raises(ValueError, match="it must say as num_outputs"):
+        build(interaction=none)

@@ -491,3 +491,53 @@ def test_a_matrix_of_ids_takes_no_offsets(rng):
         bag.forward(np.zeros((2, 3), int), [0, 3])
     with pytest.raises(ValueError, match=r"input has shape \(3,\)"):
         bag.forward(np.zeros(3, int))
+
+
+def test_a_lookup_costs_no_arithmetic_and_reads_ids_rows_and_writes_its_output(rng):
+    tables = md.EmbeddingBagCollection([3, 10], 4, rng=rng)
+    assert tables.flops_per_sample() == 0
+    assert tables.bytes_per_sample() == 2 * (8 + 4 * 4 + 4 * 4)
+    assert md.EmbeddingBag(3, 2, rng=rng).bytes_per_sample() == 8 + 2 * 2 * 4
+
+
+def test_tables_are_views_of_their_rows_shared_or_not(rng):
+    tables = md.EmbeddingBagCollection([3, 4, 3], 2, shared=[(2, 0)], rng=rng)
+    assert tables.weight.value.shape == (7, 2)
+    assert [tables.table(t).shape for t in range(3)] == [(3, 2), (4, 2), (3, 2)]
+    assert np.shares_memory(tables.table(0), tables.table(2))
+    tables.table(2)[1] = 7
+    assert tables.weight.value[1].tolist() == [7, 7]
+    tables.table(1)[0] = 9
+    assert tables.weight.value[3].tolist() == [9, 9]
+    assert "3 tables, 7 rows, D=2" in str(tables)
+
+
+def test_the_first_id_out_of_range_is_named(rng):
+    tables = md.EmbeddingBagCollection([3, 4], 2, rng=rng)
+    for ids, where in [
+        ([[0, 0], [3, 9]], "table 0: id 3 .*at sample 1"),
+        ([[0, 4], [3, 9]], "table 1: id 4 .*at sample 0"),
+        ([[-1, 0]], "table 0: id -1 .*at sample 0"),
+    ]:
+        with pytest.raises(IndexError, match=where):
+            tables.forward(np.array(ids))
+    for values, where in [([3, 0], r"table 0: id 3 .*values\[0\]"), ([0, 4], r"table 1.*\[1\]")]:
+        with pytest.raises(IndexError, match=where):
+            tables.forward(md.Jagged(values, [0, 1, 2]))
+    for shape in ((2,), (2, 3), (2, 2, 1)):
+        with pytest.raises(ValueError, match=r"expected \(B, 2\)"):
+            tables.forward(np.zeros(shape, int))
+
+
+def test_options_of_an_embedding_bag(rng):
+    bag = md.EmbeddingBag(5, 2, rng=rng)
+    assert bag.mode == "mean"
+    last = md.EmbeddingBag(5, 2, include_last_offset=True, rng=rng)
+    last.load_state_dict(bag.state_dict())
+    ids = np.array([0, 1, 2])
+    np.testing.assert_array_equal(bag.forward(ids, [0, 1]), last.forward(ids, [0, 1, 3]))
+    with pytest.raises(ValueError, match=r"give ids \(nnz,\) with B \+ 1 offsets"):
+        last.forward(ids)
+    with pytest.raises(ValueError, match=r"give ids \(nnz,\) with B offsets"):
+        bag.forward(ids)
+    assert str(bag) == "EmbeddingBag(5, 2, mode='mean')"

@@ -187,3 +187,9 @@ def test_a_loss_of_several_columns_divides_by_all_entries():
 def _again(loss):
     loss.forward(np.array([[1.0, 2], [3, 0]]), np.zeros((2, 2)))
     return loss
+
+
+def test_the_complex_step_holds_at_a_logit_of_zero():
+    for label, slope in ((0.0, 0.5), (1.0, -0.5), (0.25, 0.25)):
+        value = md.BCEWithLogits("sum").forward(np.array([1e-30j]), np.array([label]))
+        assert value.imag / 1e-30 == pytest.approx(slope)

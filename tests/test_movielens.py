@@ -57,6 +57,7 @@ def test_ratings_of_every_form(form, tmp_path):
     for path in (write(tmp_path, form, rows), tmp_path / form):
         data = movielens_ratings(path, split="time")
         assert data.table_sizes == [5, 4]
+        assert [part.dense.shape[1] for part in (data.train, data.valid, data.test)] == [0, 0, 0]
         parts = (data.train, data.valid, data.test)
         assert [len(part) for part in parts] == [17, 1, 2]
         ids = np.concatenate([part.sparse for part in parts])

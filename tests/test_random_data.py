@@ -79,3 +79,9 @@ def test_no_test_row_is_a_training_row():
 def test_bad_arguments_are_named(options, message):
     with pytest.raises(ValueError, match=message):
         random_bags(**{"rows": 100, **options})
+
+
+def test_a_deviation_of_zero_draws_one_id():
+    options = {"table_sizes": [100], "ids_per_bag": 1, "distribution": "normal"}
+    data = random_bags(50, **options, mean=7, deviation=0)
+    assert set(data.train.sparse.values.tolist()) == {7}

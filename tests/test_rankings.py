@@ -47,6 +47,8 @@ def test_negatives_stand_behind_the_positives_each_beside_its_user(path):
     data = movielens_ranking(path, num_negatives=1)
     batch = data.with_negatives(3, seed=0)
     assert batch.sparse[:4].tolist() == data.train.sparse.tolist()
+    for part in (batch, data.train, data.valid, data.test):
+        assert part.dense.shape == (len(part), 0)
     assert batch.label.tolist() == [1] * 4 + [0] * 12
     assert batch.sparse[4:, 0].tolist() == np.repeat([0, 0, 1, 2], 3).tolist()
     assert not data.is_rated(*batch.sparse[4:].T).any()

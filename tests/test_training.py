@@ -1,5 +1,7 @@
 """fit, evaluate, predict, History."""
 
+import time
+
 import numpy as np
 import pytest
 
@@ -391,7 +393,7 @@ def test_a_model_begins_at_the_mean_of_the_labels():
     mf = md.MatrixFactorization([3, 4], 2, mean=0.5)
     md.training.begin_at_the_mean(mf, train)
     assert mf.config["mean"] == 4.5
-    dlrm = md.DLRM(0, [3, 4], 2, (), (3,))
+    dlrm = md.DLRM(0, [3, 4], 2, (), (1,))  # two biases of size 1
     before = [layer.bias.value.copy() for layer in dlrm.top.layers]
     md.training.begin_at_the_mean(dlrm, train)
     np.testing.assert_allclose(dlrm.top.layers[-1].bias.value, before[-1] + 4)
@@ -458,3 +460,27 @@ def test_options_at_their_bounds(clicks):
         md.fit(model, rows, progress=False, callback=3)
     options = {"eval_every": 1, "patience": 1, "valid": rows, "max_grad_norm": 1e-9}
     assert len(md.fit(model, rows, progress=False, batch_size=1, **options).records) >= 1
+
+
+def test_the_seconds_of_a_record_are_those_of_the_steps_so_far(clicks):
+    model, start = md.LogisticRegression(13, clicks.table_sizes), time.perf_counter()
+    history = md.fit(model, clicks.train, epochs=3, batch_size=500, progress=False)
+    seconds = history.column("seconds")
+    assert 0 < seconds[0] < seconds[1] < seconds[2] < time.perf_counter() - start
+
+
+def test_only_a_bias_takes_the_mean():
+    train = md.Batch(np.ones((2, 1)), [[0, 1], [2, 3]], np.array([3.0, 5.0], np.float32))
+    fm = md.FactorizationMachine(1, [3, 4], embedding_dim=1)  # a vector of size 1 comes last
+    before = fm.fields.dense.value.copy()
+    md.training.begin_at_the_mean(fm, train)
+    assert fm.linear.bias.value.tolist() == [4]
+    np.testing.assert_array_equal(fm.fields.dense.value, before)
+
+    class WithoutBias(md.Model):
+        def __init__(self):
+            self.config = {}
+            self.weight = md.Parameter(np.zeros(1), "weight")
+
+    with pytest.raises(ValueError, match="WithoutBias has no bias"):
+        md.training.begin_at_the_mean(WithoutBias(), train)

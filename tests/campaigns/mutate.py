@@ -69,7 +69,7 @@ ELSEWHERE = {  # files whose tests do not bear their name
     "fitting": ["frame"],
     "inputs": ["arrays", "dtypes"],
     "interaction": ["cross", "dot"],
-    "jit": ["traces"],
+    "jit_traces": ["traces"],
     "movies": ["movielens"],
     "opening": ["frame"],
     "rankings": ["movielens"],
@@ -295,12 +295,14 @@ class _Order:
             items[:] = [item for item in items if getattr(item, "originalname", "") not in LONG]
         items.sort(key=self._rank)
 
-    def _rank(self, item) -> tuple[bool, bool]:
-        """Tests that speak of the change's function before others, quick ones before oracles."""
+    def _rank(self, item) -> tuple[bool, bool, bool]:
+        """Tests that speak of the change's function before others, quick ones before slow ones."""
         said = set(item.name.replace("[", ".").rstrip("]").split("."))
         if hasattr(item, "function"):
             said |= _said(item.function.__code__)
-        return self.names.isdisjoint(said), "torch" in getattr(item, "fixturenames", ())
+        oracle = "torch" in getattr(item, "fixturenames", ())
+        drawn = hasattr(getattr(item, "function", None), "hypothesis")
+        return self.names.isdisjoint(said), oracle, drawn
 
     def pytest_runtest_setup(self) -> None:
         signal.setitimer(signal.ITIMER_PROF, SECONDS)  # ends the process
@@ -327,7 +329,8 @@ def _child(folder: Path, path: Path, change: Change | None) -> int:
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"  # two changes in a second have one time stamp
     sys.dont_write_bytecode = True
     os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = str(folder / "hypothesis")
-    compiled = "njit" not in (ROOT / path).read_text(encoding="utf-8")
+    text = (ROOT / path).read_text(encoding="utf-8")
+    compiled = not ("njit" in text or "@compiled" in text)
     if not compiled:
         os.environ["NUMBA_DISABLE_JIT"] = "1"  # compiling for each change would take a minute
         with contextlib.suppress(ImportError):
