@@ -320,10 +320,8 @@ def order_heat_map(
     shares = doubles("shares", shares)
     models, orders = as_names("models", models), as_names("orders", orders)
     if shares.shape != (len(models), len(orders)):
-        raise ValueError(
-            f"shares has shape {shares.shape}, but there are {len(models)} models and "
-            f"{len(orders)} orders"
-        )
+        wanted = f"({len(models)} models, {len(orders)} orders)"
+        raise ValueError(f"shares has shape {shares.shape}: it must be {wanted}")
     ax = _axes(ax)
     image = ax.imshow(shares, cmap="cividis", vmin=0, vmax=1, aspect="auto")
     for i, row in enumerate(shares):
