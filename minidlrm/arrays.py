@@ -12,7 +12,7 @@ import math
 import numbers
 import operator
 import os
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Set, ValuesView
 from pathlib import Path
 from typing import Any
 
@@ -347,3 +347,37 @@ def shuffling(seed: Any) -> np.random.Generator:
     seeds = seed if isinstance(seed, (tuple, list)) else [seed]
     numbers = [as_size("seed", each, 0, 2**128) for each in seeds]
     return np.random.default_rng(numbers if seeds is seed else numbers[0])
+
+
+def check_parts(name: str, values: Any, *needed: str) -> None:
+    """Raise TypeError unless values are a list of objects with these attributes."""
+    check_type(name, values, list, tuple, ValuesView)
+    for value in values:
+        missing = [part for part in needed if not hasattr(value, part)]
+        if missing:
+            raise TypeError(f"{name}: a {type(value).__name__} has no {missing[0]}")
+
+
+def check_keys(name: str, records: Any, *needed: str) -> None:
+    """Raise TypeError or ValueError unless records are a list of dicts with these keys."""
+    check_type(name, records, list, tuple)
+    for record in records:
+        check_type(f"one of {name}", record, dict)
+        missing = [key for key in needed if key not in record]
+        if missing:
+            raise ValueError(f"{name}: a record has no {missing[0]!r}")
+
+
+def checked_axes(name: str, axes: Any, count: int = 0) -> Any:
+    """Return matplotlib Axes as they are, one or `count` of them; else ValueError or TypeError."""
+    from matplotlib.axes import Axes
+
+    if count == 0:
+        check_type(name, axes, Axes)
+        return axes
+    check_type(name, axes, list, tuple, np.ndarray)
+    for ax in np.ravel(axes):
+        check_type(f"one of {name}", ax, Axes)
+    if np.size(axes) != count:
+        raise ValueError(f"{name} holds {np.size(axes)} Axes: {count} are needed")
+    return axes

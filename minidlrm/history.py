@@ -36,7 +36,10 @@ class History:
     stopped_early: bool = False
 
     def column(self, name: str) -> list[float]:
-        """Return the number called `name` from each record, such as ``"valid_log_loss"``."""
+        """Return the number called `name` from each record, such as ``"valid_log_loss"``.
+
+        TypeError when `name` is no text, KeyError when the records have no such number.
+        """
         check_type("name", name, str)
         known = list(self.records[0]) if self.records else [name]
         if name not in known:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minidlrm import plots
-from minidlrm.arrays import as_flag, as_size, check_type, floats, shuffling
+from minidlrm.arrays import as_flag, as_size, check_type, checked_axes, floats, shuffling
 from minidlrm.data.batch import Batch, Jagged
 from minidlrm.data.schema import Schema, jagged
 from minidlrm.layers.activation import sigmoid
@@ -121,7 +121,7 @@ class Importance:
             import matplotlib.pyplot as plt
 
             axes = plt.subplots(1, 3, figsize=(12.8, 4.4), layout="constrained")[1]
-        axes = plots.given_axes(axes, 3)
+        axes = checked_axes("axes", axes, 3)
         both = ((self.columns, "columns, shuffled"), (self.pairs, "what two do together, removed"))
         for ax, (effects, title) in zip(axes[:2], both, strict=True):
             shown = list(effects[:_BARS])[::-1]

@@ -45,7 +45,10 @@ class Loss(Module):
         raise NotImplementedError
 
     def check_label(self, label: np.ndarray) -> None:
-        """Raise ValueError when a label (B,) does not suit this loss; it names the first one."""
+        """Raise ValueError when a label (B,) does not suit this loss; it names the first one.
+
+        TypeError when labels are no numbers.
+        """
         check_finite("label", _numbers("label", label))
 
     def backward(self, dy: Any = 1.0) -> np.ndarray:
@@ -157,7 +160,10 @@ class BCEWithLogits(Loss):
         self.pos_weight = pos_weight
 
     def check_label(self, label: np.ndarray) -> None:
-        """Raise ValueError when a label (B,) is outside [0, 1]; rates between them are labels."""
+        """Raise ValueError when a label (B,) is outside [0, 1]; rates between them are labels.
+
+        TypeError when labels are no numbers.
+        """
         label = _numbers("label", label)
         inside = (label.real >= 0) & (label.real <= 1)
         if not inside.all():

@@ -108,7 +108,7 @@ class Momentum(Optimizer):
         self.check_options()
 
     def check_options(self) -> None:
-        """Refuse options as `Optimizer`, and a `momentum` outside [0, 1)."""
+        """Raise errors as `Optimizer`, and ValueError for a `momentum` outside [0, 1)."""
         super().check_options()
         check_number("momentum", self.momentum)
         if not 0 <= self.momentum < 1:
@@ -161,7 +161,7 @@ class Adagrad(Optimizer):
         self.check_options()
 
     def check_options(self) -> None:
-        """Refuse options as `Optimizer`, and a negative `eps`."""
+        """Raise errors as `Optimizer`, or when `eps` is negative."""
         super().check_options()
         check_rate("eps", self.eps)
 
@@ -276,7 +276,7 @@ class Adam(Optimizer):
         self.check_options()
 
     def check_options(self) -> None:
-        """Refuse options as `Optimizer`, a beta outside [0, 1), and a negative `eps`."""
+        """Raise TypeError or ValueError as `Optimizer`, or when `betas` or `eps` are not right."""
         super().check_options()
         betas = self.betas
         if not (isinstance(betas, (tuple, list)) and len(betas) == 2):
@@ -336,7 +336,7 @@ class FTRL(Optimizer):
         self.check_options()
 
     def check_options(self) -> None:
-        """Refuse options as `Optimizer`, and a negative `l1`, `l2` or `beta`."""
+        """Raise errors as `Optimizer`, or when `l1`, `l2` or `beta` is negative."""
         super().check_options()
         for name in ("l1", "l2", "beta"):
             check_rate(name, getattr(self, name))

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from minidlrm.arrays import as_names, as_size, as_sizes, check_number, check_type, doubles
+from minidlrm.arrays import (
+    as_names,
+    as_size,
+    as_sizes,
+    check_keys,
+    check_number,
+    check_parts,
+    check_type,
+    checked_axes,
+    doubles,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -96,11 +106,11 @@ def learning_curve(
     >>> md.plots.learning_curve(history, ax=Figure().subplots()).get_xlabel()
     'epoch'
     """
-    _check_parts("history", [history], "records")
+    check_parts("history", [history], "records")
     if not history.records:
         raise ValueError("the history is empty: there is nothing to draw")
     first = history.records[0]
-    _check_keys("history", [first], "epoch", "train_loss")
+    check_keys("history", [first], "epoch", "train_loss")
     ax = _axes(ax, bayes_log_loss)
     columns = {name: [record[name] for record in history.records] for name in first}
     epochs = columns["epoch"]
@@ -151,7 +161,7 @@ def quality_against_cost(
     >>> md.plots.quality_against_cost([record], ax=Figure().subplots()).get_xscale()
     'log'
     """
-    _check_keys("records", records, "flops", "score", "noise", "score_std", "model")
+    check_keys("records", records, "flops", "score", "noise", "score_std", "model")
     check_type("score", score, str)
     ax = _axes(ax, bayes_log_loss)
     for k, record in enumerate(records):
@@ -201,7 +211,7 @@ def learning_curves(
     >>> ax.get_legend_handles_labels()[1]
     ['DLRM']
     """
-    _check_parts("results", results, "curve", "title")
+    check_parts("results", results, "curve", "title")
     check_type("score", score, str)
     ax = _axes(ax, bayes_log_loss)
     for k, result in enumerate(results):
@@ -245,7 +255,7 @@ def cost_against_fields(
     >>> ax.get_xlabel()
     'categorical fields'
     """
-    _check_parts("entries", entries, "build", "title")
+    check_parts("entries", entries, "build", "title")
     as_size("embedding_dim", embedding_dim)
     mlp = as_sizes("mlp", mlp)
     ax = _axes(ax)
@@ -291,6 +301,11 @@ def order_heat_map(
     -------
     matplotlib Axes
 
+    Raises
+    ------
+    ValueError
+        When `shares` has another shape than there are models and orders.
+
     Examples
     --------
     One model that learns a signal of order 1, and none of order 2:
@@ -305,10 +320,8 @@ def order_heat_map(
     shares = doubles("shares", shares)
     models, orders = as_names("models", models), as_names("orders", orders)
     if shares.shape != (len(models), len(orders)):
-        raise ValueError(
-            f"shares has shape {shares.shape}, but there are {len(models)} models and "
-            f"{len(orders)} orders"
-        )
+        wanted = f"({len(models)} models, {len(orders)} orders)"
+        raise ValueError(f"shares has shape {shares.shape}: it must be {wanted}")
     ax = _axes(ax)
     image = ax.imshow(shares, cmap="cividis", vmin=0, vmax=1, aspect="auto")
     for i, row in enumerate(shares):
@@ -328,57 +341,10 @@ def order_heat_map(
     return ax
 
 
-def _axes(ax: Any, bayes_log_loss: Any = None) -> Any:
-    """Return the Axes that were given, checked, or new ones."""
-    from matplotlib.axes import Axes
-
-    if bayes_log_loss is not None:
-        check_number("bayes_log_loss", bayes_log_loss)
-    if ax is None:
-        return new_axes()
-    check_type("ax", ax, Axes)
-    return ax
-
-
-def given_axes(axes: Any, count: int) -> Any:
-    """Return several Axes that were given; ValueError or TypeError unless they are `count`.
-
-    Examples
-    --------
-    >>> from minidlrm import plots
-    >>> plots.given_axes([], 2)
-    Traceback (most recent call last):
-        ...
-    ValueError: axes has a count of 0 Axes: it must be 2
-    """
-    from matplotlib.axes import Axes
-
-    count = as_size("count", count, 0)
-    check_type("axes", axes, list, tuple, np.ndarray)
-    for ax in np.ravel(axes):
-        check_type("one of axes", ax, Axes)
-    if np.size(axes) != count:
-        raise ValueError(f"axes has a count of {np.size(axes)} Axes: it must be {count}")
-    return axes
-
-
-def _check_parts(name: str, values: Any, *needed: str) -> None:
-    """Raise TypeError unless values are a list of objects with these attributes."""
-    check_type(name, values, list, tuple, type({}.values()))
-    for value in values:
-        missing = [part for part in needed if not hasattr(value, part)]
-        if missing:
-            raise TypeError(f"{name}: a {type(value).__name__} has no {missing[0]}")
-
-
-def _check_keys(name: str, records: Any, *needed: str) -> None:
-    """Raise TypeError or ValueError unless records are a list of dicts with these keys."""
-    check_type(name, records, list, tuple)
-    for record in records:
-        check_type(f"one of {name}", record, dict)
-        missing = [key for key in needed if key not in record]
-        if missing:
-            raise ValueError(f"{name}: a record has no {missing[0]!r}")
+def _axes(ax: Any, limit: Any = None) -> Any:
+    if limit is not None:
+        check_number("bayes_log_loss", limit)
+    return new_axes() if ax is None else checked_axes("ax", ax)
 
 
 def new_axes() -> Axes:
@@ -448,8 +414,8 @@ def gradient_errors(check: _Check, axes: Sequence[Axes] | None = None) -> Sequen
         import matplotlib.pyplot as plt
 
         axes = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")[1]
-    _check_parts("check", [check], "numerics", "analytics", "indices", "shape", "name")
-    left, right = np.ravel(given_axes(axes, 2))
+    check_parts("check", [check], "numerics", "analytics", "indices", "shape", "name")
+    left, right = np.ravel(checked_axes("axes", axes, 2))
     ends = [min(check.numerics, default=0), max(check.numerics, default=1)]
     left.plot(ends, ends, color="0.6", lw=1, label="analytic = numeric")
     left.plot(check.numerics, check.analytics, "o", ms=5, alpha=0.7, color="#0072b2")

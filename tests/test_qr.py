@@ -80,7 +80,7 @@ def test_bad_input_is_named():
         )
     for arguments, message in [
         ((10, 4, 0), "num_collisions is 0: it must be at least 1"),
-        ((10, 4, 11), r"num_collisions is 11: it must lie in \[1, 10\]"),
+        ((10, 4, 11), r"num_collisions is 11: it must lie in \[1, num_categories = 10\]"),
         ((10, 4, 3, "max"), "operation is 'max'"),
         ((10, 5, 3, "concat"), "needs an even one"),
     ]:

@@ -63,7 +63,9 @@ def test_the_picture_shows_both_gradients_and_where_they_differ(wrong):
     np.testing.assert_allclose(errors, errors.T, atol=1e-12)  # of a transposed gradient
     assert axes[0].get_title() == "weight"
     assert wrong.plot("x", Figure().subplots(1, 2))[0].get_title() == "x"
-    with pytest.raises(KeyError, match="'b' was not checked: weight, bias, x"):
+    with pytest.raises(
+        KeyError, match="name is 'b', an array that was not checked: weight, bias, x"
+    ):
         wrong.plot("b")
 
 

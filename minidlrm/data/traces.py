@@ -277,6 +277,8 @@ def read_trace(path: str | os.PathLike, binary: bool = False) -> np.ndarray:
 
     Raises
     ------
+    FileNotFoundError
+        When there is no such file.
     ValueError
         When it holds anything else.
 

@@ -472,8 +472,6 @@ OF: dict[tuple[str, str], Callable[[Scene], Any]] = {  # where a name means anot
     ("load_reference_state", "state"): lambda s: md.interop.reference_state(
         md.DLRM(s.num_dense, s.sizes, s.dim, (s.dim,), (4,))
     ),
-    ("given_axes", "axes"): lambda s: [],
-    ("given_axes", "count"): lambda s: 0,
     ("ArrayCheck", "shape"): lambda s: (2,),
 }
 
