@@ -18,7 +18,7 @@ def columns(rows, **options):
 def test_rows_as_dicts_may_leave_values_out():
     assert columns([{"a": 1}, {"b": "x"}]) == {"a": [1, None], "b": [None, "x"]}
     assert columns(({"a": 1}, {"a": 2})) == {"a": [1, 2]}
-    with pytest.raises(ValueError, match="the list of rows is empty"):
+    with pytest.raises(ValueError, match="rows is an empty list"):
         open_source([])
     for rows in (7, [1, 2], [{"a": 1}, 2]):
         with pytest.raises(TypeError, match="give a path, a DataFrame, an Arrow table"):

@@ -91,7 +91,7 @@ def test_roles_that_contradict_each_other():
         with pytest.raises(ValueError, match=match):
             read(table, label="label", **options)
     for options, match in [
-        ({"dense": "x"}, "dense is 'x': give a list"),
+        ({"dense": "x"}, "dense is 'x': it must be a list of names"),
         ({"bags": "a"}, "bags is 'a': give a list"),
         ({"bags": {"a": 7}}, r"bags\['a'\] is 7"),
         ({"sparse": ["a"], "share": ["a"]}, "share is .*: give a dict"),

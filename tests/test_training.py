@@ -398,7 +398,7 @@ def test_a_model_begins_at_the_mean_of_the_labels():
     md.training.begin_at_the_mean(dlrm, train)
     np.testing.assert_allclose(dlrm.top.layers[-1].bias.value, before[-1] + 4)
     np.testing.assert_array_equal(dlrm.top.layers[0].bias.value, before[0])
-    with pytest.raises(ValueError, match="have no labels"):
+    with pytest.raises(ValueError, match="train has no labels"):
         md.training.begin_at_the_mean(dlrm, md.Batch(train.dense, train.sparse))
 
 
@@ -454,7 +454,7 @@ def test_options_at_their_bounds(clicks):
     ]:
         with pytest.raises(ValueError, match=message):
             md.fit(model, rows, progress=False, **options)
-    with pytest.raises(ValueError, match="have no rows"):
+    with pytest.raises(ValueError, match="train has no rows"):
         md.fit(model, rows[:0], progress=False)
     with pytest.raises(TypeError, match="callback is 3"):
         md.fit(model, rows, progress=False, callback=3)
