@@ -5,6 +5,7 @@ import pytest
 
 from minidlrm.data import columns
 from minidlrm.data.columns import Texts, bag_texts, hex_values, hex_words, joined, numbers, of_words
+from minidlrm.data.intern import Interner
 
 pa = pytest.importorskip("pyarrow")
 
@@ -20,6 +21,8 @@ def test_texts_are_cut_and_chosen():
     assert words(texts) == ["Köln", None, "b"]
     assert words(texts.chosen(np.array([True, False, True]))) == ["Köln", "b"]
     assert texts.as_arrow().to_pylist() == ["Köln", "", "b"]
+    known = Interner(texts.text, texts.offsets[1:])
+    assert words(columns.of_interner(known)) == ["Köln", None, "b"]
 
 
 @pytest.mark.parametrize("kind", [pa.string(), pa.large_string()])

@@ -75,6 +75,8 @@ def test_the_vocabulary_knows_the_training_rows_only(tmp_path, read):
 def test_rare_categories_share_the_id_0(tmp_path, read):
     rows = lines(28)
     rows[3][14] = "deadbeef"
+    rows[5][14] = rows[6][14] = "cafe"  # twice is enough
+    assert (together(read(write(tmp_path / "a.txt", rows)), "sparse")[5:7, 0] > 0).all()
     assert together(read(write(tmp_path / "a.txt", rows)), "sparse")[3, 0] == 0
     assert together(read(tmp_path / "a.txt", min_count=1), "sparse")[3, 0] > 0
 

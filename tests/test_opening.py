@@ -30,6 +30,7 @@ def test_columns_of_numbers_and_texts_become_texts():
     assert columns({"a": [2**70, 1]}) == {"a": [str(2**70), "1"]}
     assert columns({"a": np.array([1, 2], ">i4")}) == {"a": [1, 2]}
     assert columns({"a": np.array(["x", "y"])}) == {"a": ["x", "y"]}
+    assert columns({"a": np.array([1, "x", None], object)}) == {"a": ["1", "x", None]}
     for column in ("xy", 7):
         with pytest.raises(ValueError, match="column a is .*give a list of values"):
             open_source({"a": column})

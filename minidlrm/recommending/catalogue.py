@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from minidlrm.arrays import as_names, as_size, check_room, check_type, integers
+from minidlrm.arrays import as_names, as_size, check_room, check_type, integers, native
 from minidlrm.data.batch import Batch, Dataset, Jagged
 from minidlrm.data.schema import jagged
 from minidlrm.module import Module
@@ -243,7 +243,8 @@ def as_pairs(name: str, rows: Any, catalogue: Catalogue | None = None) -> np.nda
             _check_one_id(name, rows, t)
         pairs = np.stack([rows.ids_of(u), rows.ids_of(i)], axis=1).astype(np.int64)
         return pairs if rows.label is None else pairs[np.asarray(rows.label) != 0]
-    rows = rows if np.size(rows) else np.zeros((0, 2), np.int64)
+    rows = native(name, rows)
+    rows = rows if rows.size else np.zeros((0, 2), np.int64)
     pairs = integers(name, rows, 2)
     if pairs.shape[1] != 2:
         raise ValueError(f"{name} has shape {pairs.shape}: it must be (n, 2), users and items")
