@@ -171,7 +171,7 @@ def test_bad_arguments_are_named(clicks):
         (lambda: md.fit(network, clicks.train, patience=2), "patience needs validation rows"),
         (lambda: md.fit(network, clicks.train[:0]), "train has no rows"),
         (lambda: md.evaluate(network, unlabelled), "use predict"),
-        (lambda: md.evaluate(network, clicks.test[:0]), "train has no rows"),
+        (lambda: md.evaluate(network, clicks.test[:0]), "has no rows"),
     ]:
         with pytest.raises(ValueError, match=message):
             call()
