@@ -419,3 +419,14 @@ def test_the_schedule_at_its_corners():
     )
     assert [rate(step) for step in (1, 3, 4, 6, 7, 8, 9)] == [0.25, 0.75, 1, 1, 0.25, 0, 0]
     assert md.warmup_decay(9, 1.0, 0, 0, 2, end_lr=0.1) == 0.1
+
+
+def test_rowwise_adagrad_is_adagrad_on_a_table_of_one_column():
+    """Its state is one number a row, and so has as many numbers as the table."""
+    tables = [md.Parameter(np.ones((4, 1))) for _ in range(2)]
+    rules = md.RowwiseAdagrad(0.1), md.Adagrad(0.1)
+    for step in range(3):
+        for table, rule in zip(tables, rules, strict=True):
+            table.grad = md.SparseGrad(np.array([step, 3]), np.array([[1.0], [2.0]]), (4, 1))
+            rule.step([table])
+    np.testing.assert_array_equal(tables[0].value, tables[1].value)
