@@ -108,7 +108,7 @@ class Optimizer:
             self.update(p.value.reshape(-1, width), rows, grad, seen, lr)
             for name, made in seen.items():
                 if made is not given.get(name):  # made in this step, or replaced by a new array
-                    whole = np.size(made) == p.value.size
+                    whole = np.shape(made) == (p.value.size // width, width)  # not one a row
                     own[name] = made.reshape(p.value.shape) if whole else made
 
     def check(self, parameters: Iterable[Parameter]) -> list[Parameter]:

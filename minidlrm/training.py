@@ -379,8 +379,17 @@ class _Watch:
 def _progress_bar(total: int, done: int, show: bool) -> Any:
     from tqdm.auto import tqdm
 
-    return tqdm(
-        total=total, initial=done, disable=not show, unit="step", desc="training", leave=True
+    class Bar(tqdm):
+        monitor_interval = 0  # no thread that stays: with miniters=1 there is nothing to watch
+
+    return Bar(
+        total=total,
+        initial=done,
+        disable=not show,
+        unit="step",
+        desc="training",
+        leave=True,
+        miniters=1,
     )
 
 

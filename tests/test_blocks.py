@@ -27,9 +27,9 @@ def small_blocks(monkeypatch):
 
 
 def trained(name, optimizer, workers, batch_size=72, **options):
-    """The digest of a model after an epoch of seven batches; the last one is shorter."""
+    """The digest of a model after an epoch of three batches; the last one is shorter."""
     cls, arguments, _, _ = MODELS[name]
-    model, rows = cls(**arguments, seed=3), rows_for(name)
+    model, rows = cls(**arguments, seed=3), rows_for(name)[:200]
     weight = np.linspace(0.5, 1.5, len(rows)).astype(np.float32)
     rows = md.Batch(rows.dense, rows.sparse, rows.label, weight)
     rule = md.OPTIMIZERS[optimizer](lr=0.05)
@@ -146,9 +146,9 @@ def test_bits_do_not_depend_on_the_number_of_workers(name, optimizer):
 @pytest.mark.usefixtures("small_blocks")
 @pytest.mark.parametrize("name", MODELS)
 def test_bits_of_every_model_and_optimizer_do_not_depend_on_the_workers(name):
-    for optimizer in md.OPTIMIZERS:
-        whole = {trained(name, optimizer, workers, max_grad_norm=1.0) for workers in (1, 2, 3, 4)}
-        assert len(whole) == 1, optimizer
+    for optimizer, workers in zip(md.OPTIMIZERS, itertools.cycle((2, 3, 4))):
+        alone = trained(name, optimizer, 1, max_grad_norm=0.01)
+        assert trained(name, optimizer, workers, max_grad_norm=0.01) == alone, (optimizer, workers)
 
 
 def test_bits_do_not_depend_on_the_threads_of_blas():

@@ -469,3 +469,14 @@ def test_a_schedule_is_asked_for_each_step_from_1_on():
         optimizer.step([w])
     assert asked == [1, 2, 3]
     assert (w.value == 0).all()
+
+
+def test_rowwise_adagrad_is_adagrad_on_a_table_of_one_column():
+    """Its state is one number a row, and so has as many numbers as the table."""
+    tables = [md.Parameter(np.ones((4, 1))) for _ in range(2)]
+    rules = md.RowwiseAdagrad(0.1), md.Adagrad(0.1)
+    for step in range(3):
+        for table, rule in zip(tables, rules, strict=True):
+            table.grad = md.SparseGrad(np.array([step, 3]), np.array([[1.0], [2.0]]), (4, 1))
+            rule.step([table])
+    np.testing.assert_array_equal(tables[0].value, tables[1].value)
