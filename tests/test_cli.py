@@ -453,7 +453,7 @@ def test_ctrl_c_inside_a_compiled_kernel_is_an_interrupt(monkeypatch, capsys):
         except KeyboardInterrupt as error:
             raise SystemError("CPUDispatcher(...) returned a result with an exception") from error
 
-    monkeypatch.setattr(app, "app", kernel)
+    monkeypatch.setattr(app, "make_app", lambda *_: kernel)
     with pytest.raises(SystemExit, match="130"):
         app.main()
     assert capsys.readouterr().err == "error: interrupted\n"

@@ -18,7 +18,7 @@ from minidlrm import recipes
 from minidlrm.cli import columns
 from minidlrm.cli import options as given
 from minidlrm.cli.advice import seconds_an_epoch, warnings_after, warnings_before
-from minidlrm.cli.inspect import summary
+from minidlrm.cli.summary import summary
 from minidlrm.data import Batch, Dataset
 from minidlrm.data.rankings import RankingDataset
 from minidlrm.growing import grow as grow_model
