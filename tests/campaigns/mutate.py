@@ -211,9 +211,6 @@ def _child(folder: Path, path: Path) -> int:
 
 def warm() -> None:
     """Import what all tests import, once; the package itself is imported by each child."""
-    import scipy.special
-    import scipy.stats  # noqa: F401
-
     with contextlib.suppress(ImportError):
         import numba  # noqa: F401
     assert not any(name.partition(".")[0] == "minidlrm" for name in sys.modules)
