@@ -51,6 +51,7 @@ _COMMANDS = {  # name: its module, and examples
         "show dlrm --trace --rows 4",
     ),
     "verify": ("inspect", "verify --trace trace.txt"),
+    "paper": ("paper", "paper", "paper 4.2", "paper --all"),
     "learn": ("course", "learn", "learn my-course --no-open"),
 }
 _FETCH = "data fetch movielens-latest-small", "data fetch criteo-kaggle --to /big/disk"
