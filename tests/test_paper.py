@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from minidlrm.cli.app import app
+from minidlrm.cli.app import make_app
 from minidlrm.paper import SECTIONS, Claim, Findings, Options, locality, random_data
 
 QUICK = {"4.1": Options(), "4.2": Options(rows=3000)}
 
 
 def run(*words):
-    return CliRunner().invoke(app, ["paper", *map(str, words)], catch_exceptions=True)
+    return CliRunner().invoke(make_app(), ["paper", *map(str, words)], catch_exceptions=True)
 
 
 def test_the_list_has_every_section():
