@@ -39,7 +39,7 @@ def measured(rounds: int) -> list[tuple[str, ...]]:
     """Return the rows of the table, titles first."""
     rows: list[tuple[str, ...]] = [("", "wall, s", "CPU, s")]
     laps: dict[str, list[tuple[float, float]]] = {name: [] for name in IMPORTS}
-    for name, code in IMPORTS.items():
+    for code in IMPORTS.values():
         seconds([sys.executable, "-c", code])
     for _ in range(2 * rounds + 1):
         for name, code in IMPORTS.items():
