@@ -2,38 +2,50 @@
 
 Start at `DLRM`, and walk down: models, layers, kernels. ``import minidlrm as md``.
 `MODELS` and `OPTIMIZERS` list the models and optimizers by the names of the command line.
+
+What a training run does not need (the checker, the tracer, figures) is imported when it is first
+used.
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 # Kernels first: measured, Numba takes 40 ms longer to import after our other modules.
 from minidlrm import kernels  # isort: skip
-from minidlrm import (
-    checking,
-    data,
-    interop,
-    layers,
-    learned,
-    losses,
-    metrics,
-    models,
-    optim,
-    plots,
-    recommending,
-    scoring,
-    training,
-)
-from minidlrm.checking import gradcheck
+from minidlrm import data, layers, losses, metrics, models, optim, training
 from minidlrm.checkpoint import load, load_with_schema, save
 from minidlrm.data import Batch, Dataset, Jagged
-from minidlrm.figure import diagram
 from minidlrm.layers import *
-from minidlrm.learned import importance, similar
 from minidlrm.losses import *
 from minidlrm.models import *
 from minidlrm.module import Module, Parameter, SparseGrad
 from minidlrm.optim import *
-from minidlrm.recommending import fold_in, rank_metrics, recommend
-from minidlrm.tracing import trace
 from minidlrm.training import History, evaluate, fit, predict
+
+if TYPE_CHECKING:  # the same as _LATER, for editors and type checkers
+    from minidlrm import checking, interop, learned, plots, recommending, scoring
+    from minidlrm.checking import gradcheck
+    from minidlrm.figure import diagram
+    from minidlrm.learned import importance, similar
+    from minidlrm.recommending import fold_in, rank_metrics, recommend
+    from minidlrm.tracing import trace
+
+_LATER = {  # name: the module it comes from; "" for one that is a module itself
+    "checking": "",
+    "diagram": "figure",
+    "fold_in": "recommending",
+    "gradcheck": "checking",
+    "importance": "learned",
+    "interop": "",
+    "learned": "",
+    "plots": "",
+    "rank_metrics": "recommending",
+    "recommend": "recommending",
+    "recommending": "",
+    "scoring": "",
+    "similar": "learned",
+    "trace": "tracing",
+}
 
 __all__ = [
     "Batch",
@@ -78,3 +90,17 @@ __all__ += models.__all__
 __all__ += optim.__all__
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = import_module(f"{__name__}.{_LATER[name] or name}")
+    if _LATER[name]:
+        found = getattr(found, name)
+    globals()[name] = found  # found without this function from now on
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -273,9 +274,7 @@ def _without(
 
 def _effects(names: Sequence[tuple[str, ...]], growth: Any) -> list[Effect]:
     """Return the mean growth of each, given those of rows (repeats, B), with the noise of both."""
-    from scipy.stats import norm
-
-    bound = norm.isf(_FALSE / max(1, len(names)))
+    bound = -NormalDist().inv_cdf(_FALSE / max(1, len(names)))
     found = []
     for name, each in zip(names, growth, strict=True):
         rows = each.mean(axis=0)  # (B,)

@@ -56,8 +56,8 @@ def log_loss(
 def auc(label: np.ndarray, score: np.ndarray, sample_weight: np.ndarray | None = None) -> float:
     """Return the probability that a click scores higher than a non-click; ties count half.
 
-    The area under the ROC curve, from the sum of ranks. A row with a click rate y counts as y
-    clicks and 1 - y non-clicks.
+    The area under the ROC curve, by counting pairs in sorted scores. A row with a click rate y
+    counts as y clicks and 1 - y non-clicks.
 
     Parameters
     ----------
@@ -90,8 +90,6 @@ def auc(label: np.ndarray, score: np.ndarray, sample_weight: np.ndarray | None =
     >>> md.metrics.auc(np.array([0, 1, 0, 1]), np.array([0.1, 0.2, 0.3, 0.4]))
     0.75
     """
-    from scipy.stats import rankdata
-
     label, score = _clicks(label, score, "score")
     if sample_weight is not None:
         weight = row_weights("sample_weight", sample_weight, label.shape)
@@ -104,8 +102,9 @@ def auc(label: np.ndarray, score: np.ndarray, sample_weight: np.ndarray | None =
         return float("nan")
     if not ((label == 0) | (label == 1)).all():
         return _ordered(score, label, 1 - label) / float(positives * negatives)
-    rank_sum = rankdata(score)[label == 1].sum()
-    return float((rank_sum - positives * (positives + 1) / 2) / (positives * negatives))
+    clicks, others = np.sort(score[label == 1]), np.sort(score[label == 0])
+    below, not_above = (np.searchsorted(others, clicks, side).sum() for side in ("left", "right"))
+    return float((int(below) + int(not_above)) / 2 / (positives * negatives))
 
 
 def _ordered(score: np.ndarray, clicks: np.ndarray, others: np.ndarray) -> float:
@@ -246,10 +245,8 @@ def calibration(
     >>> md.metrics.calibration(np.array([0, 1]), np.array([0.0, 0.0]))
     1.0
     """
-    from scipy.special import expit
-
     label, logit = _clicks(label, logit, "logit")
-    expected = expit(logit)
+    expected = np.exp(-np.logaddexp(0, -logit))
     if sample_weight is not None:
         weight = row_weights("sample_weight", sample_weight, label.shape)
         label, expected = weight * label, weight * expected

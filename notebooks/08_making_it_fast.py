@@ -5,6 +5,8 @@
 #     text_representation:
 #       extension: .py
 #       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -23,7 +25,7 @@
 # we compare **ratios**, measured side by side.
 #
 # **What you will have at the end**: a way to measure that does not fool you; four scatter-adds and their speeds; a step of a
-# DLRM, taken apart; the roofline of your own machine; and what its threads gain.
+# DLRM, taken apart; the roofline of your own machine; and the road of a step: memory, blocks, workers.
 
 # %%
 # In Colab, or where minidlrm is not installed: pip install it first.
@@ -703,7 +705,194 @@ print("the answer:")
 check_threads(times_faster_with_answer)
 
 # %% [markdown]
-# ## 8. The museum of this chapter
+# ## 8. The road of one step
+#
+# Here is the road that the library's own training step has gone, at $B = 2048$. Each stage is a new Python, since the number of
+# threads and what is kept of memory belong to a process.
+#
+# 1. **By hand**: the five lines, the whole batch at once. BLAS takes all cores for each product.
+# 2. **Memory kept.** A step makes arrays of megabytes. The system takes them back when they are freed, and clears every page of 4 KiB
+#    before it hands it out again: a *page fault*. One call tells the C library (glibc, on Linux) to keep the memory.
+# 3. **BLAS with one thread.** Its threads wait for each other in every product, also in the small ones.
+# 4. **Blocks.** A batch is cut into blocks of some hundred rows, so that the arrays of a block stay in a cache.
+# 5. **Workers.** Each core takes blocks of its own; they meet once a step, and not once a product. This is what `fit` does.
+
+# %%
+SET_UP = """
+import sys, time
+import numpy as np
+import minidlrm as md
+from minidlrm import machine
+
+stage, B = sys.argv[1], 2048
+rng, sizes = np.random.default_rng(0), [10_000] * 26
+dense, ids = rng.normal(size=(4 * B, 13)), rng.integers(0, 10_000, (4 * B, 26))
+rows = md.data.Batch(dense.astype(np.float32), ids, np.ones(4 * B, np.float32))
+model = md.DLRM(13, sizes, 16, bottom_mlp=(512, 256, 64), top_mlp=(512, 256))
+loss, optimizer = md.BCEWithLogits(), md.SGD(0.01)
+"""
+
+# %% [markdown]
+# The two ways to take the four steps of an epoch:
+
+# %%
+WAYS = """
+def by_hand():
+    for batch in md.data.minibatches(rows, B):
+        model.zero_grad()
+        loss.forward(model.forward(batch), batch.label)
+        model.backward(loss.backward())
+        optimizer.step(model.parameters())
+
+def in_blocks():
+    workers = 1 if stage == "blocks" else None
+    md.fit(model, rows, optimizer=optimizer, batch_size=B, workers=workers, progress=False)
+"""
+
+# %% [markdown]
+# And what is measured, after a first epoch that warms up: seconds and page faults of a step.
+
+# %%
+MEASURE = """
+def faults():
+    try:
+        import resource
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    except ImportError:  # Windows
+        return 0
+
+def run(epoch):
+    laps = []
+    for _ in range(3):
+        before, start = faults(), time.perf_counter()
+        epoch()
+        laps.append((time.perf_counter() - start, faults() - before))
+    print(*(np.median(laps[1:], axis=0) / 4))
+
+if stage in ("memory", "one thread"):
+    machine.keep_memory()
+if stage == "one thread":
+    machine.set_blas_threads()
+run(by_hand if stage in ("by hand", "memory", "one thread") else in_blocks)
+"""
+
+# %%
+STAGES = {
+    "by hand": "by hand",
+    "memory": "+ memory kept",
+    "one thread": "+ BLAS with one thread",
+    "blocks": "+ blocks",
+    "workers": "+ workers: fit",
+}
+
+
+def stage_of_the_road(stage):
+    """Return seconds and page faults of a step, measured in a new process."""
+    command = [sys.executable, "-c", SET_UP + WAYS + MEASURE, stage]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return [float(word) for word in done.stdout.split()]
+
+
+# %% tags=["timing"]
+road = np.array([stage_of_the_road(stage) for stage in STAGES])
+ratios = road[:, 0] / road[0, 0]
+fig, ax = plt.subplots(figsize=(6.4, 2.8), layout="constrained")
+bars = ax.barh(list(STAGES.values()), ratios, color="0.7", edgecolor="0.3")
+ax.bar_label(
+    bars,
+    labels=[f" {r:.2f}, {f:,.0f} page faults" for r, f in zip(ratios, road[:, 1], strict=True)],
+)
+ax.set(xlabel="time of a step; by hand = 1", xlim=(0, 1.7 * ratios.max()))
+ax.invert_yaxis()
+
+# %% [markdown]
+# On a quiet machine the third bar may be the longest: all products run on one core there. While other programs are running, the
+# first two are, for each product waits for a thread that has no core. Threads that meet once a step wait less than threads
+# that meet in every product.
+#
+# A gradient from blocks must be that of the batch. And it must have the same bits with any number of workers. Floating-point
+# sums depend on their order, so the library adds the blocks up as a tree whose shape depends on $B$ alone:
+# $((g_0 + g_1) + (g_2 + g_3))$. It does not matter who brings a part, nor when.
+#
+# ### Your turn
+#
+# The loss of a batch is a mean over its rows. Each block gives the gradient $g_k$ of the mean over *its* $B_k$ rows. What is the
+# gradient of the whole? The blank takes the mean of all $g_k$: right only for blocks of one size.
+
+
+# %%
+def gradient_of_the_batch(gradients, sizes):
+    return sum(gradients) / len(gradients)  # your turn
+
+
+def check_gradient_of_the_batch(function):
+    found = function([np.array([1.0, 2.0]), np.array([4.0, -1.0])], [6, 2])
+    wrong = md.checking.difference(found, np.array([1.75, 1.25]), "the gradient")
+    text = "not yet: for g = [1, 2] of 6 rows and [4, -1] of 2 rows,"
+    print(f"{text} {wrong}" if wrong else "right")
+
+
+check_gradient_of_the_batch(gradient_of_the_batch)
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# $\frac{1}{B} \sum_k B_k g_k$: `sum(n * g for n, g in zip(sizes, gradients)) / sum(sizes)`. The library divides the loss's
+# gradient by $B$ before it goes back, so that the blocks have only to be added.
+#
+# </details>
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "answer"]
+def gradient_of_the_batch_answer(gradients, sizes):
+    return sum(n * g for n, g in zip(sizes, gradients, strict=True)) / sum(sizes)
+
+
+print("the answer:")
+check_gradient_of_the_batch(gradient_of_the_batch_answer)
+
+
+# %%
+def weight_gradient(rows):
+    model.zero_grad()
+    loss.forward(model.forward(rows), rows.label)
+    model.backward(loss.backward())
+    return model.top.layers[0].weight.grad.copy()
+
+
+whole, cuts = weight_gradient(batch), [0, 700, 1400, 2048]
+parts_of_it = [weight_gradient(batch[first:last]) for first, last in pairwise(cuts)]
+joined = gradient_of_the_batch_answer(parts_of_it, np.diff(cuts))
+print("three blocks give the gradient of the batch:", np.allclose(joined, whole, atol=1e-6))
+
+# %% [markdown]
+# ### One sort
+#
+# A factorization machine has two numbers of rows for each id: a weight, and a vector of $D$ numbers. Their gradients have the
+# same ids. To scatter them one after the other sorts the same ids twice; side by side, as $D + 1$ columns, once. What it gains
+# depends on $D$: the additions grow with it, and the sort does not.
+
+
+# %%
+def two_sorts(ids, vectors, weights):
+    return by_kernel(ids, vectors)[1], by_kernel(ids, weights)[1]
+
+
+def one_sort(ids, vectors, weights):
+    rows, sums = by_kernel(ids, np.hstack([vectors, weights]))
+    return sums[:, :-1], sums[:, -1:]
+
+
+weights = rng.normal(size=(n, 1)).astype(np.float32)
+one, two = one_sort(ids, terms, weights), two_sorts(ids, terms, weights)
+print("the same sums:", all(np.allclose(a, b) for a, b in zip(one, two, strict=True)))
+
+# %% tags=["timing"]
+twice, once = seconds(lambda: two_sorts(ids, terms, weights), lambda: one_sort(ids, terms, weights))
+print(f"two sorts take {twice / once:.2f} times as long as one")
+
+# %% [markdown]
+# ## 9. The museum of this chapter
 #
 # These are fast, and wrong. For each, say what goes wrong before you run the next cell.
 
@@ -792,5 +981,6 @@ ax.grid(alpha=0.3)
 # 2. Sort, then write each row once. Never go through the whole table.
 # 3. Lookups wait for memory, MLPs for arithmetic; the roofline shows which limit holds.
 # 4. Large calls; one team of threads; float32.
+# 5. Keep memory, cut a batch into blocks, and let threads meet once a step.
 #
 # Next: 09, where to go from here.

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 
 import minidlrm as md
 
@@ -51,10 +52,24 @@ def test_by_hand_one_step_at_a_time():
 
 
 def test_an_import_brings_nothing_heavy():
-    # SciPy is not in the list: Numba imports it
     heavy = ["matplotlib", "pyarrow", "torch", "tqdm", "rich", "safetensors", "pooch"]
+    heavy += ["scipy.stats", "minidlrm.checking", "minidlrm.tracing"]
     code = f"import sys, minidlrm; print([m for m in {heavy} if m in sys.modules])"
     assert python(code).strip() == "[]"
+
+
+def test_what_is_imported_later_is_listed_and_found():
+    code = "import minidlrm as md; print(set(md.__all__) - set(dir(md)))"
+    assert python(code).strip() == "set()"
+    with pytest.raises(AttributeError, match="has no attribute 'gradchek'"):
+        md.gradchek  # noqa: B018
+
+
+def test_a_command_imports_what_it_needs():
+    code = "import sys; sys.argv = ['minidlrm', 'train', '--help']; from minidlrm.cli import main\n"
+    code += "try: main()\nexcept SystemExit: pass\n"
+    code += "print([m for m in ('checking', 'grading') if f'minidlrm.{m}' in sys.modules])"
+    assert python(code).strip().splitlines()[-1] == "[]"
 
 
 def test_no_public_name_is_listed_twice():

@@ -55,7 +55,7 @@ def run(*arguments, cwd=".", **variables):
 
 
 def test_train_writes_its_results(tmp_path):
-    result = command("train", "--rows", 3000, "--epochs", 1, "--out", tmp_path / "run")
+    result = command("train", "--rows", 3000, "--batch-size", 256, "--out", tmp_path / "run")
     assert result.returncode == 0, result.stderr
     for text in ("log loss", "auc", "normalized entropy", "Bayes", "total", "embeddings"):
         assert text in result.stdout
@@ -241,6 +241,18 @@ def test_a_model_of_users_and_items_trains_on_a_folder(model, scores, tmp_path):
     assert md.load(tmp_path / "run" / f"{model}.safetensors").config["table_sizes"][0] == 20
 
 
+@pytest.mark.parametrize("patience", [(), ("--patience", 9)])
+def test_the_validation_metrics_are_those_of_the_model_that_is_written(tmp_path, patience):
+    options = ("--rows", 1400, "--lr", 0.1, "--batch-size", 100, "--embedding-dim", 2)
+    assert run("train", *options, *patience, "--out", tmp_path).returncode == 0
+    written = json.loads((tmp_path / "metrics.json").read_text())
+    model = md.load(tmp_path / "dlrm.safetensors")
+    scores = md.evaluate(model, md.data.synthetic_clicks(rows=1400, seed=0).valid)
+    assert written["results"]["valid"] == scores
+    last = written["history"][-1]["valid_log_loss"]
+    assert (scores["log_loss"] < last) == bool(patience), "the best is to be another than the last"
+
+
 def test_patience_gives_back_the_best_epoch_of_a_ranking(tmp_path):
     options = ("--epochs", 30, "--patience", 1, "--batch-size", 64, "--embedding-dim", 2)
     data = f"movielens-ranking:{write_ratings(tmp_path)}"
@@ -254,6 +266,7 @@ def test_patience_gives_back_the_best_epoch_of_a_ranking(tmp_path):
 
 def test_an_interrupted_run_is_resumed_with_the_same_bits(tmp_path, monkeypatch):
     options = ("train", "--rows", 1400, "--embedding-dim", 2, "--batch-size", 100, "--top-mlp", 4)
+    options += ("--epochs", 2)
     whole = run(*options, "--out", tmp_path / "whole")
     assert whole.returncode == 0, whole.stderr
     step, count = md.Adam.step, itertools.count(1)
@@ -471,7 +484,7 @@ def test_ctrl_c_inside_a_compiled_kernel_is_an_interrupt(monkeypatch, capsys):
         except KeyboardInterrupt as error:
             raise SystemError("CPUDispatcher(...) returned a result with an exception") from error
 
-    monkeypatch.setattr(app, "app", kernel)
+    monkeypatch.setattr(app, "make_app", lambda *_: kernel)
     with pytest.raises(SystemExit, match="130"):
         app.main()
     assert capsys.readouterr().err == "error: interrupted\n"

@@ -7,7 +7,7 @@ import typer
 
 import minidlrm as md
 from minidlrm.cli import options
-from minidlrm.cli.app import app
+from minidlrm.cli.app import make_app
 from minidlrm.data import READERS
 from minidlrm.data.download import SOURCES
 from minidlrm.grading.release import TITLES
@@ -26,7 +26,7 @@ def commands():
         if not hasattr(command, "commands"):
             found[name] = command
 
-    visit(typer.main.get_command(app), "")
+    visit(typer.main.get_command(make_app()), "")
     return found
 
 

@@ -183,7 +183,7 @@ md.save(model, "m.safetensors")
 assert (md.load("m.safetensors").forward(batch) == model.forward(batch)).all()
 assert "interaction" in [op.name for op in md.trace(model, batch).operations]
 assert md.diagram(model) is not None
-from minidlrm.cli.inspect import summary
+from minidlrm.cli.summary import summary
 from rich.console import Console
 console = Console(record=True, width=120)
 console.print(summary(model, 512))

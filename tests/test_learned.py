@@ -206,7 +206,7 @@ def test_what_has_no_neighbours_is_refused():
 def test_inspect_prints_a_table_and_writes_a_figure(tmp_path):
     from typer.testing import CliRunner
 
-    from minidlrm.cli.app import app
+    from minidlrm.cli.app import make_app
 
     model, schema = a_model_of_cities()
     save(model, tmp_path / "m.safetensors", schema=schema)
@@ -214,7 +214,7 @@ def test_inspect_prints_a_table_and_writes_a_figure(tmp_path):
     (tmp_path / "rows.csv").write_text("\n".join(lines))
     words = ["inspect", tmp_path / "m.safetensors", tmp_path / "rows.csv"]
     words += ["--out", tmp_path / "figure.png"]
-    result = CliRunner().invoke(app, list(map(str, words)), env={"COLUMNS": "120"})
+    result = CliRunner().invoke(make_app(), list(map(str, words)), env={"COLUMNS": "120"})
     assert result.exit_code == 0, result.output
     for text in ("price × city", "growth of the log loss", "observed", "60 rows"):
         assert text in result.output

@@ -10,7 +10,7 @@ import pytest
 import typer
 
 import minidlrm
-from minidlrm.cli.app import app
+from minidlrm.cli.app import make_app
 
 jupytext = pytest.importorskip("jupytext", reason="jupytext is not installed: no notebooks")
 
@@ -153,7 +153,7 @@ def test_files_and_commands_that_are_mentioned_exist(path):
         place = target if target.startswith("minidlrm") else f"minidlrm/{target}"
         assert (FOLDER.parent / place).exists(), target
     commands = set(re.findall(r"`minidlrm ([a-z]+)", text))
-    assert commands <= set(typer.main.get_command(app).commands), commands
+    assert commands <= set(typer.main.get_command(make_app()).commands), commands
 
 
 ROWS = (FOLDER.parent / "docs" / "glossary.md").read_text(encoding="utf-8").splitlines()

@@ -9,7 +9,7 @@ import pytest
 import typer
 
 import minidlrm
-from minidlrm.cli.app import app
+from minidlrm.cli.app import make_app
 
 ROOT = Path(__file__).parent.parent
 PAGES = [*(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "notebooks/README.md"))]
@@ -50,7 +50,7 @@ def commands():
             visit(each, f"{name} {sub}".strip())
         found[name] = {o for p in command.params for o in (*p.opts, *p.secondary_opts)}
 
-    visit(typer.main.get_command(app), "")
+    visit(typer.main.get_command(make_app()), "")
     return found
 
 

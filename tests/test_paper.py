@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 import minidlrm as md
-from minidlrm.cli.app import app
+from minidlrm.cli.app import make_app
 from minidlrm.data import random_bags
 from minidlrm.paper import SECTIONS, Claim, Findings, Options, locality, operators, random_data
 from minidlrm.paper.clock import Clock
@@ -16,7 +16,7 @@ QUICK = {"4.1": Options(), "4.2": Options(rows=3000)}
 
 
 def run(*words):
-    return CliRunner().invoke(app, ["paper", *map(str, words)], catch_exceptions=True)
+    return CliRunner().invoke(make_app(), ["paper", *map(str, words)], catch_exceptions=True)
 
 
 def test_the_list_has_every_section():

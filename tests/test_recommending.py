@@ -501,9 +501,9 @@ def a_folder_of_films(tmp_path, rng, users=8, films=40):
 def run(*words):
     from typer.testing import CliRunner
 
-    from minidlrm.cli.app import app
+    from minidlrm.cli.app import make_app
 
-    result = CliRunner().invoke(app, list(map(str, words)), env={"COLUMNS": "120"})
+    result = CliRunner().invoke(make_app(), list(map(str, words)), env={"COLUMNS": "120"})
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result.stdout

@@ -1,6 +1,7 @@
 """The app: all commands, and every error that a user can cause as one red line.
 
-The exit code is 2 after an error, 130 after Ctrl-C, and 1 when a check did not pass.
+The exit code is 2 after an error, 130 after Ctrl-C, and 1 when a check did not pass. A command is
+imported when it is asked for: most of them need much that the others do not.
 """
 
 from __future__ import annotations
@@ -9,12 +10,10 @@ import io
 import os
 import sys
 import warnings
+from importlib import import_module
 
 import typer
-from rich.console import Console
 
-from minidlrm.cli import compare, course, inspect, learned, paper, recipe, recommend, score, train
-from minidlrm.grading.commands import app as grade_app
 from minidlrm.interrupts import is_interrupt
 
 _KNOWN = (
@@ -24,57 +23,79 @@ _KNOWN = (
 
 _INTERRUPTED = 130  # as a shell says of a process that SIGINT has ended
 
-app = typer.Typer(
-    add_completion=False,
-    no_args_is_help=True,
-    rich_markup_mode="rich",
-    help="Learn how a deep recommender works by building one.",
-)
-data_app = typer.Typer(no_args_is_help=True, help="Get public data sets.")
+_COMMANDS = {  # name: its module, and examples
+    "train": (
+        "train",
+        "train",
+        "train --data criteo:train.txt --epochs 1 --optimizer sgd --lr 0.1",
+        "train --data table:clicks.csv --label click --dense price --sparse user,item",
+    ),
+    "predict": ("score", "predict runs/latest/dlrm.safetensors new.csv --out scores.csv"),
+    "evaluate": ("score", "evaluate runs/latest/dlrm.safetensors labelled.csv"),
+    "recommend": (
+        "recommend",
+        "recommend runs/latest/dlrm.safetensors --data movielens:FOLDER --user 62",
+    ),
+    "inspect": ("learned", "inspect runs/latest/dlrm.safetensors held_out.csv"),
+    "recipe": ("recipe", "recipe mf --data movielens:FOLDER"),
+    "compare": (
+        "compare",
+        "compare --rows 50000",
+        "compare --experiment order",
+        "compare --ranking --data movielens:FOLDER",
+    ),
+    "gradcheck": ("inspect", "gradcheck dlrm", "gradcheck my_layer.py:Linear", "gradcheck --all"),
+    "show": (
+        "inspect",
+        "show dlrm --embedding-dim 32 --top-mlp 512,256",
+        "show dlrm --trace --rows 4",
+    ),
+    "verify": ("inspect", "verify --trace trace.txt"),
+    "paper": ("paper", "paper", "paper 4.2", "paper --all"),
+    "learn": ("course", "learn", "learn my-course --no-open"),
+}
+_FETCH = "data fetch movielens-latest-small", "data fetch criteo-kaggle --to /big/disk"
+
+
+def make_app(wanted: str = "") -> typer.Typer:
+    """Make the app: with one command, where it is known which is wanted, or else with all.
+
+    Parameters
+    ----------
+    wanted : str
+        The first word after ``minidlrm``.
+    """
+    app = typer.Typer(
+        add_completion=False,
+        no_args_is_help=True,
+        rich_markup_mode="rich",
+        help="Learn how a deep recommender works by building one.",
+    )
+    app.callback()(lambda: None)  # commands, even when there is one
+    known = wanted in (*_COMMANDS, "data", "grade")
+    for name, (home, *examples) in _COMMANDS.items():
+        if name == wanted or not known:
+            command = getattr(import_module(f"minidlrm.cli.{home}"), name)
+            app.command(epilog=_examples(*examples))(command)
+    if wanted == "data" or not known:
+        app.add_typer(_data_app(), name="data")
+    if wanted == "grade" or not known:
+        app.add_typer(import_module("minidlrm.grading.commands").app, name="grade")
+    return app
+
+
+def _data_app() -> typer.Typer:
+    from minidlrm.cli.course import fetch
+
+    app = typer.Typer(no_args_is_help=True, help="Get public data sets.")
+    app.callback()(lambda: None)
+    app.command(epilog=_examples(*_FETCH))(fetch)
+    return app
 
 
 def _examples(*lines: str) -> str:
     head = "Example" if len(lines) == 1 else "Examples"
     return f"{head}: " + "   ".join(f"[bold]minidlrm {line}[/bold]" for line in lines)
-
-
-app.command(
-    epilog=_examples(
-        "train",
-        "train --data criteo:train.txt --epochs 1 --optimizer sgd --lr 0.1",
-        "train --data table:clicks.csv --label click --dense price --sparse user,item",
-    )
-)(train.train)
-app.command(epilog=_examples("predict runs/latest/dlrm.safetensors new.csv --out scores.csv"))(
-    score.predict
-)
-app.command(epilog=_examples("evaluate runs/latest/dlrm.safetensors labelled.csv"))(score.evaluate)
-app.command(
-    epilog=_examples("recommend runs/latest/dlrm.safetensors --data movielens:FOLDER --user 62")
-)(recommend.recommend)
-app.command(epilog=_examples("inspect runs/latest/dlrm.safetensors held_out.csv"))(learned.inspect)
-app.command(epilog=_examples("recipe mf --data movielens:FOLDER"))(recipe.recipe)
-app.command(
-    epilog=_examples(
-        "compare --rows 50000",
-        "compare --experiment order",
-        "compare --ranking --data movielens:FOLDER",
-    )
-)(compare.compare)
-app.command(epilog=_examples("gradcheck dlrm", "gradcheck my_layer.py:Linear", "gradcheck --all"))(
-    inspect.gradcheck
-)
-app.command(
-    epilog=_examples("show dlrm --embedding-dim 32 --top-mlp 512,256", "show dlrm --trace --rows 4")
-)(inspect.show)
-app.command(epilog=_examples("verify --trace trace.txt"))(inspect.verify)
-app.command(epilog=_examples("paper", "paper 4.2", "paper --all"))(paper.paper)
-app.command(epilog=_examples("learn", "learn my-course --no-open"))(course.learn)
-data_app.command(
-    epilog=_examples("data fetch movielens-latest-small", "data fetch criteo-kaggle --to /big/disk")
-)(course.fetch)
-app.add_typer(data_app, name="data")
-app.add_typer(grade_app, name="grade")
 
 
 def main() -> None:
@@ -84,7 +105,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a locale may have no × and no →
     try:
-        code = app(standalone_mode=False)
+        code = make_app(*sys.argv[1:2])(standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         code = _INTERRUPTED
     except Exception as error:
@@ -110,4 +131,6 @@ def _message(error: Exception) -> str:
 
 
 def _print_error(message: str) -> None:
+    from rich.console import Console
+
     Console(stderr=True).print(f"error: {message}", style="red", markup=False, soft_wrap=True)

@@ -15,14 +15,13 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-from tqdm.auto import tqdm
 
 import minidlrm as md
 from minidlrm import kernels
 from minidlrm.checking import GradCheckReport, cases, student
 from minidlrm.cli import options as given
+from minidlrm.cli.summary import summary
 from minidlrm.models import MODELS
-from minidlrm.module import Module
 from minidlrm.printing import as_rich
 from minidlrm.verify import PUBLISHED_LOSSES, PublishedRun, Replay, agreeing, read_trace, replay
 
@@ -74,30 +73,6 @@ def show(
         print(md.trace(network, dataset.train[: rows or 4], loss))
     else:
         Console().print(summary(network, batch_size or 512))
-
-
-def summary(network: Module, batch_size: int) -> Table:
-    """One line for each layer; weights are read once a batch, so a sample's share is 1/B."""
-    title = f"{type(network).__name__} at B = {batch_size}"
-    table = Table(title=title, box=SIMPLE, show_footer=True)
-    moved, rows = 0.0, []
-    for name, layer in network.named_modules():
-        if any(layer.named_children()):
-            continue
-        size = layer.num_parameters()
-        shapes = " + ".join("×".join(map(str, p.value.shape)) for p in layer.parameters())
-        looked_up = isinstance(layer, md.EmbeddingBagCollection)  # its rows are counted already
-        layer_bytes = layer.bytes_per_sample() + (0 if looked_up else 4 * size / batch_size)
-        moved += layer_bytes
-        cost = (f"{layer.flops_per_sample():,}", f"{layer_bytes:,.0f}")
-        rows.append((name, shapes or "-", f"{size:,}", *cost))
-    totals = (f"{network.num_parameters():,}", f"{network.flops_per_sample():,}", f"{moved:,.0f}")
-    titles = ("operation", "shapes", "parameters", "FLOPs\na sample", "bytes moved\na sample")
-    for k, (name, total) in enumerate(zip(titles, ("total", "", *totals), strict=True)):
-        table.add_column(name, total, justify="right" if k > 1 else "left", no_wrap=True)
-    for row in rows:
-        table.add_row(*row)
-    return table
 
 
 def gradcheck(
@@ -167,6 +142,8 @@ def _report(target: str, options: dict[str, Any]) -> GradCheckReport:
 
 
 def _gradcheck_all(console: Console, chosen: Sequence[cases.Case], options: dict[str, Any]) -> None:
+    from tqdm.auto import tqdm
+
     table = Table(title="analytic gradients against the functions themselves, float64", box=SIMPLE)
     table.add_column("target", overflow="fold")
     for column in ("arrays", "entries", "kinks", "worst error"):

@@ -18,7 +18,7 @@ from minidlrm import recipes
 from minidlrm.cli import columns
 from minidlrm.cli import options as given
 from minidlrm.cli.advice import seconds_an_epoch, warnings_after, warnings_before
-from minidlrm.cli.inspect import summary
+from minidlrm.cli.summary import summary
 from minidlrm.data import Batch, Dataset
 from minidlrm.data.rankings import RankingDataset
 from minidlrm.growing import grow as grow_model
@@ -28,7 +28,7 @@ from minidlrm.printing import as_rich
 from minidlrm.training import History, begin_at_the_mean
 from minidlrm.writing import names, write_figure, write_json
 
-_MAX_REPORTED_ROWS = 100_000  # of the training rows, for the closing table
+_MAX_REPORTED_ROWS = 50_000  # of the training rows, for the closing table
 _EVALUATIONS = 8  # an epoch
 _TRAINING = "training.safetensors"  # the checkpoint of a run that can be resumed
 
@@ -75,8 +75,8 @@ def train(
     model: Annotated[str, typer.Option(help=f"One of {', '.join(MODELS)}.")] = "dlrm",
     data: given.DataOption = "synthetic",
     rows: given.RowsOption = None,
-    epochs: Annotated[int, typer.Option(help="Passes over the training rows.")] = 2,
-    batch_size: Annotated[int, typer.Option("--batch-size", help="Rows a step.")] = 512,
+    epochs: Annotated[int, typer.Option(help="Passes over the training rows.")] = 1,
+    batch_size: Annotated[int, typer.Option("--batch-size", help="Rows a step.")] = 1024,
     embedding_dim: given.DimOption = None,
     bottom_mlp: given.BottomOption = None,
     top_mlp: given.TopOption = None,
@@ -84,7 +84,7 @@ def train(
     self_interaction: given.SelfOption = False,
     bag_mode: given.BagModeOption = None,
     optimizer: Annotated[str, typer.Option(help=f"One of {', '.join(OPTIMIZERS)}.")] = "adam",
-    lr: Annotated[float, typer.Option(help="Learning rate.")] = 0.002,
+    lr: Annotated[float, typer.Option(help="Learning rate.")] = 0.004,
     decay: Annotated[
         bool | None,
         typer.Option(
@@ -172,7 +172,7 @@ def train(
         encoding=encoding,
     )
     if data == "synthetic" and rows is None:
-        rows = 1_000_000
+        rows = 700_000
     reading = {"rows": rows, "min_count": min_count, "on_bad_line": on_bad_line, **roles}
     if grow:
         if not resume:
@@ -271,8 +271,16 @@ def _fit(
         if keeps:
             print(f"{checkpoint} is written: --resume goes on from there", file=sys.stderr)
         raise
-    splits = _splits(dataset).items()
-    return history, {name: md.evaluate(network, rows) for name, rows in splits}
+    results = {}
+    for name, rows in _splits(dataset).items():
+        results[name] = _last(history, settings) if name == "valid" else md.evaluate(network, rows)
+    return history, results
+
+
+def _last(history: History, settings: Settings) -> dict[str, float]:
+    """Return the metrics of the validation rows: `fit` saw them, with the weights it left."""
+    record = history.records[-1] if settings.patience is None else history.best
+    return {k.removeprefix("valid_"): v for k, v in record.items() if k.startswith("valid_")}
 
 
 def _rank(network: Model, items: RankingDataset, settings: Settings) -> tuple[History, Results]:

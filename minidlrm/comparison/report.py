@@ -44,7 +44,7 @@ def as_records(results: Sequence[Result], dataset: Dataset) -> list[dict[str, An
     Returns
     -------
     list of dict
-        A record for each model: model, unit, order, parameters, flops, samples_per_second,
+        A record for each model: model, unit, order, parameters, flops, rows_per_second,
         memory, lr; score and auc, each with its deviation over the seeds; above_best, a 95%
         interval, and noise; above_bayes.
     """
@@ -64,7 +64,7 @@ def _record(result: Result, best: Result, dataset: Dataset) -> dict[str, Any]:
         "order": result.entry.order,
         "parameters": result.parameters,
         "flops": result.flops,
-        "samples_per_second": result.samples_per_second,
+        "rows_per_second": result.rows_per_second,
         "memory": result.memory,
         "lr": result.lr,
         "score": score,
@@ -78,10 +78,10 @@ def _record(result: Result, best: Result, dataset: Dataset) -> dict[str, Any]:
 
 
 def _cost_rows(records: Records) -> list[tuple[str, ...]]:
-    titles = ("model", "unit", "order", "parameters", "FLOPs a sample", "rows/s", "memory, MB")
+    titles = ("model", "unit", "order", "parameters", "FLOPs a sample", "rows/s, CPU", "memory, MB")
     rows: list[tuple[str, ...]] = [(*titles, "lr")]
     for r in records:
-        numbers = (r["parameters"], r["flops"], round(r["samples_per_second"]))
+        numbers = (r["parameters"], r["flops"], round(r["rows_per_second"]))
         memory = f"{r['memory'] / 1e6:.1f}"
         texts = (r["model"], r["unit"], r["order"])
         rows.append((*texts, *(f"{n:,}" for n in numbers), memory, f"{r['lr']:g}"))

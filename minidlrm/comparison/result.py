@@ -65,8 +65,8 @@ class Result:
         The model.
     parameters, flops, memory : int
         Numbers that are learned; FLOPs of one sample; bytes of weights and optimizer.
-    samples_per_second : float
-        The speed of training.
+    rows_per_second : float
+        Rows that are trained in a second of CPU time; see `speed`.
     lr : float
         The learning rate that was best on the validation rows.
     score : array (seeds,)
@@ -82,7 +82,7 @@ class Result:
     entry: ModelEntry
     parameters: int
     flops: int
-    samples_per_second: float
+    rows_per_second: float
     memory: int
     lr: float
     score: np.ndarray

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,11 @@ import numpy as np
 
 from minidlrm import metrics
 from minidlrm.comparison.result import Budget, Result
+from minidlrm.comparison.speed import rows_per_second
 from minidlrm.data.batch import Dataset
 from minidlrm.files import replacing
 from minidlrm.interrupts import is_interrupt
-from minidlrm.models import MODELS, ModelEntry
+from minidlrm.models import MODELS, Model, ModelEntry
 from minidlrm.models.model import shared_tables
 from minidlrm.optim import Adam
 from minidlrm.training import begin_at_the_mean, fit, predict
@@ -96,7 +97,9 @@ def compare(
             if not is_interrupt(error):
                 raise
             bar.write("interrupted: the finished models follow; run again to go on")
-    return results
+    models = [_model(result.entry, 0, dataset, budget) for result in results]
+    speeds = rows_per_second(models, dataset.train, budget.batch_size)
+    return [replace(r, rows_per_second=speed) for r, speed in zip(results, speeds, strict=True)]
 
 
 def _result(entry: ModelEntry, budget: Budget, run: Callable[[Cell], dict[str, Any]]) -> Result:
@@ -107,7 +110,7 @@ def _result(entry: ModelEntry, budget: Budget, run: Callable[[Cell], dict[str, A
         entry,
         best["parameters"],
         best["flops"],
-        float(np.median([run["samples_per_second"] for run in runs])),
+        float("nan"),  # measured when all are finished
         best["memory"],
         best["lr"],
         np.array([run["score"] for run in runs]),
@@ -129,11 +132,17 @@ def _read_or_run(cell: Cell, dataset: Dataset, budget: Budget, folder: Path) -> 
     return {**meta, "losses": losses}
 
 
-def run_cell(cell: Cell, dataset: Dataset, budget: Budget) -> tuple[dict[str, Any], np.ndarray]:
-    """Train and score one model; return what is kept of it, and the loss of each test row."""
+def _model(entry: ModelEntry, seed: int, dataset: Dataset, budget: Budget) -> Model:
     sizes = (dataset.num_dense, dataset.table_sizes, budget.embedding_dim, budget.mlp)
     shared: dict[str, Any] = {"shared": shared_tables(dataset)} if shared_tables(dataset) else {}
-    model, optimizer = cell.entry.build(*sizes, seed=cell.seed, **shared), Adam(cell.lr)
+    model = entry.build(*sizes, seed=seed, **shared)
+    model.task = dataset.task
+    return model
+
+
+def run_cell(cell: Cell, dataset: Dataset, budget: Budget) -> tuple[dict[str, Any], np.ndarray]:
+    """Train and score one model; return what is kept of it, and the loss of each test row."""
+    model, optimizer = _model(cell.entry, cell.seed, dataset, budget), Adam(cell.lr)
     if dataset.task == "ratings":
         begin_at_the_mean(model, dataset.train)
     steps = -(-len(dataset.train) // budget.batch_size)
@@ -158,7 +167,6 @@ def run_cell(cell: Cell, dataset: Dataset, budget: Budget) -> tuple[dict[str, An
         "seed": cell.seed,
         "parameters": int(model.num_parameters()),
         "flops": int(model.flops_per_sample()),
-        "samples_per_second": budget.epochs * len(dataset.train) / history.records[-1]["seconds"],
         "memory": int(sum(array.nbytes for array in arrays)),
         "valid_score": history.best[valid],
         "score": score,

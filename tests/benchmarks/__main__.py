@@ -1,0 +1,186 @@
+"""The tables of docs/performance.md: a step of every model beside its peers, and starting.
+
+    pip install -e ".[bench]"
+    python -m tests.benchmarks [PART ...] [--rounds 7] [--keep results.json]
+                               [--out docs/measured/performance.md]
+
+Parts: dlrm, models, load, starting; all by default. Ours is `fit` with default options; nothing is
+set in the environment. Each side is a process of its own; they take turns, round after round, and
+the medians of the rounds count: wall time, and CPU time of all threads. A peer that is not
+installed is named. With --keep, what a file holds already is not measured again, so that a table
+can be made of several short runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import os
+import platform
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import minidlrm as md
+from minidlrm.printing import as_markdown
+from tests.benchmarks import starting
+from tests.benchmarks.cases import Case
+from tests.benchmarks.sides import SIDES
+from tests.benchmarks.turns import busy, measure
+
+BATCHES = (128, 512, 2048, 8192)
+PEERS = ("each", "one", "compiled")
+LOAD = (2048,)
+Rows = list[tuple[str, ...]]
+
+
+class Results:
+    """What has been measured, by what it is; kept in a file where one is given."""
+
+    def __init__(self, path: Path | None):
+        self.path = path
+        self.found = json.loads(path.read_text()) if path and path.is_file() else {}
+
+    def of(self, key: str, run: Callable[[], Any]) -> Any:
+        """Return what was measured; measure it when it is missing."""
+        if key not in self.found:
+            print(f"measuring {key}", flush=True)
+            self.found[key] = run()
+            if self.path:
+                self.path.write_text(json.dumps(self.found, indent=1) + "\n", encoding="utf-8")
+        return self.found[key]
+
+
+def machine() -> str:
+    """Return processor, cores and versions, in a line."""
+    text = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").is_file() else ""
+    lines = (line.partition(":") for line in text.partition("\n\n")[0].splitlines())
+    cpu = {name.strip(): value.strip() for name, _, value in lines}
+    name = cpu.get("model name") or platform.processor() or platform.machine()
+    if "cpu family" in cpu:
+        name += f" (family {cpu['cpu family']}, model {cpu['model']})"
+    flags = [flag for flag in ("avx2", "avx512f", "avx512_bf16") if flag in cpu.get("flags", "")]
+    versions = [f"Python {platform.python_version()}", f"minidlrm {md.__version__}"]
+    for package in ("numpy", "numba", "torch", "jax"):
+        try:
+            versions.append(f"{package} {importlib.metadata.version(package)}")
+        except importlib.metadata.PackageNotFoundError:
+            versions.append(f"no {package}")
+    return f"{name}, {' '.join(flags)}; {os.cpu_count()} cores. {', '.join(versions)}."
+
+
+def ms(side: dict[str, float], key: str = "wall") -> str:
+    """Return milliseconds with three digits."""
+    return f"{side[key]:.3g}" if side[key] < 100 else f"{side[key]:.0f}"
+
+
+def ratio(ours: dict[str, float], peer: Any, key: str = "wall") -> str:
+    """Return ours / peer, or a dash for a peer that is missing."""
+    return "-" if isinstance(peer, str) else f"{ours[key] / peer[key]:.2f}"
+
+
+def missing(found: list[dict[str, Any]]) -> str:
+    """Say which peers are missing, and why."""
+    lines = {f"{SIDES[k][0]}: {v}" for each in found for k, v in each.items() if isinstance(v, str)}
+    return "".join(f"\nMissing: {line}.\n" for line in sorted(lines))
+
+
+def dlrm(results: Results, rounds: int) -> str:
+    """A DLRM at several batch sizes beside all peers, and beside its products alone."""
+    peers = (*PEERS, "jax", "products")
+    titles = [SIDES[name][0] for name in peers]
+    rows: Rows = [("B", "", "minidlrm, ms", *(f"/ {title}" for title in titles), "faults")]
+    found = []
+    for size in BATCHES:
+        case = Case("dlrm", size)
+        got = results.of(f"dlrm {size}", lambda case=case: measure(case, ("ours", *peers), rounds))
+        found.append(got)
+        ours = got["ours"]
+        for key in ("wall", "cpu"):
+            cells = [ratio(ours, got[name], key) for name in peers]
+            faults = f"{ours['faults']:.0f}" if key == "wall" else ""
+            rows.append((f"{size}" if key == "wall" else "", key, ms(ours, key), *cells, faults))
+    times: Rows = [("B", *titles)]
+    for size, got in zip(BATCHES, found, strict=True):
+        sides = (got[name] for name in peers)
+        times.append((f"{size}", *("-" if isinstance(x, str) else ms(x) for x in sides)))
+    text = f"{as_markdown(rows)}\n\nTheir milliseconds, wall time:\n\n{as_markdown(times)}\n"
+    return text + missing(found)
+
+
+def models(results: Results, rounds: int) -> str:
+    """Every model at B = 2048 beside PyTorch."""
+    titles = [SIDES[name][0] for name in PEERS]
+    rows: Rows = [("model", "minidlrm, ms", *(f"/ {title}" for title in titles), "the same, CPU")]
+    found = []
+    for name, entry in md.MODELS.items():
+        case = Case(name, 2048)
+        got = results.of(f"{name} 2048", lambda case=case: measure(case, ("ours", *PEERS), rounds))
+        found.append(got)
+        ours = got["ours"]
+        cells = [ratio(ours, got[peer]) for peer in PEERS]
+        cpu = ", ".join(ratio(ours, got[peer], "cpu") for peer in PEERS)
+        rows.append((entry.title, ms(ours), *cells, cpu))
+    return as_markdown(rows) + "\n" + missing(found)
+
+
+def load(results: Results, rounds: int) -> str:
+    """A DLRM beside two busy processes: what a step takes, and how often it takes longer."""
+    names = ("ours", *PEERS, "jax")
+    rows: Rows = [("B", "", *(SIDES[name][0] for name in names))]
+    for size in LOAD:
+        case = Case("dlrm", size)
+        alone = results.of(f"alone {size}", lambda case=case: measure(case, names, rounds))
+
+        def loaded(case: Case = case) -> Any:
+            with busy(2):
+                return measure(case, names, rounds)
+
+        beside = results.of(f"load {size}", loaded)
+        for title, got in (("alone", alone), ("beside two busy processes", beside)):
+            cells = ["-" if isinstance(got[name], str) else f"{ms(got[name])} ms" for name in names]
+            rows.append((f"{size}" if title == "alone" else "", title, *cells))
+        slower = [
+            "-" if isinstance(alone[n], str) else f"{beside[n]['wall'] / alone[n]['wall']:.1f}"
+            for n in names
+        ]
+        rows.append(("", "times as long", *slower))
+    return as_markdown(rows) + "\n"
+
+
+def starts(results: Results, rounds: int) -> str:
+    """Until something runs."""
+    return as_markdown(results.of("starting", lambda: starting.measured(rounds))) + "\n"
+
+
+PARTS = {
+    "dlrm": ("### A step of DLRM, ours / peer", dlrm),
+    "models": ("### A step of every model, B = 2048, ours / peer", models),
+    "load": ("### Beside other work", load),
+    "starting": ("### Starting", starts),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"some of {', '.join(PARTS)}")
+    parser.add_argument("--rounds", type=int, default=7, help="rounds of each side")
+    parser.add_argument("--keep", type=Path, help="a JSON file for what has been measured")
+    parser.add_argument("--out", type=Path, help="a file for the tables, beside the screen")
+    given = parser.parse_args()
+    if unknown := set(given.parts) - set(PARTS):
+        parser.error(f"{', '.join(sorted(unknown))}: not known; give some of {', '.join(PARTS)}")
+    results = Results(given.keep)
+    text = f"Measured on {results.of('machine', machine)}\n"
+    for name in given.parts or PARTS:
+        title, part = PARTS[name]
+        text += f"\n{title}\n\n{part(results, given.rounds)}"
+    print(f"\n{text}", end="")
+    if given.out:
+        given.out.parent.mkdir(parents=True, exist_ok=True)
+        given.out.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
