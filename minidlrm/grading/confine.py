@@ -44,7 +44,10 @@ _REFUSED = {
         (141, 142, 144, 203, 314, 251),
         (140, 118, 119, 122, 274, 30),
     ),
-    "migrate_pages move_pages fanotify_init": ((256, 279, 300), (238, 239, 262)),
+    "migrate_pages move_pages fanotify_init syslog flock": (
+        (256, 279, 300, 103, 73),
+        (238, 239, 262, 116, 32),
+    ),
     "socket socketpair connect": ((41, 53, 42), (198, 199, 203)),
     "mount umount2 unshare setns chroot pivot_root": (
         (165, 166, 272, 308, 161, 155),
@@ -71,7 +74,7 @@ _REFUSED = {
 # calls of which only these commands are let through: none that makes the kernel send signals, or
 # types into a terminal
 _COMMANDS = {
-    "fcntl": ((72, 25), (0, 1, 2, 3, 5, 6, 7, 1030, 1032)),  # duplicates, flags, locks
+    "fcntl": ((72, 25), (0, 1, 2, 3, 1030, 1032)),  # duplicates, and flags; no locks
     "ioctl": ((16, 29), (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)),  # is it a terminal, ...
 }
 _SET_FLAGS, _ASYNC = 4, 0x2000  # of fcntl: may be set, but not to send signals
@@ -155,6 +158,8 @@ def _only_python(libc: ctypes.CDLL, home: str, hidden: list[str]) -> bool:
         folder = f"/{name}"
         if name not in _SYSTEM and os.path.isdir(folder) and not os.path.islink(folder):
             empty(folder, _NO_DEVICES, "size=1m,mode=755")
+        elif os.path.isfile(folder) and not os.path.islink(folder):
+            libc.mount(b"/dev/null", os.fsencode(folder), None, _BIND, None)
     for path, descriptor in kept.items():
         if not os.path.exists(path):
             os.makedirs(path)

@@ -146,10 +146,10 @@ class Submission:
             self._send(self._called_back(answer), deadline)
 
     def _value(self, answer: Any) -> Any:
-        if not isinstance(answer, dict):
+        if not isinstance(answer, dict) or not {"value", "error"} & set(answer):
             raise StudentError("the process gave an answer that cannot be read")
         if "error" not in answer:
-            return answer.get("value")
+            return answer["value"]
         kind, message, words = (str(answer.get(key)) for key in ("error", "message", "words"))
         if kind == "NotImplementedError":
             raise NotWritten(plain(message))
