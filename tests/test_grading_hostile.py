@@ -1,5 +1,6 @@
 """Hostile submissions: none gains a point, reaches another, stops the grader or leaves a trace."""
 
+import contextlib
 import csv
 import json
 import os
@@ -101,10 +102,8 @@ def test_a_forged_answer_is_words_and_the_grader_goes_on(name, tmp_path):
     file = tmp_path / "a.py"
     file.write_text(FORGED.format(answer=hostile.ANSWERS[name]))
     with Submission(file, seconds=2) as submission:
-        try:
+        with contextlib.suppress(StudentError):
             submission.call("f", lambda x: x)
-        except StudentError as error:
-            assert str(error)
         submission.close()
         assert submission.call("g") == 1
 

@@ -148,21 +148,23 @@ def test_numeric_gradient(student, rng):
 @task("A1.5", title="arrays of two dimensions, large and small entries")
 def test_numeric_gradient_of_a_matrix(student, rng):
     x = rng.normal(size=(3, 4)) * np.array([1e-3, 1, 30, 1e3])
-    got = student.call("numeric_gradient", lambda x: float(np.sum(x * x)), x)
-    whole_rows = np.broadcast_to(2 * x.sum(axis=1, keepdims=True), x.shape)
+    a = rng.uniform(0.5, 2, x.shape)  # drawn: an answer that is written down does not know it
+    got = student.call("numeric_gradient", lambda x: float(np.sum(a * x * x)), x)
+    whole_rows = np.broadcast_to(2 * (a * x).sum(axis=1, keepdims=True), x.shape)
     wrong = [("the entries of a row are moved together, not one by one", whole_rows)]
-    compare("the gradient", got, 2 * x, wrong, near=NEAR)
+    compare("the gradient", got, 2 * a * x, wrong, near=NEAR)
 
 
 @task("A1.5", title="x stays as it was between calls of f")
 def test_numeric_gradient_moves_one_entry_at_a_time(student, rng):
-    x, seen = rng.normal(size=5), []
+    x, a, seen = rng.normal(size=5), rng.uniform(0.5, 2, 5), []
 
     def f(moved):
         seen.append(np.count_nonzero(moved != x))
-        return float(np.sum(moved**3))
+        return float(np.sum(a * moved**3))
 
-    compare("the gradient", student.call("numeric_gradient", f, x), 3 * x * x, near=NEAR)
+    right = 3 * a * x * x
+    compare("the gradient", student.call("numeric_gradient", f, x), right, near=NEAR)
     if max(seen) > 1:
         raise Wrong(f"f was called with {max(seen)} entries moved at once; move one at a time")
 
@@ -171,7 +173,18 @@ def test_numeric_gradient_moves_one_entry_at_a_time(student, rng):
 def test_my_log_loss(student, student_id):
     own = personal(student_id, "A1.6")
     z, t = own.normal(size=50), own.integers(0, 2, 50)
-    same("the log loss", student.call("my_log_loss"), log_loss(z, t), 1e-5, tell=False)
+    right, p = log_loss(z, t), sigmoid(z)
+    wrong = [
+        ("the losses are added up, not averaged", 50 * right),
+        ("clicks and no clicks are exchanged", log_loss(z, 1 - t)),
+        ("the sign of the logit is wrong", log_loss(-z, t)),
+        ("the label's term is left out", np.mean(np.log1p(np.exp(z)))),
+        ("only the clicks are counted", -np.mean(t * np.log(p))),
+        ("the logarithm has base 2", right / np.log(2)),
+        ("the logarithm has base 10", right / np.log(10)),
+        ("the probability is in the place of the logit", log_loss(p, t)),
+    ]
+    compare("the log loss", student.call("my_log_loss"), right, wrong, 1e-5, tell=False)
 
 
 def _planted():

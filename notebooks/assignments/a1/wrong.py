@@ -93,7 +93,14 @@ WRONG = {
         ),
         ("return f(x)", 0, "shape"),
     ],
-    ("A1.6", "my_log_loss"): [*NUMBERS],
+    ("A1.6", "my_log_loss"): [
+        (
+            "z, t = my_clicks()\n    return float(np.sum(np.log1p(np.exp(z)) - t * z))",
+            0,
+            "added up",
+        ),
+        *NUMBERS,
+    ],
     ("A1.7", "is_right"): [
         (
             "dy = np.ones_like(forward(x))\n    n = numeric_gradient(lambda m: float(np.sum(forward(m))), x)\n    return bool(np.allclose(backward(dy, x), n))",

@@ -195,7 +195,16 @@ def test_scatter_at_the_edges(student, rng):
 def test_my_share(student, student_id):
     ids = np.minimum(personal(student_id, "A2.5").zipf(1.3, 2000) - 1, 999)
     count = np.unique(ids, return_counts=True)[1]
-    same("the share", student.call("my_share"), np.mean(count == 1), 1e-5, tell=False)
+    once = np.sum(count == 1)
+    wrong = [
+        ("this is a share of all ids, not of the distinct ones", once / len(ids)),
+        ("this is a share of all rows of the table, also of those that do not occur", once / 1000),
+        ("this is the share of the rows that occur more than once", np.mean(count > 1)),
+        ("this is the number of the rows, not their share", once),
+        ("this is the share of the distinct ids among all ids", len(count) / len(ids)),
+        ("this is a percentage, not a share", 100 * np.mean(count == 1)),
+    ]
+    compare("the share", student.call("my_share"), np.mean(count == 1), wrong, 1e-5, tell=False)
 
 
 def _planted():

@@ -221,7 +221,15 @@ def _compare(student, *inputs):
 def test_my_sum(student, student_id):
     z = personal(student_id, "A3.6").normal(size=(30, 4))
     right = fm_forward(z[None])[0]
-    same("the sum", student.call("my_sum_of_pairs"), right, 1e-5, tell=False)
+    products = z @ z.T
+    wrong = [
+        ("the products of a vector with itself are included", np.sum(np.tril(products))),
+        ("each pair is counted twice", 2 * right),
+        ("all products are added up: each pair twice, and each vector with itself", products.sum()),
+        ("only pairs of neighbours are counted", np.sum(z[:-1] * z[1:])),
+        ("this is the mean over the pairs, not their sum", right / (30 * 29 / 2)),
+    ]
+    compare("the sum", student.call("my_sum_of_pairs"), right, wrong, 1e-5, tell=False)
 
 
 def _planted():

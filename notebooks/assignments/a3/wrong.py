@@ -144,7 +144,10 @@ WRONG = {
             "two arrays",
         ),
     ],
-    ("A3.6", "my_sum_of_pairs"): [*NUMBERS],
+    ("A3.6", "my_sum_of_pairs"): [
+        ("z = my_vectors()\n    return float(np.sum(np.tril(z @ z.T)))", 0, "with itself"),
+        *NUMBERS,
+    ],
     ("A3.7", "is_fm"): [
         (
             "return bool(np.allclose(forward(np.ones((1, 3, 2))), 6))",

@@ -7,7 +7,7 @@ import pytest
 
 from minidlrm.checking import Fingerprint
 from minidlrm.grading.assignment import solutions
-from minidlrm.grading.judge import catches, gradient, personal, same
+from minidlrm.grading.judge import catches, gradient, personal
 from minidlrm.grading.known import compare
 
 task = pytest.mark.task
@@ -224,8 +224,21 @@ def test_my_parameters(student, student_id):
     own = personal(student_id, "A4.6")
     F, D = int(own.integers(10, 40)), int(own.integers(4, 65))
     sizes = [D + F * (F - 1) // 2, *own.integers(20, 300, 2).tolist(), 1]
-    right = sum(n * m + m for n, m in pairwise(sizes))
-    same("the number", student.call("my_parameters"), right, 1e-9, tell=False)
+
+    def numbers_of(*sizes):
+        return sum(n * m + m for n, m in pairwise(sizes))
+
+    right, (first, *others) = numbers_of(*sizes), sizes
+    wrong = [
+        ("the biases are left out", sum(n * m for n, m in pairwise(sizes))),
+        ("the last layer is left out", numbers_of(*sizes[:-1])),
+        ("the dense vector is not in the input", numbers_of(first - D, *others)),
+        ("the pairs are not in the input, but all vectors", numbers_of(F * D, *others)),
+        ("each vector is paired with itself, too", numbers_of(first + F, *others)),
+        ("each pair is counted twice", numbers_of(D + F * (F - 1), *others)),
+        ("all F F products are in the input", numbers_of(D + F * F, *others)),
+    ]
+    compare("the number", student.call("my_parameters"), right, wrong, 1e-9, tell=False)
 
 
 def _planted():

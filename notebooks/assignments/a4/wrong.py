@@ -200,7 +200,15 @@ WRONG = {
             "repeats is counted once",
         ),
     ],
-    ("A4.6", "my_parameters"): [*NUMBERS],
+    ("A4.6", "my_parameters"): [
+        (
+            "F, D, hidden = my_sizes()\n    sizes = [D + F * (F - 1) // 2, *hidden, 1]\n"
+            "    return sum(n * m for n, m in pairwise(sizes))",
+            0,
+            "biases are left out",
+        ),
+        *NUMBERS,
+    ],
     ("A4.7", "is_dot"): [
         ("return bool(np.allclose(forward(np.ones((1, 3, 1))), 1))", 0, "finds none"),
         (

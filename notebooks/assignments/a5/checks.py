@@ -6,7 +6,7 @@ import pytest
 from minidlrm import metrics
 from minidlrm.checking import Fingerprint
 from minidlrm.data import synthetic_clicks
-from minidlrm.grading.judge import Wrong, catches, gradient, numbers, personal, same
+from minidlrm.grading.judge import Wrong, catches, gradient, numbers, personal
 from minidlrm.grading.known import compare
 
 task = pytest.mark.task
@@ -238,7 +238,17 @@ def test_my_entropy(student, student_id):
     own = personal(student_id, "A5.5")
     p = (own.random(500) < own.uniform(0.1, 0.4)).mean()
     right = -p * np.log(p) - (1 - p) * np.log(1 - p)
-    same("the entropy", student.call("my_entropy"), right, 1e-5, tell=False)
+    wrong = [
+        ("the logarithm has base 2", right / np.log(2)),
+        ("the logarithm has base 10", right / np.log(10)),
+        ("only the clicks are counted", -p * np.log(p)),
+        ("only the rows without a click are counted", -(1 - p) * np.log(1 - p)),
+        ("this is the mean rate itself", p),
+        ("the sum is not divided by the number of rows", 500 * right),
+        ("this is the variance, not the log loss", p * (1 - p)),
+        ("the rate is 1/2, not the mean rate", np.log(2)),
+    ]
+    compare("the entropy", student.call("my_entropy"), right, wrong, 1e-5, tell=False)
 
 
 def sgd(table, rows, values, lr):

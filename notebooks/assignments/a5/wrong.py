@@ -91,7 +91,14 @@ WRONG = {
         (_changed(TRAINING, "range(1, 601):", "range(1, 602):"), 0, "more than 600 times"),
         (_changed(TRAINING, "0.01 * np.sqrt", "1e-6 * np.sqrt"), 0, "closed"),
     ],
-    ("A5.5", "my_entropy"): [*NUMBERS],
+    ("A5.5", "my_entropy"): [
+        (
+            "p = my_labels().mean()\n    return float(-p * np.log2(p) - (1 - p) * np.log2(1 - p))",
+            0,
+            "base 2",
+        ),
+        *NUMBERS,
+    ],
     ("A5.6", "is_step"): [
         (
             "return bool(np.all(step(np.zeros((3, 2)), np.arange(3), np.ones((3, 2)), 1.0) == -1))",

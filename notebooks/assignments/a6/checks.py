@@ -7,7 +7,7 @@ import pytest
 
 from minidlrm.checking import Fingerprint
 from minidlrm.grading.assignment import solutions
-from minidlrm.grading.judge import catches, gradient, personal, same
+from minidlrm.grading.judge import catches, gradient, personal
 from minidlrm.grading.known import compare
 
 task = pytest.mark.task
@@ -194,7 +194,15 @@ def test_my_parameters(student, student_id):
     own = personal(student_id, "A6.5")
     L, F, D = int(own.integers(2, 6)), int(own.integers(10, 40)), int(own.integers(4, 33))
     right = L * ((F * D) ** 2 + F * D)
-    same("the number", student.call("my_parameters"), right, 1e-9, tell=False)
+    wrong = [
+        ("the biases are left out", L * (F * D) ** 2),
+        ("only one layer is counted", right // L),
+        ("each field has a matrix of its own", L * (F * D * D + F * D)),
+        ("the layer acts on fields, not on all their numbers", L * (F * F + F)),
+        ("W is taken for a vector, as in the first version of the paper", L * 2 * F * D),
+        ("each layer has one bias, a number", L * ((F * D) ** 2 + 1)),
+    ]
+    compare("the number", student.call("my_parameters"), right, wrong, 1e-9, tell=False)
 
 
 def _planted():

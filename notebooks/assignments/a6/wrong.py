@@ -161,7 +161,10 @@ WRONG = {
         ),
         ("return 0 * x0, 0 * W1, 0 * b1, 0 * W2, 0 * b2", 0, "zero"),
     ],
-    ("A6.5", "my_parameters"): [*NUMBERS],
+    ("A6.5", "my_parameters"): [
+        ("L, F, D = my_sizes()\n    return L * (F * D) ** 2", 0, "biases are left out"),
+        *NUMBERS,
+    ],
     ("A6.6", "is_cross"): [
         (
             "x0, x, dy, W, b = (np.random.default_rng(7).normal(size=s) for s in ((5, 3), (5, 3), (5, 3), (3, 3), (3,)))\n    got = backward(dy, x0, x, W, 0 * b)\n    return bool(np.allclose(got[0], dy * (x @ W.T)))",
