@@ -13,6 +13,7 @@ The students' files are never edited by hand.
 
 from __future__ import annotations
 
+import ast
 import re
 import shutil
 from pathlib import Path
@@ -109,7 +110,7 @@ def checks_for_students(which: str | Path | Assignment, folder: Path) -> list[Pa
         When the checks read the solutions: students would get them.
     """
     assignment = find(which)
-    if re.search(r"\bsolutions\b", assignment.checks.read_text(encoding="utf-8")):
+    if "solutions" in _names(assignment.checks.read_text(encoding="utf-8")):
         raise ValueError(
             f"{assignment.checks} reads the solutions, which students must not get: write the "
             "right answers into checks.py, or grade on Gradescope, which shows the folder to nobody"
@@ -119,6 +120,14 @@ def checks_for_students(which: str | Path | Assignment, folder: Path) -> list[Pa
     write(source, strip(assignment.text()) + "\n")
     shutil.copyfile(assignment.checks, folder / "checks.py")
     return [source, folder / "checks.py"]
+
+
+def _names(code: str) -> set[str]:
+    """Return the names that code uses; what comments and texts say does not count."""
+    nodes = list(ast.walk(ast.parse(code)))
+    found = {node.id for node in nodes if isinstance(node, ast.Name)}
+    found |= {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+    return found | {node.name for node in nodes if isinstance(node, ast.alias)}
 
 
 def write(path: Path, text: str) -> None:
