@@ -43,7 +43,7 @@ def derivation(file: Path, task: str, released: str) -> str:
         head = _HEAD.match(line)
         if head and line.startswith("#"):
             inside = head[1] == task
-        elif inside and line.strip() not in given:
+        elif inside and (not line.strip() or line.strip() not in given):
             kept.append(line)
     return plain("\n".join(kept).strip(), _LONGEST)
 
