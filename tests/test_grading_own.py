@@ -189,6 +189,7 @@ def test_a_folder_that_is_no_assignment_is_refused_in_words(tmp_path):
         assignment.find("A99")
 
 
+@pytest.mark.slow
 def test_the_proof_names_what_is_wrong_with_an_assignment(tmp_path):
     making.new(tmp_path / "mine")
     wrong = tmp_path / "mine" / "wrong.py"
