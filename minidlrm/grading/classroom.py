@@ -122,8 +122,16 @@ def _look_into(
                 continue
             written[student] = derivations.read(assignment, file, released)
             tokens[student] = likeness.tokens_of(file, released)
-    remarks: dict[str, list[str]] = {}
-    for one, other, words in likeness.alike(tokens):
-        remarks.setdefault(one, []).append(f"{words} {other}")
-        remarks.setdefault(other, []).append(f"{words} {one}")
-    return written, remarks
+    return written, _remarks(likeness.alike(tokens))
+
+
+def _remarks(pairs: list[tuple[str, str, str]]) -> dict[str, list[str]]:
+    """Return one remark for each way in which a student's file is like others."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for one, other, words in pairs:
+        found.setdefault(one, {}).setdefault(words, []).append(other)
+        found.setdefault(other, {}).setdefault(words, []).append(one)
+    return {
+        student: [f"{words} {', '.join(sorted(others))}" for words, others in ways.items()]
+        for student, ways in found.items()
+    }

@@ -14,11 +14,11 @@ from minidlrm.grading.marking import Total
 def grades(assignment: Assignment, totals: list[Total], path: Path) -> None:
     """Write a line for each student: the total, the points of each task, and what to look at."""
     tasks = [task.name for task in assignment.tasks]
-    head = ["student", "points", "max_points", "machine", "late_days", "late_points", *tasks]
+    head = ["student", "points", "max_points", "machine", "late_days", "late_costs", *tasks]
     rows: list[list[Any]] = [[*head, "not_marked", "problem", "notes", "remarks"]]
     for each in totals:
         row = [each.student, each.points, assignment.most, each.grade.points]
-        row += [each.late_days, -each.late_points]
+        row += [each.late_days, each.late_points]
         row += [each.tasks.get(task) for task in tasks]
         remarks = [*each.grade.remarks, *each.remarks]
         rows.append(

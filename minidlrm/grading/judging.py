@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-_FORKS = hasattr(os, "fork")
+_FORKS = sys.platform == "linux"  # elsewhere a fork after the imports is not safe
 _SERVE = "from minidlrm.grading.judging import serve; serve()"
 
 
@@ -91,12 +91,16 @@ class Judge:
 
     def _run_once(self, arguments: list[str], folder: Path, seconds: float) -> None:
         command = [sys.executable, "-P", "-m", "pytest", *arguments]
-        options: dict[str, Any] = {"cwd": folder, "env": _environment(), "timeout": seconds}
-        try:
-            with open(folder / "log.txt", "wb") as log:
-                subprocess.run(command, stdout=log, stderr=log, **options)
-        except subprocess.TimeoutExpired:
-            raise TimeoutError from None
+        options: dict[str, Any] = {"cwd": folder, "env": _environment()}
+        with open(folder / "log.txt", "wb") as log:
+            process = subprocess.Popen(command, stdout=log, stderr=log, **options)
+            self._process = process
+            try:
+                process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                raise TimeoutError from None
+            finally:
+                self._end()
 
     def close(self) -> None:
         """End the process, and what it runs; may be called while another thread waits."""
@@ -108,11 +112,13 @@ class Judge:
         if process is None:
             return
         with contextlib.suppress(OSError):
-            os.killpg(process.pid, signal.SIGKILL)
+            if _FORKS:
+                os.killpg(process.pid, signal.SIGKILL)  # with the one it has forked
+            process.kill()
         process.wait()
-        for pipe in (process.stdin, process.stdout):
+        for pipe in filter(None, (process.stdin, process.stdout)):
             with contextlib.suppress(OSError, ValueError):
-                pipe.close()  # type: ignore[union-attr]
+                pipe.close()
 
 
 class Judges:

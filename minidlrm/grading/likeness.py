@@ -88,7 +88,7 @@ def alike(files: dict[str, Sequence[str]]) -> list[tuple[str, str, str]]:
         for j in range(i):
             if near[i, j] < _NEAR:
                 continue
-            words = f"{near[i, j]:.0%} of its tokens are those of"
+            words = f"{_NEAR:.0%} or more of its tokens are those of"
             if coded[i] == coded[j]:
                 words = "it has the same tokens as"
                 if files[first] != files[names[j]]:
