@@ -48,10 +48,12 @@ def test_points_of_a_human_are_added_and_missing_ones_are_said():
 def test_a_table_that_a_human_fills_in_is_kept_over_runs(tmp_path):
     path = tmp_path / "hand.csv"
     marking.write_hand(A6, path, ["ann", "=bob"], {})
-    text = path.read_text(encoding="utf-8-sig").replace("=bob,A6.1,,8.0,", "=bob,A6.1,7.5,8.0,well")
+    text = path.read_text(encoding="utf-8-sig").replace(
+        "=bob,A6.1,,8.0,", "=bob,A6.1,7.5,8.0,'=well"
+    )
     path.write_text(text, encoding="utf-8")
     known = marking.hand_points(A6, path)
-    assert known == {("ann", "A6.1"): (None, ""), ("=bob", "A6.1"): (7.5, "well")}
+    assert known == {("ann", "A6.1"): (None, ""), ("=bob", "A6.1"): (7.5, "=well")}
     marking.write_hand(A6, path, ["ann", "=bob", "new"], known)
     assert marking.hand_points(A6, path) == {**known, ("new", "A6.1"): (None, "")}
 

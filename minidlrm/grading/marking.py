@@ -133,7 +133,7 @@ def hand_points(
         points = _number(row["points"], where, most[task]) if row["points"] else None
         if key in found:
             raise ValueError(f"{where}: {key[0]!r} has a second line for {task}")
-        found[key] = points, row.get("comment", "")
+        found[key] = points, tables.plain_name(row.get("comment", ""))
     return found
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import inspect
 import json
 import sys
 from pathlib import Path
@@ -168,7 +169,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Any:
     folder = pyfuncitem.path.parent
     right = vars(assignments.solutions(folder))
     with _submission(pyfuncitem.config, folder, {name: right[name] for name in wrong}) as other:
-        given = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
+        names = inspect.signature(pyfuncitem.obj).parameters
+        given = {name: pyfuncitem.funcargs[name] for name in names}
         again = {"student": other, "rng": _random(pyfuncitem, "questions")}
         again["order"] = _random(pyfuncitem, "order")
         pyfuncitem.obj(**{name: again.get(name, value) for name, value in given.items()})
@@ -197,7 +199,7 @@ def pytest_runtest_makereport(item, call):
         "max_points": round(points, 4),
         "feedback": "" if whole else _feedback(call.excinfo, student),
         "mistake": "" if whole else _mistake(call.excinfo),
-        "note": "; ".join(getattr(student, "credits", [])) if whole else "",
+        "note": "; ".join(dict.fromkeys(getattr(student, "credits", []))) if whole else "",
     }
     if not whole:
         _remember(state, student, mark.args[0], call.excinfo)
