@@ -169,8 +169,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Any:
     folder = pyfuncitem.path.parent
     right = vars(assignments.solutions(folder))
     with _submission(pyfuncitem.config, folder, {name: right[name] for name in wrong}) as other:
-        names = inspect.signature(pyfuncitem.obj).parameters
-        given = {name: pyfuncitem.funcargs[name] for name in names}
+        asked = inspect.signature(pyfuncitem.obj).parameters
+        given = {name: pyfuncitem.funcargs[name] for name in asked}
         again = {"student": other, "rng": _random(pyfuncitem, "questions")}
         again["order"] = _random(pyfuncitem, "order")
         pyfuncitem.obj(**{name: again.get(name, value) for name, value in given.items()})
