@@ -10,7 +10,7 @@ from minidlrm.cli import options
 from minidlrm.cli.app import make_app
 from minidlrm.data import READERS
 from minidlrm.data.download import SOURCES
-from minidlrm.grading.release import TITLES
+from minidlrm.grading.assignment import names
 from minidlrm.models import MODELS
 from minidlrm.optim import OPTIMIZERS
 from minidlrm.recipes import RECIPES
@@ -41,14 +41,19 @@ LISTS = [
     ("train", "optimizer", OPTIMIZERS),
     ("recipe", "name", RECIPES),
     ("data fetch", "name", SOURCES),
-    ("grade check", "assignment", TITLES),
+    ("grade check", "assignment", names()),
 ]
 
 
 @pytest.mark.parametrize(("command", "parameter", "known"), LISTS, ids=lambda x: str(x)[:20])
 def test_the_help_lists_exactly_what_is_taken(command, parameter, known):
     text = help_of(command, parameter)
-    listed = text.removeprefix("One of ").removeprefix("A model (").partition("); or PATH")[0]
+    listed = (
+        text.removeprefix("One of ")
+        .removeprefix("A model (")
+        .partition("); or PATH")[0]
+        .partition("; or a FOLDER")[0]
+    )
     names = re.sub(r" \(.*?\)|\.$", "", listed).split(", ")
     assert names == list(known)
 

@@ -1,16 +1,17 @@
-"""Files for the platforms: Gradescope, GitHub, Canvas and Moodle."""
+"""Files for the platforms that run the grader themselves: Gradescope, GitHub and nbgrader."""
 
 from __future__ import annotations
 
-import csv
 import json
 import secrets
+import shutil
 from pathlib import Path
 from typing import Any
 
-from minidlrm.grading import cells, runner
-from minidlrm.grading.release import TITLES, source_of
-from minidlrm.grading.runner import Grade, criteria
+from minidlrm.grading import cells
+from minidlrm.grading.assignment import Assignment, criteria, find
+from minidlrm.grading.release import checks_for_students, write
+from minidlrm.grading.runner import Grade
 
 _WORKFLOW = """name: autograding
 on: [push, workflow_dispatch]
@@ -62,17 +63,18 @@ def gradescope(grade: Grade) -> dict[str, Any]:
     return {"score": grade.points, "output": output, "output_format": "text", "tests": tests}
 
 
-def autograding(assignment: str) -> dict[str, Any]:
+def autograding(which: str | Path | Assignment, called: str) -> dict[str, Any]:
     """Return the content of an autograding.json: a test for each task, by its exit code."""
+    assignment = find(which)
     tasks: dict[str, float] = {}
     for row in criteria(assignment):
         tasks[row["task"]] = tasks.get(row["task"], 0) + row["max_points"]
-    file = source_of(assignment).name
+    file = assignment.source.name
     tests = [
         {
             "name": task,
             "setup": "",
-            "run": f"minidlrm grade check {assignment} {file} --task {task}",
+            "run": f"minidlrm grade check {called} {file} --task {task}",
             "input": "",
             "output": "",
             "comparison": "included",
@@ -84,7 +86,7 @@ def autograding(assignment: str) -> dict[str, Any]:
     return {"tests": tests}
 
 
-def files_of(platform: str, assignment: str, out: Path) -> list[Path]:
+def files_of(platform: str, which: str | Path | Assignment, out: Path) -> list[Path]:
     """Write the files of a platform beside those of the students.
 
     Parameters
@@ -92,59 +94,45 @@ def files_of(platform: str, assignment: str, out: Path) -> list[Path]:
     platform : "github", "gradescope" or "nbgrader"
         A workflow and autograding.json; setup.sh and run_autograder, to be zipped; or the
         instructor's notebook, with solutions, for nbgrader's source folder.
-    assignment, out
-        As in `release`.
+    which, out
+        As in `release`. A teacher's own assignment goes along: to Gradescope the whole folder, to
+        GitHub, where students see it, without the solutions.
     """
-    names = {"assignment": assignment, "file": source_of(assignment).name}
+    assignment = find(which)
+    name, files = assignment.source.name, []
     if platform == "github":
+        called = ".github/assignment" if assignment.own else assignment.name
+        if assignment.own:
+            files = checks_for_students(assignment, out / called)
+        tests = json.dumps(autograding(assignment, called), indent=2) + "\n"
         content = {
-            out / ".github" / "workflows" / "autograding.yml": _WORKFLOW.format(**names),
-            out / ".github" / "classroom" / "autograding.json": json.dumps(
-                autograding(assignment), indent=2
-            )
-            + "\n",
+            out / ".github" / "workflows" / "autograding.yml": _WORKFLOW.format(
+                assignment=called, file=name
+            ),
+            out / ".github" / "classroom" / "autograding.json": tests,
         }
     elif platform == "nbgrader":
         import nbformat
 
-        name = source_of(assignment).with_suffix(".ipynb").name
-        content = {out / "source" / assignment / name: nbformat.writes(cells.notebook(assignment))}
+        made = out / "source" / assignment.name / f"{assignment.source.stem}.ipynb"
+        content = {made: nbformat.writes(cells.notebook(assignment))}
     else:
+        called = "/autograder/source/assignment" if assignment.own else assignment.name
+        if assignment.own:
+            files = _copied(assignment, out / "gradescope" / "assignment")
+        run = _RUN.format(assignment=called, seed=secrets.randbits(128))
         content = {
             out / "gradescope" / "setup.sh": _SETUP,
-            out / "gradescope" / "run_autograder": _RUN.format(
-                **names, seed=secrets.randbelow(2**31)
-            ),
+            out / "gradescope" / "run_autograder": run,
         }
     for path, text in content.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8", newline="\n")
+        write(path, text)
         if text.startswith("#!"):
             path.chmod(0o755)
-    return list(content)
+    return [*content, *files]
 
 
-def write_canvas(assignment: str, grades: list[Grade], path: Path) -> None:
-    """Write a table that Canvas imports: the file names are the SIS login ids."""
-    title = f"{assignment} {TITLES[assignment]}"
-    rows = [["Student", "ID", "SIS Login ID", "Section", title]]
-    rows += [["    Points Possible", "", "", "", max(g.max_points for g in grades)]]  # type: ignore[list-item]
-    rows += [[g.student, "", g.student, "", g.points] for g in grades]  # type: ignore[list-item]
-    _write(rows, path)
-
-
-def write_moodle(grades: list[Grade], path: Path) -> None:
-    """Write a table that Moodle imports: the file names are the user names."""
-    rows = [["Username", "Grade", "Feedback comments"]]
-    for g in grades:
-        lost = [f"{r['task']}: {r['feedback']}" for r in g.results if r["feedback"]]
-        told = "\n\n".join([*filter(None, [g.problem]), *lost])
-        rows.append([g.student, g.points, runner.no_formula(told)])  # type: ignore[list-item]
-    _write(rows, path)
-
-
-def _write(rows: list[list[Any]], path: Path) -> None:
-    part = path.with_name(path.name + ".part")
-    with part.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows(rows)
-    part.replace(path)
+def _copied(assignment: Assignment, folder: Path) -> list[Path]:
+    folder.mkdir(parents=True, exist_ok=True)
+    parts = [assignment.source, assignment.checks]
+    return [Path(shutil.copyfile(part, folder / part.name)) for part in parts]

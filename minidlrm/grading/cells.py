@@ -10,9 +10,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from minidlrm.grading.release import source_of
-from minidlrm.grading.runner import checks_of, criteria
-from minidlrm.grading.sandbox import NotWritten, StudentError
+from minidlrm.grading.assignment import Assignment, criteria, find
+from minidlrm.grading.reading import NotWritten, StudentError
 
 # a warning of an import on stderr would cost the points of the cell
 _CHECK = """import contextlib
@@ -33,10 +32,12 @@ class Kernel:
         The notebook's ``globals()``.
     """
 
-    seconds, notes = 0.0, ()
+    seconds = 0.0
 
     def __init__(self, namespace: dict[str, Any]):
         self.namespace = namespace
+        self.slips: dict[str, str] = {}  # tasks are checked one by one: none is known
+        self.credits: list[str] = []
 
     def call(self, name: str, *arguments: Any) -> Any:
         """Call a function; StudentError when it gives no value."""
@@ -65,7 +66,7 @@ def score(assignment: str, task: str, namespace: dict[str, Any]) -> float:
     Parameters
     ----------
     assignment, task : str
-        Such as "A2" and "A2.3".
+        Such as "A2" and "A2.3"; or the folder of an assignment.
     namespace : dict
         ``globals()``.
     """
@@ -75,7 +76,7 @@ def score(assignment: str, task: str, namespace: dict[str, Any]) -> float:
 
     with tempfile.TemporaryDirectory() as folder:
         results = Path(folder) / "results.json"
-        checks = checks_of(assignment)
+        checks = find(assignment).checks
         arguments = ["-q", "-c", os.devnull, "-p", "no:cacheprovider", "--noconftest"]
         arguments += [f"--rootdir={checks.parent}", "--import-mode=importlib", str(checks)]
         arguments += ["--results", str(results), "--tasks", task]
@@ -90,13 +91,15 @@ def score(assignment: str, task: str, namespace: dict[str, Any]) -> float:
     return float(sum(r["points"] for r in rows))
 
 
-def notebook(assignment: str) -> Any:
+def notebook(which: str | Path | Assignment) -> Any:
     """Return the instructor's notebook for nbgrader: solutions marked, a check after each task."""
     import jupytext
     import nbformat
 
-    text = source_of(assignment).read_text(encoding="utf-8")
-    made = jupytext.reads(text, fmt="py:percent")
+    assignment = find(which)
+    made = jupytext.reads(assignment.text(), fmt="py:percent")
+    by_hand = {task.name: task.points for task in assignment.by_hand}
+    where = str(assignment.folder) if assignment.own else assignment.name
     points: dict[str, float] = {}
     for row in criteria(assignment):
         points[row["task"]] = points.get(row["task"], 0) + row["max_points"]
@@ -107,12 +110,11 @@ def notebook(assignment: str) -> Any:
         name = task.partition("BEGIN SOLUTION ")[2].partition(":")[0]
         if not name:
             continue
-        manual = cell.cell_type == "markdown"
-        most = float(cell.source.partition(" (")[2].partition(" point")[0]) if manual else 0.0
-        _mark(cell, name, solution=True, points=most if manual else None)
+        manual = name in by_hand
+        _mark(cell, name, solution=True, points=by_hand.get(name))
         cell.source = _regions(cell.source, manual)
         if not manual:
-            source = _CHECK.format(assignment=assignment, task=name)
+            source = _CHECK.format(assignment=where, task=name)
             check = nbformat.v4.new_code_cell(source)
             _mark(check, f"{name}-check", solution=False, points=points[name])
             cells.append(check)

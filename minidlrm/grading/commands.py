@@ -1,22 +1,32 @@
-"""The commands of the grader: minidlrm grade check | release | run."""
+"""The commands of the grader: minidlrm grade check | new | release | run | test."""
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import secrets
+import signal
+from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
-from minidlrm.grading import adapters, release, reports, runner
+from minidlrm.files import replacing
+from minidlrm.grading import adapters, classroom, exports, making, proving, release, runner
+from minidlrm.grading.assignment import Assignment, find, names
+from minidlrm.grading.marking import Late
 
 app = typer.Typer(no_args_is_help=True, help="Check, release and grade assignments.")
-AssignmentName = Annotated[str, typer.Argument(help=f"One of {', '.join(release.TITLES)}.")]
-SecondsOption = Annotated[float, typer.Option(help="Time limit of each call of a function.")]
+AssignmentName = Annotated[str, typer.Argument(help=f"One of {', '.join(names())}; or a FOLDER.")]
+SecondsOption = Annotated[
+    float | None,
+    typer.Option(help="Time limit of each call of a function. By default as the source says."),
+]
 
 
 @app.command(epilog="Example: [bold]minidlrm grade check A2 a2_embeddings.py[/bold]")
@@ -24,11 +34,12 @@ def check(
     assignment: AssignmentName,
     file: Annotated[Path, typer.Argument(help="Your .py or .ipynb.")],
     task: Annotated[str, typer.Option(help="This task alone, such as A2.3.")] = "",
-    seconds: SecondsOption = 20.0,
+    seconds: SecondsOption = None,
     gradescope: Annotated[
         Path | None, typer.Option(help="Also write a results.json of Gradescope.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the questions.")] = 0,
+    again: Annotated[bool, typer.Option("--again", help="Ask with fresh numbers.")] = False,
     student: Annotated[
         str, typer.Option(help="The student's id; by default the STUDENT of the file.")
     ] = "",
@@ -40,11 +51,16 @@ def check(
     _needs("pytest")
     if not file.exists():
         raise FileNotFoundError(f"{file} does not exist")
+    if again and seed:
+        raise ValueError("--again draws a seed: give it, or --seed, but not both")
+    console, points, most = Console(), 0.0, 0.0
+    if again:
+        seed = 1 + secrets.randbelow(10**6)
+        console.print(f"fresh numbers; --seed {seed} asks with the same ones", style="dim")
     result = runner.grade(assignment, file, student, seed, seconds)
     if gradescope is not None:
         text = json.dumps(adapters.gradescope(result), ensure_ascii=False, indent=1)
         gradescope.write_text(text, encoding="utf-8")
-    console, points, most = Console(), 0.0, 0.0
     for r in result.results:
         if task not in ("", r["task"]):
             continue
@@ -52,16 +68,57 @@ def check(
         colour = "green" if r["points"] == r["max_points"] else "yellow" if r["points"] else "red"
         head = f"[{colour}]{r['points']:5.2f} of {r['max_points']:g}[/]  {r['task']}  "
         console.print(head + escape(r["title"]), highlight=False)
-        for line in r["feedback"].splitlines():
+        for line in (r["feedback"] or r.get("note", "")).splitlines():
             console.print(
                 f"             {escape(line)}", style="dim", highlight=False, soft_wrap=True
             )
     if most == 0:
         raise ValueError(f"{assignment} has no task {task!r}")
     console.print(f"{points:5.2f} of {most:g}  by machine", style="bold", highlight=False)
+    if result.problem:
+        console.print(result.problem, style="yellow", markup=False, highlight=False)
     for note in result.notes:
         console.print(f"a cell failed: {note}", style="dim", markup=False, highlight=False)
     raise typer.Exit(0 if points == most else 1)
+
+
+@app.command(epilog="Example: [bold]minidlrm grade new week3[/bold]")
+def new(
+    folder: Annotated[Path, typer.Argument(help="The folder of your assignment; its name.")],
+) -> None:
+    """Begin an assignment of your own: a small one that works, to be changed bit by bit."""
+    for path in making.new(folder):
+        Console().print(f"wrote {path}", highlight=False, markup=False)
+
+
+@app.command("test", epilog="Example: [bold]minidlrm grade test week3[/bold]")
+def prove(
+    assignment: AssignmentName,
+    every: Annotated[int, typer.Option(help="Only every so-many-th wrong answer.", min=1)] = 1,
+    jobs: Annotated[int | None, typer.Option(help="Submissions at a time.")] = None,
+) -> None:
+    """Prove an assignment before a class sees it.
+
+    The reference must earn all points and the released file none; each wrong answer must lose its
+    points, and the feedback name it. The exit code is 1 when anything fails.
+    """
+    from tqdm.auto import tqdm
+
+    _needs("pytest")
+
+    def bar(faults, total):
+        return tqdm(faults, total=total, desc="wrong answers", leave=False)
+
+    console, failed, count = Console(), 0, 0
+    for count, proof in enumerate(proving.prove(assignment, every, jobs, bar), 1):  # noqa: B007
+        failed += bool(proof.fault)
+        style, sign = ("red", "fails") if proof.fault else ("green", "holds")
+        claim = escape(proof.claim)
+        console.print(f"[{style}]{sign}[/]  {claim}", highlight=False, soft_wrap=True)
+        if proof.fault:
+            console.print(f"       {proof.fault}", style="dim", markup=False, highlight=False)
+    console.print(f"{count - failed} of {count} hold", style="bold", highlight=False)
+    raise typer.Exit(1 if failed else 0)
 
 
 @app.command("release", epilog="Example: [bold]minidlrm grade release A2 ../a2[/bold]")
@@ -71,6 +128,10 @@ def release_command(
     platform: Annotated[
         str, typer.Option("--for", help="Add a platform's files: github, gradescope or nbgrader.")
     ] = "",
+    checks: Annotated[
+        Path | None,
+        typer.Option(help="Also this folder, by which students check themselves: for your own."),
+    ] = None,
 ) -> None:
     """Write the students' files: the source without its solutions, as script and notebook."""
     if platform not in ("", "github", "gradescope", "nbgrader"):
@@ -78,6 +139,8 @@ def release_command(
     written = release.release(assignment, out)
     if platform:
         written += adapters.files_of(platform, assignment, out)
+    if checks is not None:
+        written += release.checks_for_students(assignment, checks)
     for path in written:
         Console().print(f"wrote {path}", highlight=False, markup=False)
 
@@ -88,49 +151,117 @@ def run(
     folder: Annotated[Path, typer.Argument(help="A file, folder or zip for each student.")],
     csv: Annotated[Path, typer.Option(help="The table of grades.")] = Path("grades.csv"),
     out: Annotated[
-        Path, typer.Option(help="Pages of students and class, and partial results.")
+        Path, typer.Option(help="Pages, partial results, and your hand.csv and overrides.csv.")
     ] = Path("grading"),
     seed: Annotated[
         int | None,
         typer.Option(help="Of the questions. By default drawn once, and kept in OUT/seed.txt."),
     ] = None,
-    seconds: SecondsOption = 20.0,
+    seconds: SecondsOption = None,
     jobs: Annotated[int | None, typer.Option(help="Submissions at a time.")] = None,
+    regrade: Annotated[
+        list[str] | None, typer.Option(help="Grade this student again; may be given repeatedly.")
+    ] = None,
+    deadline: Annotated[
+        datetime | None, typer.Option(help="Such as 2026-11-30T23:59:00, local time.")
+    ] = None,
+    times: Annotated[
+        Path | None,
+        typer.Option(help="CSV with student and time; by default the times of the entries."),
+    ] = None,
+    per_day: Annotated[float, typer.Option(help="Points that a late day costs.", min=0)] = 0.0,
+    free_days: Annotated[int, typer.Option(help="Late days that cost nothing.", min=0)] = 0,
     canvas: Annotated[Path | None, typer.Option(help="Also a table for Canvas.")] = None,
     moodle: Annotated[Path | None, typer.Option(help="Also a table for Moodle.")] = None,
+    roster: Annotated[
+        Path | None, typer.Option(help="The platform's own export: it comes back with grades.")
+    ] = None,
 ) -> None:
     """Grade a class: a CSV, a page for each student, a summary. Stopped, it goes on from there."""
     from tqdm.auto import tqdm
 
     _needs("pytest")
+    _needs("rapidfuzz")
+    if deadline is None and (per_day or free_days or times):
+        raise ValueError("--per-day, --free-days and --times need a --deadline")
+    if roster is not None and (canvas is None) == (moodle is None):
+        raise ValueError("--roster belongs to one of --canvas and --moodle")
 
     def bar(finished, total):
         return tqdm(finished, total=total, desc="grading", unit="submission")
 
+    which, late = find(assignment), Late(deadline, per_day, free_days)
     seed = _drawn(out / "seed.txt") if seed is None else seed
-    grades = runner.grade_class(assignment, folder, out / "results", seed, seconds, jobs, bar)
-    runner.write_csv(grades, csv)
+    settings = classroom.Settings(seed, seconds, jobs, tuple(regrade or ()), late, times)
+    with _stopped_by_signals():
+        done = classroom.grade_all(which, folder, out, settings, bar)
+    exports.grades(which, done.totals, csv)
+    not_in_roster: list[str] = []
     if canvas:
-        adapters.write_canvas(assignment, grades, canvas)
+        not_in_roster += exports.canvas(which, done.totals, canvas, roster)
     if moodle:
-        adapters.write_moodle(grades, moodle)
-    index = reports.write(assignment, release.TITLES[assignment], grades, out)
+        not_in_roster += exports.moodle(which, done.totals, moodle, roster)
+    _report(which, done, csv, out, not_in_roster)
+
+
+def _report(
+    which: Assignment, done: classroom.Run, csv: Path, out: Path, not_in_roster: list[str]
+) -> None:
+    """Say where everything is, and what a teacher should look at."""
     console = Console()
-    console.print(f"{len(grades)} submissions: {csv}, {index}", highlight=False, markup=False)
+    console.print(
+        f"{len(done.totals)} submissions: {csv}, {out / 'index.html'}",
+        highlight=False,
+        markup=False,
+    )
+    warnings = []
+    unread = sum(bool(total.not_marked) for total in done.totals)
+    if unread:
+        warnings.append(
+            f"{unread} derivations are to be read: {out / 'derivations.html'}. Points go into "
+            f"{out / 'hand.csv'}; then run this again."
+        )
+    if done.changes:
+        warnings.append(f"{len(done.changes)} points are other ones than before:")
+        warnings += [f"  {s}, {task}: {old:g}, now {new:g}" for s, task, old, new in done.changes]
+        warnings.append(f"(also in {out / 'changes.csv'})")
+    grades = [total.grade for total in done.totals]
     if any(g.protections and "files" not in g.protections for g in grades):
-        warning = "This machine let the files of other submissions be read or written by a "
-        warning += "submission: see 'What the grader protects against' in docs/teaching.md."
-        console.print(warning, style="yellow", highlight=False)
-    for student, problem in ((g.student, g.problem) for g in grades if g.problem):
-        console.print(f"{student}: {problem}", style="yellow", highlight=False, markup=False)
+        warnings.append(
+            "This machine let the files of other submissions be read or written by a submission: "
+            "see 'What the grader protects against' in docs/teaching.md."
+        )
+    for total in done.totals:
+        remarks = filter(None, [total.grade.problem, *total.grade.remarks, *total.remarks])
+        warnings += [f"{total.student}: {words}" for words in remarks]
+    warnings += [f"{student}: not in the roster" for student in not_in_roster]
+    for words in warnings:
+        console.print(words, style="yellow", soft_wrap=True, highlight=False, markup=False)
+
+
+@contextlib.contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    """Let a signal that ends the run end it as Ctrl-C does: nothing is left behind."""
+
+    def stop(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {name: signal.signal(getattr(signal, name), stop) for name in names}
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            signal.signal(getattr(signal, name), handler)
 
 
 def _drawn(path: Path) -> int:
     """Return the seed of a class. Anyone who knows it can try the questions in advance."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"{secrets.randbelow(2**31)}\n", encoding="utf-8")
-        path.chmod(0o600)
+        with replacing(path) as part:
+            part.touch(0o600)
+            part.write_text(f"{secrets.randbits(128)}\n", encoding="utf-8")
     return int(path.read_text(encoding="utf-8"))
 
 

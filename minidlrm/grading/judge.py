@@ -11,15 +11,23 @@ from typing import Any
 import numpy as np
 
 from minidlrm.checking import gradcheck
-from minidlrm.grading.sandbox import StudentError
+from minidlrm.grading.reading import StudentError
 
 
 class Wrong(AssertionError):
-    """A wrong answer: what is wrong in words, and the name of the mistake."""
+    """A wrong answer: what is wrong in words, and the name of the mistake.
 
-    def __init__(self, words: str, mistake: str = ""):
+    Parameters
+    ----------
+    words, mistake : str
+        The words for the student, and the name for the class.
+    foreseen : bool
+        Whether this is a slip that the checks know: what follows rightly from it is credited.
+    """
+
+    def __init__(self, words: str, mistake: str = "", foreseen: bool = False):
         super().__init__(words)
-        self.mistake = mistake
+        self.mistake, self.foreseen = mistake, foreseen
 
 
 def same(name: str, value: Any, expected: Any, rtol: float = 1e-6, tell: bool = True) -> None:
@@ -76,6 +84,7 @@ def gradient(
     *arrays: Any,
     only: Sequence[str] = (),
     fingerprints: Sequence[Any] = (),
+    own: str | tuple[str, Callable] = "",
 ) -> None:
     """Check ``name(dy, *arrays)`` of the submission against differences of `forward`.
 
@@ -91,7 +100,50 @@ def gradient(
         The arguments whose gradients count here; all by default.
     fingerprints : sequence of Fingerprint
         Known wrong formulas of this task.
+    own : str or (str, callable)
+        The student's own forward pass: its name; where its arguments differ, also
+        ``adapt(*arrays)``, which returns them. When a foreseen slip is in it, the gradient of what
+        the student computes is right as well.
     """
+    try:
+        _gradient(student, name, forward, *arrays, only=only, fingerprints=fingerprints)
+    except (Wrong, StudentError):
+        own_name, adapt = own if isinstance(own, tuple) else (own, lambda *inputs: inputs)
+        slips = getattr(student, "slips", {})
+        if own_name not in slips:
+            raise
+        try:
+            mine = _own(student, own_name, adapt, forward)
+            _gradient(student, name, mine, *arrays, only=only)
+            follows = True
+        except Exception:
+            follows = False
+        if not follows:  # wrong by itself, too: what the first look said is said
+            raise
+        student.credits.append(f"it is the gradient of your own {own_name}")
+
+
+def _own(student: Any, name: str, adapt: Callable, forward: Callable) -> Callable:
+    """Return the student's forward pass, with the signature of the right one."""
+
+    def mine(*inputs):
+        if any(np.iscomplexobj(each) for each in inputs):
+            raise TypeError("real numbers only")
+        return numbers(name, student.call(name, *adapt(*inputs)))
+
+    mine.__signature__ = inspect.signature(forward)  # type: ignore[attr-defined]
+    return mine
+
+
+def _gradient(
+    student: Any,
+    name: str,
+    forward: Callable,
+    *arrays: Any,
+    only: Sequence[str] = (),
+    fingerprints: Sequence[Any] = (),
+) -> None:
+    """Check one backward pass against the differences of one forward pass."""
 
     def with_inputs(*inputs):
         return forward(*inputs), inputs
@@ -145,7 +197,8 @@ def gradient(
         lines = [line for line in lines if line.lower() not in cause.evidence.lower()]
         lines.insert(0, f"{name}: {cause.title}" + (f" ({cause.array})." if cause.array else "."))
         lines += [cause.evidence, f"Hint: {cause.hint}"]
-    raise Wrong("\n".join(filter(None, lines)), causes[0].title if causes else "wrong gradient")
+    mistake = causes[0].title if causes else "wrong gradient"
+    raise Wrong("\n".join(filter(None, lines)), mistake, bool(causes))
 
 
 def _as_gradients(value: Any, wanted: Sequence[str]) -> Any:
@@ -186,7 +239,7 @@ def catches(
     wrong : sequence of (story, function)
         The planted bugs.
     rng : numpy.random.Generator
-        Random numbers for the order.
+        Random numbers for the order: the fixture `order`, which no question tells.
     earn : callable
         Called with the share.
 

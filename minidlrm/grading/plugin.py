@@ -1,27 +1,37 @@
 """The pytest plugin: tasks and their points, and a submission to call.
 
-    pytest -p minidlrm.grading.plugin minidlrm/grading/checks/a2.py --submission mine.py
+    pytest -p minidlrm.grading.plugin mine/checks.py --submission answer.py
 
-A test is one criterion of a task: ``@pytest.mark.task("A2.2", points=2, title="empty bags")``. It
-gives all its points or none; with the fixture `earn`, a share of them. The same seeds give the
-same questions; an instructor's seed gives others.
+A test is one criterion of a task: ``@pytest.mark.task("A2.2", title="empty bags")``. The points of
+the task are in the source; its criteria share them, by ``weight=2`` unequally. A test gives all its
+points or none; with the fixture `earn`, a share of them. ``builds_on="forward"`` names functions of
+earlier tasks: where they are wrong, the criterion is judged a second time, with right ones in their
+place, so that one mistake is paid for once.
+
+The same seeds give the same questions; an instructor's seed gives others.
 """
 
 from __future__ import annotations
 
 import ctypes
+import hashlib
+import inspect
 import json
 import sys
-import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from minidlrm.grading.sandbox import NotWritten, StudentError, Submission, plain
+from minidlrm.files import replacing
+from minidlrm.grading import assignment as assignments
+from minidlrm.grading.judge import Wrong
+from minidlrm.grading.reading import NotWritten, StudentError, plain, return_of
+from minidlrm.grading.sandbox import Submission
 
 _STATE = pytest.StashKey[dict[str, Any]]()
+_POINTS = pytest.StashKey[float]()
 _MEMORY = 6 << 30  # bytes for the grader of one submission: it answers the calls of the submission
 
 
@@ -33,20 +43,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--student", default="", help="the student's id; by default the STUDENT of the file"
     )
     group.addoption("--grading-seed", type=int, default=0, help="seed of the questions")
-    group.addoption("--seconds", type=float, default=20.0, help="time limit of each call")
+    group.addoption("--seconds", type=float, help="time limit of each call")
     group.addoption("--tasks", default="", help="this task alone, such as A2.3")
     group.addoption("--results", type=Path, help="write them here, as JSON")
+    group.addoption("--homes", type=Path, help="where a submission's empty home is made")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker, and limit the memory of a grading run."""
-    config.addinivalue_line("markers", "task(name, points, title): a criterion of a task")
+    config.addinivalue_line(
+        "markers", "task(name, title, weight, builds_on): a criterion of a task"
+    )
     config.stash[_STATE] = {
         "results": [],
         "earned": {},
         "notes": [],
         "student": "",
         "protections": [],
+        "never": "",
+        "lost": {},  # the functions that lost points, and the task of each
     }
     if config.getoption("--submission") is not None and sys.platform == "linux":
         import resource
@@ -56,7 +71,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep the tests of one task."""
+    """Give every criterion its points, and keep those of one task."""
+    graded = [item for item in items if item.get_closest_marker("task")]
+    if graded:
+        marks = [item.get_closest_marker("task") for item in graded]
+        points = assignments.shares(assignments.find(graded[0].path.parent), marks)
+        for item, share in zip(graded, points, strict=True):
+            item.stash[_POINTS] = share
     only = config.getoption("--tasks")
     if only:
         items[:] = [item for item in items if _task(item) == only]
@@ -67,6 +88,18 @@ def _task(item: pytest.Item) -> str:
     return mark.args[0] if mark else ""
 
 
+def _submission(config: pytest.Config, folder: Path, replaced: dict[str, Any]) -> Submission:
+    """Return the submission, with the limits of the assignment in this folder."""
+    return Submission(
+        config.getoption("--submission"),
+        config.getoption("--seconds"),
+        assignments.find(folder).limits,
+        config.getoption("--homes"),
+        [str(folder)],
+        replaced,
+    )
+
+
 @pytest.fixture(scope="session")
 def student(request):
     """Call the functions of the submission: ``student.call("name", *arguments)``."""
@@ -74,13 +107,13 @@ def student(request):
         if type(plugin).__name__ == "Kernel":  # a running notebook
             yield plugin
             return
-    path = request.config.getoption("--submission")
-    if path is None:
+    if request.config.getoption("--submission") is None:
         pytest.skip("no --submission")
-    with Submission(path, request.config.getoption("--seconds")) as submission:
+    with _submission(request.config, request.session.items[0].path.parent, {}) as submission:
         yield submission
-        request.config.stash[_STATE]["notes"] = submission.notes
-        request.config.stash[_STATE]["protections"] = submission.protections
+        state = request.config.stash[_STATE]
+        state["notes"], state["never"] = submission.notes, submission.never
+        state["protections"] = submission.protections
 
 
 @pytest.fixture(scope="session")
@@ -93,11 +126,23 @@ def student_id(request, student):
     return name
 
 
+def _random(item: pytest.Item, what: str) -> np.random.Generator:
+    """Return random numbers; what they are does not tell the seed, nor other ones."""
+    name = item.nodeid.rpartition("/")[2]
+    text = f"{what}:{item.config.getoption('--grading-seed')}:{name}"
+    return np.random.default_rng(int.from_bytes(hashlib.sha256(text.encode()).digest(), "big"))
+
+
 @pytest.fixture
 def rng(request):
     """Random numbers for the questions of one test."""
-    name = zlib.crc32(request.node.nodeid.rpartition("/")[2].encode())
-    return np.random.default_rng((request.config.getoption("--grading-seed"), name))
+    return _random(request.node, "questions")
+
+
+@pytest.fixture
+def order(request):
+    """Random numbers for the order of questions: those of `rng` do not tell them."""
+    return _random(request.node, "order")
 
 
 @pytest.fixture
@@ -105,6 +150,33 @@ def earn(request):
     """Give a share of the points: ``earn(0.75)``."""
     earned = request.config.stash[_STATE]["earned"]
     return lambda share: earned.__setitem__(request.node.nodeid, float(share))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Any:
+    """Judge once more what builds on wrong functions: with right ones in their place."""
+    state, student = pyfuncitem.config.stash[_STATE], pyfuncitem.funcargs.get("student")
+    if isinstance(student, Submission):
+        student.called, student.credits = [], []
+    try:
+        return (yield)
+    except (Wrong, StudentError):
+        mark = pyfuncitem.get_closest_marker("task")
+        names = str(mark.kwargs.get("builds_on", "")).split() if mark else []
+        wrong = [name for name in names if name in state["lost"]]
+        if not wrong or not isinstance(student, Submission):
+            raise
+    folder = pyfuncitem.path.parent
+    right = vars(assignments.solutions(folder))
+    with _submission(pyfuncitem.config, folder, {name: right[name] for name in wrong}) as other:
+        asked = inspect.signature(pyfuncitem.obj).parameters
+        given = {name: pyfuncitem.funcargs[name] for name in asked}
+        again = {"student": other, "rng": _random(pyfuncitem, "questions")}
+        again["order"] = _random(pyfuncitem, "order")
+        pyfuncitem.obj(**{name: again.get(name, value) for name, value in given.items()})
+    tasks = " and ".join(dict.fromkeys(state["lost"][name] for name in wrong))
+    student.credits.append(f"the mistake of {tasks} costs nothing more")
+    return True
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -116,17 +188,40 @@ def pytest_runtest_makereport(item, call):
     failed_before = call.when == "setup" and call.excinfo is not None
     if mark is None or not (call.when == "call" or failed_before) or report.skipped:
         return
-    state, points = item.config.stash[_STATE], float(mark.kwargs["points"])
+    state, points = item.config.stash[_STATE], item.stash[_POINTS]
+    student = item.funcargs.get("student") if hasattr(item, "funcargs") else None
     share = state["earned"].get(item.nodeid, 1.0 if report.passed else 0.0)
+    whole = report.passed and share == 1
     result = {
         "task": mark.args[0],
         "title": mark.kwargs.get("title", item.name),
         "points": round(points * share, 4),
-        "max_points": points,
-        "feedback": "" if report.passed and share == 1 else _feedback(call.excinfo),
-        "mistake": "" if report.passed and share == 1 else _mistake(call.excinfo),
+        "max_points": round(points, 4),
+        "feedback": "" if whole else _feedback(call.excinfo, student),
+        "mistake": "" if whole else _mistake(call.excinfo),
+        "note": "; ".join(dict.fromkeys(getattr(student, "credits", []))) if whole else "",
     }
+    if not whole:
+        _remember(state, student, mark.args[0], call.excinfo)
+        _say_once(result, state["results"])
     state["results"].append(result)
+
+
+def _remember(state: dict[str, Any], student: Any, task: str, excinfo: Any) -> None:
+    """Keep which functions lost points, and in which of them a foreseen slip was found."""
+    called = getattr(student, "called", [])
+    for name in called[:1]:
+        state["lost"].setdefault(name, task)
+        if getattr(getattr(excinfo, "value", None), "foreseen", False):
+            student.slips.setdefault(name, str(excinfo.value.mistake))
+
+
+def _say_once(result: dict[str, Any], before: list[dict[str, Any]]) -> None:
+    """Say one cause once: where the same words were said, name the place."""
+    for other in before:
+        if other["feedback"] == result["feedback"] != "" and result["mistake"] != "not written":
+            result["feedback"] = f"The same cause as in {other['task']}, {other['title']!r}."
+            return
 
 
 def _mistake(excinfo: Any) -> str:
@@ -139,15 +234,24 @@ def _mistake(excinfo: Any) -> str:
     return getattr(error, "mistake", "stopped with an error")
 
 
-def _feedback(excinfo: Any) -> str:
+def _feedback(excinfo: Any, student: Any) -> str:
     if excinfo is None:
         return ""
     error = excinfo.value
     if isinstance(error, NotWritten):
         return f"Not written yet. {error}"
     if isinstance(error, (StudentError, AssertionError)):
-        return str(error).split("\nassert ")[0]
+        words = str(error).split("\nassert ")[0]
+        return words + ("" if isinstance(error, StudentError) else _own_line(student))
     return f"The check itself stopped ({type(error).__name__}: {error}): tell your teacher."
+
+
+def _own_line(student: Any) -> str:
+    """Return what the function that was asked returns, as its author wrote it."""
+    if not isinstance(student, Submission) or not student.called:
+        return ""
+    line = return_of(student.path, student.called[0])
+    return f"\nYour {line}" if line else ""
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -155,10 +259,10 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     path = session.config.getoption("--results")
     if path is not None:
         state = session.config.stash[_STATE]
-        content = {key: state[key] for key in ("student", "results", "notes", "protections")}
-        part = path.with_name(path.name + ".part")
-        part.write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
-        part.replace(path)
+        keys = ("student", "results", "notes", "protections", "never")
+        content = {key: state[key] for key in keys}
+        with replacing(path) as part:
+            part.write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:

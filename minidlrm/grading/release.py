@@ -13,47 +13,16 @@ The students' files are never edited by hand.
 
 from __future__ import annotations
 
+import ast
 import re
-import runpy
+import shutil
 from pathlib import Path
-from types import SimpleNamespace
 
-from minidlrm import tutorials
+from minidlrm.files import replacing
+from minidlrm.grading.assignment import NAME, Assignment, find
 
-TITLES = {
-    "A1": "Gradients by hand",
-    "A2": "Embeddings",
-    "A3": "Matrix factorization and factorization machines",
-    "A4": "The MLP and the dot interaction",
-    "A5": "Build and train a DLRM",
-    "A6": "A model from its paper",
-}
-_BEGIN = re.compile(r"^(\s*)# BEGIN SOLUTION (A\d\.\d+: .+)$")
+_BEGIN = re.compile(rf"^(\s*)# BEGIN SOLUTION ({NAME}\.\d+: .+)$")
 _END = re.compile(r"^\s*# END SOLUTION$")
-
-
-def source_of(assignment: str) -> Path:
-    """Return the instructor's file of an assignment, such as "A2".
-
-    Raises
-    ------
-    ValueError
-        When the assignment does not exist.
-    """
-    if assignment not in TITLES:
-        raise ValueError(
-            f"assignment {assignment!r} does not exist; choose from {', '.join(sorted(TITLES))}"
-        )
-    folder = tutorials.source() / "assignments"
-    return next(iter(sorted(folder.glob(f"{assignment.lower()}_*.py"))))
-
-
-def solutions(assignment: str) -> SimpleNamespace:
-    """Return the functions of an assignment, with their solutions, by name.
-
-    The checks compare with these, so that a solution is written once.
-    """
-    return SimpleNamespace(**runpy.run_path(str(source_of(assignment))))
 
 
 def strip(text: str) -> str:
@@ -97,13 +66,13 @@ def strip(text: str) -> str:
     return "\n".join(lines)
 
 
-def release(assignment: str, out: Path) -> list[Path]:
+def release(which: str | Path | Assignment, out: Path) -> list[Path]:
     """Write the students' files into a folder: a script and the notebook made from it.
 
     Parameters
     ----------
-    assignment : str
-        "A1", "A2", ...
+    which : str, Path or Assignment
+        "A1", "A2", ..., or a folder.
     out : Path
         Created if needed. Files of the same name are replaced.
 
@@ -111,17 +80,58 @@ def release(assignment: str, out: Path) -> list[Path]:
     -------
     list of Path
     """
-    source = source_of(assignment)
-    text = strip(source.read_text(encoding="utf-8")) + "\n"
+    assignment = find(which)
+    text = strip(assignment.text()) + "\n"
+    script = out / assignment.source.name
+    if script.resolve() == assignment.source:
+        raise ValueError(f"{out} is the assignment's own folder: its source would be replaced")
+    notebook = as_notebook(text)
     out.mkdir(parents=True, exist_ok=True)
-    script, notebook = out / source.name, out / source.with_suffix(".ipynb").name
+    for path, content in ((script, text), (script.with_suffix(".ipynb"), notebook)):
+        write(path, content)
+    return [script, script.with_suffix(".ipynb")]
+
+
+def as_notebook(text: str) -> str:
+    """Return a source as a notebook."""
     try:
         import jupytext
     except ImportError:
         raise ImportError('the notebooks need jupytext: pip install "minidlrm[teach]"') from None
-    made = jupytext.writes(jupytext.reads(text, fmt="py:percent"), fmt="ipynb")
-    for path, content in ((script, text), (notebook, made)):
-        part = path.with_name(path.name + ".part")
-        part.write_text(content, encoding="utf-8")
-        part.replace(path)
-    return [script, notebook]
+    return jupytext.writes(jupytext.reads(text, fmt="py:percent"), fmt="ipynb")
+
+
+def checks_for_students(which: str | Path | Assignment, folder: Path) -> list[Path]:
+    """Write a folder by which students check themselves: the checks, and a source without answers.
+
+    Raises
+    ------
+    ValueError
+        When the checks read the solutions: students would get them.
+    """
+    assignment = find(which)
+    if "solutions" in _names(assignment.checks.read_text(encoding="utf-8")):
+        raise ValueError(
+            f"{assignment.checks} reads the solutions, which students must not get: write the "
+            "right answers into checks.py, or grade on Gradescope, which shows the folder to nobody"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    source = folder / assignment.source.name
+    write(source, strip(assignment.text()) + "\n")
+    shutil.copyfile(assignment.checks, folder / "checks.py")
+    return [source, folder / "checks.py"]
+
+
+def _names(code: str) -> set[str]:
+    """Return the names that code uses; what comments and texts say does not count."""
+    nodes = list(ast.walk(ast.parse(code)))
+    found = {node.id for node in nodes if isinstance(node, ast.Name)}
+    found |= {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+    return found | {node.name for node in nodes if isinstance(node, ast.alias)}
+
+
+def write(path: Path, text: str) -> None:
+    """Replace a file as a whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as part:
+        part.write_text(text, encoding="utf-8", newline="\n")

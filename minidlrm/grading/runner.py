@@ -2,47 +2,49 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
-import csv
 import hashlib
-import importlib
 import json
 import os
-import subprocess
-import sys
 import tempfile
-import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from minidlrm.grading.release import source_of
-from minidlrm.grading.sandbox import plain
+from minidlrm.files import replacing
+from minidlrm.grading import entries
+from minidlrm.grading.assignment import Assignment, criteria, find
+from minidlrm.grading.judging import Judge, Judges
+from minidlrm.grading.reading import plain, student_of
 
-_LONGEST = 900.0  # seconds for all checks of one submission
-_LARGEST = 50 << 20  # bytes of a file that is handed in
+Which = str | Path | Assignment
 
 
 @dataclass(frozen=True)
 class Grade:
-    """What one submission earned.
+    """What one submission earned by machine.
 
     Parameters
     ----------
     student : str
         The student's id.
     results : list of dict
-        For each criterion: task, title, points, max_points, feedback, mistake.
+        For each criterion: task, title, points, max_points, feedback, mistake, note.
     problem : str
-        Why it could not be graded; "" when it was.
+        Why the file earned nothing; "" when it earned something.
     notes : list of str
         Cells that failed when the file was run.
     key : str
-        A hash of file, seed and assignment: the same key is not graded again.
+        A hash of file, seed, assignment and grader: the same key is not graded again.
     protections : list of str
         What the submission's process was kept from; [] when no process ran.
+    file : str
+        A hash of what was handed in.
+    remarks : list of str
+        What the teacher should look at; students do not see it.
     """
 
     student: str
@@ -51,6 +53,8 @@ class Grade:
     notes: list[str] = field(default_factory=list)
     key: str = ""
     protections: list[str] = field(default_factory=list)
+    file: str = ""
+    remarks: list[str] = field(default_factory=list)
 
     @property
     def points(self) -> float:
@@ -67,186 +71,157 @@ class Grade:
         tasks: dict[str, tuple[float, float]] = {}
         for r in self.results:
             points, most = tasks.get(r["task"], (0.0, 0.0))
-            tasks[r["task"]] = round(points + r["points"], 4), most + r["max_points"]
+            sums = points + r["points"], most + r["max_points"]
+            tasks[r["task"]] = round(sums[0], 4), round(sums[1], 4)
         return tasks
 
 
-def checks_of(assignment: str) -> Path:
-    """Return the tests of an assignment."""
-    source_of(assignment)
-    return Path(__file__).parent / "checks" / f"{assignment.lower()}.py"
+_judge = Judge()  # of this process; loaded when it is first needed
+atexit.register(_judge.close)
 
 
 def grade(
-    assignment: str, path: Path, student: str = "", seed: int = 0, seconds: float = 20.0
+    which: Which,
+    path: Path,
+    student: str = "",
+    seed: int = 0,
+    seconds: float | None = None,
+    judge: Judge | None = None,
+    under: str | Path | None = None,
 ) -> Grade:
     """Grade one file.
 
     Parameters
     ----------
-    assignment : str
-        "A1", "A2", ...
+    which : str, Path or Assignment
+        "A1", "A2", ..., or the folder of an assignment.
     path : Path
         A .py or .ipynb, or a folder or .zip that holds one.
     student : str
         The student's id; by default the STUDENT of the file.
     seed : int
         Seed of the questions. Students check themselves with 0.
-    seconds : float
-        Time limit of each call of a function.
+    seconds : float, optional
+        Time limit of each call of a function; by default the one in the source.
+    judge : Judge
+        The process that does it; by default one that all calls share.
+    under : path, optional
+        The folder for what is made on the way.
 
     Returns
     -------
     Grade
         A submission that cannot be graded has no points and a `problem`; nothing is raised.
     """
-    path = Path(path)
-    checks = checks_of(assignment)
-    key = _key(assignment, path, seed)
-    with tempfile.TemporaryDirectory(prefix="grading-") as folder:
+    assignment, path = find(which), Path(path)
+    key, file = _key(assignment, path, seed), ""
+    with tempfile.TemporaryDirectory(prefix="grading-", dir=under) as name:
+        folder = Path(name)
+        folder.chmod(0o711)  # the submission's own user passes through it to its home
         try:
-            file = _the_file(assignment, path, Path(folder))
+            copy = entries.the_file(assignment, path, folder)
+            file = entries.digest(path)
         except Exception as error:  # zipfile raises many: a password, an unknown method, ...
             return ungraded(assignment, student, f"it cannot be opened: {error}", key)
-        results = Path(folder) / "results.json"
-        command = [sys.executable, "-P", "-m", "pytest", "-q", "-c", os.devnull]
-        command += ["-p", "minidlrm.grading.plugin", "-p", "no:cacheprovider", "--noconftest"]
-        command += [f"--rootdir={checks.parent}", "--import-mode=importlib", str(checks)]
-        command += ["--submission", str(file), "--results", str(results), f"--student={student}"]
-        command += ["--grading-seed", str(seed), "--seconds", str(seconds)]
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")}
-        package = str(Path(__file__).parent.parent.parent)
-        environment |= {"PYTHONPATH": package, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        arguments = _arguments(assignment, copy, student, seed, seconds)
         try:
-            run = subprocess.run(
-                command, capture_output=True, cwd=folder, env=environment, timeout=_LONGEST
-            )
-            content = json.loads(results.read_text(encoding="utf-8"))
-        except subprocess.TimeoutExpired:
-            problem = f"the checks took longer than {_LONGEST:g} seconds in all"
-            return ungraded(assignment, student, problem, key)
-        except (OSError, ValueError):
-            problem = f"the grader stopped: {run.stdout.decode(errors='replace')[-500:]}"
-            return ungraded(assignment, student, problem, key)
-    name = student or content["student"]
-    return Grade(name, content["results"], "", content["notes"], key, content["protections"])
+            (judge or _judge).run(arguments, folder, assignment.limits.total)
+            content = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+        except TimeoutError:
+            problem = f"the checks took longer than {assignment.limits.total:g} seconds in all"
+            return ungraded(assignment, student, problem, key, file)
+        except (OSError, ValueError) as error:
+            problem = f"the grader stopped: {_log(folder) or error}"
+            return ungraded(assignment, student, problem, key, file)
+        written = student_of(copy)
+    name = student or content["student"] or written
+    return Grade(
+        name,
+        content["results"],
+        _problem(content),
+        content["notes"],
+        key,
+        content["protections"],
+        file,
+        _foreign(name, written),
+    )
 
 
-def _key(assignment: str, path: Path, seed: int) -> str:
-    digest = hashlib.sha256(os.fsencode(f"{assignment}:{seed}:{path.name}"))
-    here = Path(__file__).parent
-    for part in [*sorted(here.glob("checks/*.py")), here / "judge.py", source_of(assignment)]:
-        digest.update(part.read_bytes())  # what graded it
-    files = sorted(path.rglob("*")) if path.is_dir() else [path]
-    for file in files:
-        digest.update(os.fsencode(file.name))
-        with contextlib.suppress(OSError):  # what cannot be read is said by `grade`
-            if file.is_file() and file.stat().st_size <= _LARGEST:
-                digest.update(file.read_bytes())
-    return digest.hexdigest()[:16]
+def _arguments(
+    assignment: Assignment, file: Path, student: str, seed: int, seconds: float | None
+) -> list[str]:
+    """Return what pytest is told."""
+    arguments = ["-q", "-c", os.devnull, "-p", "minidlrm.grading.plugin", "-p", "no:cacheprovider"]
+    arguments += ["--noconftest", f"--rootdir={assignment.folder}", "--import-mode=importlib"]
+    arguments += [str(assignment.checks), "--submission", str(file), f"--student={student}"]
+    arguments += ["--results", str(file.parent / "results.json"), "--homes", str(file.parent)]
+    arguments += ["--grading-seed", str(seed)]
+    return arguments if seconds is None else [*arguments, "--seconds", str(seconds)]
 
 
-def _the_file(assignment: str, path: Path, folder: Path) -> Path:
-    """Find the one file to grade, and copy it: the original is never run."""
-    if not path.exists():
-        raise ValueError(f"{path} does not exist")
-    if path.is_symlink():  # to the solutions, or to what another has handed in
-        raise ValueError(f"{path.name} is a link: hand in the file itself")
-    if path.suffix == ".zip":
-        path = _unzipped(path, folder / "unzipped")
-    if path.is_dir():
-        prefix = source_of(assignment).stem
-        found = [
-            file
-            for suffix in (".py", ".ipynb")
-            for file in sorted(path.rglob(f"*{suffix}"))
-            if not any(part.startswith((".", "__")) for part in file.relative_to(path).parts)
-            and file.is_file()
-            and not file.is_symlink()
-        ]
-        named = [file for file in found if file.stem.lower().startswith(prefix)]
-        if not named and len(found) != 1:
-            raise ValueError(f"{path.name} holds {len(found)} files; none is named {prefix}.py")
-        path = (named or found)[0]
-    if path.suffix not in (".py", ".ipynb") or not path.is_file():
-        raise ValueError(f"{path.name} is neither a .py nor a .ipynb")
-    if path.stat().st_size > _LARGEST:
-        raise ValueError(f"{path.name} has {path.stat().st_size:,} bytes: too large")
-    copy = folder / f"submission{path.suffix}"
-    copy.write_bytes(path.read_bytes())
-    return copy
+def _log(folder: Path) -> str:
+    with contextlib.suppress(OSError):
+        return (folder / "log.txt").read_text(encoding="utf-8", errors="replace")[-500:].strip()
+    return ""
 
 
-def _unzipped(path: Path, folder: Path) -> Path:
-    with zipfile.ZipFile(path) as archive:
-        if sum(each.file_size for each in archive.infolist()) > _LARGEST:
-            raise ValueError(f"{path.name} is too large when unpacked")
-        archive.extractall(folder)  # zipfile keeps names inside the folder
-    return folder
+def _problem(content: dict[str, Any]) -> str:
+    """Say in a line why a file earned nothing."""
+    results = content["results"]
+    if not results:
+        return "the checks asked nothing: see checks.py"
+    if any(r["points"] for r in results):
+        return ""
+    if content["never"]:
+        return str(content["never"])
+    if all(r["mistake"] == "not written" for r in results):
+        return "nothing is written yet"
+    first = next(r for r in results if r["mistake"] != "not written")
+    return "; ".join([first["feedback"].splitlines()[0], *content["notes"][:1]])
 
 
-def criteria(assignment: str) -> list[dict[str, Any]]:
-    """Return what is asked: task, title and max_points of every test."""
-    module = importlib.import_module(f"minidlrm.grading.checks.{checks_of(assignment).stem}")
-    rows = []
-    for value in vars(module).values():
-        for mark in getattr(value, "pytestmark", []):
-            if mark.name == "task":
-                row = {"task": mark.args[0], "title": mark.kwargs["title"]}
-                rows.append({**row, "max_points": float(mark.kwargs["points"])})
-    return rows
+def _foreign(student: str, written: str) -> list[str]:
+    """Return a remark when the file names another student than the entry does."""
+    same = student.casefold().strip() == written.casefold().strip()
+    if same or written in ("", "your-id"):
+        return []
+    return [f"its STUDENT is {written!r}"]
 
 
-def ungraded(assignment: str, student: str, why: str, key: str = "") -> Grade:
+def _key(assignment: Assignment, path: Path, seed: int) -> str:
+    parts = [assignment.name, str(seed), entries.grader_digest(), entries.digest(path)]
+    total = hashlib.sha256(":".join(parts).encode())
+    for part in (assignment.checks, assignment.source):
+        total.update(part.read_bytes())  # what graded it
+    return total.hexdigest()[:16]
+
+
+def ungraded(which: Which, student: str, why: str, key: str = "", file: str = "") -> Grade:
     """Return a grade with no points, and why."""
     why = plain(why)
-    lost = {"points": 0.0, "feedback": why, "mistake": "not graded"}
-    return Grade(student, [{**row, **lost} for row in criteria(assignment)], why, key=key)
-
-
-def submissions(folder: Path) -> dict[str, Path]:
-    """Return the submissions of a class by student: a file or a folder each.
-
-    Raises
-    ------
-    ValueError
-        When it is not a folder, is empty, or two entries have the same name.
-    """
-    if not folder.is_dir():
-        raise ValueError(f"{folder} is not a folder of submissions")
-    found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith((".", "__")):
-            continue
-        name = path.name if path.is_dir() else path.stem
-        name = os.fsencode(name).decode("utf-8", "backslashreplace")  # of another encoding
-        if name in found:
-            raise ValueError(
-                f"{folder}: {found[name].name} and {path.name} belong to the same student"
-            )
-        found[name] = path
-    if not found:
-        raise ValueError(f"{folder} is empty: put a file or a folder for each student into it")
-    return found
+    lost = {"points": 0.0, "feedback": why, "mistake": "not graded", "note": ""}
+    rows = [{**row, **lost} for row in criteria(which)]
+    return Grade(student, rows, why, key=key, file=file)
 
 
 def grade_class(
-    assignment: str,
+    which: Which,
     folder: Path,
     out: Path,
     seed: int = 1,
-    seconds: float = 20.0,
+    seconds: float | None = None,
     jobs: int | None = None,
     progress: Callable[[Iterable, int], Iterable] | None = None,
+    again: Collection[str] = (),
 ) -> list[Grade]:
     """Grade every submission of a folder; results of earlier runs are kept.
 
     Parameters
     ----------
-    assignment : str
-        "A1", "A2", ...
+    which : str, Path or Assignment
+        "A1", "A2", ..., or the folder of an assignment.
     folder : Path
-        See `submissions`.
+        See `entries.submissions`.
     out : Path
         Grades are written there one by one, as JSON: a run that was stopped goes on there.
     seed, seconds
@@ -255,77 +230,72 @@ def grade_class(
         Submissions at a time; as many as there are cores by default.
     progress : callable, optional
         Wraps the finished ones, as tqdm does: ``progress(iterable, total)``.
+    again : collection of str
+        Students whose results are not kept.
 
     Returns
     -------
     list of Grade
         In the order of the students' names.
     """
-    todo, done = {}, {}
+    assignment, found = find(which), entries.submissions(folder)
+    unknown = sorted(set(again) - set(found))
+    if unknown:
+        raise ValueError(
+            f"{unknown[0]!r} has handed in nothing: there is no such entry in {folder}"
+        )
     out.mkdir(parents=True, exist_ok=True)
-    for student, path in submissions(folder).items():
-        kept = _kept(out / file_name(student, ".json"), _key(assignment, path, seed))
-        if kept:
+    done = {}
+    for student, path in found.items():
+        kept = kept_grade(out, student)
+        if kept and kept.key == _key(assignment, path, seed) and student not in again:
             done[student] = kept
-        else:
-            todo[student] = path
-    with ThreadPoolExecutor(jobs or os.cpu_count() or 1) as pool:
-        running = {
-            pool.submit(grade, assignment, path, student, seed, seconds): student
-            for student, path in todo.items()
-        }
+    todo = {student: path for student, path in found.items() if student not in done}
+    most = max(1, min(jobs or os.cpu_count() or 1, len(todo)))
+    with contextlib.ExitStack() as stack:
+        under = stack.enter_context(tempfile.TemporaryDirectory(prefix="class-"))
+        Path(under).chmod(0o711)
+        judges = stack.enter_context(Judges(most))
+
+        def graded(student: str) -> Grade:
+            try:
+                with judges.one() as judge:
+                    return grade(assignment, todo[student], student, seed, seconds, judge, under)
+            except Exception as error:  # one submission must not stop the others
+                return ungraded(assignment, student, f"the grader stopped: {error}")
+
+        pool = ThreadPoolExecutor(most)
+        stack.callback(pool.shutdown)
+        running = {pool.submit(graded, student): student for student in todo}
         finished: Iterable = as_completed(running)
         try:
             for each in progress(finished, len(running)) if progress else finished:
-                student = running[each]
-                try:
-                    done[student] = each.result()
-                except Exception as error:  # one submission must not stop the others
-                    done[student] = ungraded(assignment, student, f"the grader stopped: {error}")
-                _keep(out / file_name(student, ".json"), done[student])
+                done[running[each]] = each.result()
+                _keep(out, each.result())
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
+            judges.close()
             raise
     return [done[student] for student in sorted(done)]
 
 
 def file_name(student: str, suffix: str) -> str:
     """Return the name of a student's file: no longer than a file system takes, and not "index"."""
-    if len(student.encode()) <= 200 and student.lower() != "index":
+    if len(student.encode()) <= 200 and student.lower() not in ("index", "derivations"):
         return student + suffix
     start = student.encode()[:150].decode(errors="ignore")
     return f"{start}-{hashlib.sha256(student.encode()).hexdigest()[:8]}{suffix}"
 
 
-def _keep(path: Path, result: Grade) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(asdict(result), ensure_ascii=False, indent=1), encoding="utf-8")
-    part.replace(path)
+def _keep(out: Path, result: Grade) -> None:
+    with replacing(out / file_name(result.student, ".json")) as part:
+        part.write_text(json.dumps(asdict(result), ensure_ascii=False, indent=1), encoding="utf-8")
 
 
-def _kept(path: Path, key: str) -> Grade | None:
+def kept_grade(out: Path, student: str) -> Grade | None:
+    """Return the grade of an earlier run, or None."""
     try:
-        result = Grade(**json.loads(path.read_text(encoding="utf-8")))
+        path = out / file_name(student, ".json")
+        return Grade(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
-    return result if result.key == key else None
-
-
-def write_csv(grades: list[Grade], path: Path) -> None:
-    """Write a line for each student: the total, the points of each task, and the notes."""
-    tasks = list(dict.fromkeys(task for g in grades for task in g.by_task()))
-    part = path.with_name(path.name + ".part")
-    with part.open("w", newline="", encoding="utf-8-sig") as file:  # Excel wants the mark
-        writer = csv.writer(file)
-        writer.writerow(["student", "points", "max_points", *tasks, "problem", "notes"])
-        for g in grades:
-            earned = g.by_task()
-            row = [no_formula(g.student), g.points, g.max_points]
-            row += [earned.get(task, (0.0, 0.0))[0] for task in tasks]
-            writer.writerow([*row, no_formula(g.problem), no_formula("; ".join(g.notes))])
-    part.replace(path)
-
-
-def no_formula(value: str) -> str:
-    """Keep a spreadsheet from taking a text for a formula."""
-    return f"'{value}" if value[:1] in ("=", "+", "-", "@", "\t") else value

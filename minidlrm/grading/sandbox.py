@@ -7,8 +7,8 @@ not count: points are given here, for the values.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
+import re
 import selectors
 import shutil
 import signal
@@ -16,14 +16,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from minidlrm.grading import wire
+from minidlrm.grading.assignment import Limits
+from minidlrm.grading.reading import NotWritten, StudentError, cells_of, plain
 
-LIMITS = {"memory": 4 << 30, "file": 16 << 20, "cpu": 300}
-_START = 40.0  # seconds: imports, and what the file itself computes
+_CPU = 300  # seconds of processor time of one process
+_START = 60.0  # seconds: the imports of the process
+_LEFT_OUT = 3  # cells that do not end, before the file is given up
 _BOOT = """import sys, types
 for name, path in zip(("minidlrm", "minidlrm.grading"), sys.argv[1:]):
     sys.modules[name] = types.ModuleType(name)  # the package without its layers
@@ -33,64 +36,6 @@ worker.main()
 """
 
 
-class StudentError(Exception):
-    """What went wrong in a submission, in words for its author."""
-
-
-class NotWritten(StudentError):
-    """A blank that is not filled in."""
-
-
-def plain(text: Any, longest: int = 2000) -> str:
-    r"""Make a submission's text safe for a page and a terminal: short, no control characters.
-
-    Examples
-    --------
-    >>> plain("a\x1b[31m" + 5000 * "b", 9)
-    'a[31mbbb...'
-    """
-    text = str(text)
-    kept = text[:longest].encode("utf-8", "replace").decode()
-    kept = "".join(each for each in kept if each.isprintable() or each in "\n\t")
-    return kept + "..." * (len(text) > longest)
-
-
-def cells_of(path: Path) -> list[str]:
-    """Return the code cells of a .py or .ipynb file.
-
-    Raises
-    ------
-    StudentError
-        When the file cannot be read.
-    """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise StudentError(f"{path.name} cannot be read: {error}") from None
-    if path.suffix == ".ipynb":
-        try:
-            parsed = json.loads(text)["cells"]
-            sources = ["".join(c["source"]) for c in parsed if c["cell_type"] == "code"]
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise StudentError(
-                f"{path.name} is not a notebook ({type(error).__name__}: {str(error)[:100]}): "
-                "save it again, or hand in the .py"
-            ) from None
-        return [
-            "\n".join("" if line.lstrip()[:1] in "%!" and line.strip() else line for line in s)
-            for s in (source.splitlines() for source in sources)
-        ]
-    cells: list[str] = []
-    cell: list[str] = []
-    markdown = False
-    for line in text.splitlines():
-        if line.startswith("# %%"):
-            cells.append("\n".join(cell))
-            cell, markdown = [], "[markdown]" in line
-        cell.append("" if markdown else line)
-    return [each for each in [*cells, "\n".join(cell)] if each.strip()]
-
-
 class Submission:
     """The functions of one file, each called in a process that can be lost.
 
@@ -98,8 +43,16 @@ class Submission:
     ----------
     path : Path
         A .py or .ipynb file; it is read, and never run in place.
-    seconds : float
-        Time limit of each call.
+    seconds : float, optional
+        Time limit of each call; by default that of `limits`.
+    limits : Limits
+        What it may take.
+    folder : str or Path, optional
+        Where its empty home is made; by default the system's folder for temporary files.
+    hidden : sequence of str
+        Folders that it must not see, beside those of the grader.
+    replaced : dict
+        Functions that take the place of the submission's own, by name. They run here.
 
     Examples
     --------
@@ -111,14 +64,31 @@ class Submission:
     42
     """
 
-    def __init__(self, path: Path, seconds: float = 20.0):
-        self.path, self.seconds = Path(path), seconds
+    def __init__(
+        self,
+        path: Path,
+        seconds: float | None = None,
+        limits: Limits | None = None,
+        folder: str | Path | None = None,
+        hidden: Sequence[str] = (),
+        replaced: dict[str, Callable] | None = None,
+    ):
+        self.path, self.limits = Path(path), limits or Limits()
+        self.seconds = self.limits.call if seconds is None else seconds
+        self.folder, self.hidden = folder, tuple(hidden)
+        self.replaced = replaced or {}
         self.notes: list[str] = []
         self.protections: list[str] = []
+        self.called: list[str] = []  # the functions that were asked for, in order
+        self.slips: dict[str, str] = {}  # foreseen mistakes, by the function that has them
+        self.credits: list[str] = []  # what an earlier mistake does not cost again
+        self.never = ""  # why it cannot be started
         self._process: subprocess.Popen | None = None
         self._cells: list[str] | None = None
-        self._never = ""  # why it cannot be started
+        self._left_out: set[int] = set()  # cells that did not end
         self._functions: list[Callable] = []
+        self._kept: list[Callable] = []
+        self._deadline = 0.0
 
     def __enter__(self) -> Submission:
         return self
@@ -131,34 +101,27 @@ class Submission:
 
         Arguments may be functions: the submission can call them, and they run here.
         """
+        self.called.append(name)
         return self._ask({"name": name, "arguments": arguments})
 
     def get(self, name: str) -> Any:
         """Return a variable of the submission."""
         return self._ask({"name": name})
 
+    def _seconds_of(self, name: str) -> float:
+        return max(self.seconds, self.limits.calls.get(name, 0.0))
+
     def _ask(self, question: dict[str, Any]) -> Any:
         if self._process is None:
-            if self._never:
-                raise StudentError(self._never)  # once is enough
-            try:
-                self._start()
-            except StudentError as error:
-                self._never = str(error)
-                raise
-        self._functions = []
-        deadline = time.monotonic() + self.seconds
+            self._begin()
+        self._functions = [*self._kept]
+        seconds = self._seconds_of(question["name"])
         try:
-            self._send(question, deadline)
-            while True:
-                answer = self._receive(deadline)
-                if not isinstance(answer, dict) or "call" not in answer:
-                    break
-                self._send(self._called_back(answer), deadline)
+            answer = self._answer(question, time.monotonic() + seconds)
         except TimeoutError:
             self.close()
             raise StudentError(
-                f"{question['name']} gave no answer within {self.seconds:g} seconds: "
+                f"{question['name']} gave no answer within {seconds:g} seconds: "
                 "does it have an endless loop?"
             ) from None
         except TypeError as error:  # a value that is too large to be sent back
@@ -172,16 +135,40 @@ class Submission:
             ) from None
         return self._value(answer)
 
+    def _answer(self, question: dict[str, Any], deadline: float) -> Any:
+        """Send a question; call what it calls back, until there is an answer."""
+        self._deadline = deadline
+        self._send(question, deadline)
+        while True:
+            answer = self._receive(deadline)
+            if not isinstance(answer, dict) or "call" not in answer:
+                return answer
+            self._send(self._called_back(answer), deadline)
+
     def _value(self, answer: Any) -> Any:
-        if not isinstance(answer, dict):
+        if not isinstance(answer, dict) or not {"value", "error"} & set(answer):
             raise StudentError("the process gave an answer that cannot be read")
-        if "error" in answer:
-            error = NotWritten if answer["error"] == "NotImplementedError" else StudentError
-            text = answer.get("message" if error is NotWritten else "words", "")
-            if answer["error"] == "AttributeError" and "there is no" in str(answer.get("message")):
-                text = f"{answer['message']}{self._why_missing()}"
-            raise error(plain(text))
-        return answer.get("value")
+        if "error" not in answer:
+            return answer["value"]
+        kind, message, words = (str(answer.get(key)) for key in ("error", "message", "words"))
+        if kind == "NotImplementedError":
+            raise NotWritten(plain(message))
+        if kind == "AttributeError" and message.startswith("there is no "):
+            raise StudentError(plain(f"{message}{self._why_missing()}"))
+        raise StudentError(plain(words) + self._line_of(words))
+
+    def _line_of(self, words: str) -> str:
+        """Return the student's own line that an error names."""
+        place = re.search(r"\((?:cell (\d+), )?line (\d+)\)$", words)
+        if place is None or self._cells is None:
+            return ""
+        number = int(place[2][:7])
+        cells = [self._cells[int(place[1]) - 1]] if place[1] else self._cells
+        for cell in cells:
+            lines = cell.splitlines()
+            if number <= len(lines) and lines[number - 1].strip():
+                return f"\nYour line: {plain(lines[number - 1].strip(), 120)}"
+        return ""
 
     def _why_missing(self) -> str:
         failed = "; ".join(self.notes[:2])
@@ -195,10 +182,66 @@ class Submission:
 
     # The process
 
+    def _begin(self) -> None:
+        """Start the process, and run the file cell by cell; StudentError says why it cannot."""
+        if self.never:
+            raise StudentError(self.never)  # once is enough
+        try:
+            if self._cells is None:
+                self._cells = cells_of(self.path)
+            while not self._run_cells():
+                if len(self._left_out) > _LEFT_OUT:
+                    raise StudentError(f"the file does not run. {'; '.join(self.notes[:3])}")
+        except StudentError as error:
+            self.close()
+            self.never = str(error)
+            raise
+
+    def _run_cells(self) -> bool:
+        """Run all cells that end; False when one ended the process: it is left out next time."""
+        assert self._cells is not None
+        self._start()
+        notes = [note for note in self.notes if "is left out" in note]
+        for k, cell in enumerate(self._cells):
+            if k in self._left_out:
+                continue
+            file = f"cell {k + 1}, " if self.path.suffix == ".ipynb" else ""
+            try:
+                deadline = time.monotonic() + self.limits.cell
+                answer = self._answer({"cell": cell, "file": file}, deadline)
+                if not isinstance(answer, dict):
+                    raise ValueError
+                words = str(answer.get("words") or "")
+            except (TimeoutError, EOFError, OSError, ValueError, TypeError) as error:
+                why = f"runs longer than {self.limits.cell:g} seconds"
+                why = why if isinstance(error, TimeoutError) else "ends the process"
+                notes.append(
+                    f"cell {k + 1} {why}, and is left out: put experiments under "
+                    "if __name__ == '__main__'"
+                )
+                self._left_out.add(k)
+                self.notes = notes
+                self.close()
+                return False
+            if words and len(notes) < 20:
+                notes.append(f"cell {k + 1}: {plain(words, 500)}")
+        self.notes = notes
+        self._replace()
+        return True
+
+    def _replace(self) -> None:
+        """Put the grader's functions into the place of the submission's."""
+        if not self.replaced:
+            return
+        self._functions = []
+        try:
+            self._answer({"replace": self.replaced}, time.monotonic() + self.limits.call)
+        except (TimeoutError, EOFError, OSError, ValueError, TypeError):
+            raise StudentError("the process ended after the file was read") from None
+        self._kept = self._functions
+
     def _start(self) -> None:
-        if self._cells is None:
-            self._cells = cells_of(self.path)
-        self._home = tempfile.mkdtemp(prefix="submission-")
+        self._home = tempfile.mkdtemp(prefix="submission-", dir=self.folder)
         os.chmod(self._home, 0o777)
         environment = {
             "HOME": self._home,
@@ -225,22 +268,17 @@ class Submission:
         self._uid = 200_000 + self._process.pid % 1_000_000
         hidden = [package, *(package.parent / name for name in ("notebooks", "tests", "docs"))]
         hidden = hidden if (package.parent / "pyproject.toml").exists() else [package]
-        limits = {**LIMITS, "uid": self._uid, "hidden": [str(folder) for folder in hidden]}
+        limits: dict[str, Any] = {"memory": self.limits.memory, "file": self.limits.file}
+        limits |= {"cpu": _CPU, "uid": self._uid, "hidden": [*map(str, hidden), *self.hidden]}
         deadline = time.monotonic() + _START
+        numba = any("numba" in cell for cell in self._cells or [])
         try:
-            self._send({"cells": self._cells, "name": self.path.name, "limits": limits}, deadline)
-            ready = self._receive(deadline)
-            self.notes = [plain(note, 500) for note in ready["notes"][:20]]
-            self.protections = [str(each) for each in ready["protections"]]
-        except TimeoutError:
+            self._send({"limits": limits, "numba": numba}, deadline)
+            ready = self._receive(deadline)  # no code of the student has run yet
+            self.protections = list(map(str, ready["protections"]))
+        except (TimeoutError, EOFError, OSError, ValueError, TypeError, KeyError):
             self.close()
-            raise StudentError(
-                f"the file itself runs longer than {_START:g} seconds: put experiments under "
-                "if __name__ == '__main__'"
-            ) from None
-        except (EOFError, OSError, ValueError, TypeError, KeyError):
-            self.close()
-            raise StudentError("the process ended while the file was read") from None
+            raise StudentError("the process did not start") from None
 
     def _send(self, value: Any, deadline: float) -> None:
         def number(function: Callable) -> int:
@@ -275,7 +313,17 @@ class Submission:
                 left -= len(part)
             return b"".join(parts)
 
-        return wire.receive(read)
+        return wire.receive(read, self._theirs)
+
+    def _theirs(self, number: Any) -> Callable:
+        """Return a function of the submission, which it gave to one that runs here."""
+
+        def call(*arguments: Any) -> Any:
+            return self._value(
+                self._answer({"invoke": int(number), "arguments": arguments}, self._deadline)
+            )
+
+        return call
 
     def close(self) -> None:
         """End the process, and everything it may have started."""
@@ -291,6 +339,7 @@ class Submission:
         for pipe in (process.stdin, process.stdout):
             with contextlib.suppress(OSError):
                 pipe.close()  # type: ignore[union-attr]
+        self._kept = []
         shutil.rmtree(self._home, ignore_errors=True)
 
 

@@ -26,6 +26,8 @@ _PRELOADED = (
     "numpy.random numpy.testing"
 )
 
+_MARK = "<submission>"  # at the end of the file name of the student's code
+
 
 class Blocked(importlib.abc.MetaPathFinder):
     """The library is not the student's own code."""
@@ -57,22 +59,32 @@ def main() -> None:
         writer.flush()
 
     start = wire.receive(read)
-    _preload()
+    _preload(start["numba"])
     held = confine.confine(start["limits"])
+    wire.send(write, {"protections": held})  # before the student's code runs: none can forge it
     for name in [name for name in sys.modules if name.split(".")[0] == "minidlrm"]:
         del sys.modules[name]
     sys.meta_path.insert(0, Blocked())
     warnings.simplefilter("ignore")  # a warning costs nothing
-    module, notes = _run(start["cells"], start["name"])
-    wire.send(write, {"notes": notes, "protections": held})
+    module = types.ModuleType("submission")
+    vars(module)["display"] = print  # as in a notebook
+    sys.modules["submission"] = module
     while True:
-        call = wire.receive(read, lambda number: _back(number, read, write))
-        _answer(call, module, write)
+        order = wire.receive(read, lambda number: _back(number, read, write))
+        if "cell" in order:
+            wire.send(write, {"words": _run(order["cell"], order["file"], module)})
+        elif "replace" in order:
+            vars(module).update(order["replace"])
+            wire.send(write, {})
+        else:
+            _answer(order, module, write)
 
 
-def _preload() -> None:
+def _preload(with_numba: bool) -> None:
     for name in _PRELOADED.split():
         __import__(name)
+    if not with_numba:
+        return
     try:
         import numba
 
@@ -81,17 +93,13 @@ def _preload() -> None:
         pass
 
 
-def _run(cells: list[str], name: str) -> tuple[types.ModuleType, list[str]]:
-    """Run cell by cell: what fails in one does not take the others along."""
-    module, notes = types.ModuleType("submission"), []
-    vars(module)["display"] = print  # as in a notebook
-    sys.modules["submission"] = module
-    for number, cell in enumerate(cells, 1):
-        try:
-            exec(compile(cell, f"<{name}, cell {number}>", "exec"), module.__dict__)
-        except BaseException as error:  # sys.exit() too
-            notes.append(f"cell {number}: {_words(error)}")
-    return module, notes
+def _run(cell: str, file: str, module: types.ModuleType) -> str:
+    """Run one cell: what fails in it does not take the others along."""
+    try:
+        exec(compile(cell, file + _MARK, "exec"), module.__dict__)
+    except BaseException as error:  # sys.exit() too
+        return _words(error)
+    return ""
 
 
 def _answer(call: dict[str, Any], module: types.ModuleType, write: Any) -> None:
@@ -108,15 +116,22 @@ def _answer(call: dict[str, Any], module: types.ModuleType, write: Any) -> None:
         wire.send(write, answer)
 
 
+def _answer_with(function: Any, arguments: list[Any], write: Any) -> None:
+    try:
+        answer = {"value": function(*arguments)}
+    except BaseException as error:
+        answer = {"error": type(error).__name__, "words": _words(error), "message": str(error)}
+    wire.send(write, answer)
+
+
 def _words(error: BaseException) -> str:
     """Say an error in a line: where in the student's code, and what."""
-    frames = [
-        frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename[:1] == "<"
-    ]
-    lines = [frame for frame in frames if "cell" in frame.filename]
-    place = f" ({lines[-1].filename.strip('<>')}, line {lines[-1].lineno})" if lines else ""
-    if isinstance(error, SyntaxError):  # its own text names the file, too
+    trace = traceback.extract_tb(error.__traceback__)
+    lines = [frame for frame in trace if frame.filename.endswith(_MARK)]
+    if isinstance(error, SyntaxError) and not lines:  # its own text names the file, too
         return f"{type(error).__name__}: {error.msg} (line {error.lineno})"
+    name = lines[-1].filename.removesuffix(_MARK) if lines else ""
+    place = f" ({name}line {lines[-1].lineno})" if lines else ""
     return f"{type(error).__name__}: {str(error)[:300]}{place}"
 
 
@@ -124,8 +139,15 @@ def _back(number: int, read: Any, write: Any) -> Any:
     """Return a function that runs in the grader."""
 
     def call(*arguments: Any) -> Any:
-        wire.send(write, {"call": number, "arguments": arguments})
-        answer = wire.receive(read)
+        given: list[Any] = []  # functions among the arguments: they are called back here
+
+        def numbered(function: Any) -> int:
+            given.append(function)
+            return len(given) - 1
+
+        wire.send(write, {"call": number, "arguments": arguments}, numbered)
+        while "invoke" in (answer := wire.receive(read)):
+            _answer_with(given[answer["invoke"]], answer["arguments"], write)
         if "error" in answer:
             raise ValueError(answer["error"])
         return answer["value"]

@@ -1,6 +1,8 @@
 """Wrong answers to A3: matrix factorization and factorization machines."""
 
-A3 = {
+from minidlrm.grading.proving import NUMBERS, TESTS
+
+WRONG = {
     ("A3.2", "rating_backward"): [
         ("e = r - mu - p @ q\n    return -dL * 2 * e * q, -dL * 2 * e * p", 1, "missing"),
         (
@@ -141,5 +143,18 @@ A3 = {
             0,
             "two arrays",
         ),
+    ],
+    ("A3.6", "my_sum_of_pairs"): [
+        ("z = my_vectors()\n    return float(np.sum(np.tril(z @ z.T)))", 0, "with itself"),
+        *NUMBERS,
+    ],
+    ("A3.7", "is_fm"): [
+        (
+            "return bool(np.allclose(forward(np.ones((1, 3, 2))), 6))",
+            0.9,
+            "finds 30% of the planted mistakes. It does not notice",
+        ),
+        ("return np.shape(backward(np.ones(2), np.ones((2, 3, 4)))) == (2, 3, 4)", 0, "finds none"),
+        *TESTS,
     ],
 }

@@ -1,9 +1,12 @@
 """Wrong answers to A5: build and train a DLRM. Most are the right answer with one change."""
 
-from .source import body_of, solution
+from pathlib import Path
+
+from minidlrm.grading.assignment import body_of, find
+from minidlrm.grading.proving import NUMBERS, TESTS
 
 FORWARD, BACKWARD, TRAINING = (
-    body_of(solution("A5"), function)
+    body_of(find(Path(__file__).parent).text(), function)
     for function in ("dlrm_forward", "dlrm_backward", "train_and_predict")
 )
 
@@ -14,7 +17,7 @@ def _changed(answer, right, wrong):
     return answer.replace(right, wrong)
 
 
-A5 = {
+WRONG = {
     ("A5.2", "dlrm_forward"): [
         (
             _changed(FORWARD, "np.maximum(dense @ W1.T + b1, 0)", "dense @ W1.T + b1"),
@@ -87,5 +90,26 @@ A5 = {
         (_changed(TRAINING, "-= rate * m /", "+= rate * m /"), 0, "closed"),
         (_changed(TRAINING, "range(1, 601):", "range(1, 602):"), 0, "more than 600 times"),
         (_changed(TRAINING, "0.01 * np.sqrt", "1e-6 * np.sqrt"), 0, "closed"),
+    ],
+    ("A5.5", "my_entropy"): [
+        (
+            "p = my_labels().mean()\n    return float(-p * np.log2(p) - (1 - p) * np.log2(1 - p))",
+            0,
+            "base 2",
+        ),
+        *NUMBERS,
+    ],
+    ("A5.6", "is_step"): [
+        (
+            "return bool(np.all(step(np.zeros((3, 2)), np.arange(3), np.ones((3, 2)), 1.0) == -1))",
+            1.2,
+            "finds 60% of the planted mistakes. It does not notice",
+        ),
+        (
+            "got = step(np.zeros((3, 2)), np.array([1]), np.full((1, 2), 0.1), 0.5)\n    return bool(np.allclose(got[1], -0.05))",
+            1.0,
+            "finds 50% of the planted mistakes. It does not notice",
+        ),
+        *TESTS,
     ],
 }

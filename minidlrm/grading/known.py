@@ -10,10 +10,17 @@ import numpy as np
 from minidlrm.grading.judge import Wrong, same
 
 Mistakes = Sequence[tuple[str, Any]]
+_NOTHING = "every value is 0"
 
 
 def compare(
-    name: str, value: Any, right: Any, wrong: Mistakes = (), rtol: float = 1e-6, near: str = ""
+    name: str,
+    value: Any,
+    right: Any,
+    wrong: Mistakes = (),
+    rtol: float = 1e-6,
+    near: str = "",
+    tell: bool = True,
 ) -> None:
     """Compare as `same` does; name the known mistake that gives this value.
 
@@ -29,17 +36,20 @@ def compare(
         The tolerance, relative to the largest entry.
     near : str
         What a value within a tenth of the right one means; "" where it means nothing.
+    tell : bool
+        Whether the message may say the right value.
     """
     try:
-        same(name, value, right, rtol)
+        same(name, value, right, rtol, tell)
     except Wrong as error:
-        mistake = _mistake(value, np.asarray(right), wrong, near)
-        if not mistake:
+        mistake = _mistake(value, np.asarray(right), wrong, near, max(rtol, 1e-6))
+        if not mistake or (mistake.startswith("the values are") and not tell):
             raise
-        raise Wrong(f"{error}\nThis looks like a known mistake: {mistake}.", mistake) from None
+        words = f"{error}\nThis looks like a known mistake: {mistake}."
+        raise Wrong(words, mistake, mistake != _NOTHING) from None
 
 
-def _mistake(value: Any, right: np.ndarray, wrong: Mistakes, near: str) -> str:
+def _mistake(value: Any, right: np.ndarray, wrong: Mistakes, near: str, rtol: float) -> str:
     try:
         got = np.asarray(value, np.float64)
     except (TypeError, ValueError):
@@ -47,14 +57,14 @@ def _mistake(value: Any, right: np.ndarray, wrong: Mistakes, near: str) -> str:
     if near and _equal(got, right, 0.1):
         return near
     for mistake, other in (*wrong, *_simple(got, right)):
-        if _equal(got, np.asarray(other), 1e-6):
+        if _equal(got, np.asarray(other), rtol):
             return mistake
     return ""
 
 
 def _simple(got: np.ndarray, right: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
     """Yield the mistakes that need no knowledge of the task."""
-    yield "every value is 0", np.zeros(right.shape)
+    yield _NOTHING, np.zeros(right.shape)
     yield "the sign is wrong", -right
     if right.ndim > 1:
         yield "the array is transposed", right.T

@@ -1,6 +1,8 @@
 """Wrong answers to A6: the cross layers."""
 
-A6 = {
+from minidlrm.grading.proving import NUMBERS, TESTS
+
+WRONG = {
     ("A6.2", "cross_forward"): [
         ("return x0 * (x @ W.T + b)", 0, "straight path"),
         ("return x0 * (x @ W.T) + x", 0, "bias is left out"),
@@ -158,5 +160,22 @@ A6 = {
             "sign",
         ),
         ("return 0 * x0, 0 * W1, 0 * b1, 0 * W2, 0 * b2", 0, "zero"),
+    ],
+    ("A6.5", "my_parameters"): [
+        ("L, F, D = my_sizes()\n    return L * (F * D) ** 2", 0, "biases are left out"),
+        *NUMBERS,
+    ],
+    ("A6.6", "is_cross"): [
+        (
+            "x0, x, dy, W, b = (np.random.default_rng(7).normal(size=s) for s in ((5, 3), (5, 3), (5, 3), (3, 3), (3,)))\n    got = backward(dy, x0, x, W, 0 * b)\n    return bool(np.allclose(got[0], dy * (x @ W.T)))",
+            0.4,
+            "finds 20% of the planted mistakes. It does not notice",
+        ),
+        (
+            "shapes = (5, 3), (5, 3), (5, 3), (3, 3), (3,)\n    got = backward(*(np.ones(s) for s in shapes))\n    return [np.shape(g) for g in got] == list(shapes[1:])",
+            0,
+            "finds none",
+        ),
+        *TESTS,
     ],
 }

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from minidlrm.checking import Fingerprint
-from minidlrm.grading.checks.known import compare
 from minidlrm.grading.judge import Wrong, catches, gradient, personal, same
+from minidlrm.grading.known import compare
 
 task = pytest.mark.task
 
@@ -100,27 +100,27 @@ def layer(rng):
     return rng.normal(size=(B, n)), rng.normal(size=(m, n)), rng.normal(size=m)
 
 
-@task("A1.2", points=1, title="dx of the linear layer")
+@task("A1.2", title="dx of the linear layer")
 def test_linear_dx(student, layer):
     gradient(student, "linear_backward", linear, *layer, only=["x"])
 
 
-@task("A1.2", points=1, title="dW of the linear layer")
+@task("A1.2", title="dW of the linear layer")
 def test_linear_dw(student, layer):
     gradient(student, "linear_backward", linear, *layer, only=["W"])
 
 
-@task("A1.2", points=1, title="db of the linear layer")
+@task("A1.2", title="db of the linear layer")
 def test_linear_db(student, layer):
     gradient(student, "linear_backward", linear, *layer, only=["b"])
 
 
-@task("A1.3", points=2, title="the sigmoid's gradient")
+@task("A1.3", weight=2, title="the sigmoid's gradient")
 def test_sigmoid(student, rng):
     gradient(student, "sigmoid_backward", sigmoid, rng.normal(size=(4, 3)), fingerprints=SIGMOID)
 
 
-@task("A1.4", points=2, title="the gradient of the log loss")
+@task("A1.4", weight=2, title="the gradient of the log loss")
 def test_log_loss(student, rng):
     B = int(rng.integers(5, 12))
     labels = rng.integers(0, 2, B)
@@ -129,7 +129,7 @@ def test_log_loss(student, rng):
     gradient(student, "log_loss_backward", log_loss, *inputs, fingerprints=LOG_LOSS)
 
 
-@task("A1.4", points=1, title="large logits give no nan")
+@task("A1.4", title="large logits give no nan")
 def test_log_loss_of_large_logits(student):
     z, t = np.array([900.0, -900.0, 900.0, 0.0]), np.array([1, 0, 0, 1])
     same("dz", student.call("log_loss_backward", 1.0, z, t), [0, 0, 0.25, -0.125])
@@ -138,40 +138,53 @@ def test_log_loss_of_large_logits(student):
 NEAR = "differences to one side of x, or with a step that is too small or too large"
 
 
-@task("A1.5", points=1, title="differences of a vector function")
+@task("A1.5", title="differences of a vector function")
 def test_numeric_gradient(student, rng):
     x, a = rng.normal(size=7), rng.normal(size=7)
     got = student.call("numeric_gradient", lambda x: float(a @ np.sin(x)), x)
     compare("the gradient", got, a * np.cos(x), rtol=1e-7, near=NEAR)
 
 
-@task("A1.5", points=1, title="arrays of two dimensions, large and small entries")
+@task("A1.5", title="arrays of two dimensions, large and small entries")
 def test_numeric_gradient_of_a_matrix(student, rng):
     x = rng.normal(size=(3, 4)) * np.array([1e-3, 1, 30, 1e3])
-    got = student.call("numeric_gradient", lambda x: float(np.sum(x * x)), x)
-    whole_rows = np.broadcast_to(2 * x.sum(axis=1, keepdims=True), x.shape)
+    a = rng.uniform(0.5, 2, x.shape)  # drawn: an answer that is written down does not know it
+    got = student.call("numeric_gradient", lambda x: float(np.sum(a * x * x)), x)
+    whole_rows = np.broadcast_to(2 * (a * x).sum(axis=1, keepdims=True), x.shape)
     wrong = [("the entries of a row are moved together, not one by one", whole_rows)]
-    compare("the gradient", got, 2 * x, wrong, near=NEAR)
+    compare("the gradient", got, 2 * a * x, wrong, near=NEAR)
 
 
-@task("A1.5", points=1, title="x stays as it was between calls of f")
+@task("A1.5", title="x stays as it was between calls of f")
 def test_numeric_gradient_moves_one_entry_at_a_time(student, rng):
-    x, seen = rng.normal(size=5), []
+    x, a, seen = rng.normal(size=5), rng.uniform(0.5, 2, 5), []
 
     def f(moved):
         seen.append(np.count_nonzero(moved != x))
-        return float(np.sum(moved**3))
+        return float(np.sum(a * moved**3))
 
-    compare("the gradient", student.call("numeric_gradient", f, x), 3 * x * x, near=NEAR)
+    right = 3 * a * x * x
+    compare("the gradient", student.call("numeric_gradient", f, x), right, near=NEAR)
     if max(seen) > 1:
         raise Wrong(f"f was called with {max(seen)} entries moved at once; move one at a time")
 
 
-@task("A1.6", points=1, title="your own number")
+@task("A1.6", title="your own number")
 def test_my_log_loss(student, student_id):
     own = personal(student_id, "A1.6")
     z, t = own.normal(size=50), own.integers(0, 2, 50)
-    same("the log loss", student.call("my_log_loss"), log_loss(z, t), 1e-5, tell=False)
+    right, p = log_loss(z, t), sigmoid(z)
+    wrong = [
+        ("the losses are added up, not averaged", 50 * right),
+        ("clicks and no clicks are exchanged", log_loss(z, 1 - t)),
+        ("the sign of the logit is wrong", log_loss(-z, t)),
+        ("the label's term is left out", np.mean(np.log1p(np.exp(z)))),
+        ("only the clicks are counted", -np.mean(t * np.log(p))),
+        ("the logarithm has base 2", right / np.log(2)),
+        ("the logarithm has base 10", right / np.log(10)),
+        ("the probability is in the place of the logit", log_loss(p, t)),
+    ]
+    compare("the log loss", student.call("my_log_loss"), right, wrong, 1e-5, tell=False)
 
 
 def _planted():
@@ -209,12 +222,12 @@ def _planted():
     return right, wrong
 
 
-@task("A1.7", points=4, title="your test finds planted mistakes")
-def test_the_test(student, rng, earn):
+@task("A1.7", builds_on="numeric_gradient", title="your test finds planted mistakes")
+def test_the_test(student, rng, order, earn):
     right, wrong = _planted()
     x = rng.normal(size=(4, 3))
 
     def verdict(pair):
         return student.call("is_right", *pair, x)
 
-    catches(verdict, right, [(story, pair) for story, *pair in wrong], rng, earn)
+    catches(verdict, right, [(story, pair) for story, *pair in wrong], order, earn)

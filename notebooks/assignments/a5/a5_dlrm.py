@@ -19,6 +19,8 @@
 #
 # Check yourself as often as you like: `minidlrm grade check A5 a5_dlrm.py`
 #
+# **Limits**: 20 s a call, 40 s a cell, 900 s in all, 60 s for train_and_predict.
+#
 # Keep the names of the functions. Write experiments under `if __name__ == "__main__":`. Only your own code is graded: `minidlrm` cannot be
 # imported here.
 #
@@ -93,7 +95,7 @@ def dlrm_backward(dlogits, dense, ids, starts, table, W1, b1, W2, b2, W3, b3):
 #
 # `next_batch()` gives `dense` (256, n), `ids` (256, T) and `label` (256,), new ones in each call. You may call it **600 times**; after that it raises an error. Train, then return the
 # logits of the test rows. The clicks are synthetic, so we know the Bayes limit: the best possible log loss. One point for a log loss below that of the mean rate; two more when you close half of the gap
-# between the mean rate and the limit; two more for 75% of it. You choose sizes, start values, learning rate and optimizer. The whole call may take 60 seconds.
+# between the mean rate and the limit; two more for 75% of it. You choose sizes, start values, learning rate and optimizer.
 
 
 # %%

@@ -1,6 +1,8 @@
 """Wrong answers to A1: gradients by hand."""
 
-A1 = {
+from minidlrm.grading.proving import NUMBERS, TESTS
+
+WRONG = {
     ("A1.2", "linear_backward"): [
         ("return dy @ W.T, dy.T @ x, dy.sum(axis=0)", 0, "ValueError"),
         ("return dy @ W, x.T @ dy, dy.sum(axis=0)", 2, "transposed"),
@@ -90,5 +92,26 @@ A1 = {
             "or too large",
         ),
         ("return f(x)", 0, "shape"),
+    ],
+    ("A1.6", "my_log_loss"): [
+        (
+            "z, t = my_clicks()\n    return float(np.sum(np.log1p(np.exp(z)) - t * z))",
+            0,
+            "added up",
+        ),
+        *NUMBERS,
+    ],
+    ("A1.7", "is_right"): [
+        (
+            "dy = np.ones_like(forward(x))\n    n = numeric_gradient(lambda m: float(np.sum(forward(m))), x)\n    return bool(np.allclose(backward(dy, x), n))",
+            3.2,
+            "finds 80% of the planted mistakes. It does not notice",
+        ),
+        (
+            "dy = np.random.default_rng(7).normal(size=np.shape(forward(x)))\n    n = numeric_gradient(lambda m: float(np.sum(dy * forward(m))), x)\n    return bool(np.allclose(np.sum(backward(dy, x)), np.sum(n)))",
+            3.6,
+            "finds 90% of the planted mistakes. It does not notice",
+        ),
+        *TESTS,
     ],
 }

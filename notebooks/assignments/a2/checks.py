@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from minidlrm.checking import Fingerprint
-from minidlrm.grading.checks.known import compare
 from minidlrm.grading.judge import catches, gradient, personal, same
+from minidlrm.grading.known import compare
 
 task = pytest.mark.task
+OWN = "bag_forward"
 
 
 def bag_of(offsets):
@@ -126,7 +127,7 @@ def _compare_bags(student, *bags):
     compare("y", student.call("bag_forward", *bags), bag_forward(*bags), bag_mistakes(*bags))
 
 
-@task("A2.2", points=1, title="bags of different lengths")
+@task("A2.2", title="bags of different lengths")
 def test_forward(student, rng):
     W, values = rng.normal(size=(7, 4)), rng.permutation(7)[:6]
     values[1:4] = np.sort(values[1:4])[::-1]  # an order that a set does not keep
@@ -134,19 +135,19 @@ def test_forward(student, rng):
     _compare_bags(student, W, values, offsets, alpha)
 
 
-@task("A2.2", points=1, title="an empty bag gives zeros, also the first and the last")
+@task("A2.2", title="an empty bag gives zeros, also the first and the last")
 def test_forward_of_empty_bags(student, rng):
     W, values, alpha = rng.normal(size=(5, 3)), np.array([1, 4, 2]), rng.normal(size=3)
     offsets = np.array([0, 0, 2, 2, 3, 3])
     _compare_bags(student, W, values, offsets, alpha)
 
 
-@task("A2.2", points=1, title="ids that repeat count each time")
+@task("A2.2", title="ids that repeat count each time")
 def test_forward_of_repeats(student, bags):
     _compare_bags(student, *bags)
 
 
-@task("A2.3", points=1, title="dW where every id is used once")
+@task("A2.3", title="dW where every id is used once")
 def test_backward_of_distinct_ids(student, rng):
     W, values = rng.normal(size=(7, 3)), rng.permutation(7)[:5]
     offsets, alpha = np.array([0, 2, 3, 5]), rng.normal(size=5)
@@ -157,19 +158,21 @@ def test_backward_of_distinct_ids(student, rng):
     same("dW", answer[0] if isinstance(answer, list) and answer else answer, expected)
 
 
-@task("A2.3", points=2, title="dW with ids that repeat, in a bag and across bags")
+@task("A2.3", weight=2, title="dW with ids that repeat, in a bag and across bags")
 def test_backward_of_repeats(student, bags):
     wrong = FINGERPRINTS
-    gradient(student, "bag_backward", bag_forward, *bags, only=["W"], fingerprints=wrong)
+    gradient(student, "bag_backward", bag_forward, *bags, only=["W"], fingerprints=wrong, own=OWN)
 
 
-@task("A2.3", points=2, title="the gradient of the weights")
+@task("A2.3", weight=2, title="the gradient of the weights")
 def test_backward_of_weights(student, bags):
     wrong = WEIGHTS
-    gradient(student, "bag_backward", bag_forward, *bags, only=["alpha"], fingerprints=wrong)
+    gradient(
+        student, "bag_backward", bag_forward, *bags, only=["alpha"], fingerprints=wrong, own=OWN
+    )
 
 
-@task("A2.4", points=2, title="the loop adds every term, repeats too")
+@task("A2.4", weight=2, title="the loop adds every term, repeats too")
 def test_scatter(student, rng):
     table, rows = rng.normal(size=(6, 3)), rng.integers(0, 6, 20)
     rows[7] = rows[6]  # a repeat next to the first, whatever the seed
@@ -178,7 +181,7 @@ def test_scatter(student, rng):
     compare("the table", answer, scatter_add(*arrays), scatter_mistakes(*arrays))
 
 
-@task("A2.4", points=1, title="no terms, and rows of size 1")
+@task("A2.4", title="no terms, and rows of size 1")
 def test_scatter_at_the_edges(student, rng):
     table = rng.normal(size=(4, 1))
     nothing = np.zeros(0, np.int64), np.zeros((0, 1))
@@ -188,11 +191,20 @@ def test_scatter_at_the_edges(student, rng):
     same("the table", answer, scatter_add(table, rows, terms))
 
 
-@task("A2.5", points=1, title="your own number")
+@task("A2.5", title="your own number")
 def test_my_share(student, student_id):
     ids = np.minimum(personal(student_id, "A2.5").zipf(1.3, 2000) - 1, 999)
     count = np.unique(ids, return_counts=True)[1]
-    same("the share", student.call("my_share"), np.mean(count == 1), 1e-5, tell=False)
+    once = np.sum(count == 1)
+    wrong = [
+        ("this is a share of all ids, not of the distinct ones", once / len(ids)),
+        ("this is a share of all rows of the table, also of those that do not occur", once / 1000),
+        ("this is the share of the rows that occur more than once", np.mean(count > 1)),
+        ("this is the number of the rows, not their share", once),
+        ("this is the share of the distinct ids among all ids", len(count) / len(ids)),
+        ("this is a percentage, not a share", 100 * np.mean(count == 1)),
+    ]
+    compare("the share", student.call("my_share"), np.mean(count == 1), wrong, 1e-5, tell=False)
 
 
 def _planted():
@@ -237,9 +249,9 @@ def _planted():
     ]
 
 
-@task("A2.6", points=4, title="your test finds planted mistakes")
-def test_the_test(student, rng, earn):
+@task("A2.6", weight=4, title="your test finds planted mistakes")
+def test_the_test(student, order, earn):
     def verdict(candidate):
         return student.call("is_scatter_add", candidate)
 
-    catches(verdict, [scatter_add], _planted(), rng, earn)
+    catches(verdict, [scatter_add], _planted(), order, earn)

@@ -1,6 +1,8 @@
 """Wrong answers to A2: embeddings."""
 
-A2 = {
+from minidlrm.grading.proving import NUMBERS, TESTS
+
+WRONG = {
     ("A2.2", "bag_forward"): [
         (
             "return np.array([(alpha[a:b, None] * W[values[a:b]]).mean(axis=0) if b > a else 0 * W[0] "
@@ -186,5 +188,22 @@ A2 = {
             0,
             "repeat next to the first",
         ),
+    ],
+    ("A2.5", "my_share"): [
+        ("return np.sum(np.unique(my_ids(), return_counts=True)[1] == 1) / 2000", 0, "of all ids"),
+        *NUMBERS,
+    ],
+    ("A2.6", "is_scatter_add"): [
+        (
+            "t, r = np.ones((6, 3)), np.arange(1, 5)\n    x = np.ones((4, 3))\n    right = t.copy()\n    right[r] += x\n    return bool(np.allclose(scatter(t, r, x), right))",
+            1.6,
+            "finds 40% of the planted mistakes. It does not notice",
+        ),
+        (
+            "return bool(scatter(np.ones((6, 3)), np.arange(6), np.ones((6, 3))).sum() == 36)",
+            2.4,
+            "finds 60% of the planted mistakes. It does not notice",
+        ),
+        *TESTS,
     ],
 }

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from minidlrm.checking import Fingerprint
-from minidlrm.grading.checks.known import compare
-from minidlrm.grading.judge import catches, gradient, personal, same
-from minidlrm.grading.release import solutions
+from minidlrm.grading.assignment import solutions
+from minidlrm.grading.judge import catches, gradient, personal
+from minidlrm.grading.known import compare
 
 task = pytest.mark.task
-_SOURCE = solutions("A4")
+_SOURCE = solutions(__file__)
 mlp_forward = _SOURCE.mlp_forward
 dot_forward, dot_backward = _SOURCE.dot_forward, _SOURCE.dot_backward
 
@@ -19,6 +19,9 @@ dot_forward, dot_backward = _SOURCE.dot_forward, _SOURCE.dot_backward
 def two_layers(x, W1, b1, W2, b2):
     a = x @ W1.T + b1
     return a * (a.real > 0) @ W2.T + b2
+
+
+OWN = "mlp_forward", lambda x, W1, b1, W2, b2: (x, [W1, W2], [b1, b2])
 
 
 def _without_mask(target, dy, x, W1, b1, W2, b2):
@@ -143,12 +146,12 @@ def _compare_mlp(student, *network):
     compare("y", answer, mlp_forward(*network), mlp_mistakes(*network))
 
 
-@task("A4.2", points=1, title="one layer: no ReLU after the last")
+@task("A4.2", title="one layer: no ReLU after the last")
 def test_one_layer(student, rng):
     _compare_mlp(student, *_network(rng, [3, 5]))
 
 
-@task("A4.2", points=1, title="three layers")
+@task("A4.2", title="three layers")
 def test_three_layers(student, rng):
     _compare_mlp(student, *_network(rng, [3, 6, 5, 2]))
 
@@ -162,24 +165,28 @@ def two(rng):
     return x, W1, b1, W2, b2
 
 
-@task("A4.3", points=1, title="dW2 and db2")
+def _two(student, two, only, wrong):
+    gradient(student, "mlp_backward", two_layers, *two, only=only, fingerprints=wrong, own=OWN)
+
+
+@task("A4.3", title="dW2 and db2")
 def test_last_layer(student, two):
-    gradient(student, "mlp_backward", two_layers, *two, only=["W2", "b2"], fingerprints=LAST)
+    _two(student, two, ["W2", "b2"], LAST)
 
 
-@task("A4.3", points=1, title="dW1")
+@task("A4.3", title="dW1")
 def test_dw1(student, two):
-    gradient(student, "mlp_backward", two_layers, *two, only=["W1"], fingerprints=HIDDEN)
+    _two(student, two, ["W1"], HIDDEN)
 
 
-@task("A4.3", points=1, title="db1")
+@task("A4.3", title="db1")
 def test_db1(student, two):
-    gradient(student, "mlp_backward", two_layers, *two, only=["b1"], fingerprints=HIDDEN)
+    _two(student, two, ["b1"], HIDDEN)
 
 
-@task("A4.3", points=2, title="dx")
+@task("A4.3", weight=2, title="dx")
 def test_dx(student, two):
-    gradient(student, "mlp_backward", two_layers, *two, only=["x"], fingerprints=HIDDEN)
+    _two(student, two, ["x"], HIDDEN)
 
 
 def dot_mistakes(z):
@@ -200,24 +207,38 @@ def dot_mistakes(z):
     ]
 
 
-@task("A4.4", points=2, title="all products, in order")
+@task("A4.4", weight=2, title="all products, in order")
 def test_dot_forward(student, rng):
     z = rng.normal(size=(3, 5, 4))
     compare("y", student.call("dot_forward", z), dot_forward(z), dot_mistakes(z))
 
 
-@task("A4.5", points=3, title="the gradient of the interaction")
+@task("A4.5", weight=3, title="the gradient of the interaction")
 def test_dot_backward(student, rng):
-    gradient(student, "dot_backward", dot_forward, rng.normal(size=(3, 5, 4)), fingerprints=DOT)
+    z, own = rng.normal(size=(3, 5, 4)), "dot_forward"
+    gradient(student, "dot_backward", dot_forward, z, fingerprints=DOT, own=own)
 
 
-@task("A4.6", points=1, title="your own number")
+@task("A4.6", title="your own number")
 def test_my_parameters(student, student_id):
     own = personal(student_id, "A4.6")
     F, D = int(own.integers(10, 40)), int(own.integers(4, 65))
     sizes = [D + F * (F - 1) // 2, *own.integers(20, 300, 2).tolist(), 1]
-    right = sum(n * m + m for n, m in pairwise(sizes))
-    same("the number", student.call("my_parameters"), right, 1e-9, tell=False)
+
+    def numbers_of(*sizes):
+        return sum(n * m + m for n, m in pairwise(sizes))
+
+    right, (first, *others) = numbers_of(*sizes), sizes
+    wrong = [
+        ("the biases are left out", sum(n * m for n, m in pairwise(sizes))),
+        ("the last layer is left out", numbers_of(*sizes[:-1])),
+        ("the dense vector is not in the input", numbers_of(first - D, *others)),
+        ("the pairs are not in the input, but all vectors", numbers_of(F * D, *others)),
+        ("each vector is paired with itself, too", numbers_of(first + F, *others)),
+        ("each pair is counted twice", numbers_of(D + F * (F - 1), *others)),
+        ("all F F products are in the input", numbers_of(D + F * F, *others)),
+    ]
+    compare("the number", student.call("my_parameters"), right, wrong, 1e-9, tell=False)
 
 
 def _planted():
@@ -266,10 +287,10 @@ def _planted():
     ]
 
 
-@task("A4.7", points=3, title="your test finds planted mistakes")
-def test_the_test(student, rng, earn):
+@task("A4.7", weight=3, title="your test finds planted mistakes")
+def test_the_test(student, order, earn):
     def verdict(pair):
         return student.call("is_dot", *pair)
 
     wrong = [(story, pair) for story, *pair in _planted()]
-    catches(verdict, [(dot_forward, dot_backward)], wrong, rng, earn)
+    catches(verdict, [(dot_forward, dot_backward)], wrong, order, earn)

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from minidlrm.checking import Fingerprint
-from minidlrm.grading.checks.known import compare
+from minidlrm.grading.assignment import solutions
 from minidlrm.grading.judge import Wrong, catches, gradient, personal, same
-from minidlrm.grading.release import solutions
+from minidlrm.grading.known import compare
 
 task = pytest.mark.task
-_SOURCE = solutions("A3")
+_SOURCE = solutions(__file__)
 fm_forward, fm_backward, sgd_epoch = _SOURCE.fm_forward, _SOURCE.fm_backward, _SOURCE.sgd_epoch
 
 
@@ -104,17 +104,17 @@ def _rating(student, rng, lam, **options):
     gradient(one, "rating_backward", loss, p, q, fingerprints=wrong, **options)
 
 
-@task("A3.2", points=1, title="without the penalty")
+@task("A3.2", title="without the penalty")
 def test_rating_without_penalty(student, rng):
     _rating(student, rng, 0.0)
 
 
-@task("A3.2", points=1, title="dp with the penalty")
+@task("A3.2", title="dp with the penalty")
 def test_rating_dp(student, rng):
     _rating(student, rng, 0.3, only=["p"])
 
 
-@task("A3.2", points=1, title="dq with the penalty")
+@task("A3.2", title="dq with the penalty")
 def test_rating_dq(student, rng):
     _rating(student, rng, 0.3, only=["q"])
 
@@ -133,13 +133,13 @@ def fm_mistakes(z):
     ]
 
 
-@task("A3.3", points=2, title="the sum over all pairs")
+@task("A3.3", weight=2, title="the sum over all pairs")
 def test_fm_forward(student, rng):
     z = rng.normal(size=(3, 5, 4))
     compare("y", student.call("fm_forward", z), fm_forward(z), fm_mistakes(z))
 
 
-@task("A3.3", points=1, title="2,000 fields: in O(F D)")
+@task("A3.3", title="2,000 fields: in O(F D)")
 def test_fm_forward_is_linear_in_the_fields(student, rng):
     z = rng.normal(size=(64, 2000, 16))  # a matrix of pairs would take 2 GB
     before, student.seconds = student.seconds, min(student.seconds, 3.0)
@@ -149,9 +149,10 @@ def test_fm_forward_is_linear_in_the_fields(student, rng):
         student.seconds = before
 
 
-@task("A3.4", points=3, title="the gradient of the FM")
+@task("A3.4", weight=3, title="the gradient of the FM")
 def test_fm_backward(student, rng):
-    gradient(student, "fm_backward", fm_forward, rng.normal(size=(3, 5, 4)), fingerprints=FM)
+    z, own = rng.normal(size=(3, 5, 4)), "fm_forward"
+    gradient(student, "fm_backward", fm_forward, z, fingerprints=FM, own=own)
 
 
 def sgd_mistakes(P, Q, users, items, ratings, mu, eta, lam):
@@ -194,14 +195,14 @@ def ratings(rng):
     return P, Q, users, items, rng.uniform(1, 5, 20), 3.0, 0.05, 0.02
 
 
-@task("A3.5", points=1, title="one rating: both sides use the old vectors")
+@task("A3.5", title="one rating: both sides use the old vectors")
 def test_sgd_of_one_rating(student, rng):
     P, Q = rng.normal(size=(2, 3)), rng.normal(size=(3, 3))
     one = P, Q, np.array([1]), np.array([2]), np.array([4.5]), 3.0, 0.1, 0.05
     _compare(student, *one)
 
 
-@task("A3.5", points=2, title="a whole pass, in the order given")
+@task("A3.5", weight=2, title="a whole pass, in the order given")
 def test_sgd_epoch(student, ratings):
     _compare(student, *ratings)
 
@@ -216,11 +217,19 @@ def _compare(student, *inputs):
         compare("PQ"[k], answer[k], right, [(f"{'PQ'[k]} does not move", inputs[k]), *mistakes])
 
 
-@task("A3.6", points=1, title="your own number")
+@task("A3.6", title="your own number")
 def test_my_sum(student, student_id):
     z = personal(student_id, "A3.6").normal(size=(30, 4))
     right = fm_forward(z[None])[0]
-    same("the sum", student.call("my_sum_of_pairs"), right, 1e-5, tell=False)
+    products = z @ z.T
+    wrong = [
+        ("the products of a vector with itself are included", np.sum(np.tril(products))),
+        ("each pair is counted twice", 2 * right),
+        ("all products are added up: each pair twice, and each vector with itself", products.sum()),
+        ("only pairs of neighbours are counted", np.sum(z[:-1] * z[1:])),
+        ("this is the mean over the pairs, not their sum", right / (30 * 29 / 2)),
+    ]
+    compare("the sum", student.call("my_sum_of_pairs"), right, wrong, 1e-5, tell=False)
 
 
 def _planted():
@@ -263,10 +272,10 @@ def _planted():
     ]
 
 
-@task("A3.7", points=3, title="your test finds planted mistakes")
-def test_the_test(student, rng, earn):
+@task("A3.7", weight=3, title="your test finds planted mistakes")
+def test_the_test(student, order, earn):
     def verdict(pair):
         return student.call("is_fm", *pair)
 
     wrong = [(story, pair) for story, *pair in _planted()]
-    catches(verdict, [(fm_forward, fm_backward)], wrong, rng, earn)
+    catches(verdict, [(fm_forward, fm_backward)], wrong, order, earn)

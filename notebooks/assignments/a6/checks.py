@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from minidlrm.checking import Fingerprint
-from minidlrm.grading.checks.known import compare
-from minidlrm.grading.judge import catches, gradient, personal, same
-from minidlrm.grading.release import solutions
+from minidlrm.grading.assignment import solutions
+from minidlrm.grading.judge import catches, gradient, personal
+from minidlrm.grading.known import compare
 
 task = pytest.mark.task
-_SOURCE = solutions("A6")
+LAYER = "cross_forward cross_backward"
+_SOURCE = solutions(__file__)
 cross_forward, cross_backward = _SOURCE.cross_forward, _SOURCE.cross_backward
 
 
@@ -144,26 +145,30 @@ def forward_mistakes(x0, x, W, b):
     ]
 
 
-@task("A6.2", points=2, title="the cross layer, forward")
+@task("A6.2", weight=2, title="the cross layer, forward")
 def test_forward(student, layer):
     answer = student.call("cross_forward", *layer)
     compare("y", answer, cross_forward(*layer), forward_mistakes(*layer))
 
 
-@task("A6.3", points=1, title="dx0")
+def _layer(student, layer, only):
+    names = "cross_backward", cross_forward
+    gradient(student, *names, *layer, only=only, fingerprints=CROSS, own="cross_forward")
+
+
+@task("A6.3", title="dx0")
 def test_dx0(student, layer):
-    gradient(student, "cross_backward", cross_forward, *layer, only=["x0"], fingerprints=CROSS)
+    _layer(student, layer, ["x0"])
 
 
-@task("A6.3", points=2, title="dx: two arrows")
+@task("A6.3", weight=2, title="dx: two arrows")
 def test_dx(student, layer):
-    gradient(student, "cross_backward", cross_forward, *layer, only=["x"], fingerprints=CROSS)
+    _layer(student, layer, ["x"])
 
 
-@task("A6.3", points=1, title="dW and db")
+@task("A6.3", title="dW and db")
 def test_parameters(student, layer):
-    wrong = CROSS
-    gradient(student, "cross_backward", cross_forward, *layer, only=["W", "b"], fingerprints=wrong)
+    _layer(student, layer, ["W", "b"])
 
 
 @pytest.fixture
@@ -172,24 +177,32 @@ def two(rng):
     return tuple(rng.normal(size=shape) for shape in ((5, 3), (3, 3), (3,), (3, 3), (3,)))
 
 
-@task("A6.4", points=2, title="dx0: every place where it appears")
+@task("A6.4", weight=2, title="dx0: every place where it appears", builds_on=LAYER)
 def test_network_dx0(student, two):
     wrong = network_mistakes()
     gradient(student, "network_backward", network, *two, only=["x0"], fingerprints=wrong)
 
 
-@task("A6.4", points=1, title="the parameters of both layers")
+@task("A6.4", title="the parameters of both layers", builds_on=LAYER)
 def test_network_parameters(student, two):
     only, wrong = ["W1", "b1", "W2", "b2"], network_mistakes()
     gradient(student, "network_backward", network, *two, only=only, fingerprints=wrong)
 
 
-@task("A6.5", points=1, title="your own number")
+@task("A6.5", title="your own number")
 def test_my_parameters(student, student_id):
     own = personal(student_id, "A6.5")
     L, F, D = int(own.integers(2, 6)), int(own.integers(10, 40)), int(own.integers(4, 33))
     right = L * ((F * D) ** 2 + F * D)
-    same("the number", student.call("my_parameters"), right, 1e-9, tell=False)
+    wrong = [
+        ("the biases are left out", L * (F * D) ** 2),
+        ("only one layer is counted", right // L),
+        ("each field has a matrix of its own", L * (F * D * D + F * D)),
+        ("the layer acts on fields, not on all their numbers", L * (F * F + F)),
+        ("W is taken for a vector, as in the first version of the paper", L * 2 * F * D),
+        ("each layer has one bias, a number", L * ((F * D) ** 2 + 1)),
+    ]
+    compare("the number", student.call("my_parameters"), right, wrong, 1e-9, tell=False)
 
 
 def _planted():
@@ -215,6 +228,6 @@ def _planted():
     ]
 
 
-@task("A6.6", points=2, title="your test finds planted mistakes")
-def test_the_test(student, rng, earn):
-    catches(lambda f: student.call("is_cross", f), [cross_backward], _planted(), rng, earn)
+@task("A6.6", weight=2, title="your test finds planted mistakes")
+def test_the_test(student, order, earn):
+    catches(lambda f: student.call("is_cross", f), [cross_backward], _planted(), order, earn)

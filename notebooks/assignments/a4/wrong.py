@@ -1,6 +1,8 @@
 """Wrong answers to A4: the MLP and the dot interaction."""
 
-A4 = {
+from minidlrm.grading.proving import NUMBERS, TESTS
+
+WRONG = {
     ("A4.2", "mlp_forward"): [
         (
             "for W, b in zip(weights, biases):\n        x = np.maximum(x @ W.T + b, 0)\n    return x",
@@ -197,5 +199,23 @@ A4 = {
             0,
             "repeats is counted once",
         ),
+    ],
+    ("A4.6", "my_parameters"): [
+        (
+            "F, D, hidden = my_sizes()\n    sizes = [D + F * (F - 1) // 2, *hidden, 1]\n"
+            "    return sum(n * m for n, m in pairwise(sizes))",
+            0,
+            "biases are left out",
+        ),
+        *NUMBERS,
+    ],
+    ("A4.7", "is_dot"): [
+        ("return bool(np.allclose(forward(np.ones((1, 3, 1))), 1))", 0, "finds none"),
+        (
+            "return np.shape(forward(np.ones((2, 3, 4)))) == (2, 3)",
+            0.3,
+            "finds 10% of the planted mistakes. It does not notice",
+        ),
+        *TESTS,
     ],
 }
