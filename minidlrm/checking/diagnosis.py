@@ -18,6 +18,7 @@ import numpy as np
 
 from minidlrm.checking import (
     arithmetic,
+    doctored,
     elsewhere,
     factors,
     formulas,
@@ -78,6 +79,7 @@ TESTS = (
     *terms.TESTS,
     *formulas.TESTS,
     *elsewhere.TESTS,
+    *doctored.TESTS,
 )
 
 

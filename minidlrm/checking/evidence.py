@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -53,6 +53,13 @@ class Evidence:
     def __post_init__(self) -> None:
         self.failed = [check.name for check in self.checks if not check.passed]
         self._whole: dict[str, Whole | None] = {}
+        self._once: dict[str, Any] = {}
+
+    def once(self, name: str, make: Callable[[], Any]) -> Any:
+        """Return what `make` returns, computed on the first call."""
+        if name not in self._once:
+            self._once[name] = make()
+        return self._once[name]
 
     @cached_property
     def tol(self) -> float:
