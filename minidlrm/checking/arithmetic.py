@@ -145,6 +145,8 @@ def _broadcast(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     flat = w.analytic.ravel()
     if flat.size > 1 and flat.any() and np.ptp(flat) <= TOL * abs(flat[0]):
         same = abs(flat[0] - w.numeric.sum()) <= TOL * max(abs(flat[0]), 1e-300)
+        if np.ptp(np.abs(w.numeric)) <= TOL * abs(flat[0]):
+            return  # every entry has one size: only their signs differ
         what = "the sum of the right ones" if same else f"{flat[0]:.4g}"
         yield make_cause("broadcast", w.name, f"Every entry is {what}.", 0.94 if same else 0.5)
 

@@ -23,9 +23,11 @@ from minidlrm.checking import (
     factors,
     formulas,
     jacobians,
+    products,
     rules,
     slopes,
     terms,
+    vanishing,
 )
 from minidlrm.checking.catalogue import CATALOGUE, make_cause
 from minidlrm.checking.evidence import Evidence
@@ -76,10 +78,12 @@ TESTS = (
     *jacobians.TESTS,
     *slopes.TESTS,
     *factors.TESTS,
+    *products.TESTS,
     *terms.TESTS,
     *formulas.TESTS,
     *elsewhere.TESTS,
     *doctored.TESTS,
+    *vanishing.TESTS,
 )
 
 

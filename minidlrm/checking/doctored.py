@@ -44,6 +44,8 @@ def _causes(evidence: Evidence) -> Iterator[Cause]:
                 continue
             text = f"Backward is right if it gets {words} in the place of {name}."
             array_name = right[0] if len(right) == 1 else ""
+            if key == "penalty" and name != array_name:
+                key = "term"
             found.append((score, make_cause(key, array_name, text, score)))
     if found:
         yield max(found, key=lambda pair: pair[0])[1]
@@ -116,8 +118,8 @@ def _changes(evidence: Evidence, name: str, t: np.ndarray) -> Iterator[Change]:
                 text = f"{name} shifted by {step} along axis {axis}"
                 yield "shifted", _rolled(step, axis), text, 0.948
     yield "sign", lambda a: -a, f"-{name}", 0.943
-    yield "penalty", np.zeros_like, f"0 everywhere", 0.925
-    yield "local_factor", np.ones_like, f"1 everywhere", 0.93
+    yield "penalty", np.zeros_like, "0 everywhere", 0.925
+    yield "local_factor", np.ones_like, "1 everywhere", 0.93
     yield from _functions(name, t)
 
 

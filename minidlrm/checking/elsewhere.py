@@ -61,7 +61,8 @@ def _guesses(evidence: Evidence, w: Whole) -> Iterator[Guess]:
     yield from _updated(evidence, w)
     x = w.here
     yield "sign", {w.name: -x}, f"{w.name} had the other sign", 0.93
-    yield "slope_place", {w.name: 0 * x}, f"{w.name} was 0 everywhere", 0.92
+    text = f"{w.name} was 0 everywhere, so it lacks each term that grows with {w.name}"
+    yield "term", {w.name: 0 * x}, text, 0.92
 
 
 def _moved(name: str, value: np.ndarray) -> Iterator[Guess]:

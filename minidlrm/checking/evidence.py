@@ -189,6 +189,32 @@ class Evidence:
             return None
         return np.reshape(right, w.value.shape)
 
+    def both_where(
+        self, w: Whole, changes: Mapping[str, np.ndarray]
+    ) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return ours and the right gradient at other inputs; None where they are not taken."""
+        right = self.right_where(w, changes)
+        if right is None:
+            return None
+        before = self.subject.snapshot()
+        try:
+            with _changed(self.subject, changes):
+                grads, _ = self.subject.gradients(np.array(self.r))
+            ours = np.array(_part(grads[w.name], None, w.value), float)
+        except Exception:
+            return None
+        finally:
+            self.subject.restore(before)
+        return (ours, right) if ours.shape == right.shape and np.isfinite(right).all() else None
+
+    def output_where(self, changes: Mapping[str, np.ndarray]) -> np.ndarray | None:
+        """Return the output at other inputs; None where the code does not take them."""
+        try:
+            with _changed(self.subject, changes):
+                return np.array(self.subject.output(), float)
+        except Exception:
+            return None
+
     def _fits(self, w: Whole, grad: np.ndarray) -> bool:
         direction = np.random.default_rng(0).normal(size=w.value.shape)
         terms = grad * direction
@@ -305,6 +331,8 @@ def derived_arrays(evidence: Evidence) -> Iterator[tuple[str, np.ndarray]]:
             yield f"cos({name})", np.cos(t)
             yield f"sin({name})", np.sin(t)
             yield f"{name}^2", t * t
+            if (t > 0).all() and (t < 1).all():
+                yield f"({name} > 0.5)", (t > 0.5).astype(float)
             yield f"sign({name})", np.sign(t)
             if t.ndim > 1:
                 for axis in range(t.ndim):

@@ -102,12 +102,18 @@ _FORMS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
+_SHARES = ("1 - t", "t (1 - t)")
+_BOUNDED = (*_SHARES, "1 + t", "1 - t^2")
+
+
 def _is_multiple(k: np.ndarray, t: np.ndarray, tol: float) -> str:
     """Say which form of t, or one over it, is a multiple of k; "" if none."""
     if len(k) < 3:
         return ""
     with np.errstate(all="ignore"):
         for form, function in _FORMS.items():
+            if form in _BOUNDED and (np.abs(t).max() > 1 or (form in _SHARES and t.min() < 0)):
+                continue  # 1 - t of a number beyond 1 is no factor: two terms were added
             f = function(t)
             for value, text in ((f, form), (1 / f, f"1 / ({form})")):
                 if not np.isfinite(value).all() or is_constant(value):
@@ -132,7 +138,7 @@ def local_factor(evidence: Evidence, w: Whole) -> Iterator[Cause]:
             continue  # a sign that changes from branch to branch is not a factor
         for name, t in _candidates(evidence, w, shape):
             form = _is_multiple(k[live], t.ravel()[live], evidence.tol)
-            if form:
+            if form and not _is_two_valued(t, live):
                 text = f"{where}, yours is the right one times {form.replace('t', '¤')}.".replace(
                     "¤", name
                 )
@@ -140,6 +146,22 @@ def local_factor(evidence: Evidence, w: Whole) -> Iterator[Cause]:
                 yield make_cause("local_factor", w.name, text, 0.935)
                 return
     yield from _slope_as_factor(evidence, w)
+
+
+def _is_two_valued(t: np.ndarray, live: np.ndarray) -> bool:
+    """Whether an array is a mask or a label: it decides, and is no factor."""
+    return bool(np.isin(t.ravel()[live], (0, 1)).all())
+
+
+def sign_by_entry(evidence: Evidence, w: Whole) -> Iterator[Cause]:
+    """Yours is plus or minus the right one."""
+    a, n = w.analytic.ravel(), w.numeric.ravel()
+    same, other = (np.abs(a - sign * n) <= evidence.tol * np.abs(n).max() for sign in (1, -1))
+    if n.size < FEW or not (same | other).all() or same.all() or other.all():
+        return
+    text = f"Each entry of the gradient of {w.name} is right up to its sign; {int((~same).sum())} "
+    text += f"of {n.size} have the other one: a factor of 1 or -1, such as a sign or a label, is "
+    yield make_cause("local_factor", w.name, text + "missing, or is there too much.", 0.895)
 
 
 def _slope_as_factor(evidence: Evidence, w: Whole) -> Iterator[Cause]:
@@ -270,4 +292,4 @@ def _bisected(f, low: float, high: float) -> float:
     return (low + high) / 2
 
 
-TESTS = (row_factor, local_factor, epsilon)
+TESTS = (row_factor, local_factor, sign_by_entry, epsilon)

@@ -114,15 +114,30 @@ def branch(evidence: Evidence, w: Whole) -> Iterator[Cause]:
         return
     off = np.abs(s.ours - s.theirs) > evidence.tol * np.abs(s.theirs).max(initial=0)
     wrong, count = int(off.sum()), len(off)
-    if not 0 < wrong < count or comb(count, wrong) < 50:
+    if not 0 < wrong < count or count - wrong < 2:
         return
     for name, values in _places(evidence, w):
         side = _side(values, off)
         if side:
             text = f"The gradient of {w.name} is wrong exactly where {name} {side}. There "
             text += _what_differs(evidence, s, off, w.name)
-            yield make_cause("branch", w.name, text, 0.94)
+            yield make_cause("branch", w.name, text, 0.94 if comb(count, wrong) >= 50 else 0.9)
             return
+    yield from _other_mask(evidence, w, s)
+
+
+def _other_mask(evidence: Evidence, w: Whole, s: Slopes) -> Iterator[Cause]:
+    """Both slopes are 0 or one number, and at different places."""
+    size = evidence.tol * np.abs(s.theirs).max()
+    ours, theirs = (np.abs(slope) > size for slope in (s.ours, s.theirs))
+    if not ((ours & ~theirs).any() and (theirs & ~ours).any() and (ours & theirs).any()):
+        return
+    both = np.concatenate([s.ours[ours], s.theirs[theirs]])
+    if not evidence.same(both, np.full_like(both, both[0])):
+        return
+    text = f"Both gradients are 0 or {both[0]:.4g} dy. At {int((ours & ~theirs).sum())} entries "
+    text += f"yours goes on where it must be 0, and at {int((theirs & ~ours).sum())} it is 0 where "
+    yield make_cause("other_mask", w.name, text + "it must go on.", 0.9)
 
 
 def _places(evidence: Evidence, w: Whole) -> Iterator[tuple[str, np.ndarray]]:

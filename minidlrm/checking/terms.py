@@ -26,13 +26,16 @@ def regularized(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     full = _penalty(evidence, w)
     times = f" times {w.name} itself" + (", times dy." if loss else ".")
     factor = 1 - missing / full if full else 0.0  # of the penalty's part in ours
-    if abs(factor) > 1e-4 and evidence.is_usual(factor):
+    if full and (abs(factor) > 1e-4 or abs(factor - 1) > 1e-4) and abs(factor) > 1e-4:
         text = f"Right minus yours is {missing:.6g}{times} The penalty's own part is "
         text += f"{full:.6g}{times} So that is there, with a wrong factor: {factor:.4g}"
         yield make_cause("term", w.name, text + " of the right one.", 0.95)
     elif missing > 0:
         text = f"What is missing from the gradient of {w.name} is {missing:.6g}{times}"
         yield make_cause("regularization", w.name, text, 0.94)
+    elif not full:
+        text = f"Yours is too much by {-missing:.6g}{times} The function has no such term"
+        yield make_cause("penalty", w.name, text + ".", 0.94)
 
 
 def _beside_the_penalty(evidence: Evidence, w: Whole) -> Iterator[Cause]:
@@ -107,9 +110,23 @@ def along_a_row(evidence: Evidence, w: Whole) -> Iterator[Cause]:
         if name not in (w.name, "y"):
             yield make_cause("term", w.name, text, 0.88)
             return
+        if _is_of_dy_alone(evidence, w, live, c):
+            text += f" These numbers are a sum of dy: a multiple of {w.name} itself stands there."
+            yield make_cause("term", w.name, text, 0.9)
+            return
         text += " It is what a path through a norm or a sum of squares of the row gives: that "
         yield make_cause("statistic", w.name, text + "number is treated as a constant.", 0.9)
         return
+
+
+def _is_of_dy_alone(evidence: Evidence, w: Whole, live: np.ndarray, c: np.ndarray) -> bool:
+    """Whether the number of each row is one and the same sum of its dy."""
+    r = evidence.r
+    if r.ndim < 1 or len(r) != len(live):
+        return False
+    total = r.reshape(len(r), -1)[live].sum(axis=1)
+    k = float(c @ total / max(total @ total, 1e-300))
+    return evidence.same(c, k * total)
 
 
 def constant_of_a_row(evidence: Evidence, w: Whole) -> Iterator[Cause]:
@@ -171,6 +188,11 @@ def _terms(evidence: Evidence, w: Whole) -> Iterator[tuple[str, np.ndarray]]:
             yield f"dy times {name}^2", upstream * fitted**2
         if value.shape == shape and name != w.name:
             yield name, value
+        if value.shape == shape and upstream is not None:
+            for axis in range(r.ndim, value.ndim):
+                mean = value.mean(axis=axis, keepdims=True)
+                text = f"dy times the mean of {name} along axis {axis}"
+                yield text, upstream * np.broadcast_to(mean, shape)
     if r.shape == shape:
         parts = {**bare, **{n: t for n, t in derived_arrays(evidence) if n[-1] == ")"}}
         parts = {n: t for n, t in parts.items() if t.shape == shape and np.isfinite(t).all()}
