@@ -18,6 +18,7 @@ import numpy as np
 
 from minidlrm.checking import (
     arithmetic,
+    chains,
     doctored,
     elsewhere,
     factors,
@@ -79,6 +80,7 @@ TESTS = (
     *slopes.TESTS,
     *factors.TESTS,
     *products.TESTS,
+    *chains.TESTS,
     *terms.TESTS,
     *formulas.TESTS,
     *elsewhere.TESTS,

@@ -127,7 +127,7 @@ def _others_of_its_shape(evidence: Evidence, name: str, t: np.ndarray) -> Iterat
     for other, values in evidence.known.items():
         if other == name or values.shape != t.shape or (values == t).all():
             continue
-        place = "y" in (name, other) and values.shape == evidence.r.shape
+        place = {name, other} == {"y", *evidence.failed}
         key = "slope_place" if place else "operand"
         yield key, lambda _, values=values: values.copy(), other, 0.95
 
@@ -167,7 +167,10 @@ def _functions(name: str, t: np.ndarray) -> Iterator[Change]:
         f"exp({name})": np.exp,
         f"the square of {name}": np.square,
         f"max({name}, 0)": lambda a: np.maximum(a, 0),
+        f"|{name}|": np.abs,
     }
+    if (np.abs(t) < 1).all():
+        forms[f"artanh({name})"] = np.arctanh
     if (t > 0).all():
         forms |= {f"log({name})": np.log, f"the root of {name}": np.sqrt}
         forms |= {f"1 / {name}": lambda a: 1 / a}

@@ -333,7 +333,9 @@ def derived_arrays(evidence: Evidence) -> Iterator[tuple[str, np.ndarray]]:
             yield f"{name}^2", t * t
             if (t > 0).all() and (t < 1).all():
                 yield f"({name} > 0.5)", (t > 0.5).astype(float)
-            yield f"sign({name})", np.sign(t)
+            if np.ptp(np.sign(t)):
+                yield f"sign({name})", np.sign(t)
+                yield f"|{name}|", np.abs(t)
             if t.ndim > 1:
                 for axis in range(t.ndim):
                     e = np.exp(t - t.max(axis=axis, keepdims=True))

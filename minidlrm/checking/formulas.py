@@ -85,13 +85,13 @@ def of_one_index(evidence: Evidence, w: Whole) -> Iterator[Cause]:
 
 def _is_curved(evidence: Evidence) -> bool:
     """Whether the output is no straight line in any of the inputs: a function lies between."""
-    arrays = evidence.subject.arrays
     rng = np.random.default_rng(3)
-    for name, value in arrays.items():
-        step = 0.1 * rng.normal(size=value.shape) * (1 + np.abs(value))
-        y = [evidence.output_where({name: value + k * step}) for k in (0, 1, 2)]
-        if all(each is not None for each in y) and evidence.same(y[1] - y[0], y[2] - y[1]):
-            if name in evidence.subject.input_names and value.ndim > 1:
+    for name in evidence.subject.input_names:
+        value = evidence.subject.arrays[name]
+        step = rng.normal(size=value.shape) * (1 + np.abs(value).max(initial=0))
+        y = [evidence.output_where({name: value + k * step}) for k in (-1, 0, 1)]
+        if value.ndim > 1 and all(each is not None for each in y):
+            if evidence.same(y[1] - y[0], y[2] - y[1]):
                 return False
     return True
 

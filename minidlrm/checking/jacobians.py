@@ -205,11 +205,32 @@ def misplaced(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     yield make_cause("shifted", w.name, text, 0.9)
 
 
+def spread(evidence: Evidence, w: Whole) -> Iterator[Cause]:
+    """The dy of each output is divided among several entries, and belongs to one of them."""
+    both = evidence.jacobians(w)
+    if both is None or len(both[0]) < 2:
+        return
+    ours, theirs = both
+    mine, right = (np.abs(jac) > evidence.tol * np.abs(jac).max(initial=0) for jac in both)
+    counts = mine.sum(axis=1)
+    if not (right <= mine).all() or (right.sum(axis=1) != 1).any() or (counts < 2).any():
+        return
+    each = ours.max(axis=1, keepdims=True)
+    if not evidence.same(ours, each * mine) or not each.any():
+        return
+    whole = evidence.same(ours.sum(axis=1), theirs.sum(axis=1))
+    text = f"Each output depends on one entry of {w.name}, and its dy goes to {counts[0]} of them"
+    text += ", in equal parts." if whole else ", whole or in part."
+    yield make_cause("extra_term", w.name, text, 0.93)
+
+
 def last_use(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     """Of the outputs that use a row, one alone sends its dy back: a write lost the others."""
     both = evidence.jacobians(w)
     if both is None or w.numeric.ndim not in (1, 2) or len(both[0]) < 3:
         return
+    if w.numeric.shape == evidence.r.shape:
+        return  # each entry has an output of its own: no table
     ours, theirs = (jac / np.abs(both[1]).max() for jac in both)
     if not evidence.same(np.round(theirs, 6), theirs) or not _is_count(ours) & _is_count(theirs):
         return
@@ -368,6 +389,7 @@ TESTS = (
     part_missing,
     extra,
     misplaced,
+    spread,
     last_use,
     wrong_axis,
     statistic,

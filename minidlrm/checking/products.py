@@ -46,7 +46,7 @@ def missing_product(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     forms = evidence.once(f"forms {w.name}", lambda: _forms(evidence, w, some))
     rest = _product(theirs - ours, forms, evidence.tol)
     ratio = _ratio(ours, theirs, forms, evidence.tol)
-    if ratio is not None and (rest is None or len(ratio.factors) < len(rest.factors)):
+    if ratio is not None and (rest is None or len(ratio.factors) <= len(rest.factors)):
         text = f"At each entry of {w.name} yours is the right one times {ratio}. So a factor is "
         text += "missing, or is there once too often."
         yield make_cause("local_factor", w.name, text, 0.933)
@@ -55,6 +55,20 @@ def missing_product(evidence: Evidence, w: Whole) -> Iterator[Cause]:
         text = f"Right minus yours is dy times {rest}: that term is missing, or has a wrong factor."
         text += f" Yours is dy times {whole}." if whole is not None else ""
         yield make_cause("term", w.name, text, 0.936)
+    elif rest is None:
+        yield from _two_numbers(evidence, w, theirs - ours)
+
+
+def _two_numbers(evidence: Evidence, w: Whole, rest: np.ndarray) -> Iterator[Cause]:
+    """Right minus yours is one of two numbers, as of two classes."""
+    low, high = rest.min(), rest.max()
+    size = evidence.tol * np.abs(rest).max()
+    ends = (np.abs(rest - low) <= size) | (np.abs(rest - high) <= size)
+    far = min(abs(low), abs(high), high - low) > 10 * size
+    if len(rest) >= 6 and ends.all() and far:
+        text = f"Right minus yours is {low:.4g} or {high:.4g}, times dy, at each entry of {w.name}:"
+        text += " a number that depends on a class or a mask is missing, or wrong."
+        yield make_cause("term", w.name, text, 0.9)
 
 
 def _ratio(ours, theirs, forms, tol) -> Product | None:
@@ -157,6 +171,8 @@ def _functions(t: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
     if not share:
         yield "sigmoid(¤)", s
         yield "1 - sigmoid(¤)", 1 - s
+        yield "log(sigmoid(¤))", np.log(s)
+        yield "log(1 - sigmoid(¤))", np.log(1 - s)
         yield "tanh(¤)", np.tanh(t)
         yield "1 - tanh(¤)^2", 1 - np.tanh(t) ** 2
         yield "exp(¤)", np.exp(t)

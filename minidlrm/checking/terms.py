@@ -129,6 +129,32 @@ def _is_of_dy_alone(evidence: Evidence, w: Whole, live: np.ndarray, c: np.ndarra
     return evidence.same(c, k * total)
 
 
+def along_a_vector(evidence: Evidence, w: Whole) -> Iterator[Cause]:
+    """Each row of what is wrong is a number times one known vector: a product with it."""
+    rest = w.numeric - w.analytic
+    if rest.ndim < 2 or rest.shape[-1] < 2 or w.rows is not None or not w.analytic.any():
+        return
+    rows = rest.reshape(-1, rest.shape[-1])
+    if np.linalg.matrix_rank(w.numeric.reshape(rows.shape)) < 2 or len(rows) < 3:
+        return
+    for name, v in evidence.known.items():
+        if v.shape != rest.shape[-1:] or name == w.name or not v.any():
+            continue
+        c = rows @ v / (v @ v)
+        if evidence.same(rows, np.outer(c, v)) and np.ptp(c) > 0:
+            text = f"Right minus yours is, in each row of {w.name}, a number times {name}: what "
+            lost = _rank_of_samples(w.analytic) < _rank_of_samples(w.numeric)
+            text += f"comes back through the product with {name} is {'left out' if lost else 'wrong'}."
+            yield make_cause("second_path" if lost else "part", w.name, text, 0.89)
+            return
+
+
+def _rank_of_samples(grad: np.ndarray) -> int:
+    """Return the largest rank of a sample's matrix."""
+    matrices = grad.reshape(-1, *grad.shape[-2:])
+    return int(np.linalg.matrix_rank(matrices, tol=1e-6 * np.abs(grad).max()).max())
+
+
 def constant_of_a_row(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     """In each row, or column, right minus yours is one number."""
     n = w.numeric
@@ -186,6 +212,8 @@ def _terms(evidence: Evidence, w: Whole) -> Iterator[tuple[str, np.ndarray]]:
         if fitted is not None and upstream is not None:
             yield f"dy times {name}", upstream * fitted
             yield f"dy times {name}^2", upstream * fitted**2
+            if (value > 0).all() and (value < 1).all():
+                yield f"dy times (1 - {name})", upstream * (1 - fitted)
         if value.shape == shape and name != w.name:
             yield name, value
         if value.shape == shape and upstream is not None:
@@ -274,6 +302,7 @@ TESTS = (
     with_itself,
     straight_path,
     along_a_row,
+    along_a_vector,
     constant_of_a_row,
     term,
 )

@@ -48,7 +48,7 @@ def _along(evidence: Evidence, w: Whole, name: str, axis: int) -> Cause | None:
         text += "as no other is: "
         if ours is not None and not ours.any() and theirs.any():
             text += "what it adds is left out."
-            return make_cause("samples", w.name, text, 0.95)
+            return make_cause("samples", w.name, text, 0.89)
         return make_cause("part", w.name, text + "what it adds is wrong.", 0.6)
     alone = [
         evidence.both_where(w, {name: _zeroed(x, axis, [j for j in range(count) if j != k])})
@@ -59,7 +59,7 @@ def _along(evidence: Evidence, w: Whole, name: str, axis: int) -> Cause | None:
     if len(right) == 1 and len(lost) == count - 1 and count > 1:
         text = f"The gradient of {w.name} is right where all of {name} but {where.format(right[0])}"
         text += " is 0, and it is 0 with any other alone: only that one is counted."
-        return make_cause("one_sample", w.name, text, 0.95)
+        return make_cause("one_sample", w.name, text, 0.89)
     return None
 
 
