@@ -38,6 +38,8 @@ def _scale(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     length = _named(evidence.lengths, size)
     inverse = _named(evidence.lengths, 1 / size)
     batch = float(evidence.batch_size)
+    if batch > 1 and _is_about(size, batch) and not _goes_with_batch(evidence, w, c):
+        batch = 0.0  # another number of that size
     if abs(size - batch) <= TOL * size and batch > 1:
         yield make_cause("batch_missing", w.name, f"{ours}, {sign}and {length}.", 0.92)
         return
@@ -50,6 +52,20 @@ def _scale(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     note = f", and that is {length}" if length else ""
     note = f", and 1/{1 / size:g} is one over {inverse}" if inverse else note
     yield make_cause("factor", w.name, f"{ours}, {sign}with no exception{note}.", 0.9)
+
+
+def _is_about(size: float, n: float) -> bool:
+    """Whether a number is near n, or near 1/n."""
+    return min(abs(size / n - 1), abs(size * n - 1)) <= TOL
+
+
+def _goes_with_batch(evidence: Evidence, w: Whole, c: float) -> bool:
+    """Whether the factor is another one with one sample less; True where nobody can tell."""
+    B = evidence.batch_size
+    if any(array.ndim and B in array.shape[1:] for array in evidence.subject.arrays.values()):
+        return True
+    found = evidence.factor_without_last(w.name, B)
+    return found is None or abs(found / c - 1) > 1e-3
 
 
 def _named(lengths: dict[float, str], size: float) -> str:

@@ -52,10 +52,14 @@ def _compared(evidence, w, flow, join, values, names) -> Cause | None:
             text = f"Yours is {_written(join, flow, a)}; right is {_written(join, flow, n)}."
             return make_cause(key, w.name, text, 0.945)
     rest = _found(flat, names, w.numeric - w.analytic, evidence.tol)
-    if rest and abs(abs(rest[0][1]) - 1) < 1e-6 and w.analytic.any():
+    if rest and _is_round(rest[0][1]) and w.analytic.any():
         text = f"Right minus yours is {_written(join, flow, rest[0])}: that term is missing, or "
         return make_cause("term", w.name, text + "has a wrong factor.", 0.93)
     return None
+
+
+def _is_round(c: float) -> bool:
+    return any(abs(abs(c) - v) < 1e-6 for v in (0.5, 1, 2, 3))
 
 
 def _apart(ours: tuple[tuple[str, ...], float], theirs: tuple[tuple[str, ...], float]) -> int:
@@ -177,12 +181,27 @@ def _forms(evidence: Evidence, shape) -> Iterator[tuple[str, np.ndarray]]:
             yield f"(1 - {name})", 1 - t
         elif (t > 0).any() and (t <= 0).any():
             yield f"({name} > 0)", (t > 0).astype(float)
+    yield from _hidden(evidence, shape)
     pairs = list(same.items())
     for k, (m, u) in enumerate(pairs):
         for n, v in pairs[k + 1 :]:
             for sign, value in ((" - ", u - v), (" + ", u + v)):
                 if not is_constant(value):
                     yield f"({m}{sign}{n})", value
+
+
+def _hidden(evidence: Evidence, shape) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield the slopes of what a hidden layer may be: a function of a product of two arrays."""
+    for m, a in evidence.known.items():
+        for n, b in evidence.known.items():
+            if a.ndim == b.ndim == 2 and (len(a), b.shape[1]) == shape and a.shape[1] == len(b):
+                t = a @ b
+                s = 1 / (1 + np.exp(-t))
+                yield f"(1 - tanh({m} @ {n})^2)", 1 - np.tanh(t) ** 2
+                yield f"sigmoid({m} @ {n})", s
+                yield f"(1 - sigmoid({m} @ {n}))", 1 - s
+                yield f"({m} @ {n} > 0)", (t > 0).astype(float)
+                return
 
 
 TESTS = (chain,)

@@ -81,7 +81,7 @@ def _kept(evidence: Evidence) -> list[tuple[Place, str, np.ndarray]]:
 
 def _leaves(value: Any, place: Place) -> Iterator[tuple[Place, np.ndarray]]:
     if isinstance(value, np.ndarray):
-        if value.dtype.kind in "fiub" and 0 < value.size <= _MOST_ENTRIES and value.ndim:
+        if value.dtype.kind in "fiub" and 0 < value.size <= _MOST_ENTRIES:
             yield place, value
     elif isinstance(value, dict):
         for key, part in value.items():
@@ -129,7 +129,8 @@ def _others_of_its_shape(evidence: Evidence, name: str, t: np.ndarray) -> Iterat
             continue
         place = {name, other} == {"y", *evidence.failed}
         key = "slope_place" if place else "operand"
-        yield key, lambda _, values=values: values.copy(), other, 0.95
+        score = 0.93 if key == "operand" and "y" in (name, other) else 0.95
+        yield key, lambda _, values=values: values.copy(), other, score
 
 
 def _other_ids(evidence: Evidence, name: str, t: np.ndarray) -> Iterator[Change]:
@@ -205,7 +206,7 @@ def _gradients(evidence: Evidence, place: Place, array: np.ndarray) -> dict[str,
 
 
 def _is_array(grad: Any) -> bool:
-    return isinstance(grad, np.ndarray) and grad.dtype.kind in "fiu"
+    return isinstance(grad, (np.ndarray, np.floating)) and grad.dtype.kind in "fiu"
 
 
 @contextmanager

@@ -207,6 +207,26 @@ class Evidence:
             self.subject.restore(before)
         return (ours, right) if ours.shape == right.shape and np.isfinite(right).all() else None
 
+    def factor_without_last(self, name: str, length: int) -> float | None:
+        """Return ours divided by the right gradient with all arrays of a length one shorter."""
+        inputs = tuple(
+            v[:-1].copy() if isinstance(v, np.ndarray) and v.ndim and len(v) == length else v
+            for v in self.subject.inputs
+        )
+        if all(new is old for new, old in zip(inputs, self.subject.inputs, strict=True)):
+            return None
+        try:
+            other = self.subject.elsewhere(inputs)
+            y = other.output()
+            r = np.random.default_rng(7).normal(size=y.shape)
+            ours = np.asarray(other.gradients(np.array(r))[0][name], float)
+            slopes = Differences(other, r, "auto", np.random.default_rng(8), None, y)
+            k = np.unravel_index(int(np.abs(ours).argmax()), ours.shape)
+            right = slopes.slope(name, k).value
+        except Exception:
+            return None
+        return float(ours[k]) / right if right else None
+
     def output_where(self, changes: Mapping[str, np.ndarray]) -> np.ndarray | None:
         """Return the output at other inputs; None where the code does not take them."""
         try:

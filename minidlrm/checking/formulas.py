@@ -19,6 +19,7 @@ from minidlrm.checking.report import Cause
 from minidlrm.checking.slopes import slopes_of
 
 _MOST = 4000  # formulas that are tried
+_MOST_PARTS = 60  # of which one may stand for another in a sum
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,7 @@ def _two_formulas(evidence: Evidence, w: Whole, formulas: list[Formula]) -> Iter
             )
             yield make_cause("second_path", w.name, text, 0.94)
             return
+    yield from _one_for_another(evidence, w, formulas)
     for one in formulas:
         if not evidence.same(2 * one.value, a):
             continue
@@ -136,6 +138,20 @@ def _two_formulas(evidence: Evidence, w: Whole, formulas: list[Formula]) -> Iter
                 )
                 text = f"Right is {one} + {other}; yours is 2 {one}."
                 yield make_cause(key, w.name, text, 0.94)
+                return
+
+
+def _one_for_another(evidence: Evidence, w: Whole, formulas: list[Formula]) -> Iterator[Cause]:
+    """Right minus yours is one formula less another: of a sum one part is wrong."""
+    rest = w.numeric - w.analytic
+    for right in formulas[:_MOST_PARTS]:
+        for ours in formulas[:_MOST_PARTS]:
+            if right is ours or not evidence.same(rest, right.value - ours.value):
+                continue
+            key = _edit(ours, right, evidence.known)
+            if key:
+                text = f"In a sum, {ours} stands where {right} belongs."
+                yield make_cause(key, w.name, text, 0.935)
                 return
 
 
@@ -177,6 +193,8 @@ def _is_function(one: str, other: str) -> bool:
 
 def _edited_slope(ours: str, right: str, known: Iterable[str]) -> str:
     if not ours:
+        if "> 0" in right or "<= 0" in right:
+            return "mask_forgotten"
         return "operand_left" if right in known else "slope_forgotten"
     if not right:
         return "local_factor"

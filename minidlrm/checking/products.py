@@ -61,6 +61,14 @@ def missing_product(evidence: Evidence, w: Whole) -> Iterator[Cause]:
 
 def _two_numbers(evidence: Evidence, w: Whole, rest: np.ndarray) -> Iterator[Cause]:
     """Right minus yours is one of two numbers, as of two classes."""
+    quantum = np.abs(rest[np.abs(rest) > evidence.tol * np.abs(rest).max()]).min()
+    counts = rest / quantum
+    whole = np.abs(counts - np.round(counts)).max() < 1e-4 and np.abs(counts).max() < 12
+    if len(rest) >= 6 and whole and 3 <= len(np.unique(np.round(counts))) <= len(rest) / 1.5:
+        text = f"Right minus yours is {quantum:.4g} times a small whole number, times dy, at each "
+        text += f"entry of {w.name}: the part of a label or a count is missing, or wrong."
+        yield make_cause("term", w.name, text, 0.87)
+        return
     low, high = rest.min(), rest.max()
     size = evidence.tol * np.abs(rest).max()
     ends = (np.abs(rest - low) <= size) | (np.abs(rest - high) <= size)
@@ -106,6 +114,7 @@ def _of_degree(k, names, columns, degree: int, tol: float) -> Product | None:
         c = (values @ k) / np.maximum((values * values).sum(axis=1), 1e-300)
         off = np.abs(c[:, None] * values - k).max(axis=1)
         fits = np.flatnonzero(off <= tol * np.abs(k).max())
+        fits = [j for j in fits if degree < 2 or not is_constant(values[j])]
         fits = [j for j in fits if degree < 3 or _is_plain(float(c[j]), len(k))]
         if fits:
             return Product(tuple(names[j] for j in some[fits[0]]), float(c[fits[0]]))

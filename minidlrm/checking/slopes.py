@@ -52,6 +52,8 @@ def slope_forgotten(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     s = slopes_of(evidence, w)
     if s is None or s.y is None or not s.ours.any():
         return
+    if len(values := _distinct(s.theirs)) == 2 and 0.0 in np.round(values, 9):
+        return  # a mask
     c = float(s.ours[0])
     if evidence.same(s.ours, np.full_like(s.ours, c)) and not evidence.same(s.ours, s.theirs):
         what = "dy itself" if abs(c - 1) <= evidence.tol else f"{c:.4g} times dy"
@@ -124,6 +126,27 @@ def branch(evidence: Evidence, w: Whole) -> Iterator[Cause]:
             yield make_cause("branch", w.name, text, 0.94 if comb(count, wrong) >= 50 else 0.9)
             return
     yield from _other_mask(evidence, w, s)
+
+
+def steps(evidence: Evidence, w: Whole) -> Iterator[Cause]:
+    """Both slopes take a few values: say which of ours stands where which is right."""
+    s = slopes_of(evidence, w)
+    if s is None or len(s.ours) < 6 or not s.ours.any():
+        return
+    right, ours = _distinct(s.theirs), _distinct(s.ours)
+    if not (2 <= len(right) <= 3 and len(ours) <= 3 and len(s.ours) >= 2 * len(right)):
+        return
+    size = evidence.tol * np.abs(s.theirs).max()
+    pairs = []
+    for value in right:
+        mine = s.ours[np.abs(s.theirs - value) <= 10 * size]
+        if len(mine) == 0 or np.ptp(mine) > 10 * size:
+            return
+        pairs.append((value, float(mine[0])))
+    if any(abs(value) <= size and abs(mine) > size for value, mine in pairs):
+        return  # a mask
+    text = ", ".join(f"{mine:.4g} where {value:.4g} is right" for value, mine in pairs)
+    yield make_cause("branch", w.name, f"The slope of {w.name} is one of few numbers: {text}.", 0.942)
 
 
 def _other_mask(evidence: Evidence, w: Whole, s: Slopes) -> Iterator[Cause]:
@@ -207,5 +230,6 @@ TESTS = (
     slope_of_another_place,
     inverted,
     branch,
+    steps,
     product_rule,
 )

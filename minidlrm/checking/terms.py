@@ -110,13 +110,21 @@ def along_a_row(evidence: Evidence, w: Whole) -> Iterator[Cause]:
         if name not in (w.name, "y"):
             yield make_cause("term", w.name, text, 0.88)
             return
-        if _is_of_dy_alone(evidence, w, live, c):
-            text += f" These numbers are a sum of dy: a multiple of {w.name} itself stands there."
+        if not _is_scale_free(evidence, w) or _is_of_dy_alone(evidence, w, live, c):
+            text += f" So a multiple of {w.name} itself is missing there, or is too much."
             yield make_cause("term", w.name, text, 0.9)
             return
         text += " It is what a path through a norm or a sum of squares of the row gives: that "
         yield make_cause("statistic", w.name, text + "number is treated as a constant.", 0.9)
         return
+
+
+def _is_scale_free(evidence: Evidence, w: Whole) -> bool:
+    """Whether a norm of the row may be in it: each row has its output, or is only a direction."""
+    n = w.numeric.reshape(len(w.numeric), -1)
+    along = np.abs((n * w.here.reshape(n.shape)).sum(axis=1))
+    sizes = np.sqrt((n * n).sum(axis=1) * (w.here.reshape(n.shape) ** 2).sum(axis=1))
+    return w.numeric.shape == evidence.r.shape or bool((along <= 1e-2 * sizes.max()).all())
 
 
 def _is_of_dy_alone(evidence: Evidence, w: Whole, live: np.ndarray, c: np.ndarray) -> bool:
