@@ -118,39 +118,39 @@ def _times(c: float) -> str:
 def _two_formulas(evidence: Evidence, w: Whole, formulas: list[Formula]) -> Iterator[Cause]:
     """The right gradient is a sum of two, and ours has one of them, or one of them twice."""
     a, n = w.analytic, w.numeric
-    for each in formulas:
-        if evidence.same(each.value, n - a):
-            text = (
-                f"What is missing from the gradient of {w.name} is {each}: {w.name} is used twice."
-            )
-            yield make_cause("second_path", w.name, text, 0.94)
-            return
-    yield from _one_for_another(evidence, w, formulas)
-    for one in formulas:
-        if not evidence.same(2 * one.value, a):
-            continue
-        for other in formulas:
-            if evidence.same(one.value + other.value, n) and one.value is not other.value:
-                key = (
-                    "transpose"
-                    if _edit(one, other, evidence.known) == "transpose"
-                    else "second_path"
-                )
-                text = f"Right is {one} + {other}; yours is 2 {one}."
-                yield make_cause(key, w.name, text, 0.94)
-                return
-
-
-def _one_for_another(evidence: Evidence, w: Whole, formulas: list[Formula]) -> Iterator[Cause]:
-    """Right minus yours is one formula less another: of a sum one part is wrong."""
-    rest = w.numeric - w.analytic
-    for right in formulas[:_MOST_PARTS]:
-        for ours in formulas[:_MOST_PARTS]:
-            if right is ours or not evidence.same(rest, right.value - ours.value):
+    values = np.array([each.value for each in formulas]).reshape(len(formulas), a.size)
+    for k in _equal(evidence, values, n - a):
+        each = formulas[k]
+        text = f"What is missing from the gradient of {w.name} is {each}: {w.name} is used twice."
+        yield make_cause("second_path", w.name, text, 0.94)
+        return
+    yield from _one_for_another(evidence, w, formulas, values)
+    for k in _equal(evidence, 2 * values, a):
+        for j in _equal(evidence, values[k] + values, n):
+            if j == k:
                 continue
-            key = _edit(ours, right, evidence.known)
+            one, other = formulas[k], formulas[j]
+            turned = _edit(one, other, evidence.known) == "transpose"
+            text = f"Right is {one} + {other}; yours is 2 {one}."
+            yield make_cause("transpose" if turned else "second_path", w.name, text, 0.94)
+            return
+
+
+def _equal(evidence: Evidence, values: np.ndarray, grad: np.ndarray) -> np.ndarray:
+    """Return which rows are a gradient."""
+    k = grad.ravel()
+    size = np.abs(k).max(initial=0)
+    return np.flatnonzero((np.abs(values - k) <= evidence.tol * size).all(axis=1) & (size > 0))
+
+
+def _one_for_another(evidence: Evidence, w: Whole, formulas, values) -> Iterator[Cause]:
+    """Right minus yours is one formula less another: of a sum one part is wrong."""
+    some = values[:_MOST_PARTS]
+    for k, right in enumerate(formulas[:_MOST_PARTS]):
+        for j in _equal(evidence, some[k] - some, w.numeric - w.analytic):
+            key = "" if j == k else _edit(formulas[j], right, evidence.known)
             if key:
-                text = f"In a sum, {ours} stands where {right} belongs."
+                text = f"In a sum, {formulas[j]} stands where {right} belongs."
                 yield make_cause(key, w.name, text, 0.935)
                 return
 

@@ -221,7 +221,7 @@ def spread(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     whole = evidence.same(ours.sum(axis=1), theirs.sum(axis=1))
     text = f"Each output depends on one entry of {w.name}, and its dy goes to {counts[0]} of them"
     text += ", in equal parts." if whole else ", whole or in part."
-    yield make_cause("extra_term", w.name, text, 0.93)
+    yield make_cause("extra_term", w.name, text, 0.88)
 
 
 def last_use(evidence: Evidence, w: Whole) -> Iterator[Cause]:

@@ -32,7 +32,7 @@ class Product:
     times: float
 
     def __str__(self) -> str:
-        text = " ".join(f"({f})" if " " in f else f for f in self.factors)
+        text = " ".join(map(_bracketed, self.factors))
         return text if abs(self.times - 1) < 1e-6 else f"{self.times:.4g} {text}"
 
 
@@ -67,7 +67,7 @@ def _two_numbers(evidence: Evidence, w: Whole, rest: np.ndarray) -> Iterator[Cau
     if len(rest) >= 6 and whole and 3 <= len(np.unique(np.round(counts))) <= len(rest) / 1.5:
         text = f"Right minus yours is {quantum:.4g} times a small whole number, times dy, at each "
         text += f"entry of {w.name}: the part of a label or a count is missing, or wrong."
-        yield make_cause("term", w.name, text, 0.87)
+        yield make_cause("term", w.name, text, 0.8)
         return
     low, high = rest.min(), rest.max()
     size = evidence.tol * np.abs(rest).max()
@@ -87,11 +87,15 @@ def _ratio(ours, theirs, forms, tol) -> Product | None:
     ratio = ours / theirs
     if is_constant(np.abs(ratio)):
         return None
-    for k, again in ((ratio, False), (1 / ratio, True)):
-        found = _product(k, forms, 10 * tol)
-        if found is not None:
-            return Product(("1 / " + " ".join(found.factors),), 1.0) if again else found
-    return None
+    found = _product(ratio, forms, 10 * tol)
+    below = _product(1 / ratio, forms, 10 * tol)
+    if below is not None and (found is None or len(below.factors) < len(found.factors)):
+        return Product(tuple(f"1 / {_bracketed(f)}" for f in below.factors), 1 / below.times)
+    return found
+
+
+def _bracketed(form: str) -> str:
+    return f"({form})" if " " in form else form
 
 
 def _product(k: np.ndarray, forms: dict[str, np.ndarray], tol: float) -> Product | None:
@@ -180,6 +184,7 @@ def _functions(t: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
     if not share:
         yield "sigmoid(¤)", s
         yield "1 - sigmoid(¤)", 1 - s
+        yield "sigmoid(¤) (1 - sigmoid(¤))", s * (1 - s)
         yield "log(sigmoid(¤))", np.log(s)
         yield "log(1 - sigmoid(¤))", np.log(1 - s)
         yield "tanh(¤)", np.tanh(t)

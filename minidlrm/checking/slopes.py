@@ -134,7 +134,7 @@ def steps(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     if s is None or len(s.ours) < 6 or not s.ours.any():
         return
     right, ours = _distinct(s.theirs), _distinct(s.ours)
-    if not (2 <= len(right) <= 3 and len(ours) <= 3 and len(s.ours) >= 2 * len(right)):
+    if not (2 <= len(right) <= 3 and 2 <= len(ours) <= 3 and len(s.ours) >= 2 * len(right)):
         return
     size = evidence.tol * np.abs(s.theirs).max()
     pairs = []
