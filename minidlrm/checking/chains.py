@@ -191,17 +191,28 @@ def _forms(evidence: Evidence, shape) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def _hidden(evidence: Evidence, shape) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield the slopes of what a hidden layer may be: a function of a product of two arrays."""
-    for m, a in evidence.known.items():
-        for n, b in evidence.known.items():
-            if a.ndim == b.ndim == 2 and (len(a), b.shape[1]) == shape and a.shape[1] == len(b):
-                t = a @ b
-                s = 1 / (1 + np.exp(-t))
-                yield f"(1 - tanh({m} @ {n})^2)", 1 - np.tanh(t) ** 2
-                yield f"sigmoid({m} @ {n})", s
-                yield f"(1 - sigmoid({m} @ {n}))", 1 - s
-                yield f"({m} @ {n} > 0)", (t > 0).astype(float)
-                return
+    """Yield what a hidden layer may be, and its slopes: a product of two arrays, and a bias."""
+    known = evidence.known
+    for m, a in known.items():
+        for n, b in known.items():
+            if not (a.ndim == b.ndim == 2 and (len(a), b.shape[1]) == shape):
+                continue
+            if a.shape[1] != len(b):
+                continue
+            yield from _functions(f"{m} @ {n}", a @ b)
+            for k, c in known.items():
+                if c.shape == shape[1:]:
+                    yield from _functions(f"{m} @ {n} + {k}", a @ b + c)
+            return
+
+
+def _functions(name: str, t: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    s = 1 / (1 + np.exp(-t))
+    yield f"({name})", t
+    yield f"(1 - tanh({name})^2)", 1 - np.tanh(t) ** 2
+    yield f"sigmoid({name})", s
+    yield f"(1 - sigmoid({name}))", 1 - s
+    yield f"({name} > 0)", (t > 0).astype(float)
 
 
 TESTS = (chain,)

@@ -17,6 +17,7 @@ def row_factor(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     """Each index of one axis is right up to a factor of its own."""
     n, a = w.numeric, w.analytic
     if n.ndim < 2:
+        yield from _by_count(evidence, w)
         return
     for axis in range(n.ndim):
         theirs = np.moveaxis(n, axis, 0).reshape(n.shape[axis], -1)
@@ -29,6 +30,19 @@ def row_factor(evidence: Evidence, w: Whole) -> Iterator[Cause]:
         if fits and (np.abs(ours[~live]) <= evidence.tol * np.abs(theirs).max()).all():
             yield _named_row_factor(evidence, w, axis, np.flatnonzero(live), c)
             return
+
+
+def _by_count(evidence: Evidence, w: Whole) -> Iterator[Cause]:
+    """Of a vector: each number is right up to how often its row is used."""
+    live = np.flatnonzero(np.abs(w.numeric) > evidence.tol * np.abs(w.numeric).max(initial=0))
+    if w.numeric.ndim != 1 or len(live) < 3 or w.analytic[w.numeric == 0].any():
+        return
+    c = w.analytic[live] / w.numeric[live]
+    ids = "" if is_constant(c) else _counted_by(evidence, live if w.rows is None else w.rows[live], c)
+    if ids:
+        text = f"The factor of each entry of {w.name} goes by how often it occurs in {ids}: "
+        text += ", ".join(f"{value:.4g}" for value in c[:4]) + "."
+        yield make_cause("count", w.name, text, 0.97)
 
 
 def _named_row_factor(evidence, w, axis, live, c) -> Cause:

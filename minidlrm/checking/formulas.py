@@ -121,8 +121,10 @@ def _two_formulas(evidence: Evidence, w: Whole, formulas: list[Formula]) -> Iter
     values = np.array([each.value for each in formulas]).reshape(len(formulas), a.size)
     for k in _equal(evidence, values, n - a):
         each = formulas[k]
-        text = f"What is missing from the gradient of {w.name} is {each}: {w.name} is used twice."
-        yield make_cause("second_path", w.name, text, 0.94)
+        path = each.join not in ("D", "D * K")
+        text = f"What is missing from the gradient of {w.name} is {each}"
+        text += f": {w.name} is used twice." if path else "."
+        yield make_cause("second_path" if path else "term", w.name, text, 0.94)
         return
     yield from _one_for_another(evidence, w, formulas, values)
     for k in _equal(evidence, 2 * values, a):

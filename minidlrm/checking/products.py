@@ -76,7 +76,7 @@ def _two_numbers(evidence: Evidence, w: Whole, rest: np.ndarray) -> Iterator[Cau
     if len(rest) >= 6 and ends.all() and far:
         text = f"Right minus yours is {low:.4g} or {high:.4g}, times dy, at each entry of {w.name}:"
         text += " a number that depends on a class or a mask is missing, or wrong."
-        yield make_cause("term", w.name, text, 0.9)
+        yield make_cause("term", w.name, text, 0.86)
 
 
 def _ratio(ours, theirs, forms, tol) -> Product | None:
