@@ -407,8 +407,12 @@ def paired_interval(
     """
     first, second = paired("first", first, "second", second)
     rng, n = np.random.default_rng(seed), len(first)
-    resamples = (rng.integers(0, n, n) for _ in range(1000))
-    means = np.array([(first[rows].mean(), second[rows].mean()) for rows in resamples])
+    at_once = max(1, 2**18 // n)  # resamples; a bound of memory, without effect on the draws
+    sizes = [min(at_once, 1000 - start) for start in range(0, 1000, at_once)]
+    blocks = (rng.integers(0, n, (size, n)) for size in sizes)
+    means = np.concatenate(
+        [np.stack([first[rows].mean(axis=1), second[rows].mean(axis=1)], axis=1) for rows in blocks]
+    )
     if root:
         means = np.sqrt(means)
     low, high = np.percentile(means[:, 0] - means[:, 1], [2.5, 97.5])

@@ -208,6 +208,7 @@ def test_a_layer_takes_three_files(copy):
     copy.change(museum, "BUGS = (\n", MISTAKE.lstrip())
     assert len(copy.touched) == 3
     copy.run("-c", USES_OF_A_LAYER)
+    assert "SquaredDistances" in copy.run("-m", "minidlrm", "gradcheck", "--all")
     tests = str(ROOT / "tests" / "test_module.py")
     options = ("-q", "-p", "no:cacheprovider", "-k", "SquaredDistances")
     assert " passed" in copy.run("-m", "pytest", tests, *options)

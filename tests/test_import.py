@@ -24,6 +24,7 @@ def run(code, *options, **variables):
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "variables"),
     [
@@ -40,6 +41,7 @@ def test_it_works_optimized_with_warnings_as_errors_and_without_a_compiler(optio
     assert modules == "[]"
 
 
+@pytest.mark.slow
 def test_where_no_folder_can_be_written_it_compiles_anew_and_says_so():
     pytest.importorskip("numba", reason="Numba is not installed")
     done = run(NO_CACHE + USE)

@@ -290,6 +290,7 @@ md.fit(network, clicks, optimizer=optimizer, epochs=8, batch_size=50, progress=F
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_killed_process_is_resumed_with_the_same_bits_and_leaves_nothing(
     number, clicks, tmp_path

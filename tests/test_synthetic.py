@@ -81,6 +81,7 @@ def test_a_single_feature_knows_of_the_first_order():
     assert one_feature_gain(synthetic_clicks(200_000, 0, order=1)) > 0.006
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", [2, 3])
 @pytest.mark.parametrize("zipf", [0.3, 0.8, 1.1, 1.5])
 def test_no_single_feature_knows_of_a_higher_order(order, zipf):
@@ -109,6 +110,7 @@ def test_pairs_of_tables_know_of_order_2_but_not_of_order_3():
         assert low < gain < high
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", [1, 2, 3, (1, 2), (1, 2, 3)])
 def test_the_logit_has_the_strength_and_the_rate_that_are_told(order):
     p = synthetic_clicks(400_000, 0, order=order).probability

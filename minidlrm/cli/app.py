@@ -13,7 +13,7 @@ import warnings
 import typer
 from rich.console import Console
 
-from minidlrm.cli import compare, course, inspect, learned, recipe, recommend, score, train
+from minidlrm.cli import compare, course, inspect, learned, paper, recipe, recommend, score, train
 from minidlrm.grading.commands import app as grade_app
 from minidlrm.interrupts import is_interrupt
 
@@ -68,6 +68,7 @@ app.command(
     epilog=_examples("show dlrm --embedding-dim 32 --top-mlp 512,256", "show dlrm --trace --rows 4")
 )(inspect.show)
 app.command(epilog=_examples("verify --trace trace.txt"))(inspect.verify)
+app.command(epilog=_examples("paper", "paper 4.2", "paper --all"))(paper.paper)
 app.command(epilog=_examples("learn", "learn my-course --no-open"))(course.learn)
 data_app.command(
     epilog=_examples("data fetch movielens-latest-small", "data fetch criteo-kaggle --to /big/disk")

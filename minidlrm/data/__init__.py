@@ -63,6 +63,10 @@ READERS = {
 
 _HOMES = {reader.home.split(".")[1]: reader.home.split(".")[0] for reader in READERS.values()}
 _HOMES |= {"Schema": "schema", "fetch": "download", "open_source": "opening"}
+_HOMES |= {"random_bags": "random_data"}
+_HOMES |= dict.fromkeys(
+    ("Profile", "lru_misses", "read_trace", "stack_distances", "write_trace"), "traces"
+)
 
 __all__ = ["READERS", "Batch", "Dataset", "Jagged", "Reader", "minibatches", *sorted(_HOMES)]
 

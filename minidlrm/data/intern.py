@@ -17,7 +17,7 @@ njit: Any
 try:
     from numba import njit
 
-    from minidlrm.kernels.jit import CACHE  # whether a folder for compiled code can be written
+    from minidlrm.kernels.compiler import CACHE  # whether a folder for compiled code can be written
 except ImportError:
     njit, CACHE = None, False
 

@@ -6,28 +6,14 @@ there is no NaN, and sums run in a fixed order, but for one: `mf_epoch`. A kerne
 bounds checks, so the layers check every id first.
 """
 
-import sys
-
 import numba
 import numpy as np
 
-
-def _can_cache() -> bool:
-    """Whether Numba finds a folder for compiled kernels; says so when there is none."""
-    try:
-        numba.njit(cache=True)(_can_cache)
-    except RuntimeError:
-        print(
-            "minidlrm: no folder for compiled kernels can be written: they are compiled anew in "
-            "each process (set NUMBA_CACHE_DIR to keep them).",
-            file=sys.stderr,
-        )
-        return False
-    return True
-
-
-CACHE = _can_cache()
-_compile = numba.njit(cache=CACHE, error_model="numpy", nogil=True)
+from minidlrm.kernels.compiler import CACHE
+from minidlrm.kernels.compiler import compiled as _compile
+from minidlrm.kernels.jit_traces import draw_trace as draw_trace
+from minidlrm.kernels.jit_traces import lru_misses as lru_misses
+from minidlrm.kernels.jit_traces import stack_distances as stack_distances
 
 _RADIX_BITS = 11  # digits of the sort: 2,048 counters stay in the fastest cache
 

@@ -18,9 +18,11 @@ __all__ = [
     "cross_matrix_backward",
     "cross_vector",
     "cross_vector_backward",
+    "draw_trace",
     "ftrl_rows",
     "gather",
     "gather_bags",
+    "lru_misses",
     "mf_epoch",
     "momentum_rows",
     "pairs",
@@ -28,6 +30,7 @@ __all__ = [
     "rowwise_adagrad_rows",
     "scatter_add",
     "sgd_rows",
+    "stack_distances",
     "table_rows",
 ]
 
@@ -290,3 +293,55 @@ def mf_epoch(factors, biases, rows, ratings, order, mean, lr, reg):
         factors[i] += lr * (error * p - reg * q)
         total += float(error) ** 2
     return total / len(order)
+
+
+# Traces
+
+
+def stack_distances(trace):
+    """Return how deep each access lies in the stack of rows, last used on top; 0: not in it.
+
+    `trace` (n,) holds rows that are numbered 0, 1, ... in the order of their first access.
+    """
+    stack: list[int] = []
+    distances = np.zeros(len(trace), np.int64)
+    for t, row in enumerate(trace.tolist()):
+        if row in stack:
+            distances[t] = len(stack) - stack.index(row)
+            stack.remove(row)
+        stack.append(row)
+    return distances
+
+
+def lru_misses(trace, size):
+    """Count the accesses that miss a cache of the `size` rows used last; `trace` as above."""
+    cache: list[int] = []
+    misses = 0
+    for row in trace.tolist():
+        if row in cache:
+            cache.remove(row)
+        else:
+            misses += 1
+        cache = [*cache, row][-size:] if size else []
+    return misses
+
+
+def draw_trace(draws, distances, shares, num_rows, lru, padding):
+    """Draw a trace (n,) of rows 0 to num_rows - 1, given uniform `draws` (n,).
+
+    Distance `distances[j]` has the cumulative share `shares[j]`. See `data.traces.Profile`.
+    """
+    stack, new = list(range(num_rows)), 0  # the bottom: what is read as new, in turn
+    trace = np.empty(len(draws), np.int64)
+    for t, draw in enumerate(draws.tolist()):
+        if new < distances[-1]:
+            draw *= shares[np.searchsorted(distances, new, "right") - 1]  # no deeper than is seen
+        elif padding:
+            draw = (1 - shares[0]) * draw + shares[0]  # nothing new
+        distance = distances[min(np.searchsorted(shares, draw), len(shares) - 1)]
+        new += distance == 0
+        place = num_rows - distance if distance else 0
+        trace[t] = stack[place]
+        if lru or distance == 0:
+            stack.append(stack.pop(place))
+    return trace

@@ -1,0 +1,93 @@
+"""minidlrm paper: the sections of the paper that can be run, and what became of their claims."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from minidlrm.paper import SECTIONS, Findings, Options
+from minidlrm.printing import as_rich
+from minidlrm.writing import names, write_text
+
+
+def _takers(option: str) -> str:
+    return ", ".join(number for number, section in SECTIONS.items() if option in section.takes)
+
+
+def paper(
+    section: Annotated[
+        str | None, typer.Argument(help="A section, such as 4.2.", show_default="list them")
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Run all sections; what is finished is kept.")
+    ] = False,
+    data: Annotated[
+        str | None, typer.Option(help=f"Real rows, as SCHEME:PATH ({_takers('data')}).")
+    ] = None,
+    rows: Annotated[
+        int | None, typer.Option(help=f"Rows to make, or to read at most ({_takers('rows')}).")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of all that is drawn.")] = 0,
+    out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("runs/paper"),
+) -> None:
+    """Run a section of the paper, or list them."""
+    console = Console()
+    if everything and section is not None:
+        raise ValueError(f"--all and section {section} exclude each other")
+    if section is None and not everything:
+        console.print(_list())
+        return
+    options = Options(seed, data, rows)
+    for number in SECTIONS if everything else [section]:
+        _run(console, str(number), options, out, everything)
+    if everything:
+        pages = [(out / f"{number}.md").read_text(encoding="utf-8") for number in SECTIONS]
+        write_text(out / "paper.md", "# The paper, section by section\n\n" + "\n".join(pages))
+        console.print(f"wrote {names(out, 'paper.md')}")
+
+
+def _run(console: Console, number: str, options: Options, out: Path, resume: bool) -> None:
+    if number not in SECTIONS:
+        raise ValueError(f"section {number!r} cannot be run: {', '.join(SECTIONS)} can")
+    section = SECTIONS[number]
+    options = replace(options)  # this section's own
+    for name in ("data", "rows"):
+        if getattr(options, name) is not None and name not in section.takes:
+            if not resume:
+                raise ValueError(f"--{name} has no meaning for section {number}")
+            setattr(options, name, None)
+    given = {"seed": options.seed, "data": options.data, "rows": options.rows}
+    if resume and _finished(out / f"{number}.json") == given:
+        console.print(f"{number} {section.title}: kept, {out / f'{number}.md'}")
+        return
+    findings = section.run(options)
+    _print(console, f"{number} {section.title}", findings)
+    files = findings.write(out, number, section.title, given)
+    console.print(f"wrote {names(out, *files)}", soft_wrap=True)
+
+
+def _finished(path: Path) -> dict[str, Any] | None:
+    """Return the options of a finished run of a section; None when there is none."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))["options"]
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _print(console: Console, title: str, findings: Findings) -> None:
+    console.print(as_rich(title, findings.claim_rows(), left=3))
+    for caption, rows in findings.tables.items():
+        console.print(as_rich(caption, rows))
+    for note in findings.notes:
+        console.print(note)
+
+
+def _list() -> Any:
+    lines = [("section", "", "what a run shows", "minutes")]
+    lines += [(n, s.title, s.shows, f"{s.minutes:g}") for n, s in SECTIONS.items()]
+    return as_rich("The paper, arXiv 1906.00091, by sections that run", lines, left=3)

@@ -1,0 +1,98 @@
+"""The paper, executed: each section of arXiv 1906.00091 that can be run on one machine.
+
+`SECTIONS` lists them. A section is a function of `Options` that returns `Findings`: claims, each
+judged by a bound in the code, with tables and figures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+
+from minidlrm.paper.findings import Claim, Findings
+
+__all__ = ["SECTIONS", "Claim", "Findings", "Options", "Section"]
+
+
+@dataclass
+class Options:
+    """What a section may be told.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of all that is drawn.
+    data : str, optional
+        Real rows, as SCHEME:PATH.
+    rows : int, optional
+        How many rows to make, or to read at most.
+    progress : bool
+        Whether to show a progress bar.
+    """
+
+    seed: int = 0
+    data: str | None = None
+    rows: int | None = None
+    progress: bool = True
+
+
+@dataclass(frozen=True)
+class Section:
+    """One section of the paper.
+
+    Parameters
+    ----------
+    title : str
+        What it is about.
+    shows : str
+        What a run of it shows.
+    minutes : float
+        About how long it takes on two cores.
+    home : str
+        The module of this package whose `run` runs it.
+    takes : tuple of str
+        The options that have a meaning for it, beside the seed.
+    """
+
+    title: str
+    shows: str
+    minutes: float
+    home: str
+    takes: tuple[str, ...] = ()
+
+    @property
+    def run(self) -> Callable[[Options], Findings]:
+        """The function that runs it; its module is imported now."""
+        return import_module(f"minidlrm.paper.{self.home}").run
+
+
+SECTIONS = {
+    "4.1": Section(
+        "Random data",
+        "batches of bags by the options of the reference's generator, and what it gets wrong",
+        0.2,
+        "random_data",
+    ),
+    "4.2": Section(
+        "Synthetic traces",
+        "stack distances, traces drawn from a profile, and how small a cache serves the tables",
+        1,
+        "locality",
+        ("data", "rows"),
+    ),
+    "5.1": Section(
+        "Accuracy beside DCN",
+        "DLRM and DCN along one epoch, with SGD and Adagrad, over three seeds",
+        6,
+        "accuracy",
+        ("data", "rows"),
+    ),
+    "5.2": Section(
+        "Time by operator",
+        "where the time of a step goes, beside PyTorch and the roof of the machine",
+        1,
+        "operators",
+        ("rows",),
+    ),
+}

@@ -1,0 +1,153 @@
+"""Section 4.2: the locality of accesses to a table, and traces that have it.
+
+The paper profiles the accesses to each table by their stack distances, and draws synthetic traces
+from the profile. What the profile is worth is said by the miss curve: the share of look-ups that
+a cache of n rows does not serve.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from minidlrm.data import Profile, lru_misses, stack_distances
+from minidlrm.data.batch import Dataset
+from minidlrm.paper import Options
+from minidlrm.paper.findings import Claim, Findings
+from minidlrm.paper.rows import clicks
+from minidlrm.printing import Rows
+
+TRACE = (1, 2, 3, 4, 5, 3, 4, 1, 1, 6, 3)  # the reference's input/trace.log
+DISTANCES, SHARES = (0, 1, 3, 4, 5), (0.55, 0.64, 0.82, 0.91, 1.00)  # its input/dist_emb_0.log
+_ROWS = 100_000
+_REACHED = 0.02  # the largest difference of the miss rates of a trace and of one drawn anew
+_SERVED = 0.9  # of the look-ups that can be served at all
+
+
+def run(options: Options) -> Findings:
+    """Profile the reference's trace, and the tables of a data set.
+
+    Parameters
+    ----------
+    options : Options
+        Without `data`, synthetic clicks, whose ids follow Zipf's law.
+    """
+    dataset = clicks(options, _ROWS)
+    traces = _traces(dataset)
+    profiles = {name: Profile.of(trace) for name, trace in traces.items()}
+    claims = [
+        _reference(),
+        _every_size(traces, profiles),
+        _drawn(profiles, options.seed),
+    ]
+    profile = Profile.of(TRACE)
+    pairs = zip(profile.distances, profile.shares, strict=True)
+    reference = [(str(distance), f"{share:.2f}") for distance, share in pairs]
+    tables: dict[str, Rows] = {
+        "The reference's trace": [("stack distance", "cumulative share"), *reference],
+        f"The tables of {dataset.description}": _table(traces, profiles),
+    }
+    note = (
+        "A look-up misses every cache when its row is read for the first time. The last column is "
+        f"the smallest cache that serves {_SERVED:.0%} of the others: so few rows are worth fast "
+        "memory."
+    )
+    return Findings(claims, tables, {"miss_curves": lambda ax: draw(profiles, ax)}, [note])
+
+
+def _traces(dataset: Dataset) -> dict[str, np.ndarray]:
+    """Return the ids of each table in the order of the training rows."""
+    names = dataset.feature_names[dataset.num_dense :]
+    return {name: np.asarray(dataset.train.ids_of(t)) for t, name in enumerate(names)}
+
+
+def _reference() -> Claim:
+    profile = Profile.of(TRACE)
+    same = tuple(profile.distances) == DISTANCES
+    shares = tuple(f"{share:.2f}" for share in profile.shares)
+    same &= shares == tuple(f"{share:.2f}" for share in SHARES)
+    return Claim(
+        "the profile of the reference's trace: distances 0, 1, 3, 4, 5 with the shares "
+        f"{', '.join(f'{share:.2f}' for share in SHARES)}",
+        f"{', '.join(map(str, profile.distances))} with {', '.join(shares)}",
+        same,
+        "a figure is another",
+    )
+
+
+def _every_size(traces: Mapping[str, np.ndarray], profiles: Mapping[str, Profile]) -> Claim:
+    """Simulate LRU caches of sizes that span the tables."""
+    tried, wrong = 0, 0
+    for name, trace in traces.items():
+        distances = stack_distances(trace)
+        largest = len(profiles[name].accesses)
+        for size in np.unique(np.geomspace(1, largest, 12).astype(int)):
+            counted = int(((distances == 0) | (distances > size)).sum())
+            wrong += counted != lru_misses(trace, int(size))
+            tried += 1
+    return Claim(
+        "a cache of n rows misses exactly the accesses with a distance of 0 or above n",
+        f"{tried} caches simulated over {len(traces)} tables, {wrong} differ",
+        wrong == 0,
+        "a simulated cache counts otherwise",
+    )
+
+
+def _drawn(profiles: Mapping[str, Profile], seed: int) -> Claim:
+    """Draw a trace from the profile of the middle table, and profile it in turn."""
+    name = sorted(profiles, key=lambda name: len(profiles[name].accesses))[len(profiles) // 2]
+    profile = profiles[name]
+    rows = len(profile.accesses)
+    n = int(max(200_000, 100 * rows / profile.shares[0]))
+    sizes = np.unique(np.geomspace(1, max(rows - 1, 1), 200).astype(int))
+    drawn = Profile.of(profile.generate(min(n, 20_000_000), seed))
+    difference = float(np.abs(profile.miss_rate(sizes) - drawn.miss_rate(sizes)).max())
+    return Claim(
+        "a trace drawn from a profile has that profile",
+        f"table {name}: the miss rates of {n:,} drawn accesses differ by at most {difference:.4f}",
+        difference < _REACHED,
+        f"the difference is not below {_REACHED}",
+    )
+
+
+def _table(
+    traces: Mapping[str, np.ndarray], profiles: Mapping[str, Profile]
+) -> list[tuple[str, ...]]:
+    lines: list[tuple[str, ...]] = [
+        ("table", "look-ups", "rows read", "seen for the first time", "served by 1% of the rows",
+         f"rows that serve {_SERVED:.0%}")
+    ]  # fmt: skip
+    for name, profile in profiles.items():
+        rows, first = len(profile.accesses), float(profile.shares[0])
+        hundredth = max(1, rows // 100)
+        served = 1 - float(profile.miss_rate(hundredth))
+        goal = first + _SERVED * (1 - first)
+        needed = int(profile.distances[np.searchsorted(profile.shares, goal - 1e-12)])
+        lines.append(
+            (name, f"{len(traces[name]):,}", f"{rows:,}", f"{first:.1%}", f"{served:.1%}",
+             f"{needed:,}")
+        )  # fmt: skip
+    return lines
+
+
+def draw(profiles: Mapping[str, Profile], ax: Any) -> None:
+    """Draw the miss curve of each table."""
+    largest = max(len(profile.accesses) for profile in profiles.values())
+    chosen = sorted(profiles, key=lambda name: -len(profiles[name].accesses))[:8]
+    for k, name in enumerate(chosen):
+        rows = len(profiles[name].accesses)
+        sizes = np.unique(np.geomspace(1, rows, 200).astype(int))
+        style = ("-", "--", ":", "-.")[k % 4]
+        ax.plot(sizes, profiles[name].miss_rate(sizes), style, lw=1.5, label=f"{name}: {rows:,}")
+    ax.set(
+        xscale="log",
+        xlim=(1, max(largest, 2)),
+        ylim=(0, 1),
+        xlabel="rows in the cache",
+        ylabel="share of look-ups that miss",
+        title="Miss curves of LRU caches",
+    )
+    ax.grid(alpha=0.3)
+    ax.legend(title="table: rows read", fontsize=8)
