@@ -6,6 +6,7 @@ one such product gives our numbers, and another the right ones, their factors ar
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import combinations_with_replacement
@@ -33,7 +34,7 @@ def chain(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     if s is not None and s.y is not None:
         return  # `products` says it
     for flow, d in _flows(evidence):
-        forms = evidence.once(f"chains {flow}", lambda d=d: _products(evidence, d.shape))
+        forms = evidence.once(f"chains {flow}", functools.partial(_products, evidence, d.shape))
         for join, function in _joins(evidence, d.shape, w.numeric.shape):
             cause = _compared(evidence, w, flow, join, function(d * forms[1]), forms[0])
             if cause is not None:
@@ -142,19 +143,19 @@ def _flows(evidence: Evidence) -> Iterator[tuple[str, np.ndarray]]:
 def _joins(evidence: Evidence, d: tuple[int, ...], shape) -> Iterator[tuple[str, Map]]:
     """Yield what leads from (n, *d) to (n, *shape)."""
     if d == shape:
-        yield "D", lambda v: v
+        yield "D", np.asarray
     for axis in range(len(d)):
         if d[:axis] + d[axis + 1 :] == shape:
-            yield f"D.sum({axis})", lambda v, k=axis: v.sum(axis=k + 1)
+            yield f"D.sum({axis})", functools.partial(np.sum, axis=axis + 1)
     if len(d) != 2 or len(shape) != 2:
         return
     for name, k in evidence.known.items():
         if k.ndim != 2:
             continue
         if len(k) == d[0] and (k.shape[1], d[1]) == shape:
-            yield f"{name}.T @ D", lambda v, k=k: np.einsum("bi,nbo->nio", k, v)
+            yield f"{name}.T @ D", functools.partial(np.einsum, "bi,nbo->nio", k)
         if k.shape[1] == d[1] and (d[0], len(k)) == shape:
-            yield f"D @ {name}.T", lambda v, k=k: v @ k.T
+            yield f"D @ {name}.T", functools.partial(np.einsum, "io,nbo->nbi", k)
 
 
 def _products(evidence: Evidence, shape) -> tuple[list[tuple[str, ...]], np.ndarray]:

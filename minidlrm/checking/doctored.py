@@ -20,7 +20,8 @@ from minidlrm.checking.report import Cause
 _MOST_ARRAYS = 12  # of a cache that are replaced
 _MOST_ENTRIES = 20_000
 
-Change = tuple[str, Callable[[np.ndarray], np.ndarray], str, float]
+Map = Callable[[np.ndarray], np.ndarray]
+Change = tuple[str, Map, str, float]
 
 
 def other_array(evidence: Evidence, w: Whole) -> Iterator[Cause]:
@@ -130,29 +131,41 @@ def _others_of_its_shape(evidence: Evidence, name: str, t: np.ndarray) -> Iterat
         place = {name, other} == {"y", *evidence.failed}
         key = "slope_place" if place else "operand"
         score = 0.93 if key == "operand" and "y" in (name, other) else 0.95
-        yield key, lambda _, values=values: values.copy(), other, score
+        yield key, _always(values), other, score
 
 
 def _other_ids(evidence: Evidence, name: str, t: np.ndarray) -> Iterator[Change]:
     for other, values in evidence.integers.items():
         if other != name and values.shape == t.shape and values.dtype.kind in "iu":
-            yield "shifted", lambda _, values=values: values.copy(), other, 0.955
+            yield "shifted", _always(values), other, 0.955
     top = int(t.max()) + 1
     for step in (1, -1):
         for size in (10**9, top, top + 1, top + 2):
             text = f"{name} {'+' if step > 0 else '-'} 1"
-            yield "index_shift", lambda a, s=step, n=size: (a + s) % n, text, 0.955
+            yield "index_shift", _moved(step, size), text, 0.955
 
 
-def _flipped(axis: int) -> Callable[[np.ndarray], np.ndarray]:
+def _always(values: np.ndarray) -> Map:
+    return lambda _: values.copy()
+
+
+def _moved(step: int, size: int) -> Map:
+    return lambda a: (a + step) % size
+
+
+def _centred(axis: int) -> Map:
+    return lambda a: a - a.mean(axis=axis, keepdims=True)
+
+
+def _flipped(axis: int) -> Map:
     return lambda a: np.flip(a, axis).copy()
 
 
-def _rolled(step: int, axis: int) -> Callable[[np.ndarray], np.ndarray]:
+def _rolled(step: int, axis: int) -> Map:
     return lambda a: np.roll(a, step, axis)
 
 
-def _softmax(axis: int) -> Callable[[np.ndarray], np.ndarray]:
+def _softmax(axis: int) -> Map:
     def function(a: np.ndarray) -> np.ndarray:
         e = np.exp(a - a.max(axis=axis, keepdims=True))
         return e / e.sum(axis=axis, keepdims=True)
@@ -162,7 +175,7 @@ def _softmax(axis: int) -> Callable[[np.ndarray], np.ndarray]:
 
 def _functions(name: str, t: np.ndarray) -> Iterator[Change]:
     """Yield the usual functions of one array."""
-    forms: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    forms: dict[str, Map] = {
         f"sigmoid({name})": lambda a: 1 / (1 + np.exp(-a)),
         f"tanh({name})": np.tanh,
         f"exp({name})": np.exp,
@@ -180,8 +193,7 @@ def _functions(name: str, t: np.ndarray) -> Iterator[Change]:
             yield "mask_inverted", lambda a: 1 - a, f"1 - {name}", 0.94
     for axis in range(t.ndim):
         forms[f"softmax({name}) along axis {axis}"] = _softmax(axis)
-        mean = f"{name} less its mean along axis {axis}"
-        forms[mean] = lambda a, k=axis: a - a.mean(axis=k, keepdims=True)
+        forms[f"{name} less its mean along axis {axis}"] = _centred(axis)
     for words, function in forms.items():
         yield "function_left", function, words, 0.925
 

@@ -221,7 +221,7 @@ class Evidence:
             r = np.random.default_rng(7).normal(size=y.shape)
             ours = np.asarray(other.gradients(np.array(r))[0][name], float)
             slopes = Differences(other, r, "auto", np.random.default_rng(8), None, y)
-            k = np.unravel_index(int(np.abs(ours).argmax()), ours.shape)
+            k = tuple(map(int, np.unravel_index(int(np.abs(ours).argmax()), ours.shape)))
             right = slopes.slope(name, k).value
         except Exception:
             return None

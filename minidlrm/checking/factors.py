@@ -38,7 +38,9 @@ def _by_count(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     if w.numeric.ndim != 1 or len(live) < 3 or w.analytic[w.numeric == 0].any():
         return
     c = w.analytic[live] / w.numeric[live]
-    ids = "" if is_constant(c) else _counted_by(evidence, live if w.rows is None else w.rows[live], c)
+    ids = (
+        "" if is_constant(c) else _counted_by(evidence, live if w.rows is None else w.rows[live], c)
+    )
     if ids:
         text = f"The factor of each entry of {w.name} goes by how often it occurs in {ids}: "
         text += ", ".join(f"{value:.4g}" for value in c[:4]) + "."

@@ -90,10 +90,11 @@ def _is_curved(evidence: Evidence) -> bool:
     for name in evidence.subject.input_names:
         value = evidence.subject.arrays[name]
         step = rng.normal(size=value.shape) * (1 + np.abs(value).max(initial=0))
-        y = [evidence.output_where({name: value + k * step}) for k in (-1, 0, 1)]
-        if value.ndim > 1 and all(each is not None for each in y):
-            if evidence.same(y[1] - y[0], y[2] - y[1]):
-                return False
+        below, y, above = (evidence.output_where({name: value + k * step}) for k in (-1, 0, 1))
+        if value.ndim < 2 or below is None or y is None or above is None:
+            continue
+        if evidence.same(y - below, above - y):
+            return False
     return True
 
 

@@ -21,7 +21,7 @@ from minidlrm.checking.slopes import is_constant, slopes_of
 _LEAST = 4  # entries: with fewer, many products fit
 _MOST_ENTRIES = 200
 _MOST_BASES = 5
-_MOST_FORMS = 70
+_MOST_FORMS = 48
 
 
 @dataclass(frozen=True)
@@ -117,11 +117,11 @@ def _of_degree(k, names, columns, degree: int, tol: float) -> Product | None:
         values = columns[some].prod(axis=1)
         c = (values @ k) / np.maximum((values * values).sum(axis=1), 1e-300)
         off = np.abs(c[:, None] * values - k).max(axis=1)
-        fits = np.flatnonzero(off <= tol * np.abs(k).max())
-        fits = [j for j in fits if degree < 2 or not is_constant(values[j])]
-        fits = [j for j in fits if degree < 3 or _is_plain(float(c[j]), len(k))]
-        if fits:
-            return Product(tuple(names[j] for j in some[fits[0]]), float(c[fits[0]]))
+        for j in np.flatnonzero(off <= tol * np.abs(k).max()).tolist():
+            if degree > 1 and is_constant(values[j]):
+                continue
+            if degree < 3 or _is_plain(float(c[j]), len(k)):
+                return Product(tuple(names[i] for i in some[j]), float(c[j]))
     return None
 
 
@@ -145,7 +145,7 @@ def _forms(evidence: Evidence, w: Whole, some: slice) -> dict[str, np.ndarray]:
 def _bases(evidence: Evidence, w: Whole) -> dict[str, np.ndarray]:
     arrays = {w.name: w.here} if w.rows is not None else dict(evidence.known)
     if w.rows is None:
-        arrays |= {n: v for n, v in evidence.integers.items()}
+        arrays |= evidence.integers
     same = {n: t for n, t in arrays.items() if t.shape == w.numeric.shape}
     spread = {n: _spread(t, w.numeric.shape) for n, t in arrays.items() if n not in same}
     same |= {n: t for n, t in spread.items() if t is not None}

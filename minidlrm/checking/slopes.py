@@ -146,7 +146,9 @@ def steps(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     if any(abs(value) <= size and abs(mine) > size for value, mine in pairs):
         return  # a mask
     text = ", ".join(f"{mine:.4g} where {value:.4g} is right" for value, mine in pairs)
-    yield make_cause("branch", w.name, f"The slope of {w.name} is one of few numbers: {text}.", 0.942)
+    yield make_cause(
+        "branch", w.name, f"The slope of {w.name} is one of few numbers: {text}.", 0.942
+    )
 
 
 def _other_mask(evidence: Evidence, w: Whole, s: Slopes) -> Iterator[Cause]:

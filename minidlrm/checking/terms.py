@@ -66,6 +66,25 @@ def _penalty(evidence: Evidence, w: Whole) -> float:
     return 0.0
 
 
+def of_one_number(evidence: Evidence, w: Whole) -> Iterator[Cause]:
+    """Of an array of one entry, ask at other values: is what is wrong a multiple of it?"""
+    if w.rows is not None or w.numeric.size != 1 or not evidence.is_linear:
+        return
+    values = [w.value * factor for factor in (1.0, 0.3, -0.7, 1.9)]
+    pairs = [evidence.both_where(w, {w.name: value}) for value in values]
+    rest = [float((pair[1] - pair[0]).item()) for pair in pairs if pair is not None]
+    x = np.array([value.item() for value in values])
+    if len(rest) < len(values) or not x.all():
+        return
+    c = float(np.array(rest) @ x / (x @ x))
+    if evidence.same(np.array(rest), c * x):
+        loss = evidence.r.ndim == 0
+        c = c / float(evidence.r) if loss else c
+        key = "term" if not loss else "penalty" if c < 0 else "regularization"
+        text = f"At four values of {w.name} right minus yours is {c:.6g} times {w.name} itself"
+        yield make_cause(key, w.name, text + (", times dy." if loss else "."), 0.94)
+
+
 def with_itself(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     """Test n - a = -dy_b x_b: each sample's vector times dy is too much in the gradient."""
     r, n = evidence.r, w.numeric
@@ -152,7 +171,9 @@ def along_a_vector(evidence: Evidence, w: Whole) -> Iterator[Cause]:
         if evidence.same(rows, np.outer(c, v)) and np.ptp(c) > 0:
             text = f"Right minus yours is, in each row of {w.name}, a number times {name}: what "
             lost = _rank_of_samples(w.analytic) < _rank_of_samples(w.numeric)
-            text += f"comes back through the product with {name} is {'left out' if lost else 'wrong'}."
+            text += (
+                f"comes back through the product with {name} is {'left out' if lost else 'wrong'}."
+            )
             yield make_cause("second_path" if lost else "part", w.name, text, 0.89)
             return
 
@@ -307,6 +328,7 @@ def _found_label_terms(evidence, w, name, ids, k, hot, taken) -> Iterator[Cause]
 
 TESTS = (
     regularized,
+    of_one_number,
     with_itself,
     straight_path,
     along_a_row,

@@ -14,6 +14,8 @@ from minidlrm.checking.catalogue import make_cause
 from minidlrm.checking.evidence import Evidence, Whole
 from minidlrm.checking.report import Cause
 
+Pair = tuple[np.ndarray, np.ndarray] | None  # ours, and the right one
+
 _MOST_INDICES = 12
 _MOST_ENTRIES = 400
 
@@ -35,32 +37,31 @@ def one_index(evidence: Evidence, w: Whole) -> Iterator[Cause]:
 
 
 def _along(evidence: Evidence, w: Whole, name: str, axis: int) -> Cause | None:
+    """Set each index of one axis to 0, and each but one."""
     x = evidence.subject.arrays[name].copy()
-    count = x.shape[axis]
-    where = f"index {{}} of axis {axis} of {name}"
-    without = [evidence.both_where(w, {name: _zeroed(x, axis, [k])}) for k in range(count)]
-    right = [k for k, pair in enumerate(without) if _fits(evidence, pair)]
-    if len(right) == 1 and count > 2:
-        k = right[0]
-        others = [j for j in range(count) if j != k]
-        ours, theirs = evidence.both_where(w, {name: _zeroed(x, axis, others)}) or (None, None)
-        text = f"The gradient of {w.name} is right as soon as {where.format(k)} is 0, and as soon "
-        text += "as no other is: "
-        if ours is not None and not ours.any() and theirs.any():
-            text += "what it adds is left out."
-            return make_cause("samples", w.name, text, 0.89)
-        return make_cause("part", w.name, text + "what it adds is wrong.", 0.6)
+    indices = range(x.shape[axis])
+    without = [evidence.both_where(w, {name: _zeroed(x, axis, [k])}) for k in indices]
+    right = [k for k in indices if _fits(evidence, without[k])]
     alone = [
-        evidence.both_where(w, {name: _zeroed(x, axis, [j for j in range(count) if j != k])})
-        for k in range(count)
+        evidence.both_where(w, {name: _zeroed(x, axis, [j for j in indices if j != k])})
+        for k in (right if len(right) == 1 else indices)
     ]
-    right = [k for k, pair in enumerate(alone) if _fits(evidence, pair)]
-    lost = [k for k, pair in enumerate(alone) if pair is not None and not pair[0].any()]
-    if len(right) == 1 and len(lost) == count - 1 and count > 1:
-        text = f"The gradient of {w.name} is right where all of {name} but {where.format(right[0])}"
-        text += " is 0, and it is 0 with any other alone: only that one is counted."
+    if len(right) == 1 and len(indices) > 2:
+        return _one_is_wrong(w, f"index {right[0]} of axis {axis} of {name}", alone[0])
+    fits = [k for k, pair in enumerate(alone) if _fits(evidence, pair)]
+    lost = sum(pair is not None and not pair[0].any() for pair in alone)
+    if len(fits) == 1 and lost == len(indices) - 1:
+        text = f"The gradient of {w.name} is right where all of {name} but index {fits[0]} of axis "
+        text += f"{axis} is 0, and it is 0 with any other alone: only that one is counted."
         return make_cause("one_sample", w.name, text, 0.89)
     return None
+
+
+def _one_is_wrong(w: Whole, where: str, alone: Pair) -> Cause:
+    text = f"The gradient of {w.name} is right as soon as {where} is 0, and not when another is: "
+    if alone is not None and not alone[0].any() and alone[1].any():
+        return make_cause("samples", w.name, text + "what it adds is left out.", 0.89)
+    return make_cause("part", w.name, text + "what it adds is wrong.", 0.6)
 
 
 def _zeroed(x: np.ndarray, axis: int, indices: list[int]) -> np.ndarray:
@@ -69,8 +70,8 @@ def _zeroed(x: np.ndarray, axis: int, indices: list[int]) -> np.ndarray:
     return other
 
 
-def _fits(evidence: Evidence, pair: tuple[np.ndarray, np.ndarray] | None) -> bool:
-    return pair is not None and pair[1].any() and evidence.same(*pair)
+def _fits(evidence: Evidence, pair: Pair) -> bool:
+    return pair is not None and bool(pair[1].any()) and evidence.same(*pair)
 
 
 TESTS = (one_index,)
