@@ -3,8 +3,9 @@
 Most wrong backward passes are wrong in one of the ways that teachers see again and again. Each
 leaves a trace in the numbers: a constant ratio (`arithmetic`), dy that reaches the wrong entries
 (`jacobians`), a slope of a branch (`slopes`), a factor at each entry (`factors`), a missing term
-(`terms`), a formula that gives our numbers (`formulas`), inputs for which they would be right
-(`elsewhere`). None reads a name.
+(`terms`, `products`), a formula that gives our numbers (`formulas`, `chains`), inputs or kept
+arrays for which they would be right (`elsewhere`, `doctored`), parts of the inputs without which
+they are right (`vanishing`). None reads a name.
 Where the numbers alone cannot tell, `fingerprints` hold the wrong formulas of known layers; and
 where nothing fits, `whereabouts` says where the gradient is right and where it is wrong.
 """

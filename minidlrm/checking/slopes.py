@@ -147,7 +147,7 @@ def steps(evidence: Evidence, w: Whole) -> Iterator[Cause]:
         return  # a mask
     text = ", ".join(f"{mine:.4g} where {value:.4g} is right" for value, mine in pairs)
     yield make_cause(
-        "branch", w.name, f"The slope of {w.name} is one of few numbers: {text}.", 0.942
+        "branch", w.name, f"The slope of {w.name} is one of few numbers: {text}.", 0.938
     )
 
 
