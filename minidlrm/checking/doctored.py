@@ -75,8 +75,9 @@ def _kept(evidence: Evidence) -> list[tuple[Place, str, np.ndarray]]:
         for place, array in _leaves(subject.calls._inputs, ("inputs",)):
             found.append((place, _name(evidence, place, array), array))
     if not found and hasattr(subject.target, "__dict__"):
-        for name, value in vars(subject.target).items():
-            found += [(p, f"self.{name}", a) for p, a in _leaves(value, (name,))]
+        for name, value in vars(subject.target).items():  # a compiled kernel trusts its ids
+            floats = [(p, a) for p, a in _leaves(value, (name,)) if a.dtype.kind == "f"]
+            found += [(p, f"self.{name}", a) for p, a in floats]
     return found[:_MOST_ARRAYS]
 
 
@@ -109,6 +110,8 @@ def _changes(evidence: Evidence, name: str, t: np.ndarray) -> Iterator[Change]:
     if t.ndim > 1 and t.shape[-1] == t.shape[-2] > 1:
         yield "transpose", lambda a: np.swapaxes(a, -1, -2).copy(), f"{name} transposed", 0.962
     if np.isin(t, (0, 1)).all():
+        if t.dtype.kind in "iu" and (np.diff(t.ravel().astype(int)) >= 0).all():
+            return  # they may be offsets
         yield "mask_inverted", lambda a: (1 - a).astype(a.dtype), f"1 - {name}", 0.955
         return
     yield from _others_of_its_shape(evidence, name, t)
@@ -135,14 +138,16 @@ def _others_of_its_shape(evidence: Evidence, name: str, t: np.ndarray) -> Iterat
 
 
 def _other_ids(evidence: Evidence, name: str, t: np.ndarray) -> Iterator[Change]:
+    """Yield other ids, all of them between 0 and the largest."""
+    if t.min() < 0:
+        return
     for other, values in evidence.integers.items():
-        if other != name and values.shape == t.shape and values.dtype.kind in "iu":
+        fits = values.shape == t.shape and values.dtype.kind in "iu"
+        if other != name and fits and values.min() >= 0 and values.max() <= t.max():
             yield "shifted", _always(values), other, 0.955
-    top = int(t.max()) + 1
-    for step in (1, -1):
-        for size in (10**9, top, top + 1, top + 2):
-            text = f"{name} {'+' if step > 0 else '-'} 1"
-            yield "index_shift", _moved(step, size), text, 0.955
+    for step in (1, -1):  # never out of the range: a kernel may write there unchecked
+        text = f"{name} {'+' if step > 0 else '-'} 1"
+        yield "index_shift", _moved(step, int(t.max()) + 1), text, 0.955
 
 
 def _always(values: np.ndarray) -> Map:

@@ -59,6 +59,8 @@ def formula(evidence: Evidence, w: Whole) -> Iterator[Cause]:
         if key:
             text = f"Yours is {_times(c)}{a}; right is {_times(c)}{n}."
             yield make_cause(key, w.name, text, 0.96 - 0.01 * steps)
+        if key == "mask_forgotten":  # of a rectifier it is the slope
+            yield make_cause("slope_forgotten", w.name, text, 0.955 - 0.01 * steps)
         return
     found = list(_two_formulas(evidence, w, formulas))
     if found or not ours or theirs:

@@ -52,13 +52,13 @@ def slope_forgotten(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     s = slopes_of(evidence, w)
     if s is None or s.y is None or not s.ours.any():
         return
-    if len(values := _distinct(s.theirs)) == 2 and 0.0 in np.round(values, 9):
-        return  # a mask
+    values = _distinct(s.theirs)
+    mask = len(values) == 2 and 0.0 in np.round(values, 9)  # then another word is plainer
     c = float(s.ours[0])
     if evidence.same(s.ours, np.full_like(s.ours, c)) and not evidence.same(s.ours, s.theirs):
         what = "dy itself" if abs(c - 1) <= evidence.tol else f"{c:.4g} times dy"
         text = f"The gradient of {w.name} is {what}, whatever {w.name} is."
-        yield make_cause("slope_forgotten", w.name, text, 0.965)
+        yield make_cause("slope_forgotten", w.name, text, 0.95 if mask else 0.965)
 
 
 def slope_of_another_place(evidence: Evidence, w: Whole) -> Iterator[Cause]:

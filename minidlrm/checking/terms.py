@@ -26,7 +26,7 @@ def regularized(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     full = _penalty(evidence, w)
     times = f" times {w.name} itself" + (", times dy." if loss else ".")
     factor = 1 - missing / full if full else 0.0  # of the penalty's part in ours
-    if full and (abs(factor) > 1e-4 or abs(factor - 1) > 1e-4) and abs(factor) > 1e-4:
+    if full and abs(factor) > 1e-4 and (missing < 0 or evidence.is_usual(factor)):
         text = f"Right minus yours is {missing:.6g}{times} The penalty's own part is "
         text += f"{full:.6g}{times} So that is there, with a wrong factor: {factor:.4g}"
         yield make_cause("term", w.name, text + " of the right one.", 0.95)
