@@ -38,6 +38,8 @@ def _scale(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     length = _named(evidence.lengths, size)
     inverse = _named(evidence.lengths, 1 / size)
     batch = float(evidence.batch_size)
+    if batch > 1 and _is_about(size, batch) and not _goes_with_batch(evidence, w, c):
+        batch = 0.0  # another number of that size
     if abs(size - batch) <= TOL * size and batch > 1:
         yield make_cause("batch_missing", w.name, f"{ours}, {sign}and {length}.", 0.92)
         return
@@ -50,6 +52,20 @@ def _scale(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     note = f", and that is {length}" if length else ""
     note = f", and 1/{1 / size:g} is one over {inverse}" if inverse else note
     yield make_cause("factor", w.name, f"{ours}, {sign}with no exception{note}.", 0.9)
+
+
+def _is_about(size: float, n: float) -> bool:
+    """Whether a number is near n, or near 1/n."""
+    return min(abs(size / n - 1), abs(size * n - 1)) <= TOL
+
+
+def _goes_with_batch(evidence: Evidence, w: Whole, c: float) -> bool:
+    """Whether the factor is another one with one sample less; True where nobody can tell."""
+    B = evidence.batch_size
+    if any(array.ndim and B in array.shape[1:] for array in evidence.subject.arrays.values()):
+        return True
+    found = evidence.factor_without_last(w.name, B)
+    return found is None or abs(found / c - 1) > 1e-3
 
 
 def _named(lengths: dict[float, str], size: float) -> str:
@@ -145,6 +161,8 @@ def _broadcast(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     flat = w.analytic.ravel()
     if flat.size > 1 and flat.any() and np.ptp(flat) <= TOL * abs(flat[0]):
         same = abs(flat[0] - w.numeric.sum()) <= TOL * max(abs(flat[0]), 1e-300)
+        if np.ptp(np.abs(w.numeric)) <= TOL * abs(flat[0]):
+            return  # every entry has one size: only their signs differ
         what = "the sum of the right ones" if same else f"{flat[0]:.4g}"
         yield make_cause("broadcast", w.name, f"Every entry is {what}.", 0.94 if same else 0.5)
 

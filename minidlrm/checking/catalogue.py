@@ -202,6 +202,18 @@ CATALOGUE: dict[str, tuple[str, str]] = {
         "the regularization term is missing",
         "A penalty such as lambda |w|^2 is a part of the loss: it has a gradient, too.",
     ),
+    "part": (
+        "one part of the sum is wrong; the rest is right",
+        "Work out this part by itself, on paper.",
+    ),
+    "penalty": (
+        "there is a penalty that the function does not have",
+        "Each term of the gradient is that of a term of forward.",
+    ),
+    "other_mask": (
+        "the mask is not the one that forward used",
+        "Keep the mask of forward, and use it: a second one passes other entries.",
+    ),
     "stale": (
         "backward uses what an earlier forward kept",
         "Keep the inputs of this forward, every time, and nothing else.",

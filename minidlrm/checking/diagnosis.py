@@ -3,8 +3,9 @@
 Most wrong backward passes are wrong in one of the ways that teachers see again and again. Each
 leaves a trace in the numbers: a constant ratio (`arithmetic`), dy that reaches the wrong entries
 (`jacobians`), a slope of a branch (`slopes`), a factor at each entry (`factors`), a missing term
-(`terms`), a formula that gives our numbers (`formulas`), inputs for which they would be right
-(`elsewhere`). None reads a name.
+(`terms`, `products`), a formula that gives our numbers (`formulas`, `chains`), inputs or kept
+arrays for which they would be right (`elsewhere`, `doctored`), parts of the inputs without which
+they are right (`vanishing`). None reads a name.
 Where the numbers alone cannot tell, `fingerprints` hold the wrong formulas of known layers; and
 where nothing fits, `whereabouts` says where the gradient is right and where it is wrong.
 """
@@ -18,13 +19,17 @@ import numpy as np
 
 from minidlrm.checking import (
     arithmetic,
+    chains,
+    doctored,
     elsewhere,
     factors,
     formulas,
     jacobians,
+    products,
     rules,
     slopes,
     terms,
+    vanishing,
 )
 from minidlrm.checking.catalogue import CATALOGUE, make_cause
 from minidlrm.checking.evidence import Evidence
@@ -75,9 +80,12 @@ TESTS = (
     *jacobians.TESTS,
     *slopes.TESTS,
     *factors.TESTS,
+    *products.TESTS,
+    *chains.TESTS,
     *terms.TESTS,
     *formulas.TESTS,
     *elsewhere.TESTS,
+    *doctored.TESTS,
 )
 
 
@@ -92,6 +100,9 @@ def _of_array(evidence: Evidence, name: str) -> list[Cause]:
             return found  # one factor explains every entry: nothing simpler can
         for test in TESTS:
             found += _asked(test, evidence, whole)
+        if not any(cause.score >= 0.9 for cause in found):
+            for test in vanishing.TESTS:  # many passes, and the least plain words
+                found += _asked(test, evidence, whole)
     return found
 
 

@@ -21,9 +21,23 @@ def other_inputs(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     """Try other inputs, the likeliest first; the first that fits is the cause."""
     for key, changes, words, score in _guesses(evidence, w):
         if evidence.elsewhere(w, changes) and _only_there(evidence, w, changes):
+            if key in _OF_ALL and not _of_all(evidence, w, changes):
+                continue
             text = f"Your gradient of {w.name} would be the right one if {words}."
             yield make_cause(key, w.name, text, score)
             return
+
+
+_OF_ALL = ("sign", "term", "slope_place")  # guesses that fit by chance: all that is wrong must
+
+
+def _of_all(evidence: Evidence, w: Whole, changes: dict[str, np.ndarray]) -> bool:
+    """Whether the gradients of all other wrong arrays are right there, too."""
+    for name in evidence.failed:
+        other = None if name == w.name or evidence.broken(name) else evidence.whole(name)
+        if other is not None and not evidence.elsewhere(other, changes):
+            return False
+    return True
 
 
 def _only_there(evidence: Evidence, w: Whole, changes: dict[str, np.ndarray]) -> bool:
@@ -54,14 +68,18 @@ def _guesses(evidence: Evidence, w: Whole) -> Iterator[Guess]:
         if name != w.name:
             ones = np.ones_like(value)
             yield "operand_left", {name: ones}, f"{name} was 1 everywhere", 0.96
-            yield "term", {name: 0 * ones}, f"{name} was 0 everywhere", 0.93
+            yield "term", {name: 0 * ones}, f"{name} was 0 everywhere", 0.885
             yield "sign", {name: -value}, f"{name} had the other sign", 0.93
             yield "operand", {name: value * value}, f"{name} was squared", 0.92
             yield from _moved(name, value)
     yield from _updated(evidence, w)
     x = w.here
+    for factor in (2.0, 0.5):
+        text = f"{w.name} was {factor:g} times as large"
+        yield "slope_place", {w.name: factor * x}, text, 0.938
     yield "sign", {w.name: -x}, f"{w.name} had the other sign", 0.93
-    yield "slope_place", {w.name: 0 * x}, f"{w.name} was 0 everywhere", 0.92
+    text = f"{w.name} was 0 everywhere, so it lacks each term that grows with {w.name}"
+    yield "term", {w.name: 0 * x}, text, 0.92
 
 
 def _moved(name: str, value: np.ndarray) -> Iterator[Guess]:

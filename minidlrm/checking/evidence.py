@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -53,6 +53,13 @@ class Evidence:
     def __post_init__(self) -> None:
         self.failed = [check.name for check in self.checks if not check.passed]
         self._whole: dict[str, Whole | None] = {}
+        self._once: dict[str, Any] = {}
+
+    def once(self, name: str, make: Callable[[], Any]) -> Any:
+        """Return what `make` returns, computed on the first call."""
+        if name not in self._once:
+            self._once[name] = make()
+        return self._once[name]
 
     @cached_property
     def tol(self) -> float:
@@ -182,6 +189,52 @@ class Evidence:
             return None
         return np.reshape(right, w.value.shape)
 
+    def both_where(
+        self, w: Whole, changes: Mapping[str, np.ndarray]
+    ) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return ours and the right gradient at other inputs; None where they are not taken."""
+        right = self.right_where(w, changes)
+        if right is None:
+            return None
+        before = self.subject.snapshot()
+        try:
+            with _changed(self.subject, changes):
+                grads, _ = self.subject.gradients(np.array(self.r))
+            ours = np.array(_part(grads[w.name], None, w.value), float)
+        except Exception:
+            return None
+        finally:
+            self.subject.restore(before)
+        return (ours, right) if ours.shape == right.shape and np.isfinite(right).all() else None
+
+    def factor_without_last(self, name: str, length: int) -> float | None:
+        """Return ours divided by the right gradient with all arrays of a length one shorter."""
+        inputs = tuple(
+            v[:-1].copy() if isinstance(v, np.ndarray) and v.ndim and len(v) == length else v
+            for v in self.subject.inputs
+        )
+        if all(new is old for new, old in zip(inputs, self.subject.inputs, strict=True)):
+            return None
+        try:
+            other = self.subject.elsewhere(inputs)
+            y = other.output()
+            r = np.random.default_rng(7).normal(size=y.shape)
+            ours = np.asarray(other.gradients(np.array(r))[0][name], float)
+            slopes = Differences(other, r, "auto", np.random.default_rng(8), None, y)
+            k = tuple(map(int, np.unravel_index(int(np.abs(ours).argmax()), ours.shape)))
+            right = slopes.slope(name, k).value
+        except Exception:
+            return None
+        return float(ours[k]) / right if right else None
+
+    def output_where(self, changes: Mapping[str, np.ndarray]) -> np.ndarray | None:
+        """Return the output at other inputs; None where the code does not take them."""
+        try:
+            with _changed(self.subject, changes):
+                return np.array(self.subject.output(), float)
+        except Exception:
+            return None
+
     def _fits(self, w: Whole, grad: np.ndarray) -> bool:
         direction = np.random.default_rng(0).normal(size=w.value.shape)
         terms = grad * direction
@@ -298,7 +351,11 @@ def derived_arrays(evidence: Evidence) -> Iterator[tuple[str, np.ndarray]]:
             yield f"cos({name})", np.cos(t)
             yield f"sin({name})", np.sin(t)
             yield f"{name}^2", t * t
-            yield f"sign({name})", np.sign(t)
+            if (t > 0).all() and (t < 1).all():
+                yield f"({name} > 0.5)", (t > 0.5).astype(float)
+            if np.ptp(np.sign(t)):
+                yield f"sign({name})", np.sign(t)
+                yield f"|{name}|", np.abs(t)
             if t.ndim > 1:
                 for axis in range(t.ndim):
                     e = np.exp(t - t.max(axis=axis, keepdims=True))

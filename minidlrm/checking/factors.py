@@ -17,6 +17,7 @@ def row_factor(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     """Each index of one axis is right up to a factor of its own."""
     n, a = w.numeric, w.analytic
     if n.ndim < 2:
+        yield from _by_count(evidence, w)
         return
     for axis in range(n.ndim):
         theirs = np.moveaxis(n, axis, 0).reshape(n.shape[axis], -1)
@@ -29,6 +30,21 @@ def row_factor(evidence: Evidence, w: Whole) -> Iterator[Cause]:
         if fits and (np.abs(ours[~live]) <= evidence.tol * np.abs(theirs).max()).all():
             yield _named_row_factor(evidence, w, axis, np.flatnonzero(live), c)
             return
+
+
+def _by_count(evidence: Evidence, w: Whole) -> Iterator[Cause]:
+    """Of a vector: each number is right up to how often its row is used."""
+    live = np.flatnonzero(np.abs(w.numeric) > evidence.tol * np.abs(w.numeric).max(initial=0))
+    if w.numeric.ndim != 1 or len(live) < 3 or w.analytic[w.numeric == 0].any():
+        return
+    c = w.analytic[live] / w.numeric[live]
+    ids = (
+        "" if is_constant(c) else _counted_by(evidence, live if w.rows is None else w.rows[live], c)
+    )
+    if ids:
+        text = f"The factor of each entry of {w.name} goes by how often it occurs in {ids}: "
+        text += ", ".join(f"{value:.4g}" for value in c[:4]) + "."
+        yield make_cause("count", w.name, text, 0.97)
 
 
 def _named_row_factor(evidence, w, axis, live, c) -> Cause:
@@ -102,12 +118,18 @@ _FORMS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
+_SHARES = ("1 - t", "t (1 - t)")
+_BOUNDED = (*_SHARES, "1 + t", "1 - t^2")
+
+
 def _is_multiple(k: np.ndarray, t: np.ndarray, tol: float) -> str:
     """Say which form of t, or one over it, is a multiple of k; "" if none."""
     if len(k) < 3:
         return ""
     with np.errstate(all="ignore"):
         for form, function in _FORMS.items():
+            if form in _BOUNDED and (np.abs(t).max() > 1 or (form in _SHARES and t.min() < 0)):
+                continue  # 1 - t of a number beyond 1 is no factor: two terms were added
             f = function(t)
             for value, text in ((f, form), (1 / f, f"1 / ({form})")):
                 if not np.isfinite(value).all() or is_constant(value):
@@ -132,7 +154,7 @@ def local_factor(evidence: Evidence, w: Whole) -> Iterator[Cause]:
             continue  # a sign that changes from branch to branch is not a factor
         for name, t in _candidates(evidence, w, shape):
             form = _is_multiple(k[live], t.ravel()[live], evidence.tol)
-            if form:
+            if form and not _is_two_valued(t, live):
                 text = f"{where}, yours is the right one times {form.replace('t', '¤')}.".replace(
                     "¤", name
                 )
@@ -140,6 +162,22 @@ def local_factor(evidence: Evidence, w: Whole) -> Iterator[Cause]:
                 yield make_cause("local_factor", w.name, text, 0.935)
                 return
     yield from _slope_as_factor(evidence, w)
+
+
+def _is_two_valued(t: np.ndarray, live: np.ndarray) -> bool:
+    """Whether an array is a mask or a label: it decides, and is no factor."""
+    return bool(np.isin(t.ravel()[live], (0, 1)).all())
+
+
+def sign_by_entry(evidence: Evidence, w: Whole) -> Iterator[Cause]:
+    """Yours is plus or minus the right one."""
+    a, n = w.analytic.ravel(), w.numeric.ravel()
+    same, other = (np.abs(a - sign * n) <= evidence.tol * np.abs(n).max() for sign in (1, -1))
+    if n.size < FEW or not (same | other).all() or same.all() or other.all():
+        return
+    text = f"Each entry of the gradient of {w.name} is right up to its sign; {int((~same).sum())} "
+    text += f"of {n.size} have the other one: a factor of 1 or -1, such as a sign or a label, is "
+    yield make_cause("local_factor", w.name, text + "missing, or is there too much.", 0.895)
 
 
 def _slope_as_factor(evidence: Evidence, w: Whole) -> Iterator[Cause]:
@@ -270,4 +308,4 @@ def _bisected(f, low: float, high: float) -> float:
     return (low + high) / 2
 
 
-TESTS = (row_factor, local_factor, epsilon)
+TESTS = (row_factor, local_factor, sign_by_entry, epsilon)

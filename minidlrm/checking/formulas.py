@@ -8,7 +8,7 @@ is the mistake.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import numpy as np
@@ -19,6 +19,7 @@ from minidlrm.checking.report import Cause
 from minidlrm.checking.slopes import slopes_of
 
 _MOST = 4000  # formulas that are tried
+_MOST_PARTS = 60  # of which one may stand for another in a sum
 
 
 @dataclass(frozen=True)
@@ -58,12 +59,45 @@ def formula(evidence: Evidence, w: Whole) -> Iterator[Cause]:
         if key:
             text = f"Yours is {_times(c)}{a}; right is {_times(c)}{n}."
             yield make_cause(key, w.name, text, 0.96 - 0.01 * steps)
-    elif ours and not theirs and "@" in ours[0][0].upstream and not ours[0][0].slope:
+        if key == "mask_forgotten":  # of a rectifier it is the slope
+            yield make_cause("slope_forgotten", w.name, text, 0.955 - 0.01 * steps)
+        return
+    found = list(_two_formulas(evidence, w, formulas))
+    if found or not ours or theirs:
+        yield from found
+    elif "@" in ours[0][0].upstream and not ours[0][0].slope and _is_curved(evidence):
         text = f"Yours is {_times(ours[0][1])}{ours[0][0]}: one matrix follows another, and the "
         text += "derivative of what lies between is left out."
         yield make_cause("slope_forgotten", w.name, text, 0.86)
-    else:
-        yield from _two_formulas(evidence, w, formulas)
+
+
+def of_one_index(evidence: Evidence, w: Whole) -> Iterator[Cause]:
+    """Of a sequence (B, T, D), look for the formula of its last or first step alone."""
+    if w.numeric.ndim != 3 or w.rows is not None or evidence.r.ndim == 3:
+        return
+    for t in (w.numeric.shape[1] - 1, 0):
+        parts = (w.analytic[:, t], w.numeric[:, t], w.jacobian[:, :, t], w.value[:, t])
+        step = Whole(w.name, *parts, None)
+        if not step.analytic.any() or evidence.same(step.analytic, step.numeric):
+            continue
+        for cause in formula(evidence, step):
+            text = f"At index {t} of axis 1: {cause.evidence}"
+            yield replace(cause, evidence=text, score=cause.score - 0.005)
+            return
+
+
+def _is_curved(evidence: Evidence) -> bool:
+    """Whether the output is no straight line in any of the inputs: a function lies between."""
+    rng = np.random.default_rng(3)
+    for name in evidence.subject.input_names:
+        value = evidence.subject.arrays[name]
+        step = rng.normal(size=value.shape) * (1 + np.abs(value).max(initial=0))
+        below, y, above = (evidence.output_where({name: value + k * step}) for k in (-1, 0, 1))
+        if value.ndim < 2 or below is None or y is None or above is None:
+            continue
+        if evidence.same(y - below, above - y):
+            return False
+    return True
 
 
 def _multiples(
@@ -87,25 +121,42 @@ def _times(c: float) -> str:
 def _two_formulas(evidence: Evidence, w: Whole, formulas: list[Formula]) -> Iterator[Cause]:
     """The right gradient is a sum of two, and ours has one of them, or one of them twice."""
     a, n = w.analytic, w.numeric
-    for each in formulas:
-        if evidence.same(each.value, n - a):
-            text = (
-                f"What is missing from the gradient of {w.name} is {each}: {w.name} is used twice."
-            )
-            yield make_cause("second_path", w.name, text, 0.94)
+    values = np.array([each.value for each in formulas]).reshape(len(formulas), a.size)
+    for k in _equal(evidence, values, n - a):
+        each = formulas[k]
+        path = each.join not in ("D", "D * K")
+        text = f"What is missing from the gradient of {w.name} is {each}"
+        text += f": {w.name} is used twice." if path else "."
+        yield make_cause("second_path" if path else "term", w.name, text, 0.94)
+        return
+    yield from _one_for_another(evidence, w, formulas, values)
+    for k in _equal(evidence, 2 * values, a):
+        for j in _equal(evidence, values[k] + values, n):
+            if j == k:
+                continue
+            one, other = formulas[k], formulas[j]
+            turned = _edit(one, other, evidence.known) == "transpose"
+            text = f"Right is {one} + {other}; yours is 2 {one}."
+            yield make_cause("transpose" if turned else "second_path", w.name, text, 0.94)
             return
-    for one in formulas:
-        if not evidence.same(2 * one.value, a):
-            continue
-        for other in formulas:
-            if evidence.same(one.value + other.value, n) and one.value is not other.value:
-                key = (
-                    "transpose"
-                    if _edit(one, other, evidence.known) == "transpose"
-                    else "second_path"
-                )
-                text = f"Right is {one} + {other}; yours is 2 {one}."
-                yield make_cause(key, w.name, text, 0.94)
+
+
+def _equal(evidence: Evidence, values: np.ndarray, grad: np.ndarray) -> np.ndarray:
+    """Return which rows are a gradient."""
+    k = grad.ravel()
+    size = np.abs(k).max(initial=0)
+    return np.flatnonzero((np.abs(values - k) <= evidence.tol * size).all(axis=1) & (size > 0))
+
+
+def _one_for_another(evidence: Evidence, w: Whole, formulas, values) -> Iterator[Cause]:
+    """Right minus yours is one formula less another: of a sum one part is wrong."""
+    some = values[:_MOST_PARTS]
+    for k, right in enumerate(formulas[:_MOST_PARTS]):
+        for j in _equal(evidence, some[k] - some, w.numeric - w.analytic):
+            key = "" if j == k else _edit(formulas[j], right, evidence.known)
+            if key:
+                text = f"In a sum, {formulas[j]} stands where {right} belongs."
+                yield make_cause(key, w.name, text, 0.935)
                 return
 
 
@@ -132,6 +183,8 @@ def _edit(a: Formula, n: Formula, known: Iterable[str]) -> str:
         if same:
             return "axis"
         return "function_left" if _is_function(a.operand, n.operand) else "operand"
+    if "added to the rows" in a.join and "added to the rows" in n.join:
+        return "shifted"
     return "axis" if "sum" in a.join + n.join else "transpose"
 
 
@@ -145,6 +198,8 @@ def _is_function(one: str, other: str) -> bool:
 
 def _edited_slope(ours: str, right: str, known: Iterable[str]) -> str:
     if not ours:
+        if "> 0" in right or "<= 0" in right:
+            return "mask_forgotten"
         return "operand_left" if right in known else "slope_forgotten"
     if not right:
         return "local_factor"
@@ -165,12 +220,23 @@ def _formulas(evidence: Evidence, w: Whole) -> Iterator[Formula]:
     for upstream, flow in flows:
         yield from _alone(upstream, "", flow, shape)
         yield from _with_operands(upstream, "", flow, known, shape)
-    derived = dict(derived_arrays(evidence))
+    derived = {**dict(derived_arrays(evidence)), **dict(_products(known))}
     for upstream, flow in flows:
         for slope, d in _with_slopes(flow, known):
             yield from _alone(upstream, slope, d, shape)
             yield from _with_operands(upstream, slope, d, known, shape)
         yield from _with_operands(upstream, "", flow, derived, shape)
+
+
+def _products(known) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield the products of a matrix with another, or with a vector."""
+    for m, a in known.items():
+        for n, b in known.items():
+            if a.ndim == 2 and b.ndim in (1, 2) and a.shape[1] == b.shape[0] and m != n:
+                product = a @ b
+                yield f"({m} @ {n})", product
+                if b.ndim == 1:
+                    yield f"({m} @ {n})[:, None]", product[:, None]
 
 
 def _alone(upstream: str, slope: str, d: np.ndarray, shape) -> Iterator[Formula]:
@@ -247,6 +313,11 @@ def _upstreams(evidence: Evidence) -> Iterator[tuple[str, np.ndarray]]:
         elif k.ndim == r.ndim == 2 and k.shape[0] == k.shape[1]:
             yield f"dy @ {name}.T", r @ k.T
             yield f"dy @ {name}", r @ k
+        if k.ndim == 2 and r.ndim == 1:
+            if k.shape[1] == len(r):
+                yield f"{name} @ dy", k @ r
+            if k.shape[0] == len(r):
+                yield f"dy @ {name}", r @ k
         if k.ndim == 1 and r.ndim == 1 and k.shape != r.shape:
             yield f"dy outer {name}", np.outer(r, k)
         if k.shape == r.shape[1:] or k.shape == r.shape:
@@ -273,6 +344,9 @@ def _joins(d: np.ndarray, k: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
         yield "D * K", d * k
         for axis in range(d.ndim):
             yield f"(D * K).sum({axis})", (d * k).sum(axis=axis)
+    if d.ndim == k.ndim == 1:
+        yield "outer(D, K)", np.outer(d, k)
+        yield "outer(K, D)", np.outer(k, d)
     if d.ndim == 1 and k.ndim == 2 and len(d) == len(k):
         yield "D[:, None] * K", d[:, None] * k
         yield "K.T @ D", k.T @ d
@@ -330,6 +404,8 @@ def stands_for(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     for right, t in arrays.items():
         for ours, u in arrays.items():
             d = t - u
+            if "less its mean" in right + ours and (right in ours or ours in right):
+                continue  # they differ by a mean: a term through a mean says more
             c = float((k * d).sum())
             square = float((d * d).sum())
             if c <= 0 or c * c < (1 - 1e-6) * square * size or not evidence.same(k, c / square * d):
@@ -342,4 +418,4 @@ def stands_for(evidence: Evidence, w: Whole) -> Iterator[Cause]:
             return
 
 
-TESTS = (formula, recovered_matrix, stands_for)
+TESTS = (formula, of_one_index, recovered_matrix, stands_for)

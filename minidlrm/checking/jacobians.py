@@ -184,6 +184,107 @@ def wrong_axis(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     yield make_cause("axis", w.name, text, 0.92)
 
 
+def misplaced(evidence: Evidence, w: Whole) -> Iterator[Cause]:
+    """The derivatives of each output are the right numbers, at other entries."""
+    both = evidence.jacobians(w)
+    if both is None or len(both[0]) < 2 or w.numeric.size < 4:
+        return
+    ours, theirs = both
+    size = evidence.tol * np.abs(theirs).max(initial=0)
+    off = (np.abs(ours - theirs) > size).any(axis=1)
+    if off.sum() < 2 or not evidence.same(np.sort(ours, axis=1), np.sort(theirs, axis=1)):
+        return
+    k = int(np.flatnonzero(off)[0])
+    there = [np.flatnonzero(np.abs(jac[k]) > size)[:3] for jac in (ours, theirs)]
+    first = [np.unravel_index(places[0], w.numeric.shape) for places in there]
+    place = tuple(map(int, np.unravel_index(k, evidence.r.shape)))
+    here, right = (tuple(map(int, each)) for each in first)
+    text = f"What each output sends back to {w.name} are the right numbers, and for "
+    text += f"{int(off.sum())} of {len(off)} outputs they go to wrong places: the dy of output "
+    text += f"{place} goes to {w.name}{list(here)} first, and belongs to {w.name}{list(right)}."
+    yield make_cause("shifted", w.name, text, 0.9)
+
+
+def spread(evidence: Evidence, w: Whole) -> Iterator[Cause]:
+    """The dy of each output is divided among several entries, and belongs to one of them."""
+    both = evidence.jacobians(w)
+    if both is None or len(both[0]) < 2:
+        return
+    ours, theirs = both
+    mine, right = (np.abs(jac) > evidence.tol * np.abs(jac).max(initial=0) for jac in both)
+    counts = mine.sum(axis=1)
+    if not (right <= mine).all() or (right.sum(axis=1) != 1).any() or (counts < 2).any():
+        return
+    each = ours.max(axis=1, keepdims=True)
+    if not evidence.same(ours, each * mine) or not each.any():
+        return
+    whole = evidence.same(ours.sum(axis=1), theirs.sum(axis=1))
+    text = f"Each output depends on one entry of {w.name}, and its dy goes to {counts[0]} of them"
+    text += ", in equal parts." if whole else ", whole or in part."
+    yield make_cause("extra_term", w.name, text, 0.88)
+
+
+def last_use(evidence: Evidence, w: Whole) -> Iterator[Cause]:
+    """Of the outputs that use a row, the last alone sends its dy back: a write lost the others."""
+    both = evidence.jacobians(w)
+    if both is None or w.numeric.ndim not in (1, 2) or len(both[0]) < 3:
+        return
+    if w.numeric.shape == evidence.r.shape:
+        return  # each entry has an output of its own: no table
+    rows = len(w.numeric)
+    ours, theirs = (jac.reshape(len(jac), rows, -1) for jac in both)
+    size = evidence.tol * np.abs(theirs).max(initial=0)
+    samples = len(evidence.r)
+    used, kept, right = (
+        each.reshape(samples, -1, rows).any(axis=1)
+        for each in (
+            (np.abs(theirs) > size).any(axis=2),
+            (np.abs(ours) > size).any(axis=2),
+            (np.abs(ours) > size).any(axis=2) & (np.abs(ours - theirs) <= size).all(axis=2),
+        )
+    )
+    wrong = used & ~kept
+    lost = np.flatnonzero(wrong.any(axis=0))
+    if not len(lost) or not (kept[:, lost].sum(axis=0) == 1).all() or (kept & ~right).any():
+        return
+    last = samples - 1 - used[::-1, lost].argmax(axis=0)
+    if not kept[last, lost].all() or (len(np.unique(last)) < 2 and used.sum(axis=0).min() > 1):
+        return
+    text = f"{len(lost)} rows of {w.name} are used more than once, and of each of them only the "
+    text += "last use is counted; rows that are used once are right."
+    yield make_cause("duplicates", w.name, text, 0.955)
+
+
+def lost_counts(evidence: Evidence, w: Whole) -> Iterator[Cause]:
+    """The same where the numbers are counts: an id may be used twice by one output."""
+    both = evidence.jacobians(w)
+    if both is None or w.numeric.ndim not in (1, 2) or len(both[0]) < 3:
+        return
+    if w.numeric.shape == evidence.r.shape:
+        return
+    ours, theirs = (jac / np.abs(both[1]).max() for jac in both)
+    if not evidence.same(np.round(theirs, 6), theirs) or not _is_count(ours) & _is_count(theirs):
+        return
+    wrong = (np.abs(ours - theirs) > 1e-6).any(axis=0)
+    uses, kept = (_count_uses(jac) for jac in (theirs, ours))
+    if not (wrong == (uses > 1)).all() or not (kept[wrong] == 1).all() or (uses == 1).sum() == 0:
+        return
+    text = f"{int(wrong.sum())} entries of {w.name} are used more than once, and of each of them "
+    text += "one use alone is counted; those that are used once are right."
+    yield make_cause("duplicates", w.name, text, 0.96)
+
+
+def _is_count(jac: np.ndarray) -> bool:
+    smallest = np.abs(jac[np.abs(jac) > 1e-9]).min(initial=1.0)
+    whole = jac / smallest
+    return bool((np.abs(whole - np.round(whole)) < 1e-6).all() and (whole > -1e-6).all())
+
+
+def _count_uses(jac: np.ndarray) -> np.ndarray:
+    smallest = np.abs(jac[np.abs(jac) > 1e-9]).min(initial=1.0)
+    return np.round(jac / smallest).sum(axis=0)
+
+
 def _shared_axes(evidence: Evidence, w: Whole) -> list[int]:
     """Return the axes that output and array share: all leading ones of one length."""
     if w.rows is not None:
@@ -317,6 +418,10 @@ TESTS = (
     sample_axis_transposed,
     part_missing,
     extra,
+    misplaced,
+    spread,
+    last_use,
+    lost_counts,
     wrong_axis,
     statistic,
 )

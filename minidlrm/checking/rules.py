@@ -41,6 +41,7 @@ def causes(evidence: Evidence) -> Iterator[Cause]:
     if "shape" in keys:
         yield from _order(evidence)
     if "leftover" in keys:
+        yield from _updated_by_itself(evidence)
         yield from _drawn(evidence)
     if "not_linear" in keys:
         for name in evidence.failed or list(evidence.grads):
@@ -85,6 +86,22 @@ def _fits(evidence: Evidence, name: str, grad: np.ndarray) -> bool:
         return False
     whole = evidence.whole(name)
     return whole is not None and evidence.same(grad, whole.numeric)
+
+
+def _updated_by_itself(evidence: Evidence) -> Iterator[Cause]:
+    """Backward changes a parameter, so that the second time all is different."""
+    before = evidence.subject.snapshot()
+    parameters = evidence.subject.parameters
+    values = {name: p.value.copy() for name, p in parameters.items()}
+    evidence.subject.gradients(evidence.r.copy())
+    changed = [name for name, p in parameters.items() if not np.array_equal(p.value, values[name])]
+    changed = changed or evidence.subject.changed(before)
+    for name, value in values.items():
+        parameters[name].value[...] = value
+    evidence.subject.restore(before)
+    if changed:
+        text = f"Backward changes {', '.join(changed)} in place, so the second time all differs."
+        yield make_cause("modified", changed[0], text, 0.99)
 
 
 def _drawn(evidence: Evidence) -> Iterator[Cause]:

@@ -52,11 +52,13 @@ def slope_forgotten(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     s = slopes_of(evidence, w)
     if s is None or s.y is None or not s.ours.any():
         return
+    values = _distinct(s.theirs)
+    mask = len(values) == 2 and 0.0 in np.round(values, 9)  # then another word is plainer
     c = float(s.ours[0])
     if evidence.same(s.ours, np.full_like(s.ours, c)) and not evidence.same(s.ours, s.theirs):
         what = "dy itself" if abs(c - 1) <= evidence.tol else f"{c:.4g} times dy"
         text = f"The gradient of {w.name} is {what}, whatever {w.name} is."
-        yield make_cause("slope_forgotten", w.name, text, 0.965)
+        yield make_cause("slope_forgotten", w.name, text, 0.95 if mask else 0.965)
 
 
 def slope_of_another_place(evidence: Evidence, w: Whole) -> Iterator[Cause]:
@@ -114,15 +116,53 @@ def branch(evidence: Evidence, w: Whole) -> Iterator[Cause]:
         return
     off = np.abs(s.ours - s.theirs) > evidence.tol * np.abs(s.theirs).max(initial=0)
     wrong, count = int(off.sum()), len(off)
-    if not 0 < wrong < count or comb(count, wrong) < 50:
+    if not 0 < wrong < count or count - wrong < 2:
         return
     for name, values in _places(evidence, w):
         side = _side(values, off)
         if side:
             text = f"The gradient of {w.name} is wrong exactly where {name} {side}. There "
             text += _what_differs(evidence, s, off, w.name)
-            yield make_cause("branch", w.name, text, 0.94)
+            yield make_cause("branch", w.name, text, 0.94 if comb(count, wrong) >= 50 else 0.9)
             return
+    yield from _other_mask(evidence, w, s)
+
+
+def steps(evidence: Evidence, w: Whole) -> Iterator[Cause]:
+    """Both slopes take a few values: say which of ours stands where which is right."""
+    s = slopes_of(evidence, w)
+    if s is None or len(s.ours) < 6 or not s.ours.any():
+        return
+    right, ours = _distinct(s.theirs), _distinct(s.ours)
+    if not (2 <= len(right) <= 3 and 2 <= len(ours) <= 3 and len(s.ours) >= 2 * len(right)):
+        return
+    size = evidence.tol * np.abs(s.theirs).max()
+    pairs = []
+    for value in right:
+        mine = s.ours[np.abs(s.theirs - value) <= 10 * size]
+        if len(mine) == 0 or np.ptp(mine) > 10 * size:
+            return
+        pairs.append((value, float(mine[0])))
+    if any(abs(value) <= size and abs(mine) > size for value, mine in pairs):
+        return  # a mask
+    text = ", ".join(f"{mine:.4g} where {value:.4g} is right" for value, mine in pairs)
+    yield make_cause(
+        "branch", w.name, f"The slope of {w.name} is one of few numbers: {text}.", 0.938
+    )
+
+
+def _other_mask(evidence: Evidence, w: Whole, s: Slopes) -> Iterator[Cause]:
+    """Both slopes are 0 or one number, and at different places."""
+    size = evidence.tol * np.abs(s.theirs).max()
+    ours, theirs = (np.abs(slope) > size for slope in (s.ours, s.theirs))
+    if not ((ours & ~theirs).any() and (theirs & ~ours).any() and (ours & theirs).any()):
+        return
+    both = np.concatenate([s.ours[ours], s.theirs[theirs]])
+    if not evidence.same(both, np.full_like(both, both[0])):
+        return
+    text = f"Both gradients are 0 or {both[0]:.4g} dy. At {int((ours & ~theirs).sum())} entries "
+    text += f"yours goes on where it must be 0, and at {int((theirs & ~ours).sum())} it is 0 where "
+    yield make_cause("other_mask", w.name, text + "it must go on.", 0.9)
 
 
 def _places(evidence: Evidence, w: Whole) -> Iterator[tuple[str, np.ndarray]]:
@@ -192,5 +232,6 @@ TESTS = (
     slope_of_another_place,
     inverted,
     branch,
+    steps,
     product_rule,
 )

@@ -26,13 +26,16 @@ def regularized(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     full = _penalty(evidence, w)
     times = f" times {w.name} itself" + (", times dy." if loss else ".")
     factor = 1 - missing / full if full else 0.0  # of the penalty's part in ours
-    if abs(factor) > 1e-4 and evidence.is_usual(factor):
+    if full and abs(factor) > 1e-4 and (missing < 0 or evidence.is_usual(factor)):
         text = f"Right minus yours is {missing:.6g}{times} The penalty's own part is "
         text += f"{full:.6g}{times} So that is there, with a wrong factor: {factor:.4g}"
         yield make_cause("term", w.name, text + " of the right one.", 0.95)
     elif missing > 0:
         text = f"What is missing from the gradient of {w.name} is {missing:.6g}{times}"
         yield make_cause("regularization", w.name, text, 0.94)
+    elif not full:
+        text = f"Yours is too much by {-missing:.6g}{times} The function has no such term"
+        yield make_cause("penalty", w.name, text + ".", 0.94)
 
 
 def _beside_the_penalty(evidence: Evidence, w: Whole) -> Iterator[Cause]:
@@ -61,6 +64,25 @@ def _penalty(evidence: Evidence, w: Whole) -> float:
         if evidence.same(found.ravel(), c * x):
             return c / float(evidence.r) if evidence.r.ndim == 0 else c
     return 0.0
+
+
+def of_one_number(evidence: Evidence, w: Whole) -> Iterator[Cause]:
+    """Of an array of one entry, ask at other values: is what is wrong a multiple of it?"""
+    if w.rows is not None or w.numeric.size != 1 or not evidence.is_linear:
+        return
+    values = [w.value * factor for factor in (1.0, 0.3, -0.7, 1.9)]
+    pairs = [evidence.both_where(w, {w.name: value}) for value in values]
+    rest = [float((pair[1] - pair[0]).item()) for pair in pairs if pair is not None]
+    x = np.array([value.item() for value in values])
+    if len(rest) < len(values) or not x.all():
+        return
+    c = float(np.array(rest) @ x / (x @ x))
+    if evidence.same(np.array(rest), c * x):
+        loss = evidence.r.ndim == 0
+        c = c / float(evidence.r) if loss else c
+        key = "term" if not loss else "penalty" if c < 0 else "regularization"
+        text = f"At four values of {w.name} right minus yours is {c:.6g} times {w.name} itself"
+        yield make_cause(key, w.name, text + (", times dy." if loss else "."), 0.94)
 
 
 def with_itself(evidence: Evidence, w: Whole) -> Iterator[Cause]:
@@ -107,9 +129,59 @@ def along_a_row(evidence: Evidence, w: Whole) -> Iterator[Cause]:
         if name not in (w.name, "y"):
             yield make_cause("term", w.name, text, 0.88)
             return
+        if not _is_scale_free(evidence, w) or _is_of_dy_alone(evidence, w, live, c):
+            text += f" So a multiple of {w.name} itself is missing there, or is too much."
+            yield make_cause("term", w.name, text, 0.9)
+            return
         text += " It is what a path through a norm or a sum of squares of the row gives: that "
         yield make_cause("statistic", w.name, text + "number is treated as a constant.", 0.9)
         return
+
+
+def _is_scale_free(evidence: Evidence, w: Whole) -> bool:
+    """Whether a norm of the row may be in it: each row has its output, or is only a direction."""
+    n = w.numeric.reshape(len(w.numeric), -1)
+    along = np.abs((n * w.here.reshape(n.shape)).sum(axis=1))
+    sizes = np.sqrt((n * n).sum(axis=1) * (w.here.reshape(n.shape) ** 2).sum(axis=1))
+    return w.numeric.shape == evidence.r.shape or bool((along <= 1e-2 * sizes.max()).all())
+
+
+def _is_of_dy_alone(evidence: Evidence, w: Whole, live: np.ndarray, c: np.ndarray) -> bool:
+    """Whether the number of each row is one and the same sum of its dy."""
+    r = evidence.r
+    if r.ndim < 1 or len(r) != len(live):
+        return False
+    total = r.reshape(len(r), -1)[live].sum(axis=1)
+    k = float(c @ total / max(total @ total, 1e-300))
+    return evidence.same(c, k * total)
+
+
+def along_a_vector(evidence: Evidence, w: Whole) -> Iterator[Cause]:
+    """Each row of what is wrong is a number times one known vector: a product with it."""
+    rest = w.numeric - w.analytic
+    if rest.ndim < 2 or rest.shape[-1] < 2 or w.rows is not None or not w.analytic.any():
+        return
+    rows = rest.reshape(-1, rest.shape[-1])
+    if np.linalg.matrix_rank(w.numeric.reshape(rows.shape)) < 2 or len(rows) < 3:
+        return
+    for name, v in evidence.known.items():
+        if v.shape != rest.shape[-1:] or name == w.name or not v.any():
+            continue
+        c = rows @ v / (v @ v)
+        if evidence.same(rows, np.outer(c, v)) and np.ptp(c) > 0:
+            text = f"Right minus yours is, in each row of {w.name}, a number times {name}: what "
+            lost = _rank_of_samples(w.analytic) < _rank_of_samples(w.numeric)
+            text += (
+                f"comes back through the product with {name} is {'left out' if lost else 'wrong'}."
+            )
+            yield make_cause("second_path" if lost else "part", w.name, text, 0.89)
+            return
+
+
+def _rank_of_samples(grad: np.ndarray) -> int:
+    """Return the largest rank of a sample's matrix."""
+    matrices = grad.reshape(-1, *grad.shape[-2:])
+    return int(np.linalg.matrix_rank(matrices, tol=1e-6 * np.abs(grad).max()).max())
 
 
 def constant_of_a_row(evidence: Evidence, w: Whole) -> Iterator[Cause]:
@@ -169,8 +241,15 @@ def _terms(evidence: Evidence, w: Whole) -> Iterator[tuple[str, np.ndarray]]:
         if fitted is not None and upstream is not None:
             yield f"dy times {name}", upstream * fitted
             yield f"dy times {name}^2", upstream * fitted**2
+            if (value > 0).all() and (value < 1).all():
+                yield f"dy times (1 - {name})", upstream * (1 - fitted)
         if value.shape == shape and name != w.name:
             yield name, value
+        if value.shape == shape and upstream is not None:
+            for axis in range(r.ndim, value.ndim):
+                mean = value.mean(axis=axis, keepdims=True)
+                text = f"dy times the mean of {name} along axis {axis}"
+                yield text, upstream * np.broadcast_to(mean, shape)
     if r.shape == shape:
         parts = {**bare, **{n: t for n, t in derived_arrays(evidence) if n[-1] == ")"}}
         parts = {n: t for n, t in parts.items() if t.shape == shape and np.isfinite(t).all()}
@@ -249,9 +328,11 @@ def _found_label_terms(evidence, w, name, ids, k, hot, taken) -> Iterator[Cause]
 
 TESTS = (
     regularized,
+    of_one_number,
     with_itself,
     straight_path,
     along_a_row,
+    along_a_vector,
     constant_of_a_row,
     term,
 )

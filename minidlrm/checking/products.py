@@ -1,0 +1,205 @@
+"""Hypotheses about a function that treats each entry by itself: which products give its slope.
+
+The slope of such a function is a sum of products of simple functions: p, 1 - p, log p, exp x.
+Where right minus yours is one such product, that term is missing; where their ratio is one, a
+factor is. A product has one free number, and must fit every entry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import combinations_with_replacement
+
+import numpy as np
+
+from minidlrm.checking.catalogue import make_cause
+from minidlrm.checking.evidence import Evidence, Whole
+from minidlrm.checking.report import Cause
+from minidlrm.checking.slopes import is_constant, slopes_of
+
+_LEAST = 4  # entries: with fewer, many products fit
+_MOST_ENTRIES = 200
+_MOST_BASES = 5
+_MOST_FORMS = 48
+
+
+@dataclass(frozen=True)
+class Product:
+    """A product of simple functions: its factors, and its multiple."""
+
+    factors: tuple[str, ...]
+    times: float
+
+    def __str__(self) -> str:
+        text = " ".join(map(_bracketed, self.factors))
+        return text if abs(self.times - 1) < 1e-6 else f"{self.times:.4g} {text}"
+
+
+def missing_product(evidence: Evidence, w: Whole) -> Iterator[Cause]:
+    """Right minus yours, or their ratio, is a product of known functions."""
+    s = slopes_of(evidence, w)
+    if s is None or len(s.ours) < _LEAST or not s.ours.any():
+        return
+    some = slice(None, _MOST_ENTRIES)
+    ours, theirs = s.ours[some], s.theirs[some]
+    forms = evidence.once(f"forms {w.name}", lambda: _forms(evidence, w, some))
+    rest = _product(theirs - ours, forms, evidence.tol)
+    ratio = _ratio(ours, theirs, forms, evidence.tol)
+    if ratio is not None and (rest is None or len(ratio.factors) <= len(rest.factors)):
+        text = f"At each entry of {w.name} yours is the right one times {ratio}. So a factor is "
+        text += "missing, or is there once too often."
+        yield make_cause("local_factor", w.name, text, 0.933)
+    elif rest is not None:
+        whole = _product(ours, forms, evidence.tol)
+        text = f"Right minus yours is dy times {rest}: that term is missing, or has a wrong factor."
+        text += f" Yours is dy times {whole}." if whole is not None else ""
+        yield make_cause("term", w.name, text, 0.936)
+    elif rest is None:
+        yield from _two_numbers(evidence, w, theirs - ours)
+
+
+def _two_numbers(evidence: Evidence, w: Whole, rest: np.ndarray) -> Iterator[Cause]:
+    """Right minus yours is one of two numbers, as of two classes."""
+    quantum = np.abs(rest[np.abs(rest) > evidence.tol * np.abs(rest).max()]).min()
+    counts = rest / quantum
+    whole = np.abs(counts - np.round(counts)).max() < 1e-4 and np.abs(counts).max() < 12
+    if len(rest) >= 6 and whole and 3 <= len(np.unique(np.round(counts))) <= len(rest) / 1.5:
+        text = f"Right minus yours is {quantum:.4g} times a small whole number, times dy, at each "
+        text += f"entry of {w.name}: the part of a label or a count is missing, or wrong."
+        yield make_cause("term", w.name, text, 0.8)
+        return
+    low, high = rest.min(), rest.max()
+    size = evidence.tol * np.abs(rest).max()
+    ends = (np.abs(rest - low) <= size) | (np.abs(rest - high) <= size)
+    far = min(abs(low), abs(high), high - low) > 10 * size
+    if len(rest) >= 6 and ends.all() and far:
+        text = f"Right minus yours is {low:.4g} or {high:.4g}, times dy, at each entry of {w.name}:"
+        text += " a number that depends on a class or a mask is missing, or wrong."
+        yield make_cause("term", w.name, text, 0.86)
+
+
+def _ratio(ours, theirs, forms, tol) -> Product | None:
+    """Return the product of which ours is a multiple of theirs; not one of branches."""
+    size = tol * np.abs(theirs).max()
+    if (np.abs(theirs) <= size).any() or (np.abs(ours) <= size).any():
+        return None
+    ratio = ours / theirs
+    if is_constant(np.abs(ratio)):
+        return None
+    found = _product(ratio, forms, 10 * tol)
+    below = _product(1 / ratio, forms, 10 * tol)
+    if below is not None and (found is None or len(below.factors) < len(found.factors)):
+        return Product(tuple(f"1 / {_bracketed(f)}" for f in below.factors), 1 / below.times)
+    return found
+
+
+def _bracketed(form: str) -> str:
+    return f"({form})" if " " in form else form
+
+
+def _product(k: np.ndarray, forms: dict[str, np.ndarray], tol: float) -> Product | None:
+    """Return the product with the fewest factors of which k is a multiple."""
+    if not forms or not k.any():
+        return None
+    names, columns = list(forms), np.array(list(forms.values()))
+    for degree in (1, 2, 3):
+        found = _of_degree(k, names, columns, degree, tol)
+        if found is not None:
+            return found
+    return None
+
+
+def _of_degree(k, names, columns, degree: int, tol: float) -> Product | None:
+    choices = np.array(list(combinations_with_replacement(range(len(names)), degree)))
+    for start in range(0, len(choices), 4000):
+        some = choices[start : start + 4000]
+        values = columns[some].prod(axis=1)
+        c = (values @ k) / np.maximum((values * values).sum(axis=1), 1e-300)
+        off = np.abs(c[:, None] * values - k).max(axis=1)
+        for j in np.flatnonzero(off <= tol * np.abs(k).max()).tolist():
+            if degree > 1 and is_constant(values[j]):
+                continue
+            if degree < 3 or _is_plain(float(c[j]), len(k)):
+                return Product(tuple(names[i] for i in some[j]), float(c[j]))
+    return None
+
+
+def _is_plain(c: float, n: int) -> bool:
+    """Whether a number is a small whole one, or one over it, perhaps over the entries."""
+    sizes = (abs(c), 1 / abs(c), abs(c) * n, n / abs(c), abs(c) * 10, abs(c) * 100)
+    return any(abs(v - round(v)) < 1e-6 and 1 <= round(v) <= 12 for v in sizes)
+
+
+def _forms(evidence: Evidence, w: Whole, some: slice) -> dict[str, np.ndarray]:
+    """Return the simple functions of the arrays of this shape."""
+    forms: dict[str, np.ndarray] = {}
+    for name, t in _bases(evidence, w).items():
+        for form, value in _functions(t.ravel()[some].astype(float)):
+            usable = np.isfinite(value).all() and value.any() and not is_constant(value)
+            if usable and not any(np.array_equal(value, other) for other in forms.values()):
+                forms[form.replace("¤", name)] = value
+    return dict(list(forms.items())[:_MOST_FORMS])
+
+
+def _bases(evidence: Evidence, w: Whole) -> dict[str, np.ndarray]:
+    arrays = {w.name: w.here} if w.rows is not None else dict(evidence.known)
+    if w.rows is None:
+        arrays |= evidence.integers
+    same = {n: t for n, t in arrays.items() if t.shape == w.numeric.shape}
+    spread = {n: _spread(t, w.numeric.shape) for n, t in arrays.items() if n not in same}
+    same |= {n: t for n, t in spread.items() if t is not None}
+    return dict(list(same.items())[:_MOST_BASES])
+
+
+def _spread(t: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
+    """Spread one number of each row, or of each column, over an array."""
+    if t.ndim == 0 or t.size == 1 or len(shape) < 2:
+        return None
+    for form in (t, t.reshape(t.shape + (1,) * (len(shape) - t.ndim))):
+        try:
+            return np.broadcast_to(form, shape)
+        except ValueError:
+            continue
+    return None
+
+
+def _functions(t: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    yield "¤", t
+    yield "¤^2", t * t
+    if np.isin(t, (0, 1)).all():
+        yield "1 - ¤", 1 - t
+        return
+    share = bool((t >= 0).all() and (t <= 1).all())
+    if share:
+        yield "1 - ¤", 1 - t
+        yield "¤ (1 - ¤)", t * (1 - t)
+        yield "log(1 - ¤)", np.log1p(-t)
+    if (t > 0).all():
+        yield "log(¤)", np.log(t)
+        yield "1 / root(¤)", 1 / np.sqrt(t)
+    if (np.abs(t) <= 1).all():
+        yield "1 - ¤^2", 1 - t * t
+    s = 1 / (1 + np.exp(-t))
+    if not share:
+        yield "sigmoid(¤)", s
+        yield "1 - sigmoid(¤)", 1 - s
+        yield "sigmoid(¤) (1 - sigmoid(¤))", s * (1 - s)
+        yield "log(sigmoid(¤))", np.log(s)
+        yield "log(1 - sigmoid(¤))", np.log(1 - s)
+        yield "tanh(¤)", np.tanh(t)
+        yield "1 - tanh(¤)^2", 1 - np.tanh(t) ** 2
+        yield "exp(¤)", np.exp(t)
+        yield "exp(-¤)", np.exp(-t)
+        yield "exp(-¤^2)", np.exp(-t * t)
+        yield "exp(-¤^2 / 2)", np.exp(-t * t / 2)
+        yield "cos(¤)", np.cos(t)
+        yield "sin(¤)", np.sin(t)
+        yield "sign(¤)", np.sign(t)
+        yield "(¤ > 0)", (t > 0).astype(float)
+        yield "|¤|", np.abs(t)
+    yield "1 / ¤", 1 / t
+    yield "1 / (1 + ¤^2)", 1 / (1 + t * t)
+
+
+TESTS = (missing_product,)
