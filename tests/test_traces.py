@@ -183,7 +183,7 @@ def test_the_default_seed_is_zero_and_nothing_is_padded():
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 7, 8, 9, 16, 17])
 def test_a_fenwick_tree_counts_and_finds_as_a_list_does(size, rng):
-    jit = pytest.importorskip("minidlrm.kernels.jit", reason="Numba is not installed")
+    jit = pytest.importorskip("minidlrm.kernels.jit_traces", reason="Numba is not installed")
     numbers, tree = rng.integers(0, 3, size), np.zeros(size + 1, np.int64)
     for place, number in enumerate(numbers):
         jit._add(tree, place, number)
