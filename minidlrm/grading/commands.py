@@ -57,7 +57,8 @@ def check(
     if again:
         seed = 1 + secrets.randbelow(10**6)
         console.print(f"fresh numbers; --seed {seed} asks with the same ones", style="dim")
-    result = runner.grade(assignment, file, student, seed, seconds)
+    with _stopped_by_signals():
+        result = runner.grade(assignment, file, student, seed, seconds)
     if gradescope is not None:
         text = json.dumps(adapters.gradescope(result), ensure_ascii=False, indent=1)
         gradescope.write_text(text, encoding="utf-8")
@@ -110,13 +111,15 @@ def prove(
         return tqdm(faults, total=total, desc="wrong answers", leave=False)
 
     console, failed, count = Console(), 0, 0
-    for count, proof in enumerate(proving.prove(assignment, every, jobs, bar), 1):  # noqa: B007
-        failed += bool(proof.fault)
-        style, sign = ("red", "fails") if proof.fault else ("green", "holds")
-        claim = escape(proof.claim)
-        console.print(f"[{style}]{sign}[/]  {claim}", highlight=False, soft_wrap=True)
-        if proof.fault:
-            console.print(f"       {proof.fault}", style="dim", markup=False, highlight=False)
+    proofs = contextlib.closing(proving.prove(assignment, every, jobs, bar))
+    with _stopped_by_signals(), proofs as each:
+        for count, proof in enumerate(each, 1):  # noqa: B007
+            failed += bool(proof.fault)
+            style, sign = ("red", "fails") if proof.fault else ("green", "holds")
+            claim = escape(proof.claim)
+            console.print(f"[{style}]{sign}[/]  {claim}", highlight=False, soft_wrap=True)
+            if proof.fault:
+                console.print(f"       {proof.fault}", style="dim", markup=False, highlight=False)
     console.print(f"{count - failed} of {count} hold", style="bold", highlight=False)
     raise typer.Exit(1 if failed else 0)
 

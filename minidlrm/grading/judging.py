@@ -29,9 +29,15 @@ class Judge:
     """Runs pytest on one submission at a time.
 
     Use it as a context, or call `close`. It may be asked by several threads, one after another.
+
+    Parameters
+    ----------
+    of_all : path, optional
+        The folder of the whole run, which goes when the one who asked is killed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, of_all: str | Path | None = None) -> None:
+        self._of_all = of_all
         self._process: subprocess.Popen | None = None
         self._lock = threading.Lock()
         self._closed = False
@@ -59,7 +65,8 @@ class Judge:
                 self._run_once(arguments, folder, seconds)
                 return
             self._start()
-            order = json.dumps({"arguments": arguments, "folder": str(folder)})
+            remove = str(self._of_all or folder)
+            order = json.dumps({"arguments": arguments, "folder": str(folder), "remove": remove})
             process = self._process
             assert process is not None
             assert process.stdin is not None
@@ -124,8 +131,8 @@ class Judge:
 class Judges:
     """Some judges, for threads to borrow: ``with judges.one() as judge``."""
 
-    def __init__(self, number: int):
-        self._all = [Judge() for _ in range(number)]
+    def __init__(self, number: int, of_all: str | Path | None = None):
+        self._all = [Judge(of_all) for _ in range(number)]
         self._free: queue.Queue[Judge] = queue.Queue()
         for judge in self._all:
             self._free.put(judge)
@@ -173,7 +180,7 @@ def serve() -> None:
                 os.kill(child, signal.SIGKILL)
                 os.waitpid(child, 0)
                 time.sleep(0.1)  # the submission's own process ends with it
-                shutil.rmtree(order["folder"], ignore_errors=True)
+                shutil.rmtree(order["remove"], ignore_errors=True)
                 return
         sys.stdout.buffer.write(b"done\n")
         sys.stdout.buffer.flush()

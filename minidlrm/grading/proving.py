@@ -10,7 +10,7 @@ import ast
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,7 +73,7 @@ def prove(
     every: int = 1,
     jobs: int | None = None,
     progress: Callable[[Iterable, int], Iterable] | None = None,
-) -> Iterator[Proof]:
+) -> Generator[Proof, None, None]:
     """Yield what is claimed about an assignment, and whether it holds.
 
     Parameters

@@ -255,7 +255,7 @@ def grade_class(
     with contextlib.ExitStack() as stack:
         under = stack.enter_context(tempfile.TemporaryDirectory(prefix="class-"))
         Path(under).chmod(0o711)
-        judges = stack.enter_context(Judges(most))
+        judges = stack.enter_context(Judges(most, under))
 
         def graded(student: str) -> Grade:
             try:
