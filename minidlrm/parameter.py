@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,7 +103,8 @@ class SparseGrad:
         rows = np.concatenate([part.rows for part in parts])  # (n,)
         values = np.concatenate([part.values for part in parts])  # (n, D)
         shape = parts[0].shape
-        unique, sums = kernels.scatter_add(rows, values, None, None, shape[0])  # (u,), (u, D)
+        unique, order, ends = grouped(rows, shape[0])  # (u,), (n,), (u + 1,)
+        sums = kernels.add_groups(order, ends, values, None, None)  # (u, D)
         return SparseGrad(unique, sums, shape)
 
     def __repr__(self) -> str:
@@ -286,3 +288,18 @@ def _owned(value: np.ndarray, dtype: Any) -> np.ndarray:
     if type(value) is np.ndarray and value.ndim and value.dtype == dtype and value.flags.carray:
         return value
     return np.atleast_1d(np.require(value, dtype, ["C_CONTIGUOUS", "ALIGNED", "WRITEABLE"]))
+
+
+_Groups = tuple[np.ndarray, np.ndarray, np.ndarray]
+_sorted = threading.local()
+
+
+def grouped(rows: np.ndarray, num_rows: int) -> _Groups:
+    """Return `kernels.group_rows`; for the rows that this thread has sorted last, without a sort.
+
+    The linear and the vector part of a model look up the same rows of tables of one size.
+    """
+    last: tuple[np.ndarray, int, _Groups] | None = getattr(_sorted, "last", None)
+    if last is None or last[1] != num_rows or not np.array_equal(last[0], rows):
+        last = _sorted.last = rows, num_rows, kernels.group_rows(rows, num_rows)
+    return last[2]

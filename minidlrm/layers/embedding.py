@@ -9,7 +9,6 @@ Step by step in notebooks/01_embeddings.py.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,6 +19,7 @@ from minidlrm.arrays import as_dtype, check_room, check_word, integers
 from minidlrm.data.batch import Jagged
 from minidlrm.layers.inputs import as_shared, as_size, as_sizes, check_rng, converted
 from minidlrm.module import Module, Parameter, SparseGrad
+from minidlrm.parameter import grouped
 
 
 class EmbeddingBagCollection(Module):
@@ -113,7 +113,7 @@ class EmbeddingBagCollection(Module):
         shape, rows, source, scale = self.kept()
         table = self.weight.value
         dy = converted("dy", self.check_dy(dy, shape), table.dtype).reshape(-1, shape[-1])
-        unique, order, ends = _grouped(rows, len(table))  # (u,), (n,), (u + 1,)
+        unique, order, ends = grouped(rows, len(table))  # (u,), (n,), (u + 1,)
         sums = kernels.add_groups(order, ends, dy, source, scale)  # (u, D)
         self.weight.add_grad(SparseGrad(unique, sums, table.shape))
         weighted = scale is not None and self.mode == "sum"
@@ -174,21 +174,6 @@ class EmbeddingBagCollection(Module):
     def __repr__(self) -> str:
         total, dim = self.weight.value.shape
         return f"EmbeddingBagCollection({self.num_tables} tables, {total:,} rows, D={dim})"
-
-
-_Groups = tuple[np.ndarray, np.ndarray, np.ndarray]
-_sorted = threading.local()
-
-
-def _grouped(rows: np.ndarray, num_rows: int) -> _Groups:
-    """Return `kernels.group_rows`; for the rows that this thread has sorted last, without a sort.
-
-    The linear and the vector part of a model look up the same rows of tables of one size.
-    """
-    last: tuple[np.ndarray, int, _Groups] | None = getattr(_sorted, "last", None)
-    if last is None or last[1] != num_rows or not np.array_equal(last[0], rows):
-        last = _sorted.last = rows, num_rows, kernels.group_rows(rows, num_rows)
-    return last[2]
 
 
 # Ids of T tables, as rows of one array where table t begins at starts[t]
