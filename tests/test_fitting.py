@@ -195,7 +195,7 @@ def test_the_size_of_a_part_does_not_matter(split, bags, monkeypatch):
     options = {"dense": ["x"], "sparse": ["word"], "split": split}
     options |= {"bags": {"tags": "|"}} if bags else {}
     expected = read(rows, **options)
-    monkeypatch.setattr(fitting, "_CHUNK_ROWS", 4)
+    monkeypatch.setattr("minidlrm.data.splitting._CHUNK_ROWS", 4)
     got = read(rows, **options)
     for name in ("train", "valid", "test"):
         mine, other = getattr(got, name), getattr(expected, name)

@@ -5,7 +5,7 @@ import pytest
 
 import minidlrm as md
 from minidlrm.data import Batch, Jagged
-from minidlrm.data.schema import Schema, _checked, bags_of, concatenated, jagged
+from minidlrm.data.schema import Schema, _checked, concatenated, jagged
 
 pa = pytest.importorskip("pyarrow")
 
@@ -53,9 +53,9 @@ def test_blocks_join_to_the_rows_one_after_another():
 
 def test_bags_of_a_table_and_ids_as_bags_of_one():
     batch = Batch(np.zeros((2, 0)), Jagged([5, 6, 7], [0, 1, 2, 2, 3], np.arange(3.0)))
-    ids, lengths, weights = bags_of(batch, 1)
+    ids, lengths, weights = batch.bags_of(1)
     assert (ids.tolist(), lengths.tolist(), weights.tolist()) == ([7], [0, 1], [2])
-    ids, lengths, weights = bags_of(Batch(np.zeros((2, 0)), [[1, 2], [3, 4]]), 1)
+    ids, lengths, weights = Batch(np.zeros((2, 0)), [[1, 2], [3, 4]]).bags_of(1)
     assert (ids.tolist(), lengths.tolist(), weights) == ([2, 4], [1, 1], None)
 
 

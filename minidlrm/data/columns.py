@@ -85,7 +85,7 @@ def of_strings(array: Any) -> Texts:
     if array.null_count and (array.is_null().to_numpy(zero_copy_only=False) & ~missing).any():
         return of_strings(pc.fill_null(array, ""))  # bytes that no text has
     text = np.frombuffer(data, np.uint8) if data is not None else np.zeros(0, np.uint8)
-    return Texts(text, places, missing)
+    return Texts(text[: places[-1]], places, missing)  # a buffer may be longer
 
 
 def hex_words(values: np.ndarray) -> Texts:
