@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+import minidlrm as md
 from minidlrm.cli.app import make_app
-from minidlrm.paper import SECTIONS, Claim, Findings, Options, locality, random_data
+from minidlrm.data import random_bags
+from minidlrm.paper import SECTIONS, Claim, Findings, Options, locality, operators, random_data
+from minidlrm.paper.clock import Clock
 
 QUICK = {"4.1": Options(), "4.2": Options(rows=3000)}
 
@@ -25,6 +28,77 @@ def test_the_list_has_every_section():
 def test_a_section_is_reproduced(number):
     findings = SECTIONS[number].run(QUICK[number])
     assert {claim.verdict for claim in findings.claims} == {"reproduced"}
+
+
+@pytest.mark.parametrize("torch_is_there", [True, False])
+def test_time_by_operator(torch_is_there, tmp_path, monkeypatch):
+    """In small: the sizes of the paper take gigabytes."""
+    if torch_is_there:
+        pytest.importorskip("torch")
+    else:
+        monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    for name, value in {"BATCH": 64, "IDS": 4, "TOP": (32,), "BOTTOM": (16,), "DENSE": 20}.items():
+        monkeypatch.setattr(operators, name, value)
+    result = run("5.2", "--rows", 100, "--out", tmp_path)
+    assert result.exit_code == 0, result.stdout
+    written = json.loads((tmp_path / "5.2.json").read_text())
+    assert (written["claims"][1]["holds"] is not None) == torch_is_there
+    (rows,) = written["tables"].values()
+    shares = {name: float(share.rstrip("%")) for name, _, share, *_ in rows[1:]}
+    parts = [share for name, share in shares.items() if " " in name or name == "rest"]
+    names = ("all MLPs", "all embeddings", "all interaction", "all optimizer", "loss and rest")
+    assert sum(shares[name] for name in names) == pytest.approx(100, abs=3)
+    assert len(parts) > len(names)
+
+
+def test_the_costs_of_an_operation_are_counted_by_hand(rng):
+    batch = random_bags(16, num_dense=operators.DENSE, table_sizes=[50, 60], ids_per_bag=2).train
+    found = operators.costs([50, 60], batch)
+    n = len(batch)
+    flops = 2 * n * (512 * 512 + 512 * 64)
+    assert found["bottom forward"][0] == flops
+    assert found["bottom backward"][0] == 2 * flops
+    assert found["interaction forward"][0] == 2 * n * 3 * 64  # three pairs of vectors of size 64
+    ids = [batch.ids_of(t) for t in range(2)]
+    touched = sum(len(set(each.tolist())) for each in ids)
+    rows = 512 * 512 + 512 * 64 + (64 + 3) * 1024 + 2 * 1024 * 1024 + 1024 + 64 * touched
+    assert found["optimizer"] == (2 * rows, 12 * rows)
+
+
+@pytest.mark.slow
+def test_accuracy_beside_dcn(tmp_path, monkeypatch):
+    """In small; on rows that nobody can learn from, both are as accurate as the mean rate."""
+    monkeypatch.setattr("minidlrm.paper.accuracy.SEEDS", 2)
+    monkeypatch.setattr("minidlrm.paper.accuracy.POINTS", 2)
+    assert run("5.1", "--rows", 1500, "--out", tmp_path).exit_code == 0
+    written = json.loads((tmp_path / "5.1.json").read_text())
+    verdicts = [claim["verdict"].split(",")[0] for claim in written["claims"]]
+    assert verdicts[0] == "reproduced"
+    assert verdicts[1] in ("differs", "reproduced")
+    assert verdicts[-1] == "not to be run here"
+    (rows,) = written["tables"].values()
+    limit = float(rows[-1][-1].rstrip("%"))
+    for row in rows[1:-1]:
+        assert float(row[-1].split("%")[0]) < limit + 8  # of 107 test rows
+
+
+def test_a_clock_changes_no_bit():
+    batch = random_bags(20, num_dense=3, table_sizes=[5, 6]).train
+    plain, timed = (md.DLRM(3, [5, 6], 4, (8,), (8,), seed=1) for _ in range(2))
+    clock = Clock(timed)
+    for _ in range(2):
+        clock.step(batch, md.SGD(lr=0.1))
+    rule = md.SGD(lr=0.1)
+    for _ in range(2):
+        plain.zero_grad()
+        loss = md.BCEWithLogits()
+        loss.forward(plain.forward(batch), batch.label)
+        plain.backward(loss.backward())
+        rule.step(plain.parameters())
+    for name, value in plain.state_dict().items():
+        assert (value == timed.state_dict()[name]).all()
+    assert not any("forward" in vars(part) for _, part in timed.named_children())
+    assert clock.total() >= max(clock.medians().values())
 
 
 def test_what_is_printed_is_what_was_written(tmp_path):

@@ -81,4 +81,18 @@ SECTIONS = {
         "locality",
         ("data", "rows"),
     ),
+    "5.1": Section(
+        "Accuracy beside DCN",
+        "DLRM and DCN along one epoch, with SGD and Adagrad, over three seeds",
+        6,
+        "accuracy",
+        ("data", "rows"),
+    ),
+    "5.2": Section(
+        "Time by operator",
+        "where the time of a step goes, beside PyTorch and the roof of the machine",
+        1,
+        "operators",
+        ("rows",),
+    ),
 }

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from minidlrm.data import READERS, Profile, lru_misses, stack_distances
+from minidlrm.data import Profile, lru_misses, stack_distances
 from minidlrm.data.batch import Dataset
-from minidlrm.data.synthetic import synthetic_clicks
 from minidlrm.paper import Options
 from minidlrm.paper.findings import Claim, Findings
+from minidlrm.paper.rows import clicks
 from minidlrm.printing import Rows
 
 TRACE = (1, 2, 3, 4, 5, 3, 4, 1, 1, 6, 3)  # the reference's input/trace.log
@@ -34,7 +34,7 @@ def run(options: Options) -> Findings:
     options : Options
         Without `data`, synthetic clicks, whose ids follow Zipf's law.
     """
-    dataset = _dataset(options)
+    dataset = clicks(options, _ROWS)
     traces = _traces(dataset)
     profiles = {name: Profile.of(trace) for name, trace in traces.items()}
     claims = [
@@ -55,19 +55,6 @@ def run(options: Options) -> Findings:
         "memory."
     )
     return Findings(claims, tables, {"miss_curves": lambda ax: draw(profiles, ax)}, [note])
-
-
-def _dataset(options: Options) -> Dataset:
-    if options.data is None:
-        return synthetic_clicks(options.rows or _ROWS, options.seed)
-    scheme, _, path = options.data.partition(":")
-    if scheme not in READERS:
-        raise ValueError(f"data is {options.data!r}: it must be SCHEME:PATH, {', '.join(READERS)}")
-    reader = READERS[scheme]
-    rows = {} if options.rows is None else {"rows": options.rows}
-    if rows and "rows" not in reader.arguments:
-        raise ValueError(f"rows has no meaning for {scheme}")
-    return reader.function(*[path] * bool(reader.path), **rows)
 
 
 def _traces(dataset: Dataset) -> dict[str, np.ndarray]:
