@@ -175,6 +175,8 @@ class Parameter:
             )
         if not np.can_cast(value.dtype, dtype, "same_kind"):
             raise TypeError(f"{self.name} is of {dtype}: a value of {value.dtype} does not fit")
+        if value is self._value and value.dtype == dtype and value.flags.carray:
+            return  # after p.value -= step: the array is its own already
         self._value = np.array(value, dtype, order="C")  # its own: no two parameters share one
 
     def check(self) -> None:
