@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 import minidlrm as md
-from minidlrm.data import fitting
 
 pa = pytest.importorskip("pyarrow")
 
