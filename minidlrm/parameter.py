@@ -97,7 +97,20 @@ class SparseGrad:
 
     @staticmethod
     def sum(parts: list[SparseGrad]) -> SparseGrad:
-        """Add gradients of one table; the terms of a row are added in the order of `parts`."""
+        """Add gradients of one table; the terms of a row are added in the order of `parts`.
+
+        TypeError unless `parts` is a list of SparseGrad, ValueError when there is none.
+        """
+        check_type("parts", parts, list, tuple)
+        if not parts:
+            raise ValueError("parts is empty: a sum needs at least one gradient")
+        for part in parts:
+            check_type("one of parts", part, SparseGrad)
+            if part.shape != parts[0].shape:
+                raise ValueError(
+                    f"parts have the shapes {parts[0].shape} and {part.shape}: they must be of "
+                    "one table"
+                )
         if len(parts) == 1:
             return parts[0]
         rows = np.concatenate([part.rows for part in parts])  # (n,)

@@ -112,7 +112,8 @@ def read_criteo(
     """
     path = as_path("path", path)
     known = vocabulary.vocabulary if isinstance(vocabulary, Dataset) else vocabulary
-    _check_options(min_count, hash_size, known, rows, on_bad_line)
+    min_count, hash_size, rows = _sizes(min_count, hash_size, rows)
+    _check_options(hash_size, known, on_bad_line)
     layout = read_layout(path)
     if not layout.has_label and known is None and hash_size is None:
         raise ValueError(
@@ -139,12 +140,18 @@ def read_criteo(
     return dataset
 
 
-def _check_options(
-    min_count: int, hash_size: int | None, known: Any, rows: int | None, on_bad_line: str
-) -> None:
-    for name, value in (("min_count", min_count), ("hash_size", hash_size), ("rows", rows)):
-        if value is not None:
-            as_size(name, value)
+def _sizes(
+    min_count: int, hash_size: int | None, rows: int | None
+) -> tuple[int, int | None, int | None]:
+    """Return the sizes as Python integers, which the key of the cache can hold."""
+    return (
+        as_size("min_count", min_count),
+        None if hash_size is None else as_size("hash_size", hash_size),
+        None if rows is None else as_size("rows", rows),
+    )
+
+
+def _check_options(hash_size: int | None, known: Any, on_bad_line: str) -> None:
     check_word("on_bad_line", on_bad_line, "error", "skip")
     if known is not None and not isinstance(known, Vocabulary):
         raise TypeError(f"vocabulary is {type(known).__name__}: give a Dataset or a Vocabulary")

@@ -236,6 +236,8 @@ def _call(scene: Scene, outcome: Outcome) -> Any:
         name = list(keywords)[int(rng.integers(len(keywords)))]
         outcome.hostile |= {name}
         word, keywords[name] = hostile(keywords[name], scene)
+        if name == "epochs" and isinstance(keywords[name], int) and keywords[name] > 100:
+            word, keywords[name] = "100", 100  # as many as are asked for are run, for years
         outcome.what += f"; {name}: {word}"
         if name in PATHS and isinstance(keywords[name], str):
             scene.paths.append(keywords[name])  # a path is named by itself
