@@ -95,6 +95,7 @@ class Interner:
         """Return the numbers of texts -> int32 (n,); -1 where a text is not known."""
         return self._numbers(text, np.asarray(offsets, np.int64), False, True)
 
+    @np.errstate(over="ignore")  # products of hashes wrap around, also where nothing is compiled
     def _numbers(self, text: np.ndarray, offsets: np.ndarray, add: bool, empty: bool) -> np.ndarray:
         codes = np.empty(len(offsets) - 1, np.int32)
         if _walk is None:
