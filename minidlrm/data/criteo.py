@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from minidlrm.data.features import Categories, Column
 from minidlrm.data.intern import Interner
 from minidlrm.data.schema import Schema
 from minidlrm.data.spool import Spool, cached, open_entry
+from minidlrm.machine import cores
 
 _CHUNK_ROWS = 1 << 18  # encoded at a time
 _VERSION = 3  # of the cache's format
@@ -256,15 +258,18 @@ def _encode(
                 getattr(vocabulary, key).append(array)
                 spool.output(f"{key}{t}", array.dtype, array.shape)[...] = array
     ids = spool.output("sparse", np.int32, (count, NUM_TABLES))
-    with _bar(count, "encoding", "row", progress) as bar:
+    with _bar(count, "encoding", "row", progress) as bar, ThreadPoolExecutor(cores()) as pool:
         for start in range(0, count, _CHUNK_ROWS):
             stop = min(start + _CHUNK_ROWS, count)
-            for t in range(NUM_TABLES):
+
+            def encode(t: int, start: int = start, stop: int = stop) -> None:
                 codes = np.asarray(spool.column(f"raw{t}")[start:stop])
                 if hash_size is None:
                     ids[start:stop, t] = vocabulary.encode(t, codes)
                 else:
                     ids[start:stop, t] = hash_ids(codes, t, hash_size)
+
+            list(pool.map(encode, range(NUM_TABLES)))  # a search leaves the lock of Python
             bar.update(stop - start)
     return [hash_size] * NUM_TABLES if hash_size is not None else vocabulary.sizes
 
