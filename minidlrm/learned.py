@@ -133,6 +133,7 @@ class Importance:
             ax.set_yticks(places, [effect.title for effect in shown])
             ax.axvline(0, color="black", linewidth=0.8)
             ax.set(xlabel="growth of the loss (gray: noise)", title=title)
+            ax.locator_params(axis="x", nbins=5)
         predicted, observed, _ = zip(*self.calibration, strict=True)
         ends = [min(*predicted, *observed), max(*predicted, *observed)]
         axes[2].plot(ends, ends, color="0.6", linestyle="--", label="right")

@@ -523,8 +523,22 @@ def test_a_saved_model_recommends_films_by_name(tmp_path, rng, name):
     ]
     assert len(films) == 4
     assert not rated & set(films)
+    assert run("recommend", checkpoint, "--user", 3, "--user", 77, "-k", 4) == shown
     everything = run("recommend", checkpoint, "--data", data, "--user", 3, "-k", 40, "--seen", "in")
     assert everything.count("Film") == len({line.split(",")[1] for line in lines})
+
+
+def test_what_train_read_need_not_be_named_again(tmp_path, rng):
+    data = a_folder_of_films(tmp_path, rng, users=20)
+    run("train", "--data", data, "--epochs", 1, "--out", tmp_path / "m")
+    checkpoint, figure = tmp_path / "m" / "dlrm.safetensors", tmp_path / "seen.png"
+    held_out = len(md.data.movielens_clicks(tmp_path).test)
+    assert f"on {held_out} rows" in run("inspect", checkpoint, "--out", figure)
+    assert figure.stat().st_size > 1000
+    (tmp_path / "m" / "metrics.json").unlink()
+    for words in (["recommend", checkpoint, "--user", 3], ["inspect", checkpoint, "--out", figure]):
+        with pytest.raises(ValueError, match="data is not given, and .* name the data"):
+            run(*words)
 
 
 def test_the_study_ranks_models_beside_popularity(tmp_path, rng):

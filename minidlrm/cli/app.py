@@ -32,11 +32,8 @@ _COMMANDS = {  # name: its module, and examples
     ),
     "predict": ("score", "predict runs/latest/dlrm.safetensors new.csv --out scores.csv"),
     "evaluate": ("score", "evaluate runs/latest/dlrm.safetensors labelled.csv"),
-    "recommend": (
-        "recommend",
-        "recommend runs/latest/dlrm.safetensors --data movielens:FOLDER --user 62",
-    ),
-    "inspect": ("learned", "inspect runs/latest/dlrm.safetensors held_out.csv"),
+    "recommend": ("recommend", "recommend runs/latest/dlrm.safetensors --user 62"),
+    "inspect": ("learned", "inspect runs/latest/dlrm.safetensors"),
     "recipe": ("recipe", "recipe mf --data movielens:FOLDER"),
     "compare": (
         "compare",

@@ -11,8 +11,10 @@ from rich.console import Console
 
 from minidlrm.checkpoint import load_with_schema
 from minidlrm.cli import options as given
-from minidlrm.cli.score import CheckpointArgument, DataArgument, source_of
-from minidlrm.data.schema import concatenated
+from minidlrm.cli import trained
+from minidlrm.cli.score import CheckpointArgument, source_of
+from minidlrm.data import Batch, open_source
+from minidlrm.data.schema import Schema, concatenated
 from minidlrm.learned import importance
 from minidlrm.printing import as_rich
 from minidlrm.writing import write_figure
@@ -20,7 +22,14 @@ from minidlrm.writing import write_figure
 
 def inspect(
     checkpoint: CheckpointArgument,
-    data: DataArgument,
+    data: Annotated[
+        str | None,
+        typer.Argument(
+            help="A CSV or Parquet file, a glob of them, or SCHEME:PATH as for train. It is read "
+            "by the schema of the checkpoint.",
+            show_default="the test rows of what train read",
+        ),
+    ] = None,
     rows: Annotated[int, typer.Option(help="Rows to look at, drawn at random.")] = 5000,
     repeats: Annotated[int, typer.Option(help="Shuffles of each column.")] = 5,
     pairs: Annotated[bool, typer.Option(help="Whether to look at pairs of columns.")] = True,
@@ -35,9 +44,7 @@ def inspect(
     if out.suffix.lower() != ".png":
         raise ValueError(f"--out is {out}: its name must end in .png")
     model, schema = load_with_schema(checkpoint)
-    source = source_of(data, schema)
-    parts = [schema.encode_block(block, source.place) for block in source.blocks(schema)]
-    batch = concatenated(parts)
+    batch = _batch(checkpoint, data, schema)
     if batch.label is None:
         raise ValueError(f"{data} has no column {schema.label!r}: labels are needed")
     if len(batch) > rows:
@@ -51,3 +58,17 @@ def inspect(
     out.parent.mkdir(parents=True, exist_ok=True)
     write_figure(out, report.plot, columns=3)
     console.print(f"wrote {out}", soft_wrap=True)
+
+
+def _batch(checkpoint: Path, data: str | None, schema: Schema) -> Batch:
+    """Read rows by the schema of the checkpoint: those of a file, or the test rows of train."""
+    if data is not None:
+        source = source_of(data, schema)
+    else:
+        dataset = trained.dataset_of(checkpoint)
+        if dataset.schema is None or len(dataset.test) == 0:
+            raise ValueError(f"{dataset.description} has no test rows to look at: name the data")
+        source = open_source(dataset.schema.decode(dataset.test))
+    return concatenated(
+        [schema.encode_block(block, source.place) for block in source.blocks(schema)]
+    )

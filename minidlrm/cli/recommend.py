@@ -11,6 +11,7 @@ from rich.console import Console
 
 import minidlrm as md
 from minidlrm.checkpoint import load_with_schema
+from minidlrm.cli import trained
 from minidlrm.cli.score import CheckpointArgument, source_of
 from minidlrm.data import Dataset
 from minidlrm.data.movies import movie_names
@@ -24,15 +25,16 @@ _MOVIES = ("movielens", "movielens-ratings", "movielens-ranking")
 
 def recommend(
     checkpoint: CheckpointArgument,
+    user: Annotated[list[str], typer.Option(help="A user, as the data call it; any number.")],
     data: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--data",
             help="What users have seen: a file, or SCHEME:PATH as for train. It also tells the "
             "features of the items, and with movielens:FOLDER their names.",
+            show_default="what train read",
         ),
-    ],
-    user: Annotated[list[str], typer.Option(help="A user, as the data call it; any number.")],
+    ] = None,
     k: Annotated[int, typer.Option("-k", help="Length of the list.")] = 10,
     seen: Annotated[str, typer.Option(help="out, or in: rank what a user has seen, too.")] = "out",
     user_column: Annotated[
@@ -56,6 +58,7 @@ def recommend(
     if seen not in ("in", "out"):
         raise ValueError(f"--seen is {seen!r}: it must be in or out")
     model, schema = load_with_schema(checkpoint)
+    data = trained.source_of(checkpoint)["data"] if data is None else data
     rows = _dataset(data, schema)
     columns = None if item_columns is None else item_columns.split(",")
     catalogue = Catalogue.of(rows, user_column, item_column, columns)

@@ -15,7 +15,7 @@ from rich.table import Table
 
 import minidlrm as md
 from minidlrm import recipes
-from minidlrm.cli import columns
+from minidlrm.cli import columns, trained
 from minidlrm.cli import options as given
 from minidlrm.cli.advice import seconds_an_epoch, warnings_after, warnings_before
 from minidlrm.cli.summary import summary
@@ -195,7 +195,8 @@ def train(
     console.print(_epochs(history))
     console.print(_results(results, dataset))
     _warn(console, warnings_after(results, dataset))
-    files = _write(out, model, network, history, results, dataset)
+    source = trained.source(data, model, seed, drop_users, reading)
+    files = _write(out, model, network, history, results, dataset, source)
     console.print(f"wrote {names(out, *files)}")
 
 
@@ -362,15 +363,22 @@ def _limits(dataset: Dataset) -> dict[str, float]:
 
 
 def _write(
-    out: Path, name: str, network: Model, history: History, results: Results, dataset: Dataset
+    out: Path,
+    name: str,
+    network: Model,
+    history: History,
+    results: Results,
+    dataset: Dataset,
+    source: dict[str, Any],
 ) -> list[str]:
-    """Write the results; return the names of the files."""
+    """Write the results, and what was read; return the names of the files."""
     files = ["learning_curve.png", "metrics.json", f"{name}.safetensors"]
     limit = dataset.bayes_log_loss
     write_figure(out / files[0], lambda ax: history.plot(ax=ax, bayes_log_loss=limit))
     content = {
         "version": md.__version__,
         "data": dataset.description,
+        "source": source,
         "model": repr(network),
         "results": results,
         "bayes_log_loss": dataset.bayes_log_loss,

@@ -1,0 +1,51 @@
+"""What train read: it is written beside the checkpoint, so that later commands need not be told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from minidlrm.cli import options as given
+from minidlrm.data import Dataset
+
+_FILE = "metrics.json"
+
+
+def source(
+    data: str, model: str, seed: int, drop_users: bool | None, reading: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return what `train` was told about its data, as JSON can hold it."""
+    scheme, colon, path = data.partition(":")
+    if colon:
+        data = f"{scheme}:{Path(path).expanduser().absolute()}"
+    options = {name: value for name, value in reading.items() if value is not None}
+    return {"data": data, "model": model, "seed": seed, "drop_users": drop_users} | {
+        "options": options
+    }
+
+
+def source_of(checkpoint: Path) -> dict[str, Any]:
+    """Return what `train` was told about the data of a checkpoint.
+
+    ValueError when it was not written by `train`, or has been moved away from its `metrics.json`.
+    """
+    path = checkpoint.expanduser().parent / _FILE
+    try:
+        told: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["source"]
+        if f"{told['model']}.safetensors" == checkpoint.name:
+            return told
+    except (OSError, ValueError, LookupError, TypeError):
+        pass
+    raise ValueError(
+        f"data is not given, and {path} does not say what {checkpoint.name} was trained on: "
+        "name the data"
+    )
+
+
+def dataset_of(checkpoint: Path) -> Dataset:
+    """Read the data of a checkpoint as `train` did."""
+    told = source_of(checkpoint)
+    shared = {"seed": told["seed"], "drop_users": told["drop_users"]}
+    return given.read(told["data"], told["model"], shared, **told["options"])
