@@ -195,14 +195,19 @@ def code_page(domain: str, info: dict[str, str]) -> str | None:
 # Tutorials
 
 
+def fold_answers(notebook: dict) -> None:
+    """Hide the cells that give an answer, until a reader opens them."""
+    for cell in notebook["cells"]:
+        if "answer" in cell["metadata"].get("tags", []):
+            cell["metadata"]["tags"] = ["hide-cell", "answer"]
+
+
 def write_tutorials(docs: Path) -> None:
     """Copy the notebooks; fold their answers, and list them."""
     source, target = docs.parent / "notebooks", docs / "tutorials"
     for path in sorted([*source.glob("[0-9]*.ipynb"), *source.glob("ko/[0-9]*.ipynb")]):
         notebook = json.loads(path.read_text(encoding="utf-8"))
-        for cell in notebook["cells"]:
-            if "answer" in cell["metadata"].get("tags", []):
-                cell["metadata"]["tags"] = ["hide-cell", "answer"]
+        fold_answers(notebook)
         text = json.dumps(notebook, ensure_ascii=False, indent=1)
         put(target / path.relative_to(source), on_the_site(text))
     put(target / "colab.svg", (source / "colab.svg").read_text(encoding="utf-8"))
