@@ -12,9 +12,9 @@ from rich.console import Console
 from minidlrm.checkpoint import load_with_schema
 from minidlrm.cli import options as given
 from minidlrm.cli import trained
-from minidlrm.cli.score import CheckpointArgument, source_of
-from minidlrm.data import Batch, open_source
-from minidlrm.data.schema import Schema, concatenated
+from minidlrm.cli.score import DATA_HELP, CheckpointArgument, source_of
+from minidlrm.data import Batch
+from minidlrm.data.schema import Schema
 from minidlrm.learned import importance
 from minidlrm.printing import as_rich
 from minidlrm.writing import write_figure
@@ -25,8 +25,7 @@ def inspect(
     data: Annotated[
         str | None,
         typer.Argument(
-            help="A CSV or Parquet file, a glob of them, or SCHEME:PATH as for train. It is read "
-            "by the schema of the checkpoint.",
+            help=DATA_HELP,
             show_default="the test rows of what train read",
         ),
     ] = None,
@@ -63,12 +62,8 @@ def inspect(
 def _batch(checkpoint: Path, data: str | None, schema: Schema) -> Batch:
     """Read rows by the schema of the checkpoint: those of a file, or the test rows of train."""
     if data is not None:
-        source = source_of(data, schema)
-    else:
-        dataset = trained.dataset_of(checkpoint)
-        if dataset.schema is None or len(dataset.test) == 0:
-            raise ValueError(f"{dataset.description} has no test rows to look at: name the data")
-        source = open_source(dataset.schema.decode(dataset.test))
-    return concatenated(
-        [schema.encode_block(block, source.place) for block in source.blocks(schema)]
-    )
+        return schema.encode(source_of(data, schema))
+    dataset = trained.dataset_of(checkpoint)
+    if dataset.schema is None or len(dataset.test) == 0:
+        raise ValueError(f"{dataset.description} has no test rows to look at: name the data")
+    return schema.encode(dataset.schema.decode(dataset.test))

@@ -15,7 +15,7 @@ from minidlrm.cli import trained
 from minidlrm.cli.score import CheckpointArgument, source_of
 from minidlrm.data import Dataset
 from minidlrm.data.movies import movie_names
-from minidlrm.data.schema import Schema, concatenated
+from minidlrm.data.schema import Schema
 from minidlrm.printing import as_rich
 from minidlrm.recommending import Catalogue
 from minidlrm.recommending.lists import NEW_USER, TIES
@@ -58,7 +58,7 @@ def recommend(
     if seen not in ("in", "out"):
         raise ValueError(f"--seen is {seen!r}: it must be in or out")
     model, schema = load_with_schema(checkpoint)
-    data = trained.source_of(checkpoint)["data"] if data is None else data
+    data = trained.told(checkpoint)["data"] if data is None else data
     rows = _dataset(data, schema)
     columns = None if item_columns is None else item_columns.split(",")
     catalogue = Catalogue.of(rows, user_column, item_column, columns)
@@ -78,9 +78,7 @@ def _dataset(data: str, schema: Schema) -> Dataset:
     scheme, colon, path = data.partition(":")
     if scheme in _MOVIES and colon and schema.label == "rating":
         data = f"movielens-ratings:{path}"  # users and items alone
-    source = source_of(data, schema)
-    parts = [schema.encode_block(block, source.place) for block in source.blocks(schema)]
-    rows = concatenated(parts)
+    rows = schema.encode(source_of(data, schema))
     return Dataset(
         rows, rows[:0], rows[:0], schema.table_sizes, schema.feature_names, data,
         task=schema.task, schema=schema,

@@ -23,13 +23,11 @@ from minidlrm.scoring import Unseen, evaluate_rows, scores
 CheckpointArgument = Annotated[
     Path, typer.Argument(help="A checkpoint that train, or md.save with a schema, has written.")
 ]
-DataArgument = Annotated[
-    str,
-    typer.Argument(
-        help="A CSV or Parquet file, a glob of them, or SCHEME:PATH as for train. "
-        "It is read by the schema of the checkpoint."
-    ),
-]
+DATA_HELP = (
+    "A CSV or Parquet file, a glob of them, or SCHEME:PATH as for train. It is read by the schema "
+    "of the checkpoint."
+)
+DataArgument = Annotated[str, typer.Argument(help=DATA_HELP)]
 _FORMS = (".csv", ".tsv", ".parquet")
 
 

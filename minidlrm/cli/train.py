@@ -195,7 +195,7 @@ def train(
     console.print(_epochs(history))
     console.print(_results(results, dataset))
     _warn(console, warnings_after(results, dataset))
-    source = trained.source(data, model, seed, drop_users, reading)
+    source = trained.as_told(data, model, seed, drop_users, reading)
     files = _write(out, model, network, history, results, dataset, source)
     console.print(f"wrote {names(out, *files)}")
 

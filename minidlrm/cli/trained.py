@@ -13,7 +13,7 @@ from minidlrm.data import Dataset
 _FILE = "metrics.json"
 
 
-def source(
+def as_told(
     data: str, model: str, seed: int, drop_users: bool | None, reading: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return what `train` was told about its data, as JSON can hold it."""
@@ -26,16 +26,16 @@ def source(
     }
 
 
-def source_of(checkpoint: Path) -> dict[str, Any]:
+def told(checkpoint: Path) -> dict[str, Any]:
     """Return what `train` was told about the data of a checkpoint.
 
     ValueError when it was not written by `train`, or has been moved away from its `metrics.json`.
     """
     path = checkpoint.expanduser().parent / _FILE
     try:
-        told: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["source"]
-        if f"{told['model']}.safetensors" == checkpoint.name:
-            return told
+        written: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["source"]
+        if f"{written['model']}.safetensors" == checkpoint.name:
+            return written
     except (OSError, ValueError, LookupError, TypeError):
         pass
     raise ValueError(
@@ -46,6 +46,6 @@ def source_of(checkpoint: Path) -> dict[str, Any]:
 
 def dataset_of(checkpoint: Path) -> Dataset:
     """Read the data of a checkpoint as `train` did."""
-    told = source_of(checkpoint)
-    shared = {"seed": told["seed"], "drop_users": told["drop_users"]}
-    return given.read(told["data"], told["model"], shared, **told["options"])
+    source = told(checkpoint)
+    shared = {"seed": source["seed"], "drop_users": source["drop_users"]}
+    return given.read(source["data"], source["model"], shared, **source["options"])
