@@ -16,7 +16,7 @@ import numpy as np
 from minidlrm import metrics, plots
 from minidlrm.comparison.report import stamp
 from minidlrm.comparison.result import Budget, deviation, explained
-from minidlrm.comparison.run import compare
+from minidlrm.comparison.run import trained
 from minidlrm.data.synthetic import SyntheticClicks, synthetic_clicks
 from minidlrm.printing import as_markdown
 from minidlrm.writing import write_figure, write_json, write_text
@@ -86,7 +86,7 @@ def compare_orders(
     for dataset in order_data(num_rows, seed):
         entropy = metrics.entropy(np.asarray(dataset.test.label))
         assert dataset.bayes_log_loss is not None
-        for result in compare(dataset, budget, folder, progress=progress):
+        for result in trained(dataset, budget, folder, progress=progress):
             parts = [explained(x, entropy, dataset.bayes_log_loss) for x in result.score]
             shares.setdefault(result.title, []).append((float(np.mean(parts)), deviation(parts)))
     whole = {title: values for title, values in shares.items() if len(values) == len(ORDERS)}

@@ -77,6 +77,20 @@ def compare(
     list of Result
         In the order of the entries. After Ctrl-C, those that were finished.
     """
+    results = trained(dataset, budget, folder, entries, progress)
+    models = [_model(result.entry, 0, dataset, budget) for result in results]
+    speeds = rows_per_second(models, dataset.train, budget.batch_size)
+    return [replace(r, rows_per_second=speed) for r, speed in zip(results, speeds, strict=True)]
+
+
+def trained(
+    dataset: Dataset,
+    budget: Budget,
+    folder: str | os.PathLike,
+    entries: Sequence[ModelEntry] = tuple(MODELS.values()),
+    progress: bool = True,
+) -> list[Result]:
+    """Do what `compare` does, but for the speed of each model, which is NaN."""
     from tqdm.auto import tqdm
 
     entries = [entry for entry in entries if entry.fits(dataset)]
@@ -97,9 +111,7 @@ def compare(
             if not is_interrupt(error):
                 raise
             bar.write("interrupted: the finished models follow; run again to go on")
-    models = [_model(result.entry, 0, dataset, budget) for result in results]
-    speeds = rows_per_second(models, dataset.train, budget.batch_size)
-    return [replace(r, rows_per_second=speed) for r, speed in zip(results, speeds, strict=True)]
+    return results
 
 
 def _result(entry: ModelEntry, budget: Budget, run: Callable[[Cell], dict[str, Any]]) -> Result:
