@@ -20,8 +20,7 @@ import numpy as np
 
 DTYPES = frozenset(map(np.dtype, (np.float32, np.float64, np.complex64, np.complex128)))
 _FLOATS = "it must be float32 (or float64)"
-PARAMETERS = (np.float32, np.float64, np.complex64, np.complex128)  # types that kernels know
-_SEVERAL = "float32, float64, complex64 or complex128"
+SEVERAL = "float32, float64, complex64 or complex128"  # DTYPES, as errors word them
 
 
 def native(name: str, array: Any) -> np.ndarray:
@@ -335,8 +334,8 @@ def as_dtype(dtype: Any) -> np.dtype:
         known = np.dtype("O" if dtype is None else dtype)
     except (TypeError, ValueError):
         known = np.dtype("O")
-    if known not in PARAMETERS:
-        raise TypeError(f"dtype is {dtype!r}: it must be {_SEVERAL}")
+    if known not in DTYPES:
+        raise TypeError(f"dtype is {dtype!r}: it must be {SEVERAL}")
     return known
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from minidlrm import kernels
-from minidlrm.arrays import DTYPES, as_size, check_type, floats, integers, native
+from minidlrm.arrays import DTYPES, SEVERAL, as_size, check_type, floats, integers, native
 
 __all__ = ["Parameter", "SparseGrad"]
 
@@ -165,8 +165,7 @@ class Parameter:
         value = native(f"the value of the parameter {name}", value)
         if value.dtype not in DTYPES:
             raise TypeError(
-                f"the value of the parameter {name} has dtype {value.dtype}: it must be float32, "
-                "float64, complex64 or complex128"
+                f"the value of the parameter {name} has dtype {value.dtype}: it must be {SEVERAL}"
             )
         self._value = _owned(value, value.dtype)
         self._form = self._value.shape, self._value.dtype
