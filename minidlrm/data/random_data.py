@@ -8,7 +8,6 @@ they may lie beyond its last row.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,7 +17,9 @@ from minidlrm.arrays import (
     as_flag,
     as_size,
     as_sizes,
+    check_finite,
     check_number,
+    check_rate,
     check_room,
     check_word,
     shuffling,
@@ -97,7 +98,7 @@ def random_bags(
     check_word("distribution", distribution, "uniform", "normal", "zipf")
     check_word("dense", dense, "uniform", "normal")
     _check_normal(distribution, mean, deviation)
-    exponent = _number("exponent", exponent, 0)
+    check_rate("exponent", exponent)
     fixed, round_labels = as_flag("fixed", fixed), as_flag("round_labels", round_labels)
     rng = shuffling(seed)
     check_room("rows, num_dense or ids_per_bag", rows, num_dense + ids_per_bag * len(sizes))
@@ -146,16 +147,11 @@ def _once(bags: np.ndarray, ids: np.ndarray, size: int, n: int) -> tuple[np.ndar
 
 
 def _check_normal(distribution: str, mean: Any, deviation: Any) -> None:
-    for name, value, least in (("mean", mean, -math.inf), ("deviation", deviation, 0)):
-        if value is None:
-            continue
-        _number(name, value, least)
-        if distribution != "normal":
+    if mean is not None:
+        check_number("mean", mean)
+        check_finite("mean", np.asarray(mean, np.float64))
+    if deviation is not None:
+        check_rate("deviation", deviation)
+    for name, value in (("mean", mean), ("deviation", deviation)):
+        if value is not None and distribution != "normal":
             raise ValueError(f"{name} is {value}: it has no meaning for {distribution} ids")
-
-
-def _number(name: str, value: Any, least: float) -> float:
-    check_number(name, value)
-    if not (math.isfinite(value) and value >= least):
-        raise ValueError(f"{name} is {value}: it must be finite, and at least {least:g}")
-    return float(value)
