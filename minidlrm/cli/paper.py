@@ -55,12 +55,14 @@ def _run(console: Console, number: str, options: Options, out: Path, resume: boo
     if number not in SECTIONS:
         raise ValueError(f"section {number!r} cannot be run: {', '.join(SECTIONS)} can")
     section = SECTIONS[number]
-    options = replace(options)  # this section's own
     for name in ("data", "rows"):
-        if getattr(options, name) is not None and name not in section.takes:
-            if not resume:
-                raise ValueError(f"--{name} has no meaning for section {number}")
-            setattr(options, name, None)
+        if getattr(options, name) is not None and name not in section.takes and not resume:
+            raise ValueError(f"--{name} has no meaning for section {number}")
+    options = replace(
+        options,
+        data=options.data if "data" in section.takes else None,
+        rows=options.rows if "rows" in section.takes else None,
+    )
     given = {"seed": options.seed, "data": options.data, "rows": options.rows}
     if resume and _finished(out / f"{number}.json") == given:
         console.print(f"{number} {section.title}: kept, {out / f'{number}.md'}")

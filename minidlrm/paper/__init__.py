@@ -15,7 +15,7 @@ from minidlrm.paper.findings import Claim, Findings
 __all__ = ["SECTIONS", "Claim", "Findings", "Options", "Section"]
 
 
-@dataclass
+@dataclass(frozen=True)
 class Options:
     """What a section may be told.
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
-import platform
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -17,6 +16,7 @@ import numpy as np
 
 from minidlrm.data import random_bags
 from minidlrm.data.batch import Batch
+from minidlrm.machine import cores, processor
 from minidlrm.models import DLRM
 from minidlrm.optim import SGD
 from minidlrm.paper import Options
@@ -194,13 +194,7 @@ def _rows(
 
 
 def _machine() -> str:
-    """Return what is known of the processor."""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            names = [line.partition(":")[2].strip() for line in file if "model name" in line]
-        return f"{names[0]}, {len(names)} cores"
-    except (OSError, IndexError):
-        return platform.processor() or platform.machine()
+    return f"{processor()['model name']}, {cores()} cores"
 
 
 def draw(

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import minidlrm as md
+from minidlrm.machine import processor
 from minidlrm.printing import as_markdown
 from tests.benchmarks import starting
 from tests.benchmarks.cases import Case
@@ -54,10 +55,8 @@ class Results:
 
 def machine() -> str:
     """Return processor, cores and versions, in a line."""
-    text = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").is_file() else ""
-    lines = (line.partition(":") for line in text.partition("\n\n")[0].splitlines())
-    cpu = {name.strip(): value.strip() for name, _, value in lines}
-    name = cpu.get("model name") or platform.processor() or platform.machine()
+    cpu = processor()
+    name = cpu["model name"]
     if "cpu family" in cpu:
         name += f" (family {cpu['cpu family']}, model {cpu['model']})"
     flags = [flag for flag in ("avx2", "avx512f", "avx512_bf16") if flag in cpu.get("flags", "")]
