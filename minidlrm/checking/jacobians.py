@@ -226,11 +226,9 @@ def spread(evidence: Evidence, w: Whole) -> Iterator[Cause]:
 
 def last_use(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     """Of the outputs that use a row, the last alone sends its dy back: a write lost the others."""
-    both = evidence.jacobians(w)
-    if both is None or w.numeric.ndim not in (1, 2) or len(both[0]) < 3:
+    both = _of_a_table(evidence, w)
+    if both is None:
         return
-    if w.numeric.shape == evidence.r.shape:
-        return  # each entry has an output of its own: no table
     rows = len(w.numeric)
     ours, theirs = (jac.reshape(len(jac), rows, -1) for jac in both)
     size = evidence.tol * np.abs(theirs).max(initial=0)
@@ -257,10 +255,8 @@ def last_use(evidence: Evidence, w: Whole) -> Iterator[Cause]:
 
 def lost_counts(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     """The same where the numbers are counts: an id may be used twice by one output."""
-    both = evidence.jacobians(w)
-    if both is None or w.numeric.ndim not in (1, 2) or len(both[0]) < 3:
-        return
-    if w.numeric.shape == evidence.r.shape:
+    both = _of_a_table(evidence, w)
+    if both is None:
         return
     ours, theirs = (jac / np.abs(both[1]).max() for jac in both)
     if not evidence.same(np.round(theirs, 6), theirs) or not _is_count(ours) & _is_count(theirs):
@@ -274,15 +270,27 @@ def lost_counts(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     yield make_cause("duplicates", w.name, text, 0.96)
 
 
+def _of_a_table(evidence: Evidence, w: Whole) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return both Jacobians of an array that can be a table; None for another one."""
+    both = evidence.jacobians(w)
+    if both is None or w.numeric.ndim not in (1, 2) or len(both[0]) < 3:
+        return None
+    own_outputs = w.numeric.shape == evidence.r.shape  # each entry has one: no table
+    return None if own_outputs else both
+
+
+def _in_units(jac: np.ndarray) -> np.ndarray:
+    """Return a Jacobian in units of its smallest number."""
+    return jac / np.abs(jac[np.abs(jac) > 1e-9]).min(initial=1.0)
+
+
 def _is_count(jac: np.ndarray) -> bool:
-    smallest = np.abs(jac[np.abs(jac) > 1e-9]).min(initial=1.0)
-    whole = jac / smallest
+    whole = _in_units(jac)
     return bool((np.abs(whole - np.round(whole)) < 1e-6).all() and (whole > -1e-6).all())
 
 
 def _count_uses(jac: np.ndarray) -> np.ndarray:
-    smallest = np.abs(jac[np.abs(jac) > 1e-9]).min(initial=1.0)
-    return np.round(jac / smallest).sum(axis=0)
+    return np.round(_in_units(jac)).sum(axis=0)
 
 
 def _shared_axes(evidence: Evidence, w: Whole) -> list[int]:
