@@ -6,7 +6,8 @@
 A few minutes long, so plain `pytest` leaves it out. Each notebook is run twice. With the blanks
 (on real data where MINIDLRM_DATA is set): each check fails with a message, each folded answer
 passes, and nothing breaks off. With the answers put into the blanks, on made data: every check
-passes. Neither writes to stderr. Where both used the same data, they print the same numbers.
+passes. Neither writes to stderr. Where both used the same data, they print the same numbers; with
+MINIDLRM_LONG a notebook on real data is run a third time, on made data, for that.
 MINIDLRM_EXECUTED names a folder that keeps the first run of each, which the site shows.
 """
 
