@@ -367,6 +367,35 @@ def check_keys(name: str, records: Any, *needed: str) -> None:
             raise ValueError(f"{name}: a record has no {missing[0]!r}")
 
 
+def check_numbers(name: str, records: Any, *keys: str, least: float = -math.inf) -> None:
+    """Raise TypeError or ValueError unless records hold a number, not below `least`, under keys.
+
+    Examples
+    --------
+    >>> from minidlrm.arrays import check_numbers
+    >>> check_numbers("records", [{"score": 0.5}, {"score": [1, 2]}], "score")
+    Traceback (most recent call last):
+        ...
+    TypeError: records[1]['score'] is [1, 2]: it must be a number
+    """
+    check_keys(name, records, *keys)
+    for k, record in enumerate(records):
+        for key in keys:
+            check_number(f"{name}[{k}][{key!r}]", record[key])
+            if record[key] < least:
+                raise ValueError(
+                    f"{name}[{k}][{key!r}] is {record[key]}: it must be at least {least}"
+                )
+
+
+def as_pairs(name: str, points: Any) -> np.ndarray:
+    """Return points (x, y) as two rows of float64; TypeError or ValueError names what is none."""
+    points = doubles(name, points)
+    if points.ndim != 2 or points.shape[1] != 2:
+        raise ValueError(f"{name} has shape {points.shape}: it must be a list of pairs")
+    return points.T
+
+
 def checked_axes(name: str, axes: Any, count: int = 0) -> Any:
     """Return matplotlib Axes as they are, one or `count` of them; else ValueError or TypeError."""
     from matplotlib.axes import Axes
