@@ -226,8 +226,8 @@ def test_a_figure_names_the_curve_that_cannot_be_drawn():
 
     good = SimpleNamespace(title="LR", curve=[(1.0, 0.5)])
     for curve in ([(1.0,)], [1.0, 0.5], [(1.0, "a")], [], None):
+        bad = SimpleNamespace(title="FM", curve=curve)
         with pytest.raises((TypeError, ValueError), match=r"results\[1\]\.curve"):
-            bad = SimpleNamespace(title="FM", curve=curve)
             md.plots.learning_curves([good, bad], Figure().subplots())
     history = md.training.History([{"epoch": 1.0, "train_loss": 0.6}, {"epoch": 2.0}])
     with pytest.raises(ValueError, match="history: a record has no 'train_loss'"):
