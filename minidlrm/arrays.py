@@ -189,7 +189,7 @@ def row_weights(name: str, weight: Any, shape: tuple[int, ...]) -> np.ndarray:
     return weight
 
 
-def as_size(name: str, value: Any, least: int = 1, most: int = 2**62) -> int:
+def as_size(name: str, value: Any, least: float = 1, most: float = 2**62) -> int:
     """Return a size as a Python integer, which JSON can hold, of `least` to `most`."""
     try:
         number = operator.index(value)
@@ -202,7 +202,7 @@ def as_size(name: str, value: Any, least: int = 1, most: int = 2**62) -> int:
     return number
 
 
-def as_sizes(name: str, values: Any, least: int = 1) -> list[int]:
+def as_sizes(name: str, values: Any, least: float = 1) -> list[int]:
     """Return sizes as Python integers; the error names the one that is wrong."""
     wrong = isinstance(values, (str, bytes, Mapping, Set)) or hasattr(values, "__next__")
     if wrong or not np.iterable(values):  # read once, or in any order

@@ -78,6 +78,7 @@ ELSEWHERE = {  # files whose tests do not bear their name
     "roles": ["frame"],
     "schema": ["frame", "own_data"],
     "sources": ["frame"],
+    "splitting": ["fitting", "frame"],
     "spool": ["criteo", "frame"],
 }
 AT_ONCE = {
