@@ -339,12 +339,17 @@ def as_dtype(dtype: Any) -> np.dtype:
     return known
 
 
+def as_seed(seed: Any) -> int:
+    """Return a seed as a Python integer, of at most 128 bits; TypeError or ValueError names it."""
+    return as_size("seed", seed, 0, 2**128)
+
+
 def shuffling(seed: Any) -> np.random.Generator:
     """Return the generator of a shuffle or a draw, of one seed or several; the error names it."""
     if isinstance(seed, np.random.Generator):
         return seed
     seeds = seed if isinstance(seed, (tuple, list)) else [seed]
-    numbers = [as_size("seed", each, 0, 2**128) for each in seeds]
+    numbers = [as_seed(each) for each in seeds]
     return np.random.default_rng(numbers if seeds is seed else numbers[0])
 
 

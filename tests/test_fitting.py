@@ -231,3 +231,9 @@ def test_labels_of_a_later_file_may_all_be_missing_but_not_some():
     rows["y"][1] = 1
     with pytest.raises(ValueError, match="some rows have no y, others have one"):
         md.data.read_table(rows, schema=data, progress=False)
+
+
+@pytest.mark.parametrize("show", [True, False])
+def test_progress_is_shown_or_not(show, capsys):
+    md.data.read_table(table(4), label="y", dense=["x"], progress=show, **ALL)
+    assert ("reading" in capsys.readouterr().err) == show

@@ -90,7 +90,7 @@ class Jagged:
                 f"offsets run from {offsets[0]} to {offsets[-1]}: they must begin at 0 and end at "
                 f"len(values) = {len(self.values)} (one offset more than there are bags)"
             )
-        for start in range(0, len(offsets) - 1, _BLOCK):
+        for start in range(0, len(offsets), _BLOCK):
             part = offsets[start : start + _BLOCK + 1]
             falls = part[1:] < part[:-1]
             if falls.any():

@@ -504,7 +504,7 @@ def _readonly(array: np.ndarray) -> np.ndarray:
 
 
 def _mapped(array: np.ndarray) -> np.ndarray:
-    if not array.size:
+    if not array.size or array.dtype.hasobject:  # a file of addresses is no array
         return array
     with tempfile.TemporaryFile() as file:
         file.write(array.tobytes())
