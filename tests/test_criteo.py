@@ -311,6 +311,14 @@ def test_a_column_that_may_be_the_label_is_asked_for(tmp_path, read):
         read(path)
 
 
+def test_a_header_may_have_no_label(tmp_path, read):
+    rows = [row[1:] for row in lines()]
+    headed = read(write(tmp_path / "a.csv", [NAMES[1:], *rows], ","), hash_size=5)
+    plain = read(write(tmp_path / "b.csv", rows, ","), hash_size=5)
+    assert headed.test.label is None
+    np.testing.assert_array_equal(headed.test.sparse, plain.test.sparse)
+
+
 def test_two_columns_that_may_be_the_label_are_asked_for(tmp_path, read):
     rows = [["click", *NAMES], *[["1", *row] for row in lines()]]
     with pytest.raises(ValueError, match="which column is the label"):
