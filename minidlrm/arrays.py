@@ -189,7 +189,7 @@ def row_weights(name: str, weight: Any, shape: tuple[int, ...]) -> np.ndarray:
     return weight
 
 
-def as_size(name: str, value: Any, least: int = 1, most: int = 2**62) -> int:
+def as_size(name: str, value: Any, least: float = 1, most: float = 2**62) -> int:
     """Return a size as a Python integer, which JSON can hold, of `least` to `most`."""
     try:
         number = operator.index(value)
@@ -202,7 +202,7 @@ def as_size(name: str, value: Any, least: int = 1, most: int = 2**62) -> int:
     return number
 
 
-def as_sizes(name: str, values: Any, least: int = 1) -> list[int]:
+def as_sizes(name: str, values: Any, least: float = 1) -> list[int]:
     """Return sizes as Python integers; the error names the one that is wrong."""
     wrong = isinstance(values, (str, bytes, Mapping, Set)) or hasattr(values, "__next__")
     if wrong or not np.iterable(values):  # read once, or in any order
@@ -339,12 +339,17 @@ def as_dtype(dtype: Any) -> np.dtype:
     return known
 
 
+def as_seed(seed: Any) -> int:
+    """Return a seed as a Python integer, of at most 128 bits; TypeError or ValueError names it."""
+    return as_size("seed", seed, 0, 2**128)
+
+
 def shuffling(seed: Any) -> np.random.Generator:
     """Return the generator of a shuffle or a draw, of one seed or several; the error names it."""
     if isinstance(seed, np.random.Generator):
         return seed
     seeds = seed if isinstance(seed, (tuple, list)) else [seed]
-    numbers = [as_size("seed", each, 0, 2**128) for each in seeds]
+    numbers = [as_seed(each) for each in seeds]
     return np.random.default_rng(numbers if seeds is seed else numbers[0])
 
 
@@ -365,6 +370,35 @@ def check_keys(name: str, records: Any, *needed: str) -> None:
         missing = [key for key in needed if key not in record]
         if missing:
             raise ValueError(f"{name}: a record has no {missing[0]!r}")
+
+
+def check_numbers(name: str, records: Any, *keys: str, least: float = -math.inf) -> None:
+    """Raise TypeError or ValueError unless records hold a number, not below `least`, under keys.
+
+    Examples
+    --------
+    >>> from minidlrm.arrays import check_numbers
+    >>> check_numbers("records", [{"score": 0.5}, {"score": [1, 2]}], "score")
+    Traceback (most recent call last):
+        ...
+    TypeError: records[1]['score'] is [1, 2]: it must be a number
+    """
+    check_keys(name, records, *keys)
+    for k, record in enumerate(records):
+        for key in keys:
+            check_number(f"{name}[{k}][{key!r}]", record[key])
+            if record[key] < least:
+                raise ValueError(
+                    f"{name}[{k}][{key!r}] is {record[key]}: it must be at least {least}"
+                )
+
+
+def as_pairs(name: str, points: Any) -> np.ndarray:
+    """Return points (x, y) as two rows of float64; TypeError or ValueError names what is none."""
+    points = doubles(name, points)
+    if points.ndim != 2 or points.shape[1] != 2:
+        raise ValueError(f"{name} has shape {points.shape}: it must be a list of pairs")
+    return points.T
 
 
 def checked_axes(name: str, axes: Any, count: int = 0) -> Any:

@@ -17,6 +17,7 @@ Arrays = dict[str, np.ndarray]
 
 _START = b'{"__metadata__":{"file":"'  # of the header; the digest follows
 _BLANK = b"0" * 64
+_BLOCK_BYTES = 1 << 20  # of the file at a time
 _DTYPES = {"f8": "F64", "f4": "F32", "i8": "I64", "i4": "I32", "u4": "U32", "u1": "U8"}
 
 
@@ -73,6 +74,6 @@ def check_digest(path: str | os.PathLike, file: BinaryIO) -> bool:
     return True
 
 
-def _pieces(file: BinaryIO, size: int = 1 << 20) -> Iterator[bytes]:
-    while piece := file.read(size):
+def _pieces(file: BinaryIO) -> Iterator[bytes]:
+    while piece := file.read(_BLOCK_BYTES):
         yield piece

@@ -13,6 +13,8 @@ import numpy as np
 
 from minidlrm.arrays import as_flag, as_size, doubles, paired, row_weights, shuffling
 
+_BLOCK = 1 << 18  # rows that are drawn at a time: a bound of memory, without effect on the draws
+
 
 def log_loss(
     label: np.ndarray, logit: np.ndarray, sample_weight: np.ndarray | None = None
@@ -405,7 +407,7 @@ def paired_interval(
     first, second = paired("first", first, "second", second)
     root = as_flag("root", root)
     rng, n = shuffling(seed), len(first)
-    at_once = max(1, 2**18 // n)  # resamples; a bound of memory, without effect on the draws
+    at_once = max(1, _BLOCK // n)  # resamples
     sizes = [min(at_once, 1000 - start) for start in range(0, 1000, at_once)]
     blocks = (rng.integers(0, n, (size, n)) for size in sizes)
     means = np.concatenate(

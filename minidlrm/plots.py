@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from minidlrm.arrays import (
+    as_flag,
     as_names,
+    as_pairs,
     as_size,
     as_sizes,
     check_keys,
     check_number,
+    check_numbers,
     check_parts,
     check_type,
     checked_axes,
@@ -49,14 +53,8 @@ class _Entry(Protocol):
 
     @property
     def title(self) -> str: ...
-    def build(
-        self,
-        num_dense: int,
-        table_sizes: Sequence[int],
-        embedding_dim: int,
-        mlp: Sequence[int],
-        seed: int = 0,
-    ) -> Any: ...
+    @property
+    def build(self) -> Callable[..., Any]: ...
 
 
 class _Check(Protocol):
@@ -109,18 +107,19 @@ def learning_curve(
     check_parts("history", [history], "records")
     if not history.records:
         raise ValueError("the history is empty: there is nothing to draw")
+    check_keys("history", history.records, "epoch", "train_loss")
     first = history.records[0]
-    check_keys("history", [first], "epoch", "train_loss")
+    drawn = [n for n in ("epoch", "train_loss", "valid_log_loss", "valid_rmse") if n in first]
+    check_numbers("history", history.records, *drawn)
     ax = _axes(ax, bayes_log_loss)
-    columns = {name: [record[name] for record in history.records] for name in first}
-    epochs = columns["epoch"]
-    ax.plot(epochs, columns["train_loss"], "o-", color="#0072b2", ms=4, label="training")
+    columns = {name: [record[name] for record in history.records] for name in drawn}
+    ax.plot(columns["epoch"], columns["train_loss"], "o-", color="#0072b2", ms=4, label="training")
     ratings = "valid_rmse" in first
     valid = columns.get("valid_log_loss", [])
     if ratings:
         valid = [rmse**2 for rmse in columns["valid_rmse"]]  # the loss is the mean squared error
     if valid:
-        ax.plot(epochs, valid, "s--", color="#d55e00", ms=4, label="validation")
+        ax.plot(columns["epoch"], valid, "s--", color="#d55e00", ms=4, label="validation")
     if bayes_log_loss is not None:
         ax.axhline(bayes_log_loss, color="0.3", ls=":", label=f"Bayes limit {bayes_log_loss:.4f}")
     loss = "mean squared error" if ratings else "log loss (nats per row)"
@@ -153,6 +152,11 @@ def quality_against_cost(
     -------
     matplotlib Axes
 
+    Raises
+    ------
+    TypeError, ValueError
+        When a record lacks a key, or holds no number where one is drawn.
+
     Examples
     --------
     >>> import minidlrm as md
@@ -161,12 +165,15 @@ def quality_against_cost(
     >>> md.plots.quality_against_cost([record], ax=Figure().subplots()).get_xscale()
     'log'
     """
-    check_keys("records", records, "flops", "score", "noise", "score_std", "model")
+    check_keys("records", records, "noise", "model")
+    check_numbers("records", records, "flops", "score")
+    check_numbers("records", records, "score_std", least=0)
     check_type("score", score, str)
+    noise = [as_flag(f"records[{k}]['noise']", r["noise"]) for k, r in enumerate(records)]
     ax = _axes(ax, bayes_log_loss)
     for k, record in enumerate(records):
         x, y = max(1, record["flops"]), record["score"]
-        shape = "o" if record["noise"] else "s"
+        shape = "o" if noise[k] else "s"
         bar = {"yerr": record["score_std"], "capsize": 3}
         ax.errorbar(x, y, fmt=shape, color=color(k), label=record["model"], **bar)
     if bayes_log_loss is not None:
@@ -213,9 +220,9 @@ def learning_curves(
     """
     check_parts("results", results, "curve", "title")
     check_type("score", score, str)
+    curves = [as_pairs(f"results[{k}].curve", result.curve) for k, result in enumerate(results)]
     ax = _axes(ax, bayes_log_loss)
-    for k, result in enumerate(results):
-        epochs, losses = zip(*result.curve, strict=True)
+    for k, (result, (epochs, losses)) in enumerate(zip(results, curves, strict=True)):
         ls = ("-", "--", "-.")[k % 3]
         ax.plot(epochs, losses, ls=ls, marker="o", ms=3, color=color(k), label=result.title)
     if bayes_log_loss is not None:
@@ -326,14 +333,9 @@ def order_heat_map(
     image = ax.imshow(shares, cmap="cividis", vmin=0, vmax=1, aspect="auto")
     for i, row in enumerate(shares):
         for j, value in enumerate(row):
-            ax.text(
-                j,
-                i,
-                f"{round(float(value), 2) + 0.0:.2f}",  # no minus before 0.00
-                ha="center",
-                va="center",
-                color="black" if value > 0.55 else "white",
-            )
+            text = f"{round(float(value), 2) + 0.0:.2f}"  # no minus before 0.00
+            shade = "black" if value > 0.55 else "white"
+            ax.text(j, i, text, ha="center", va="center", color=shade)
     ax.set_xticks(range(len(orders)), orders)
     ax.set_yticks(range(len(models)), models)
     ax.set(xlabel="order of the planted signal", title="Share of the learnable signal learned")
@@ -383,7 +385,7 @@ def color(k: int) -> str:
     >>> plots.color(0)
     '#0072b2'
     """
-    return _PALETTE[as_size("k", k, -(2**62)) % len(_PALETTE)]
+    return _PALETTE[as_size("k", k, -math.inf) % len(_PALETTE)]
 
 
 def gradient_errors(check: _Check, axes: Sequence[Axes] | None = None) -> Sequence[Axes]:

@@ -18,6 +18,7 @@ import numpy as np
 from minidlrm.arrays import (
     as_flag,
     as_path,
+    as_seed,
     as_size,
     check_finite,
     check_number,
@@ -153,7 +154,7 @@ def fit(
     epochs, batch_size = as_size("epochs", epochs), as_size("batch_size", batch_size)
     eval_every, patience = _at_least_1("eval_every", eval_every), _at_least_1("patience", patience)
     checkpoint_every = _at_least_1("checkpoint_every", checkpoint_every)
-    seed = as_size("seed", seed, 0, 2**128)
+    seed = as_seed(seed)
     max_grad_norm = _as_norm(max_grad_norm)
     if callback is not None and not callable(callback):
         raise TypeError(f"callback is {callback!r}: it must be a function")

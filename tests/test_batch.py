@@ -283,9 +283,37 @@ def test_a_fall_in_a_later_block_of_offsets_is_found(monkeypatch):
 
 
 def test_the_pieces_of_memory_mapped_bags_are_not_checked_again(monkeypatch):
-    bags = Jagged(np.arange(8), np.arange(9))
+    bags = Jagged(np.arange(7), [0, 1, 2, 3, 4, 5, 6, 7, 7])
     monkeypatch.setattr(Jagged, "_check_offsets", lambda self: 1 / 0)
     assert bags[1:3, 4].values.tolist() == [1, 2, 5, 6]
+    assert bags[:, 4].values.tolist() == [0, 1, 2, 3, 4, 5, 6]
+    batch = Batch(np.zeros((4, 0)), bags)
+    assert [batch.ids_of(t).tolist() for t in (0, 1)] == [[0, 1, 2, 3], [4, 5, 6]]
+
+
+@pytest.mark.parametrize(("k", "offset"), [(1, -1), (1, 4), (3, 9), (0, -1), (2, 0)], ids=str)
+def test_offsets_that_were_changed_in_place_are_found_where_bags_are_cut(k, offset):
+    bags = Jagged(np.arange(3), [0, 1, 2, 3])
+    bags.offsets[k] = offset
+    batch = Batch(np.zeros((3, 0)), bags)
+    with pytest.raises(ValueError, match="^offsets"):
+        batch.ids_of(0)
+    with pytest.raises(ValueError, match="^offsets"):
+        batch[np.arange(3)]
+
+
+def test_one_bag_is_enough_to_check():
+    assert Jagged([0], [0, 1]).check(1) == 1
+    assert Jagged([0, 0], [0, 1, 2]).check(2) == 1
+    with pytest.raises(ValueError, match="offsets has 2 entries"):
+        Jagged([0], [0, 1]).check(2)
+
+
+def test_a_mask_has_as_many_entries_as_there_are_rows_or_none():
+    batch = Batch(np.arange(3.0)[:, None], [[0], [1], [2]])
+    assert len(batch[np.zeros(0, bool)]) == 0
+    with pytest.raises(IndexError, match="a mask of 1: there are 3"):
+        batch[np.array([True])]
 
 
 def test_check_gives_the_batch_size_and_looks_at_the_arrays_again():

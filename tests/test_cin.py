@@ -116,3 +116,15 @@ def test_only_layers_that_are_split_need_an_even_size(rng):
     assert (net.passed_on, net.num_outputs) == ([1, 0], 1 + 5)
     assert md.CIN(3, 2, (2, 5), rng=rng).num_outputs == 7
     assert str(net) == "CIN(3 × 2, 2-5, split_half)"
+
+
+def test_a_chunk_has_as_many_rows_as_fit_and_at_least_one(rng, monkeypatch):
+    layer = md.CIN(3, 2, (4,), rng=rng, dtype=np.float64).layers[0]
+    x, z = np.zeros((7, 5)), np.zeros((7, 3))
+    row = 8 * 5 * 3  # bytes of the products of one row
+    for size, rows in ((1, 1), (row - 1, 1), (2 * row - 1, 1), (2 * row, 2), (100 * row, 100)):
+        monkeypatch.setattr(cin, "_CHUNK_BYTES", size)
+        chunks = list(layer._chunks(x, z))
+        assert [(c.start, c.stop - c.start) for c in chunks] == [
+            (k, rows) for k in range(0, 7, rows)
+        ]

@@ -197,3 +197,41 @@ def test_the_best_epoch_counts(ratings, tmp_path, rng):
 def test_a_root_is_taken_of_the_means(rng):
     low, high = paired_interval(np.full(50, 4.0), np.full(50, 1.0), root=True)
     assert low == high == 1.0
+
+
+RECORD = {"model": "DLRM", "flops": 9, "score": 0.5, "score_std": 0.0, "noise": False}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("score_std", [1, 2], r"records\[1\]\['score_std'\] is \[1, 2\]: it must be a number"),
+        ("score_std", -0.1, r"records\[1\]\['score_std'\] is -0.1: it must be at least 0"),
+        ("score", None, r"records\[1\]\['score'\] is None"),
+        ("flops", "9", r"records\[1\]\['flops'\] is '9'"),
+        ("noise", np.zeros(2), r"records\[1\]\['noise'\]"),
+    ],
+)
+def test_a_figure_names_the_entry_that_cannot_be_drawn(key, value, words):
+    from matplotlib.figure import Figure
+
+    with pytest.raises((TypeError, ValueError), match=words):
+        md.plots.quality_against_cost([RECORD, {**RECORD, key: value}], Figure().subplots())
+
+
+def test_a_figure_names_the_curve_that_cannot_be_drawn():
+    from types import SimpleNamespace
+
+    from matplotlib.figure import Figure
+
+    good = SimpleNamespace(title="LR", curve=[(1.0, 0.5)])
+    for curve in ([(1.0,)], [1.0, 0.5], [(1.0, "a")], [], None):
+        bad = SimpleNamespace(title="FM", curve=curve)
+        with pytest.raises((TypeError, ValueError), match=r"results\[1\]\.curve"):
+            md.plots.learning_curves([good, bad], Figure().subplots())
+    history = md.training.History([{"epoch": 1.0, "train_loss": 0.6}, {"epoch": 2.0}])
+    with pytest.raises(ValueError, match="history: a record has no 'train_loss'"):
+        md.plots.learning_curve(history, Figure().subplots())
+    history.records[1]["train_loss"] = [0.5]
+    with pytest.raises(TypeError, match=r"history\[1\]\['train_loss'\]"):
+        md.plots.learning_curve(history, Figure().subplots())

@@ -311,6 +311,30 @@ def test_a_column_that_may_be_the_label_is_asked_for(tmp_path, read):
         read(path)
 
 
+def test_a_header_may_have_no_label(tmp_path, read):
+    rows = [row[1:] for row in lines()]
+    headed = read(write(tmp_path / "a.csv", [NAMES[1:], *rows], ","), hash_size=5)
+    plain = read(write(tmp_path / "b.csv", rows, ","), hash_size=5)
+    assert headed.test.label is None
+    np.testing.assert_array_equal(headed.test.sparse, plain.test.sparse)
+
+
+def test_two_columns_that_may_be_the_label_are_asked_for(tmp_path, read):
+    rows = [["click", *NAMES], *[["1", *row] for row in lines()]]
+    with pytest.raises(ValueError, match="which column is the label"):
+        read(write(tmp_path / "a.csv", rows, ","))
+    path = write(tmp_path / "b.csv", [["id", *NAMES], *[["7", *row] for row in lines()]], ",")
+    assert read(path).train.label is not None
+
+
+def test_a_label_may_be_missing_in_the_last_row_alone(tmp_path, read):
+    for n, bad in ((28, 27), (28, 0), (1, 0)):
+        rows = lines(n)
+        rows[bad][0] = ""
+        with pytest.raises(ValueError, match=f"line {bad + 1}, column label: '' is not 0 or 1"):
+            read(write(tmp_path / "a.txt", rows))
+
+
 @pytest.mark.parametrize("beside", ["5", "26.0"])
 def test_a_hexadecimal_integer_is_an_error_beside_any_other(beside, tmp_path, read):
     rows = lines(40)
@@ -382,3 +406,11 @@ def test_the_schema_encodes_raw_rows_as_the_reader_does(tmp_path, read):
     table[0]["C3"] = "xyz"
     with pytest.raises(ValueError, match="column C3: 'xyz' is not 1 to 8 hexadecimal digits"):
         clicks.schema.encode(table)
+
+
+@pytest.mark.parametrize("show", [True, False])
+def test_progress_is_shown_or_not(show, tmp_path, capsys):
+    path = write(tmp_path / "a.txt", lines())
+    read_criteo(path, cache_dir=tmp_path / "cache", progress=show)
+    shown = capsys.readouterr().err
+    assert [word in shown for word in ("reading", "counting categories", "encoding")] == [show] * 3

@@ -82,7 +82,7 @@ def test_bad_arguments_are_named():
     for arguments, message in [
         ((4, 0), "num_cross_layers is 0"),
         ((4, 1, "tensor"), "cross is 'tensor'"),
-        ((4, 1, "matrix", 5), r"rank is 5: it must lie in \[1, 4\]"),
+        ((4, 1, "matrix", 5), r"rank is 5: it must lie in \[1, in_features = 4\]"),
         ((4, 1, "vector", 2), "rank is 2"),
     ]:
         with pytest.raises(ValueError, match=message):
@@ -115,9 +115,20 @@ def test_every_rank_up_to_the_size_is_taken(rng):
     assert MatrixCross(4, 1, rng=rng).down.value.shape == (1, 4)
     assert MatrixCross(4, 4, rng=rng).down.value.shape == (4, 4)
     assert md.CrossInteraction(2, 3, cross_rank=1, rng=rng).config["cross_rank"] == 1
+    assert md.CrossInteraction(2, 3, cross_rank=6, rng=rng).config["cross_rank"] == 6
     for rank in (0, 7):
         with pytest.raises(ValueError, match=rf"cross_rank is {rank}"):
             md.CrossInteraction(2, 3, cross_rank=rank, rng=rng)
+
+
+def test_a_rank_above_the_size_names_what_makes_the_size(rng):
+    with pytest.raises(ValueError, match=r"\[1, in_features = 1\]"):
+        md.CrossNetwork(1, 2, rank=2, rng=rng)
+    with pytest.raises(ValueError, match=r"\[1, num_features \* embedding_dim = 6\]"):
+        md.CrossInteraction(2, 3, cross_rank=7, rng=rng)
+    assert md.DCN(0, [5, 5], 2, mlp=(), rank=4).config["rank"] == 4
+    with pytest.raises(ValueError, match="F \\* embedding_dim = 4.*num_dense and table_sizes"):
+        md.DCN(0, [5, 5], 2, mlp=(), rank=5)
 
 
 def test_the_interaction_is_the_network_on_all_vectors_in_a_row(rng):

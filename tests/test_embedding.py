@@ -505,6 +505,9 @@ def test_tables_are_views_of_their_rows_shared_or_not(rng):
     assert tables.weight.value.shape == (7, 2)
     assert [tables.table(t).shape for t in range(3)] == [(3, 2), (4, 2), (3, 2)]
     assert np.shares_memory(tables.table(0), tables.table(2))
+    for t in (-1, 3):
+        with pytest.raises(ValueError, match=f"t is {t}: it must be at "):
+            tables.table(t)
     tables.table(2)[1] = 7
     assert tables.weight.value[1].tolist() == [7, 7]
     tables.table(1)[0] = 9

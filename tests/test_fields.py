@@ -67,6 +67,12 @@ def test_one_field_is_enough_and_none_is_not(rng):
         FieldEmbeddings(-1, [3], 2, rng=rng)
 
 
+def test_fields_of_tables_alone_are_not_copied(rng, monkeypatch):
+    layer, answer = FieldEmbeddings(0, [3], 2, rng=rng), np.zeros((4, 1, 2), np.float32)
+    monkeypatch.setattr(layer.tables, "forward", lambda sparse: answer)
+    assert layer.forward(np.zeros((4, 0)), np.zeros((4, 1), int)) is answer
+
+
 def test_features_of_another_shape_are_named(rng):
     layer = FieldEmbeddings(2, [3], 4, rng=rng)
     for x in (np.zeros(2), np.zeros((1, 2, 1))):

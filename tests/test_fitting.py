@@ -79,6 +79,14 @@ def test_users_are_shared_out_whole_and_one_is_always_trained_on():
     assert lengths(read(few, dense=["x"], user="user", fractions=(0.1, 0.0, 0.9))) == [10, 0, 30]
 
 
+def test_rows_of_a_later_file_are_all_test_rows():
+    from minidlrm.data.splitting import chunks, rows_of
+
+    rows = rows_of(None, 3, True, np.zeros(0), [])
+    assert [list(range(*rows[name].indices(3))) for name in rows] == [[], [], [0, 1, 2]]
+    assert [(first, part.tolist()) for first, part in chunks(rows["test"], 3)] == [(0, [0, 1, 2])]
+
+
 def test_a_split_by_a_column_takes_the_splits_in_any_order():
     rows = table(4, part=["valid", "train", "test", "train"])
     data = read(rows, dense=["x"], transform="none", split_column="part")
@@ -223,3 +231,9 @@ def test_labels_of_a_later_file_may_all_be_missing_but_not_some():
     rows["y"][1] = 1
     with pytest.raises(ValueError, match="some rows have no y, others have one"):
         md.data.read_table(rows, schema=data, progress=False)
+
+
+@pytest.mark.parametrize("show", [True, False])
+def test_progress_is_shown_or_not(show, capsys):
+    md.data.read_table(table(4), label="y", dense=["x"], progress=show, **ALL)
+    assert ("reading" in capsys.readouterr().err) == show

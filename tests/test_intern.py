@@ -58,10 +58,15 @@ def test_texts_with_one_hash_or_one_place_stay_apart(monkeypatch, same):
     answer = np.uint64(7) if same == "_hashed" else 0
     monkeypatch.setattr(intern, same, lambda *_: answer)
     words = [b"ab", b"ba", b"cc", b"abc", b"", b"a" * 9, b"b" * 9, b"c" * 10, b"d" * 30]
+    words += [b"e" * 8, b"f" * 8, b"g" * 16, b"g" * 15 + b"h"]
     known = Interner()
     with np.errstate(over="ignore"):  # as compiled code does
         assert known.add(*packed([*words, *words])).tolist() == list(range(len(words))) * 2
         assert known.find(*packed([b"ac", b"c" * 9])).tolist() == [-1, -1]
+        if same == "_place":  # each lies in the next place that is free, in a larger table too
+            assert np.flatnonzero(known._slots[1::2]).tolist() == list(range(len(words)))
+            known.add(*packed([b"%d" % k for k in range(300)]))
+            assert np.flatnonzero(known._slots[1::2]).tolist() == list(range(len(known)))
 
 
 def test_an_empty_text_is_left_out_where_it_is_asked_for(either):
@@ -111,7 +116,7 @@ def test_hashes_of_similar_texts_are_spread_over_the_table():
 
 def test_the_table_is_never_fuller_than_half_and_never_much_larger_than_needed():
     known = Interner()
-    assert sum(a.nbytes for a in (known._ends, known._bytes, known._slots)) < 17_000
+    assert sum(a.nbytes for a in (known._ends, known._bytes, known._slots)) < 15_000
     for k in range(0, 6000, 100):
         known.add(*packed([b"%d" % i for i in range(k, k + 100)]))
         assert intern._walk is None or 2 * len(known) <= len(known._slots) <= 8 * len(known) + 1024
@@ -119,6 +124,47 @@ def test_the_table_is_never_fuller_than_half_and_never_much_larger_than_needed()
         assert len(known._bytes) <= max(4096, 2 * len(known.text))
     known.add(*packed([b"z" * 100_000]))
     assert len(known._bytes) < 150_000
+
+
+def test_it_grows_by_doubling_and_not_before_it_is_full(either):
+    known = Interner()
+    known.add(*packed([b"z" * 4096]))
+    assert len(known._bytes) == 4096
+    known.add(*packed([b"%d" % k for k in range(255)]))
+    assert (len(known._ends), len(known._slots), len(known._bytes)) == (256, 1024, 8192)
+    known.add(*packed([b"new"]))
+    assert (len(known._ends), len(known._bytes)) == (512, 8192)
+    assert intern._walk is None or len(known._slots) == 2048
+    known.add(*packed([b"y" * 20_000]))
+    assert len(known._bytes) == len(known.text) > 24_000
+
+
+def hashed(word):
+    """The hash by its definition, in Python's integers: words of eight bytes, the last padded."""
+    h = len(word)
+    word += b"\0" * (8 - len(word) % 8)
+    for k in range(0, len(word), 8):
+        h = (h ^ int.from_bytes(word[k : k + 8], "little")) * int(intern._FACTOR) % 2**64
+        h ^= h >> 32
+    return h
+
+
+def test_a_text_is_looked_for_where_its_definition_says(rng):
+    words = [rng.bytes(n) for n in range(40)]
+    text, offsets = packed(words)
+    for word, a, b in zip(words, *np.uint64([offsets[:-1], offsets[1:]]), strict=True):
+        with np.errstate(over="ignore"):
+            assert int(intern._hashed(text, a, b)) == hashed(word)
+    for key, length in ((0, 0), (1, 1), (97, 1), (2**63 + 1, 8), (2**64 - 1, 255)):
+        h = (key ^ length << 56) * int(intern._FACTOR) % 2**64
+        for slots in (8, 1024, 4096):
+            with np.errstate(over="ignore"):
+                place = intern._place(np.uint64(key), np.uint64(length), np.zeros(slots, np.uint64))
+            assert place == (h ^ h >> 32) % (slots // 2)
+
+
+def test_numbers_are_as_many_as_int32_holds():
+    assert np.iinfo(np.int32).max == intern._MAX_TEXTS
 
 
 def test_a_compiled_table_and_a_dict_say_the_same(rng):

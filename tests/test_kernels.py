@@ -229,6 +229,49 @@ def test_relu_keeps_a_nan(backend):
     assert y[0, 1] == 0
 
 
+@both_backends
+def test_relu_gives_a_zero_without_a_sign(backend):
+    y = np.array([[-0.0, -1.0]])
+    backend.add_bias(y, np.array([-0.0, 0.0]), True)
+    assert not np.signbit(y).any()
+
+
+@both_backends
+def test_a_bad_id_is_placed_in_its_table(backend):
+    starts, offsets = np.array([0, 2, 5]), np.array([0, 1, 2, 3, 5])  # tables of 2 and 3 rows
+    for values, where in [
+        ([1, 0, 2, 0, 1], (-1, -1)),
+        ([2, 0, 2, 0, 1], (0, 0)),
+        ([1, -1, 3, 0, 1], (1, 0)),
+        ([1, 0, 2, 3, 0], (3, 1)),
+        ([1, 0, 0, 0, -1], (4, 1)),
+    ]:
+        assert backend.bag_rows(np.array(values), offsets, starts)[1:] == where
+
+
+@both_backends
+def test_ids_begin_at_zero_and_end_before_the_size(backend):
+    starts = np.array([0, 2, 5])
+    for ids, bad in [
+        ([[0, 2], [1, 0]], -1),
+        ([[0, 3], [2, 0]], 1),
+        ([[2, 0], [0, 0]], 0),
+        ([[0, 0], [0, -1]], 3),
+    ]:
+        rows, found = backend.table_rows(np.array(ids), starts)
+        assert found == bad
+        if bad < 0:
+            assert rows.tolist() == [[0, 4], [1, 2]]
+
+
+@both_backends
+def test_ftrl_keeps_what_has_no_gradient_at_zero_without_dividing(backend):
+    weight, z, n = np.zeros((1, 2)), np.array([[0.0, 0.5]]), np.zeros((1, 2))
+    with np.errstate(all="ignore"):
+        backend.ftrl_rows(weight, z, n, np.array([0]), np.zeros((1, 2)), 0.1, 0.5, 0.0, 0.0)
+    assert weight.tolist() == [[0, 0]]
+
+
 UPDATES = {
     "sgd_rows": (0, (0.1, 0.01)),
     "momentum_rows": (1, (0.1, 0.9, 0.01)),

@@ -246,8 +246,9 @@ def test_rankings_need_users_and_another_item():
     assert metrics.ndcg(np.r_[1.5, np.arange(10.0)][None]) == pytest.approx(1 / np.log2(10))
 
 
-@pytest.mark.parametrize("n", [5, 700])
-def test_the_interval_is_the_percentiles_of_a_thousand_resamples(n):
+@pytest.mark.parametrize(("n", "block"), [(5, None), (700, None), (9, 3), (9, 30)])
+def test_the_interval_is_the_percentiles_of_a_thousand_resamples(n, block, monkeypatch):
+    monkeypatch.setattr(metrics, "_BLOCK", block or metrics._BLOCK)
     rng = np.random.default_rng(3)
     first, second = rng.random(n), rng.random(n)
     draws = np.random.default_rng(0)

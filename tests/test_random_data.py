@@ -1,5 +1,7 @@
 """random_bags: ids, bags and labels are what was asked for, and two known mistakes are not made."""
 
+import hashlib
+
 import numpy as np
 import pytest
 
@@ -85,3 +87,46 @@ def test_a_deviation_of_zero_draws_one_id():
     options = {"table_sizes": [100], "ids_per_bag": 1, "distribution": "normal"}
     data = random_bags(50, **options, mean=7, deviation=0)
     assert set(data.train.sparse.values.tolist()) == {7}
+
+
+@pytest.mark.parametrize(
+    ("options", "known"),
+    [
+        ({}, "efd98f07e0b6bb81"),
+        ({"seed": [1, 2], "fixed": True, "num_dense": 0, "round_labels": True}, "d0cffa679a5917be"),
+        (
+            {"distribution": "normal", "table_sizes": [5, 1, 100], "dense": "normal"},
+            "1ae1b0b4afb83314",
+        ),
+        (
+            {"distribution": "normal", "mean": 3, "deviation": 2.5, "ids_per_bag": 4},
+            "5e0a9010286df5a9",
+        ),
+        ({"distribution": "zipf", "table_sizes": [7, 90], "ids_per_bag": 3}, "24c707032279ef36"),
+    ],
+)
+def test_the_rows_of_a_seed_stay_what_they_were(options, known):
+    data, digest = random_bags(50, **options), hashlib.sha256()
+    for rows in (data.train, data.valid, data.test):
+        digest.update(rows.sparse.values.astype("<i8").tobytes())
+        digest.update(rows.sparse.offsets.astype("<i8").tobytes())
+        digest.update(rows.label.astype("<f4").tobytes())
+        digest.update((rows.dense * 1000).round().astype("<i8").tobytes())
+    assert digest.hexdigest()[:16] == known
+
+
+def test_splits_and_names():
+    data = random_bags(29, num_dense=1, table_sizes=[3, 4])
+    assert [len(part) for part in (data.train, data.valid, data.test)] == [25, 2, 2]
+    assert data.feature_names == ["dense0", "table0", "table1"]
+    assert len(random_bags(10, num_dense=0).test) == 1
+    with pytest.raises(ValueError, match="num_dense is -1"):
+        random_bags(10, num_dense=-1)
+
+
+@pytest.mark.parametrize("name", ["ids_per_bag", "num_dense"])
+def test_what_does_not_fit_into_memory_is_refused_at_once(name):
+    with pytest.raises(ValueError, match="does not fit into memory"):
+        random_bags(100, **{name: 10**14})
+    with pytest.raises(ValueError, match="table_sizes: .*does not fit into memory"):
+        random_bags(100, table_sizes=[3, 10**14, 3])

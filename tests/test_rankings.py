@@ -41,6 +41,15 @@ def test_is_rated_knows_every_pair(path):
     rated = {(0, 0), (0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (1, 4), (2, 4), (2, 5), (2, 6)}
     expected = [[(u, i) in rated for i in range(7)] for u in range(3)]
     assert data.is_rated(users, items).tolist() == expected
+    assert data.rated.tolist() == [7 * u + i for u, i in sorted(rated)]
+
+
+def test_one_user_alone_has_a_last_item(tmp_path):
+    rows = [(1, m, 5, m) for m in range(3)]
+    rows += [(2, m, 5, m) for m in (3, 4)]
+    data = movielens_ranking(write(tmp_path / "r.csv", rows), num_negatives=1, drop_users=True)
+    assert data.test.sparse[0].tolist() == [0, 2]
+    assert data.train.sparse.tolist() == [[0, 0]]
 
 
 def test_negatives_stand_behind_the_positives_each_beside_its_user(path):

@@ -28,9 +28,11 @@ def test_rows_of_text_files_are_placed_by_file_and_line(tmp_path):
     places = [source.place(row).rpartition("/")[2] for row in range(4)]
     assert places == ["a.csv: line 2", "a.csv: line 5", "b.csv: line 2", "b.csv: line 3"]
     assert source.after(1, 2) == source.place(3)
+    assert "b.csv" in source.place(4)  # behind the last row
     assert source.description == "a.csv and 1 more files"
     headless = open_source(tmp_path / "b.csv", column_names=["p", "q"])
     assert values(headless, "p") == ["y", "c", "d"]
+    assert headless.description == "b.csv"
     assert [headless.place(row)[-6:] for row in range(3)] == ["line 1", "line 2", "line 3"]
 
 
@@ -160,3 +162,19 @@ def test_numbers_that_are_none_stop_a_reading_of_numbers(tmp_path):
         list(source.read(["x", "y"], ["x"]))
     (block,) = source.read(["y"], ["x", "y"])
     np.testing.assert_array_equal(block["y"].to_numpy(), [2.0, 3.0])
+
+
+def test_a_number_that_is_none_is_placed_in_any_block(tmp_path, monkeypatch):
+    from minidlrm.data import read_table
+
+    rows = [f"{k % 2},{k},u" for k in range(60)]
+    schema = read_table(
+        {"y": [0, 1], "x": [1.0, 2.0], "u": ["u", "v"]}, label="y", dense=["x"], sparse=["u"],
+        split="order", fractions=(1, 0, 0), progress=False,
+    ).schema  # fmt: skip
+    monkeypatch.setattr(sources, "_BLOCK_BYTES", 64)
+    for bad in (0, 1, 30, 59):
+        lines = [*rows[:bad], "0,many,u", *rows[bad + 1 :]]
+        path = write(tmp_path / "a.csv", "\n".join(["y,x,u", *lines]) + "\n")
+        with pytest.raises(ValueError, match=f"line {bad + 2}, column x: 'many' is not a number"):
+            list(open_source(path).blocks(schema))

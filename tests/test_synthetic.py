@@ -214,3 +214,18 @@ def test_arguments_may_reach_their_bounds():
 
 def test_a_constant_column_is_standardized_to_zero():
     np.testing.assert_array_equal(_standardize(np.full(4, 7.0)), 0)
+
+
+def test_a_table_of_thirty_ids_is_still_small():
+    assert sorted(_carriers(2, np.array([30, 8, 20]), 1.1).tolist()) == [0, 1, 2]
+    assert sorted(_carriers(2, np.array([31, 8, 20]), 1.1).tolist()) == [1, 2]
+
+
+def test_what_does_not_fit_into_memory_is_refused_at_once():
+    for options in (
+        {"num_dense": 10**13, "num_tables": 10**13},
+        {"rows": 10**14},
+        {"max_table_size": 10**14},
+    ):
+        with pytest.raises(ValueError, match="does not fit into memory"):
+            synthetic_clicks(**{"rows": 100, **options})

@@ -177,6 +177,7 @@ def test_the_default_seed_is_zero_and_nothing_is_padded():
     assert profile.generate(50).tolist() != profile.generate(50, 1).tolist()
     with pytest.raises(ValueError, match="n is -1"):
         profile.generate(-1)
+    assert Profile.of([1, 2, 3], padding=True).shares.tolist() == [1]
     first = Profile.of([4, 4, 4], padding=True)
     assert first.shares.tolist() == pytest.approx([(1 + 3) / (3 + 3), 1])
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from minidlrm.arrays import as_flag, as_size, check_rate, check_word
+from minidlrm.arrays import as_flag, as_seed, as_size, check_rate, check_word
 from minidlrm.checking.attempts import Options, best_run
 from minidlrm.checking.fingerprints import Fingerprint
 from minidlrm.checking.numeric import METHODS
@@ -103,7 +103,7 @@ def gradcheck(
             check_rate(name, value)
     if max_checks is not None:
         max_checks = as_size("max_checks", max_checks)
-    as_size("seed", seed, 0, 2**128)
+    as_seed(seed)
     verbose = as_flag("verbose", verbose)
     if not isinstance(fingerprints, (list, tuple)) or not all(
         isinstance(each, Fingerprint) for each in fingerprints

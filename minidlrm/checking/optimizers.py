@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from minidlrm import optim
-from minidlrm.arrays import as_flag, as_size
+from minidlrm.arrays import as_flag, as_seed, as_size
 from minidlrm.checking.optimizer_catalogue import CATALOGUE, make_cause
 from minidlrm.checking.optimizer_causes import Steps, diagnose
 from minidlrm.checking.report import ArrayCheck, GradCheckReport
@@ -103,7 +103,7 @@ def optimcheck(
     >>> md.checking.optimcheck(md.Adam(0.1), verbose=False).passed
     True
     """
-    as_size("seed", seed, 0, 2**128)
+    as_seed(seed)
     steps, verbose = as_size("steps", steps), as_flag("verbose", verbose)
     optimizer, names = _of_our_form(optimizer)
     if like is not None and (isinstance(like, type) or not callable(getattr(like, "step", None))):

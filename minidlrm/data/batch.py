@@ -7,6 +7,7 @@ are used, by the embedding layer.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -89,7 +90,7 @@ class Jagged:
                 f"offsets run from {offsets[0]} to {offsets[-1]}: they must begin at 0 and end at "
                 f"len(values) = {len(self.values)} (one offset more than there are bags)"
             )
-        for start in range(0, len(offsets) - 1, _BLOCK):
+        for start in range(0, len(offsets), _BLOCK):
             part = offsets[start : start + _BLOCK + 1]
             falls = part[1:] < part[:-1]
             if falls.any():
@@ -118,7 +119,7 @@ class Jagged:
         """Bags of some samples: ``jagged[rows, B]``, where `rows` is a slice or an index array."""
         if not (isinstance(key, tuple) and len(key) == 2):
             raise TypeError(f"the key is {key!r}: write jagged[rows, B], with the batch size B")
-        batch_size = as_size("the key's B", key[1], -(2**62))
+        batch_size = as_size("the key's B", key[1], -math.inf)
         num_bags = len(self.offsets) - 1
         if batch_size == 0 and num_bags == 0:
             return self
@@ -262,9 +263,7 @@ class Batch:
         if not isinstance(self.sparse, Jagged):
             return self.sparse[:, t], np.ones(len(self), np.int64), None
         own = self.sparse.offsets[t * len(self) : (t + 1) * len(self) + 1]
-        if (np.diff(own) < 0).any() or not _inside(
-            own[:1], own[-1:] - own[:1], len(self.sparse.values)
-        ):
+        if (np.diff(own) < 0).any() or own[0] < 0 or own[-1] > len(self.sparse.values):
             self.sparse._check_offsets()  # they were changed in place: it says where
         weights = self.sparse.weights
         weights = None if weights is None else weights[own[0] : own[-1]]

@@ -375,8 +375,7 @@ def joined(parts: Sequence[Texts], padding: str | None) -> tuple[Texts, np.ndarr
 def _equal(text: np.ndarray, starts: np.ndarray, stops: np.ndarray, word: bytes) -> np.ndarray:
     same = stops - starts == len(word)
     for k, byte in enumerate(word):
-        place = np.minimum(starts + k, max(0, len(text) - 1))
-        same &= text[place] == byte if len(text) else False
+        same[same] = text[starts[same] + k] == byte
     return same
 
 

@@ -25,6 +25,7 @@ SPARSE = [f"C{t + 1}" for t in range(NUM_TABLES)]
 _LABELS = ("label", "click", "clicked", "target")  # names of its column in a header
 _INTEGER = r"^(-?[0-9]+(\.0*)?)?$"
 _BLOCK_BYTES = 8 << 20  # of text at a time
+_LINE_BYTES = 1 << 16  # of the first line at most
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def read_layout(path: Path) -> Layout:
         raise FileNotFoundError(f"no file at {path}")
     try:
         with gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb") as file:
-            line = file.readline(1 << 16)
+            line = file.readline(_LINE_BYTES)
     except (EOFError, OSError, zlib.error) as error:
         raise ValueError(f"{path} cannot be unpacked: {error}") from None
     first = line.decode("utf-8-sig", "replace").rstrip("\r\n")
@@ -200,7 +201,7 @@ class Reader:
 def _parse_label(column: Any) -> tuple[np.ndarray, np.ndarray]:
     text, offsets = _bytes(column)
     lengths = np.diff(offsets)
-    first = text[np.minimum(offsets[:-1], max(0, len(text) - 1))] if len(text) else lengths * 0
+    first = np.frombuffer(text.tobytes() + b"-", np.uint8)[offsets[:-1]]  # the last may be empty
     label = (first == ord("1")).astype(np.float32)
     return label, (lengths != 1) | ((first != ord("0")) & (first != ord("1")))
 

@@ -61,10 +61,8 @@ def parse_hex(text: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.nda
     if len(text) == 0:
         return values, bad
     filled = lengths > 0
-    if (lengths[filled] == 8).all() and starts[0] + 8 * filled.sum() == offsets[-1]:
-        digits = _NIBBLE[
-            text[starts[0] : offsets[-1]].reshape(-1, 8)
-        ]  # (filled, 8), the usual case
+    if (lengths[filled] == 8).all():  # the usual case
+        digits = _NIBBLE[text[starts[0] : offsets[-1]].reshape(-1, 8)]  # (filled, 8)
         bad[filled] = (digits == _NOT_HEX).any(axis=1)
         pairs = (digits[:, ::2] << 4) | (digits[:, 1::2] & 15)  # (filled, 4) bytes, highest first
         values[filled] = pairs.view(">u4")[:, 0]

@@ -53,16 +53,15 @@ class Interner:
     ['red', 'blue']
     """
 
-    def __init__(self, text: np.ndarray | None = None, ends: np.ndarray | None = None):
+    def __init__(self, text: Any = (), ends: Any = ()):
         self._count = 0
         self._ends = np.zeros(1 << 8, np.int64)  # of each text in _bytes
         self._bytes = np.zeros(1 << 12, np.uint8)
         # pairs: the text itself or, of more than 8 bytes, its hash; its length above, and its
-        # number + 1 below, 0 where the pair is free
-        self._slots = np.zeros(1 << 10, np.uint64)
+        # number + 1 below, 0 where the pair is free; at least half of them are free
+        self._slots = np.zeros(4 * len(self._ends), np.uint64)
         self._dict: dict[bytes, int] = {}
-        if text is not None and ends is not None and len(ends):
-            self.add(np.asarray(text, np.uint8), np.concatenate([[0], ends]))
+        self.add(np.asarray(text, np.uint8), np.concatenate([[0], ends]))
 
     def __len__(self) -> int:
         return self._count
@@ -141,13 +140,13 @@ class Interner:
             if self._count >= _MAX_TEXTS:
                 raise MemoryError(f"more than {_MAX_TEXTS:,} distinct values in one column")
             self._ends = np.resize(self._ends, 2 * len(self._ends))
+            if _walk is not None:
+                self._slots, old = np.zeros(4 * len(self._ends), np.uint64), self._slots
+                _move(old, self._slots)
         used = int(self._ends[self._count - 1]) if self._count else 0
         if used + needed > len(self._bytes):
-            size = max(2 * len(self._bytes), used + needed)
-            self._bytes = np.concatenate([self._bytes, np.zeros(size - used, np.uint8)])
-        if _walk is not None and 4 * (self._count + 1) > len(self._slots):
-            self._slots, old = np.zeros(2 * len(self._slots), np.uint64), self._slots
-            _move(old, self._slots)
+            more = max(len(self._bytes), used + needed - len(self._bytes))
+            self._bytes = np.concatenate([self._bytes, np.zeros(more, np.uint8)])
 
 
 def _hashed_source(text: Any, start: Any, stop: Any) -> Any:
@@ -239,9 +238,8 @@ def _walk_source(
                         break
                 slot = (slot + 1) & (len(slots) // 2 - 1)
             if found < 0 and add and (empty or length > 0):
-                begin = ends[count - 1] if count > 0 else 0
-                full = count == len(ends) or 4 * (count + 1) > len(slots)
-                if full or begin + length > len(stored):
+                begin = ends[count - 1] if count else 0
+                if count == len(ends) or begin + length > len(stored):
                     return k, count, touched
                 for i in range(length):
                     stored[begin + i] = text[start + i]

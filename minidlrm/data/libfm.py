@@ -14,7 +14,7 @@ import numpy as np
 from minidlrm.arrays import as_path
 from minidlrm.data.batch import Batch, Dataset, Jagged
 from minidlrm.data.columns import of_words
-from minidlrm.data.cutting import split_in_time
+from minidlrm.data.cutting import split_in_time, split_rows
 from minidlrm.data.features import Categories, Column
 from minidlrm.data.intern import Interner
 from minidlrm.data.schema import Schema
@@ -73,9 +73,8 @@ def read_libfm(
     """
     if (valid is None) != (test is None):
         raise ValueError("give both valid and test, or neither")
-    given = {"train": train}
-    given |= {} if valid is None or test is None else {"valid": valid, "test": test}
-    files = [_read(as_path(name, path)) for name, path in given.items()]
+    given = {"train": train, "valid": valid, "test": test}
+    files = [_read(as_path(name, path)) for name, path in given.items() if path is not None]
     if any(file.index.dtype.kind == "U" for file in files):
         files = [replace(file, index=file.index.astype(str)) for file in files]
     first = files[0]
@@ -85,14 +84,14 @@ def read_libfm(
             wide = f"{file.path} has {file.width} fields a line"
             raise ValueError(f"{wide}, {first.path} {first.width}")
     fields = _fields(files, in_order)
-    count = first.rows if len(files) > 1 else first.rows * 6 // 7
+    count = split_rows(first.rows)[0] if valid is None else first.rows
     if count == 0:
         raise ValueError(f"{first.path} has {first.rows} rows: none is left to train on")
     known = [np.unique(first.index[(first.field == k) & (first.row < count)]) for k in fields]
     weighted = any((file.value != 1).any() for file in files)
     minus = {-1.0, 1.0} >= set(np.unique(first.label[:count]).tolist())
     batches = [_batch(file, fields, known, in_order, weighted, minus) for file in files]
-    splits = batches if len(batches) == 3 else split_in_time(batches[0])
+    splits = split_in_time(batches[0]) if valid is None else batches
     label = np.asarray(splits[0].label)
     task = "clicks" if ((label >= 0) & (label <= 1)).all() else "ratings"
     names = [f"field{k}" for k in fields] if len(fields) > 1 or in_order else ["features"]
@@ -186,9 +185,8 @@ def _batch(
     ids, counts, weights = [], [], []
     for k, column in zip(fields, known, strict=True):
         own = file.field == k
-        place = np.minimum(np.searchsorted(column, file.index[own]), max(0, len(column) - 1))
-        hit = column[place] == file.index[own] if len(column) else np.zeros(len(place), bool)
-        ids.append(np.where(hit, place + 1, 0).astype(np.int64))
+        index = file.index[own]
+        ids.append(np.where(np.isin(index, column), np.searchsorted(column, index) + 1, 0))
         counts.append(np.bincount(file.row[own], minlength=file.rows))
         weights.append(file.value[own].astype(np.float32))
     dense = np.zeros((file.rows, 0), np.float32)

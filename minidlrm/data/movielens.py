@@ -32,6 +32,7 @@ _NAMES = {  # of columns, without case and underscores
     "rating": ("rating", "stars"),
     "time": ("timestamp", "time", "date"),
 }
+_LINE_BYTES = 1 << 16  # of the first line at most
 _LAST_SECOND = 95_617_584_000  # of the year 4999
 
 
@@ -295,7 +296,7 @@ def read_ratings(path: str | os.PathLike, needs_time: bool = False) -> Ratings:
 def _source(path: Path) -> TextSource:
     """Open a ratings file: by its name, or by what its first line shows."""
     with open(path, "rb") as file:
-        first = file.readline(1 << 16).removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace")
+        first = file.readline(_LINE_BYTES).removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace")
     if not first.strip():
         raise ValueError(f"{path} is empty")
     if "::" in first:

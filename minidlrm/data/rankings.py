@@ -115,8 +115,8 @@ def movielens_ranking(
     num_users, num_items = len(ratings.ids.users), len(ratings.ids.items)
     rows, repeated = _once(ratings, num_items)
     rows, dropped = _enough(ratings, rows, num_items, num_negatives, drop_users)
-    rated = np.sort(rows[:, 0] * num_items + rows[:, 1])
-    last = np.flatnonzero(np.diff(rows[:, 0], append=-1))  # (U,)
+    rated = np.sort(_keys(rows[:, 0], rows[:, 1], num_items))
+    last = np.append(np.flatnonzero(np.diff(rows[:, 0])), len(rows) - 1)  # (U,)
 
     def held_out(place: np.ndarray) -> Batch:
         users = np.repeat(rows[place, :1], num_negatives, axis=1)  # (U, negatives)
@@ -152,11 +152,16 @@ def movielens_ranking(
     )
 
 
+def _keys(users: np.ndarray, items: np.ndarray, num_items: int) -> np.ndarray:
+    """Return a number for each pair of a user and an item."""
+    return users * num_items + items
+
+
 def _once(ratings: Ratings, num_items: int) -> tuple[np.ndarray, int]:
     """Sort the pairs by user, then by time; keep the last of each. Return how many were dropped."""
     assert ratings.time is not None
     rows = ratings.rows[np.lexsort((ratings.time, ratings.rows[:, 0]))]
-    key = rows[:, 0] * num_items + rows[:, 1]
+    key = _keys(rows[:, 0], rows[:, 1], num_items)
     _, first_from_behind = np.unique(key[::-1], return_index=True)
     kept = np.sort(len(key) - 1 - first_from_behind)
     return rows[kept], len(rows) - len(kept)
@@ -201,7 +206,7 @@ def _unrated(
     """Draw items that the users (n, k) have not rated, by rejection; no item twice in a row."""
     items = rng.integers(0, num_items, users.shape)
     while True:
-        again = _among(rated, users * num_items + items)
+        again = _among(rated, _keys(users, items, num_items))
         if distinct:
             order = np.argsort(items, axis=1, kind="stable")
             ordered = np.take_along_axis(items, order, axis=1)

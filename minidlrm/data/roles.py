@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -137,7 +137,7 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str)
 
 
-def _known(option: str, names: Mapping[str, Any], columns: Sequence[str]) -> None:
+def _known(option: str, names: Iterable[str], columns: Sequence[str]) -> None:
     for name in names:
         if name not in columns:
             raise ValueError(f"{option} names {name!r}: it must be one of {', '.join(columns)}")
@@ -173,7 +173,7 @@ def _bags(bags: Any, weights: Mapping[str, str], padding: str | int | None) -> l
 def _shared(columns: list[Column], share: Mapping[str, str]) -> list[Column]:
     names = [column.name for column in columns if column.role != "dense"]
     for first, second in share.items():
-        _known("share", {first: 0, second: 0}, names)
+        _known("share", (first, second), names)
         if first == second or second in share:
             raise ValueError(f"share: {first!r} must share the table of a column that has its own")
     return [

@@ -142,7 +142,7 @@ class ParquetSource(Source):
         try:
             self._schema = parquet.read_schema(paths[0])
             self._counts = [parquet.read_metadata(path).num_rows for path in paths]
-            for path in paths[1:]:
+            for path in paths:
                 if set(parquet.read_schema(path).names) != set(self._schema.names):
                     raise ValueError(f"{path} does not have the columns of {paths[0]}")
         except (pa.ArrowInvalid, OSError) as error:
@@ -207,7 +207,7 @@ class TextSource(Source):
         self.delimiter = delimiter or _guess_delimiter(paths[0], first)
         self.names = list(column_names) if column_names else _fields(first, self.delimiter)
         unique(self.names, str(paths[0]))
-        for path in paths[1:]:
+        for path in paths:
             own = _fields(_first_line(path, encoding), self.delimiter)
             if self._header and sorted(own) != sorted(self.names):
                 raise ValueError(f"{path} has the columns {own}, {paths[0]} {self.names}")
@@ -259,7 +259,7 @@ class TextSource(Source):
             return
         end = ""
         with _text(path, self.encoding) as file:
-            while part := file.read(1 << 20):
+            while part := file.read(_BLOCK_BYTES):
                 end = (end + part)[-len(text) - 8 :]
         value = text.rstrip("\r\n")
         if value and end.rstrip("\r\n").endswith('"' + value):

@@ -38,7 +38,7 @@ def rows_of(
         When no row is left to train on.
     """
     if whole:
-        return {"train": slice(0, 0), "valid": slice(0, 0), "test": slice(0, count)}
+        return {"train": slice(0), "valid": slice(0), "test": slice(count)}
     first = round(count * split.fractions[0])
     second = round(count * (split.fractions[0] + split.fractions[1]))
     bounds = dict(zip(SPLITS, ((0, first), (first, second), (second, count)), strict=True))
@@ -60,7 +60,7 @@ def rows_of(
         part = np.array([SPLITS.index(w) for w in words], np.int8)[key.astype(np.int64)]
     if not (part == 0).any():
         raise ValueError(f"no row is left to train on ({split})")
-    small = np.int32 if count < 2**31 else np.int64
+    small = np.promote_types(np.int32, np.min_scalar_type(-count))  # int64 from 2^31 rows on
     return {n: np.flatnonzero(part == k).astype(small) for k, n in enumerate(SPLITS)}
 
 

@@ -116,7 +116,7 @@ def synthetic_clicks(
     _check_numbers(zipf=zipf, noise=noise)
     orders = _orders(order)
     rng = shuffling(seed)
-    sizes = np.geomspace(4, max_table_size, max(1, num_tables)).round().astype(int)[:num_tables]
+    sizes = np.geomspace(4, max_table_size, num_tables).round().astype(int)
     sizes = rng.permutation(sizes)
     dense, sparse, latents = _features(rng, rows, num_dense, sizes, zipf)
     signal = np.zeros(rows)
@@ -166,8 +166,8 @@ def _features(
         latents[:, k] = _standardize(np.clip(_standardize(dense[:, k]), -2, 2))  # no outliers
     for t, size in enumerate(sizes):
         share = _shares(size, zipf)
-        draws = np.searchsorted(np.cumsum(share), rng.random(rows))
-        sparse[:, t] = np.minimum(draws, size - 1)  # the last cumulative sum may round below 1
+        limits = np.cumsum(share)[:-1]  # without the last one, which may round to less than 1
+        sparse[:, t] = np.searchsorted(limits, rng.random(rows))
         latent = rng.normal(size=size)
         latent -= share @ latent
         latent /= np.sqrt(share @ latent**2)

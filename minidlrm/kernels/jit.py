@@ -94,7 +94,7 @@ def _stable_order(rows, num_rows):
         ends = np.zeros(mask + 2, np.int64)
         for i in range(n):
             ends[((rows[i] >> shift) & mask) + 1] += 1
-        for digit in range(mask + 1):
+        for digit in range(mask):
             ends[digit + 1] += ends[digit]
         for k in range(n):
             digit = (rows[order[k]] >> shift) & mask

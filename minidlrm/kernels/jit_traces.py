@@ -62,22 +62,24 @@ def _find(tree, count):
 def lru_misses(trace, size):
     """See `reference.lru_misses`. The cache is a ring of links, from last used to first used."""
     n = len(trace)
-    newer, older = np.full(n + 1, -1, np.int64), np.full(n + 1, -1, np.int64)
+    newer, older = np.empty(n + 1, np.int64), np.empty(n + 1, np.int64)
     newer[n], older[n] = n, n  # the ring's own knot
+    inside = np.zeros(n, np.bool_)
     held, misses = 0, 0
     for row in trace:
-        if newer[row] >= 0:
+        if inside[row]:
             newer[older[row]], older[newer[row]] = newer[row], older[row]
         else:
             misses += 1
             held += 1
+        inside[row] = True
         newer[row], older[row] = n, older[n]
         newer[older[n]] = row
         older[n] = row
         if held > size:
             out = newer[n]
             newer[n], older[newer[out]] = newer[out], n
-            newer[out], older[out] = -1, -1
+            inside[out] = False
             held -= 1
     return misses
 

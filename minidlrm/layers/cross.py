@@ -168,7 +168,7 @@ class MatrixCross(Module):
         if rank is not None:
             width = as_size("rank", rank)
             if width > d:
-                raise ValueError(f"rank is {rank}: it must lie in [1, {d}]")
+                raise ValueError(f"rank is {rank}: it must lie in [1, in_features = {d}]")
             down = rng.normal(0, 1 / np.sqrt(d), (width, d))
             self.down = Parameter(down.astype(as_dtype(dtype)), "down")
         check_room("in_features", d, width, itemsize=8)
@@ -324,7 +324,10 @@ class CrossInteraction(Interaction):
         super().__init__(num_features, embedding_dim)
         self.num_outputs = self.num_features * self.embedding_dim
         if cross_rank is not None:
-            cross_rank = as_size("cross_rank", cross_rank, 1, self.num_outputs)
+            cross_rank = as_size("cross_rank", cross_rank)
+            if cross_rank > self.num_outputs:
+                most = f"num_features * embedding_dim = {self.num_outputs}"
+                raise ValueError(f"cross_rank is {cross_rank}: it must lie in [1, {most}]")
         count = as_size("num_cross_layers", num_cross_layers)
         check_room(
             "num_features or embedding_dim", self.num_outputs, cross_rank or self.num_outputs

@@ -194,7 +194,7 @@ class LinearTerm(Module):
         dtype: Any = np.float32,
     ):
         bias = as_flag("bias", bias)
-        unused = np.random.default_rng(0)
+        unused = np.random.default_rng()  # what it draws is set to 0
         options: dict[str, Any] = {"shared": shared, "bag_mode": bag_mode}
         self.fields = FieldEmbeddings(num_dense, table_sizes, 1, **options, rng=unused, dtype=dtype)
         for parameter in self.fields.parameters():

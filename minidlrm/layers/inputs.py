@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from minidlrm.arrays import DTYPES, as_size, as_sizes, check_word, floats, native
+from minidlrm.arrays import DTYPES, as_seed, as_size, as_sizes, check_word, floats, native
 
 
 def numbers(name: str, x: Any, *parameters: np.ndarray) -> np.ndarray:
@@ -102,4 +102,4 @@ def check_rng(rng: Any) -> None:
 
 def seeded(seed: Any) -> np.random.Generator:
     """Return the generator of a seed; TypeError or ValueError names it."""
-    return np.random.default_rng(as_size("seed", seed, 0, 2**128))
+    return np.random.default_rng(as_seed(seed))

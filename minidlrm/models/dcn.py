@@ -132,6 +132,9 @@ class DCN(Model):
         options: dict[str, Any] = {"rng": seeded(seed), "dtype": dtype}
         self.fields = FieldEmbeddings(num_dense, table_sizes, embedding_dim, **options, **tables)
         d = self.fields.num_fields * embedding_dim
+        if cross == "matrix" and self.config["rank"] and self.config["rank"] > d:
+            most = f"F * embedding_dim = {d}], with the F fields of num_dense and table_sizes"
+            raise ValueError(f"rank is {rank}: it must lie in [1, {most}")
         self.cross = CrossNetwork(d, num_cross_layers, cross, rank, **options)
         self.deep = MLP([d, *mlp], **options) if mlp else None
         deep_out = mlp[-1] if mlp else 0

@@ -103,7 +103,7 @@ class MatrixFactorization(Model):
         check_number("mean", mean)
         check_finite("mean", np.asarray(mean, np.float64))
         self.config |= {"biases": biases, "mean": float(mean)}
-        rng, unused = seeded(seed), np.random.default_rng(0)
+        rng, unused = seeded(seed), np.random.default_rng()  # what that one draws is not kept
         self.factors = EmbeddingBagCollection(sizes, embedding_dim, rng=unused, dtype=dtype)
         self.factors.weight.value[...] = rng.normal(0, 0.1, self.factors.weight.value.shape)
         self.product = FMInteraction(2, embedding_dim)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,7 +21,7 @@ from minidlrm.module import Parameter
 def _pairs(crosses: Any) -> list[list[int]]:
     """Return the pairs of tables; TypeError where one is not two integers."""
     if np.shape(crosses)[:1] and all(np.shape(pair) == (2,) for pair in crosses):
-        return [as_sizes("crosses", pair, -(2**62)) for pair in crosses]
+        return [as_sizes("crosses", pair, -math.inf) for pair in crosses]
     if isinstance(crosses, (list, tuple)) and not crosses:
         return []
     raise TypeError(f"crosses is {crosses!r}: it must be a list of two tables each")

@@ -78,10 +78,12 @@ ELSEWHERE = {  # files whose tests do not bear their name
     "roles": ["frame"],
     "schema": ["frame", "own_data"],
     "sources": ["frame"],
+    "splitting": ["fitting", "frame"],
     "spool": ["criteo", "frame"],
 }
 AT_ONCE = {
     *("_BLOCK", "_BLOCK_BYTES", "_BLOCK_ROWS", "_CHUNK_BYTES", "_CHUNK_ROWS", "_GROUP", "_WORKERS"),
+    *("_BUFFER", "_HEADER", "_LINE_BYTES"),
 }
 NO_TESTS = 5  # pytest's exit code
 LIMIT = 8 << 30  # bytes of memory of a child

@@ -504,7 +504,7 @@ def _readonly(array: np.ndarray) -> np.ndarray:
 
 
 def _mapped(array: np.ndarray) -> np.ndarray:
-    if not array.size:
+    if not array.size or array.dtype.hasobject:  # a file of addresses is no array
         return array
     with tempfile.TemporaryFile() as file:
         file.write(array.tobytes())
@@ -615,7 +615,8 @@ def _items(value: Any, scene: Scene) -> tuple[str, Any]:
     word = scene.pick("item", "twice", "one less", "generator", "array", "set", "numpy items")
     if word == "item":
         what, items[k] = hostile(items[k], scene)
-        return f"[{k}]: {what}", type(value)(items)
+        again = getattr(value, "_make", type(value))  # of a named tuple
+        return f"[{k}]: {what}", again(items)
     if word == "twice":
         return word, [*items, items[k]]
     if word == "one less":
