@@ -57,7 +57,7 @@ rng = np.random.default_rng(0)
 # - **차수**(order): 한 곱에 들어가는 필드의 수입니다. $\langle z_1, z_2 \rangle$의 차수는 2입니다.
 # - **단위**(unit): 벡터가 통째로 만나기도 하고(*벡터 단위*, vector-wise), 벡터의 숫자 하나하나가 만나기도
 #   합니다(*비트 단위*, bit-wise).
-# - **명시적인가, 암묵적인가**(explicit, implicit): 곱이 식에 있을 수도 있고, 다층 퍼셉트론(multilayer perceptron,
+# - **명시적인가, 암묵적인가**(explicit or implicit): 곱이 식에 있을 수도 있고, 다층 퍼셉트론(multilayer perceptron,
 #   MLP)이 찾도록 맡길 수도 있습니다.
 #
 # 왜 모두 MLP에 맡기지 않을까요? MLP에게 두 수의 곱은 어렵습니다. 평면을 꺾는 일밖에 못 하기 때문입니다. $x_1 x_2$를
