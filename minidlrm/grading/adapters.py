@@ -86,7 +86,9 @@ def autograding(which: str | Path | Assignment, called: str) -> dict[str, Any]:
     return {"tests": tests}
 
 
-def files_of(platform: str, which: str | Path | Assignment, out: Path) -> list[Path]:
+def files_of(
+    platform: str, which: str | Path | Assignment, out: Path, lang: str = "en"
+) -> list[Path]:
     """Write the files of a platform beside those of the students.
 
     Parameters
@@ -94,7 +96,7 @@ def files_of(platform: str, which: str | Path | Assignment, out: Path) -> list[P
     platform : "github", "gradescope" or "nbgrader"
         A workflow and autograding.json; setup.sh and run_autograder, to be zipped; or the
         instructor's notebook, with solutions, for nbgrader's source folder.
-    which, out
+    which, out, lang
         As in `release`. A teacher's own assignment goes along: to Gradescope the whole folder, to
         GitHub, where students see it, without the solutions.
     """
@@ -115,7 +117,7 @@ def files_of(platform: str, which: str | Path | Assignment, out: Path) -> list[P
         import nbformat
 
         made = out / "source" / assignment.name / f"{assignment.source.stem}.ipynb"
-        content = {made: nbformat.writes(cells.notebook(assignment))}
+        content = {made: nbformat.writes(cells.notebook(assignment, lang))}
     else:
         called = "/autograder/source/assignment" if assignment.own else assignment.name
         if assignment.own:

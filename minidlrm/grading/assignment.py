@@ -4,6 +4,7 @@
       mine.py      the source: tasks, points, limits, and solutions between two comments
       checks.py    the tests, run by pytest
       wrong.py     WRONG: wrong answers, the points that are left, words of the feedback
+      ko/mine.py   the source in Korean, if there is one: other texts, the same code
 
 The name, the title, the tasks, their points and the limits are in the source, and nowhere else::
 
@@ -125,9 +126,18 @@ class Assignment:
         """All points, by machine and by hand."""
         return sum(task.points for task in self.tasks)
 
-    def text(self) -> str:
-        """Return the source."""
-        return self.source.read_text(encoding="utf-8")
+    @property
+    def languages(self) -> list[str]:
+        """The languages that the source is written in, English first."""
+        return ["en", *sorted(p.parent.name for p in self.folder.glob(f"??/{self.source.name}"))]
+
+    def text(self, lang: str = "en") -> str:
+        """Return the source in a language; ValueError when it is not written in it."""
+        if lang not in self.languages:
+            found = ", ".join(self.languages)
+            raise ValueError(f"lang is {lang!r}: {self.name} is written in {found}")
+        path = self.source if lang == "en" else self.folder / lang / self.source.name
+        return path.read_text(encoding="utf-8")
 
 
 def _folder() -> Path:

@@ -91,13 +91,13 @@ def score(assignment: str, task: str, namespace: dict[str, Any]) -> float:
     return float(sum(r["points"] for r in rows))
 
 
-def notebook(which: str | Path | Assignment) -> Any:
+def notebook(which: str | Path | Assignment, lang: str = "en") -> Any:
     """Return the instructor's notebook for nbgrader: solutions marked, a check after each task."""
     import jupytext
     import nbformat
 
     assignment = find(which)
-    made = jupytext.reads(assignment.text(), fmt="py:percent")
+    made = jupytext.reads(assignment.text(lang), fmt="py:percent")
     by_hand = {task.name: task.points for task in assignment.by_hand}
     where = str(assignment.folder) if assignment.own else assignment.name
     points: dict[str, float] = {}

@@ -11,7 +11,7 @@ from pathlib import Path
 from minidlrm.grading import derivations, entries, likeness, marking, reports, runner, tables
 from minidlrm.grading.assignment import Assignment
 from minidlrm.grading.marking import Late, Total
-from minidlrm.grading.release import strip, write
+from minidlrm.grading.release import released_text, write
 from minidlrm.grading.runner import Grade
 
 CHANGES = ("student", "task", "old", "new")
@@ -110,7 +110,7 @@ def _look_into(
     assignment: Assignment, found: dict[str, Path]
 ) -> tuple[dict[str, dict[str, str]], dict[str, list[str]]]:
     """Return what students wrote for a human, and remarks on files that are alike."""
-    released = strip(assignment.text())
+    released = released_text(assignment)
     written: dict[str, dict[str, str]] = {}
     tokens: dict[str, Sequence[str]] = {}
     for student, path in found.items():

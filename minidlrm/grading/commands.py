@@ -135,13 +135,14 @@ def release_command(
         Path | None,
         typer.Option(help="Also this folder, by which students check themselves: for your own."),
     ] = None,
+    lang: Annotated[str, typer.Option(help="The language of the texts: en or ko.")] = "en",
 ) -> None:
     """Write the students' files: the source without its solutions, as script and notebook."""
     if platform not in ("", "github", "gradescope", "nbgrader"):
         raise ValueError(f"--for is {platform!r}: it must be github, gradescope or nbgrader")
-    written = release.release(assignment, out)
+    written = release.release(assignment, out, lang)
     if platform:
-        written += adapters.files_of(platform, assignment, out)
+        written += adapters.files_of(platform, assignment, out, lang)
     if checks is not None:
         written += release.checks_for_students(assignment, checks)
     for path in written:

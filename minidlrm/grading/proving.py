@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ TESTS = [
     ("import sys; sys.exit(0)", 0, "SystemExit"),
     ("import minidlrm; return True", 0, "your own code"),
 ]
+_HEADING = r"^# ## (\w+\.\d+) .+?\((\d+(?:\.\d+)?)(?: point|점)"
 _SECONDS = 3.0  # of a call of a wrong answer: some of them never end
 
 
@@ -90,6 +92,8 @@ def prove(
     assignment = find(which)
     yield Proof("every task has criteria and wrong answers", _gaps(assignment))
     yield Proof("no solution is left in the released file", left_over(assignment))
+    for lang in assignment.languages[1:]:
+        yield Proof(f"the source in {lang!r} has the same code", translation(assignment, lang))
     with tempfile.TemporaryDirectory(prefix="proof-") as name, Judge() as judge:
         folder = Path(name)
         yield Proof("the reference earns all points", _reference(assignment, judge))
@@ -146,6 +150,32 @@ def left_over(which: str | Path | Assignment) -> str:
             return f"{node.name} still has a part of its solution"
     machine = sum(not task.by_human for task in find(which).tasks)
     return "" if blanks >= machine else f"{machine - blanks} tasks have no blank to fill in"
+
+
+def translation(which: str | Path | Assignment, lang: str) -> str:
+    """Say how a source in another language differs from the English one; "" when it is the same.
+
+    The code but for docstrings, the tasks with their points, and the regions.
+    """
+    assignment = find(which)
+    texts = assignment.text(), assignment.text(lang)
+    code = [_without_docstrings(ast.parse(text)) for text in texts]
+    for first, second in zip_longest(*code):
+        if first != second:
+            return f"the code differs: {(second or first)[:200]}"
+    heads = [re.findall(_HEADING, text, re.M) for text in texts]
+    if heads[0] != heads[1]:
+        return f"the tasks and points are {heads[1]}, not {heads[0]}"
+    regions = [re.findall(r"(?:BEGIN SOLUTION (\S+):|END SOLUTION)", text) for text in texts]
+    return "" if regions[0] == regions[1] else "the solutions are not in the same places"
+
+
+def _without_docstrings(tree: ast.Module) -> list[str]:
+    """Return each statement of a file; a docstring counts as empty."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef) and ast.get_docstring(node) is not None:
+            node.body[0] = ast.Expr(ast.Constant(""))
+    return [ast.dump(node) for node in tree.body]
 
 
 def _statements(node: ast.FunctionDef) -> set[str]:

@@ -66,7 +66,7 @@ def strip(text: str) -> str:
     return "\n".join(lines)
 
 
-def release(which: str | Path | Assignment, out: Path) -> list[Path]:
+def release(which: str | Path | Assignment, out: Path, lang: str = "en") -> list[Path]:
     """Write the students' files into a folder: a script and the notebook made from it.
 
     Parameters
@@ -75,13 +75,15 @@ def release(which: str | Path | Assignment, out: Path) -> list[Path]:
         "A1", "A2", ..., or a folder.
     out : Path
         Created if needed. Files of the same name are replaced.
+    lang : str
+        The language of the texts: "en", or "ko" where it is written in Korean, too.
 
     Returns
     -------
     list of Path
     """
     assignment = find(which)
-    text = strip(assignment.text()) + "\n"
+    text = strip(assignment.text(lang)) + "\n"
     script = out / assignment.source.name
     if script.resolve() == assignment.source:
         raise ValueError(f"{out} is the assignment's own folder: its source would be replaced")
@@ -90,6 +92,11 @@ def release(which: str | Path | Assignment, out: Path) -> list[Path]:
     for path, content in ((script, text), (script.with_suffix(".ipynb"), notebook)):
         write(path, content)
     return [script, script.with_suffix(".ipynb")]
+
+
+def released_text(assignment: Assignment) -> str:
+    """Return what students get, in all languages: none of it is their own work."""
+    return "\n".join(strip(assignment.text(lang)) for lang in assignment.languages)
 
 
 def as_notebook(text: str) -> str:
