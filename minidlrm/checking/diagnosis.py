@@ -13,6 +13,7 @@ where nothing fits, `whereabouts` says where the gradient is right and where it 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ from minidlrm.checking import (
     vanishing,
 )
 from minidlrm.checking.catalogue import CATALOGUE, make_cause
+from minidlrm.checking.confirming import Confirmer, Test
 from minidlrm.checking.evidence import Evidence
 from minidlrm.checking.fingerprints import Fingerprint, known
 from minidlrm.checking.report import Cause, GradCheckReport
@@ -40,6 +42,7 @@ from minidlrm.checking.whereabouts import nothing_fits, smaller
 from minidlrm.module import Module, SparseGrad
 from minidlrm.watching import Call, watched
 
+SHOWN = 3  # causes that a report shows
 _TOGETHER = 0.03  # for a cause that explains every wrong array
 
 
@@ -65,14 +68,33 @@ def diagnose(
         The likeliest first; never empty. Other arrays that show the same cause come last.
     """
     causes = [*rules.causes(evidence), *_from_fingerprints(evidence, fingerprints)]
-    for name in evidence.failed:
-        causes += _of_array(evidence, name)
     causes += _from_inside(evidence, check) if check else []
     if check and not any(evidence.whole(name) for name in evidence.failed):
         causes += smaller(evidence, fingerprints, check)
-    if not causes:
-        causes = [nothing_fits(evidence)]
-    return _ranked(causes, evidence)
+    found = [Found(cause) for cause in causes]
+    for name in evidence.failed:
+        found += _of_array(evidence, name)
+    ranked = _confirmed(_ranked(found, evidence), evidence)
+    return ranked or (nothing_fits(evidence),)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A cause, and the test of an array that has found it; None of one that needs no second look."""
+
+    cause: Cause
+    test: Test | None = None
+    name: str = ""
+
+
+def _confirmed(ranked: tuple[Found, ...], evidence: Evidence) -> tuple[Cause, ...]:
+    """Leave out what does not hold at other inputs, among the causes that are shown."""
+    confirmer, kept = Confirmer(evidence), []
+    for each in ranked:
+        shown = len({cause.key for cause in kept}) < SHOWN
+        if each.test is None or not shown or confirmer.stands(each.cause, each.test, each.name):
+            kept.append(each.cause)
+    return _grouped(kept)
 
 
 TESTS = (
@@ -89,43 +111,48 @@ TESTS = (
 )
 
 
-def _of_array(evidence: Evidence, name: str) -> list[Cause]:
+def _of_array(evidence: Evidence, name: str) -> list[Found]:
     """Put every question to one wrong gradient."""
     whole = None if evidence.broken(name) else evidence.whole(name)
     if whole is None:
         return []
     with np.errstate(all="ignore"):
-        found = [cause for test in arithmetic.PLAIN for cause in _asked(test, evidence, whole)]
+        found = [each for test in arithmetic.PLAIN for each in _asked(test, evidence, whole)]
         if found and whole.numeric.size > 1:
             return found  # one factor explains every entry: nothing simpler can
         for test in TESTS:
             found += _asked(test, evidence, whole)
-        if not any(cause.score >= 0.9 for cause in found):
+        if not any(each.cause.score >= 0.9 for each in found):
             for test in vanishing.TESTS:  # many passes, and the least plain words
                 found += _asked(test, evidence, whole)
     return found
 
 
-def _asked(test: Any, evidence: Evidence, whole: Any) -> list[Cause]:
+def _asked(test: Test, evidence: Evidence, whole: Any) -> list[Found]:
     try:
-        return list(test(evidence, whole))
+        return [Found(cause, test, whole.name) for cause in test(evidence, whole)]
     except (ValueError, IndexError, np.linalg.LinAlgError):
         return []  # the question does not fit these arrays
 
 
-def _ranked(causes: list[Cause], evidence: Evidence) -> tuple[Cause, ...]:
+def _ranked(found: list[Found], evidence: Evidence) -> tuple[Found, ...]:
     """Sort: what explains all wrong arrays at once comes before what explains one of them."""
     arrays: dict[str, set[str]] = {}
-    for cause in causes:
-        arrays.setdefault(cause.key, set()).add(cause.array)
+    for each in found:
+        arrays.setdefault(each.cause.key, set()).add(each.cause.array)
     wrong = max(1, len(evidence.failed))
 
-    def rank(cause: Cause) -> float:
+    def rank(each: Found) -> float:
+        cause = each.cause
         share = len(arrays[cause.key] & set(evidence.failed)) / wrong if cause.array else 1
         return -cause.score - _TOGETHER * share
 
-    causes = sorted(causes, key=rank)
-    best: dict[str, Cause] = {}  # of each cause the array that shows it best comes first
+    return tuple(sorted(found, key=rank))
+
+
+def _grouped(causes: list[Cause]) -> tuple[Cause, ...]:
+    """Put first of each cause the array that shows it best; then the others."""
+    best: dict[str, Cause] = {}
     others: dict[tuple[str, str], Cause] = {}
     for cause in causes:
         if cause.key not in best:
