@@ -146,6 +146,21 @@ def test_a_process_that_does_not_read_does_not_hold_up_the_grader(tmp_path):
     assert time.monotonic() - start < 30
 
 
+def test_a_process_that_did_not_start_is_no_fault_of_the_student(tmp_path, monkeypatch):
+    file, begun, launch = tmp_path / "a.py", [], Submission._launch
+    file.write_text("def f(x): return x + 1\n")
+
+    def slowly(self):
+        begun.append(1)
+        if len(begun) == 1:
+            raise StudentError("the process did not start")
+        launch(self)
+
+    monkeypatch.setattr(Submission, "_launch", slowly)
+    with Submission(file) as submission:
+        assert submission.call("f", 1) == 2
+
+
 def test_a_call_back_that_asks_for_too_much_is_words(tmp_path):
     file = tmp_path / "a.py"
     file.write_text("def f(g): return g(1)\n")

@@ -241,6 +241,12 @@ class Submission:
         self._kept = self._functions
 
     def _start(self) -> None:
+        try:
+            self._launch()
+        except StudentError:  # no code of the student has run: a machine that slept, or is full
+            self._launch()
+
+    def _launch(self) -> None:
         self._home = tempfile.mkdtemp(prefix="submission-", dir=self.folder)
         os.chmod(self._home, 0o777)
         environment = {
