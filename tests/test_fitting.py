@@ -99,6 +99,25 @@ def test_equal_times_keep_the_order_of_the_rows():
     assert numbers(data.train) == [1, 3, 5, 7, 9, 0, 2, 4]
 
 
+@pytest.mark.parametrize(
+    ("times", "fit"),
+    [
+        ([1e8, 1e10], True),
+        ([1e8, 1e10 + 1], False),
+        ([1e8 - 1, 1e12], True),  # counts, and no moments
+        ([1.7e9, 1.7e12], False),
+    ],
+)
+def test_times_of_two_units_are_refused(times, fit):
+    rows = {"y": [0, 1], "x": [1.0, 2.0], "when": times}
+    options = {"dense": ["x"], "time": "when", "fractions": (1, 0, 0)}
+    if fit:
+        assert len(read(rows, **options).train) == 2
+    else:
+        with pytest.raises(ValueError, match="row 2, column when: .* is a time in another unit"):
+            read(rows, **options)
+
+
 def test_a_split_without_a_value_names_the_row():
     for option in ("user", "split_column"):
         rows = table(4, part=["train", "train", "", "test"])

@@ -22,6 +22,9 @@ def test_blocks_of_a_column_are_one_array(spool):
         spool.append("a", np.array(block, np.int32))
     assert spool.column("a").tolist() == [1, 2, 3, 4, 5]
     assert spool.column("a").dtype == np.int32
+    for block in ([6], [7]):
+        spool.append("d", np.array(block))
+    assert spool.column("d").tolist() == [6, 7]
     assert spool.column("b").tolist() == []
     spool.append("c", np.zeros(0, np.int8))
     assert spool.column("c").dtype == np.int8

@@ -22,7 +22,7 @@ except ImportError:
     njit, CACHE = None, False
 
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)  # odd: a product with it spreads the bits of a word
-_ONE, _EIGHT, _HALF, _TOP = np.uint64(1), np.uint64(8), np.uint64(32), np.uint64(56)
+_ONE, _EIGHT, _HALF = np.uint64(1), np.uint64(8), np.uint64(32)
 _LOW, _HIGH = np.uint64(0xFFFFFFFF), np.uint64(0xFFFFFFFF00000000)
 _UNKNOWN = -1
 _GROUP = 64  # texts whose places in memory are asked for at once
@@ -181,9 +181,9 @@ def _word_source(text: Any, start: Any, length: Any) -> Any:
     return word
 
 
-def _place_source(key: Any, length: Any, slots: Any) -> Any:
+def _place_source(key: Any, slots: Any) -> Any:
     """Return the pair of slots at which to look for a text first."""
-    h = (key ^ (length << _TOP)) * _FACTOR
+    h = key * _FACTOR
     return np.int64(h ^ (h >> _HALF)) & (len(slots) // 2 - 1)
 
 
@@ -215,7 +215,7 @@ def _walk_source(
                 key = _word(text, start, stop - start)
             else:
                 key = _hashed(text, start, stop)
-            keys[k - first], places[k - first] = key, _place(key, stop - start, slots)
+            keys[k - first], places[k - first] = key, _place(key, slots)
         for k in range(first, last):
             touched ^= slots[2 * places[k - first]]
         for k in range(first, last):
@@ -255,7 +255,7 @@ def _move_source(old: Any, new: Any) -> None:
     """Put all pairs of slots into a larger table."""
     for k in range(0, len(old), 2):
         if old[k + 1] != 0:
-            slot = _place(old[k], old[k + 1] >> _HALF, new)
+            slot = _place(old[k], new)
             while new[2 * slot + 1] != 0:
                 slot = (slot + 1) & (len(new) // 2 - 1)
             new[2 * slot], new[2 * slot + 1] = old[k], old[k + 1]

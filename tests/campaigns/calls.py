@@ -61,6 +61,7 @@ NO_METHODS = {"Cause", "Fingerprint", "ProtocolWarning"}
 ARRAYS = ("dense", "sparse", "label", "values", "offsets", "weights", "id", "bag", "prediction")
 MADE_OF_ARRAYS = {"batch", "data", "train", "valid", "test", "sparse", "bags", "dataset", "state"}
 OF_PARTS = MADE_OF_ARRAYS | {"parameters", "groups", "key", "other", "model", "optimizer", "schema"}
+ENDLESS = {"epochs", "steps", "repeats"}  # as many as are asked for are run, for years
 PATHS = {"path", "checkpoint", "source", "rows", "train", "valid", "test"}
 SAID = {"grad": "gradient", "value": "parameter", "weights": "per_sample_weights"}
 DUNDERS = ("__getitem__", "__add__", "__len__", "__repr__")
@@ -236,8 +237,8 @@ def _call(scene: Scene, outcome: Outcome) -> Any:
         name = list(keywords)[int(rng.integers(len(keywords)))]
         outcome.hostile |= {name}
         word, keywords[name] = hostile(keywords[name], scene)
-        if name == "epochs" and isinstance(keywords[name], int) and keywords[name] > 100:
-            word, keywords[name] = "100", 100  # as many as are asked for are run, for years
+        if name in ENDLESS and isinstance(keywords[name], int) and keywords[name] > 100:
+            word, keywords[name] = "100", 100
         outcome.what += f"; {name}: {word}"
         if name in PATHS and isinstance(keywords[name], str):
             scene.paths.append(keywords[name])  # a path is named by itself

@@ -5,7 +5,8 @@
 A change is an operator, a comparison, a number 0, 1 or 2, `not`, or `and` and `or`. Each is made
 in a copy of the package, and run against ``tests/test_FILE.py`` and the file's own examples, up to
 the first test that fails. Survivors are printed: each is a missing test, or a change without an
-effect that a test could see (docs/correctness.md argues those).
+effect that a test could see. `argued.toml` lists those that are known, each with its reason; they
+count as not noticed all the same.
 
 What is not changed:
 
@@ -25,6 +26,7 @@ from __future__ import annotations
 import argparse
 import ast
 import contextlib
+import functools
 import gc
 import importlib
 import io
@@ -38,6 +40,7 @@ import sys
 import tempfile
 import time
 import tokenize
+import tomllib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -120,14 +123,25 @@ class Change:
         before, after = (compile(t, "file", "exec") for t in (text, self.apply(text)))
         return _bytecode(before) != _bytecode(after)
 
+    def lines(self) -> tuple[str, str]:
+        """Return the line of the file, and the line with the change in it."""
+        text = _source(ROOT / self.path)
+        first, last = text.rfind("\n", 0, self.start) + 1, text.index("\n", self.stop)
+        changed = text[first : self.start] + self.new + text[self.stop : last]
+        return text[first:last].strip(), changed.strip()
+
     def __str__(self) -> str:
-        line = (ROOT / self.path).read_text(encoding="utf-8").splitlines()[self.line - 1].strip()
-        return f"{self.path}:{self.line}: {self.old!r} -> {self.new!r}   in: {line}"
+        return f"{self.path}:{self.line}: {self.old!r} -> {self.new!r}   in: {self.lines()[0]}"
+
+
+@functools.cache
+def _source(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
 
 
 def places(path: Path) -> Iterator[Change]:
     """Yield every change of a file, in order."""
-    text = path.read_text(encoding="utf-8")
+    text = _source(path)
     lines, starts = text.splitlines(keepends=True), [0]
     for line in lines:
         starts.append(starts[-1] + len(line))
@@ -150,6 +164,19 @@ def places(path: Path) -> Iterator[Change]:
                 row = words[0][1].start[0]
                 where = path.relative_to(ROOT)
                 yield Change(where, row, start, stop, old, new, users.around(row))
+
+
+def argued(changes: list[Change]) -> dict[tuple[str, str, str], str]:
+    """Return why some changes may survive; an entry that is no change of a file is an error."""
+    text = Path(__file__).with_name("argued.toml").read_text(encoding="utf-8")
+    reasons = {(e["file"], e["was"], e["is"]): e["why"] for e in tomllib.loads(text)["change"]}
+    files = {file for file, _, _ in reasons}
+    left = reasons.keys() - {(str(c.path), *c.lines()) for c in changes if str(c.path) in files}
+    seen = {str(change.path) for change in changes}
+    for file, was, now in sorted(left):
+        if file in seen:
+            sys.exit(f"argued.toml: {file} has no change of {was!r} to {now!r}")
+    return reasons
 
 
 def _tokens(text: str) -> list[tokenize.TokenInfo]:
@@ -415,6 +442,7 @@ def main() -> None:
     files = sorted({path for area in AREAS for path in (ROOT / "minidlrm").glob(area)})
     files = [path for path in files if options.only in str(path)]
     everything = [change for path in files for change in places(path)]
+    reasons = argued(everything)
     drawn = random.Random(options.seed).sample(everything, len(everything))
     changes = list(itertools.islice((c for c in drawn if c.matters()), options.count))
     warm()
@@ -432,16 +460,18 @@ def main() -> None:
             if sum(total.values()) % 20 == 0:
                 print(f"{sum(total.values())} of {len(changes)} done", flush=True)
             noticed[run.path] += code not in (0, NO_TESTS)
-            if code in (0, NO_TESTS):
-                survivors.append(run.change)
-                print(f"survives: {run.change}", flush=True)
+            if run.change and code in (0, NO_TESTS):
+                why = reasons.get((str(run.path), *run.change.lines()), "")
+                survivors.append(why)
+                print(f"survives: {run.change}{why and f'   because {why}'}", flush=True)
     for path in sorted(total):
         print(f"{noticed[path]:4} of {total[path]:4} noticed  {path}")
     share = sum(noticed.values()) / sum(total.values())
     seconds = time.monotonic() - start
     print(
         f"mutate: {sum(noticed.values())} of {sum(total.values())} changes noticed ({share:.1%}), "
-        f"{len(survivors)} survive; seed {options.seed}, {seconds:.0f} s"
+        f"{len(survivors)} survive, {sum(map(bool, survivors))} of them argued; "
+        f"seed {options.seed}, {seconds:.0f} s"
     )
     sys.exit(share < options.least)
 
