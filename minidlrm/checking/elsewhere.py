@@ -121,7 +121,12 @@ def _other_integers(name: str, value: np.ndarray) -> Iterator[Guess]:
 
 
 def _updated(evidence: Evidence, w: Whole) -> Iterator[Guess]:
-    """Weights that have taken their step already: W - c grad, with the c of the difference."""
+    """Weights that have taken their step already: W - c grad, with the c of the difference.
+
+    A step in backward goes with dy, and so does what flows back: together they are quadratic.
+    """
+    if evidence.is_linear:
+        return
     for name in evidence.subject.arrays:
         if name == w.name or name not in evidence.grads or name in evidence.failed:
             continue

@@ -58,7 +58,8 @@ def formula(evidence: Evidence, w: Whole) -> Iterator[Cause]:
         key = _edit(a, n, evidence.known)
         if key:
             text = f"Yours is {_times(c)}{a}; right is {_times(c)}{n}."
-            yield make_cause(key, w.name, text, 0.96 - 0.01 * steps)
+            mean = key == "function_left" and "less its mean" in text
+            yield make_cause(key, w.name, text, 0.885 if mean else 0.96 - 0.01 * steps)
         if key == "mask_forgotten":  # of a rectifier it is the slope
             yield make_cause("slope_forgotten", w.name, text, 0.955 - 0.01 * steps)
         return
@@ -369,18 +370,23 @@ def _joins(d: np.ndarray, k: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def recovered_matrix(evidence: Evidence, w: Whole) -> Iterator[Cause]:
-    """Where n = M K with a known K: ours is M^T K, or M with another known operand."""
+    """Where n = M K with a known K: ours is M^T K, or M with another known operand.
+
+    K must have full rank, so that M is the only one; where it is not square, n = M K is a test.
+    """
     n, a = w.numeric, w.analytic
-    if n.ndim != 2 or w.rows is not None:
+    if n.ndim not in (2, 3) or w.rows is not None or not 2 < n.shape[-2] <= n.shape[-1]:
         return
     known = {**evidence.known, "dy": evidence.r}
-    square = {m: k for m, k in known.items() if k.shape == n.shape and k.shape[0] == k.shape[1] > 2}
-    for name, k in square.items():
-        if np.linalg.cond(k) > 1e6:
+    fitting = {m: k for m, k in known.items() if k.shape == n.shape}
+    for name, k in fitting.items():
+        if np.linalg.cond(k).max() > 1e6:
             continue
-        theirs = np.linalg.solve(k.T, n.T).T
-        for other, operand in square.items():
-            for turned, matrix in (("M", theirs), ("M.T", theirs.T)):
+        theirs = n @ np.linalg.pinv(k)
+        if not evidence.same(theirs @ k, n):
+            continue
+        for other, operand in fitting.items():
+            for turned, matrix in (("M", theirs), ("M.T", theirs.swapaxes(-1, -2))):
                 if evidence.same(a, matrix @ operand) and not evidence.same(a, n):
                     text = f"The right gradient of {w.name} is M @ {name} with a matrix M; yours "
                     text += f"is {turned} @ {other}."

@@ -195,13 +195,16 @@ def misplaced(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     if off.sum() < 2 or not evidence.same(np.sort(ours, axis=1), np.sort(theirs, axis=1)):
         return
     k = int(np.flatnonzero(off)[0])
-    there = [np.flatnonzero(np.abs(jac[k]) > size)[:3] for jac in (ours, theirs)]
-    first = [np.unravel_index(places[0], w.numeric.shape) for places in there]
+    there = [np.flatnonzero(np.abs(jac[k]) > size) for jac in (ours, theirs)]
+    apart = next(((a, b) for a, b in zip(*there, strict=False) if a != b), None)
+    if apart is None:
+        return
+    first = [np.unravel_index(place, w.numeric.shape) for place in apart]
     place = tuple(map(int, np.unravel_index(k, evidence.r.shape)))
     here, right = (tuple(map(int, each)) for each in first)
     text = f"What each output sends back to {w.name} are the right numbers, and for "
     text += f"{int(off.sum())} of {len(off)} outputs they go to wrong places: the dy of output "
-    text += f"{place} goes to {w.name}{list(here)} first, and belongs to {w.name}{list(right)}."
+    text += f"{place} goes to {w.name}{list(here)}, where it belongs to {w.name}{list(right)}."
     yield make_cause("shifted", w.name, text, 0.9)
 
 
@@ -327,7 +330,10 @@ def statistic(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     rank = _rank(rest, evidence.tol * np.abs(right).max())
     filled = np.mean(np.abs(rest) > evidence.tol * np.abs(rest).max())
     n = rest.shape[1]
-    if not 1 <= rank <= min(2, n - 2) or filled < 0.3:
+    if not 1 <= rank <= min(2, n - 2):
+        return
+    name = _name(rest, values)
+    if filled < 0.3 and "entry" not in name:
         return
     along = f"along axis {min(theirs)}" if len(theirs) < w.numeric.ndim else "over the whole array"
     constant = not (np.abs(mine) * ~np.eye(n, dtype=bool) > evidence.tol * np.abs(mine).max()).any()
@@ -336,7 +342,6 @@ def statistic(evidence: Evidence, w: Whole) -> Iterator[Cause]:
         if formula:
             yield make_cause("term", w.name, f"Right minus yours is, {along}, {formula}.", 0.915)
             return
-    name = _name(rest, values)
     text = f"What is wrong goes through {name or 'a number'} taken {along}: "
     text += f"it depends on every entry of {w.name} there, "
     text += "and is treated as a constant." if constant else "and its path is missing, or scaled."

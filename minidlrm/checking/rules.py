@@ -30,7 +30,9 @@ def from_faults(faults: Sequence[Fault]) -> tuple[Cause, ...]:
             continue
         text = fault.text[0].upper() + fault.text[1:] + "."
         key = "transpose" if fault.key == "transposed_shape" else fault.key
-        causes.append(make_cause(key, fault.array, text, _SCORES.get(fault.key, 0.98)))
+        score = _SCORES.get(fault.key, 0.98)
+        score -= 0.02 * (key == "missing" and "shape" in keys)  # it may be inside of another
+        causes.append(make_cause(key, fault.array, text, score))
     return tuple(causes)
 
 

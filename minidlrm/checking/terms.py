@@ -133,8 +133,8 @@ def along_a_row(evidence: Evidence, w: Whole) -> Iterator[Cause]:
             text += f" So a multiple of {w.name} itself is missing there, or is too much."
             yield make_cause("term", w.name, text, 0.9)
             return
-        text += " It is what a path through a norm or a sum of squares of the row gives: that "
-        yield make_cause("statistic", w.name, text + "number is treated as a constant.", 0.9)
+        text += " It is what a path through a sum or a norm of the row gives: it is left out, or "
+        yield make_cause("statistic", w.name, text + "has a wrong number in it.", 0.9)
         return
 
 
@@ -171,10 +171,9 @@ def along_a_vector(evidence: Evidence, w: Whole) -> Iterator[Cause]:
         if evidence.same(rows, np.outer(c, v)) and np.ptp(c) > 0:
             text = f"Right minus yours is, in each row of {w.name}, a number times {name}: what "
             lost = _rank_of_samples(w.analytic) < _rank_of_samples(w.numeric)
-            text += (
-                f"comes back through the product with {name} is {'left out' if lost else 'wrong'}."
-            )
-            yield make_cause("second_path" if lost else "part", w.name, text, 0.89)
+            what = "left out" if lost else "left out, or wrong"
+            text += f"comes back through the product with {name} is {what}."
+            yield make_cause("second_path" if lost else "term", w.name, text, 0.89)
             return
 
 
@@ -298,6 +297,13 @@ def _found_label_terms(evidence, w, name, ids, k, hot, taken) -> Iterator[Cause]
         text = f"Right minus yours is {c:.4g} at the column of each row's own {name}, and 0 "
         text += "elsewhere: the term of the label is missing, or has a wrong factor."
         yield make_cause("term", w.name, text, 0.93)
+        return
+    here = np.abs(k) > evidence.tol * np.abs(w.numeric).max() / max(
+        np.abs(evidence.r).max(), 1e-300
+    )
+    if (here <= (hot > 0)).all() and here.sum() > 2 and c:
+        text = f"It is right but at the column of each row's own {name}: the term of the label has "
+        yield make_cause("term", w.name, text + "another number in each row.", 0.93)
         return
     beside = taken - hot
     c = float((k * beside).sum() / max(beside.sum(), 1))
