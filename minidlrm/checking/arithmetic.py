@@ -107,8 +107,10 @@ def _swapped(evidence: Evidence, w: Whole) -> Iterator[Cause]:
         if other != w.name and evidence.subject.arrays[other].shape == w.value.shape:
             whole = evidence.whole(other)
             if whole is not None and evidence.same(w.analytic, whole.numeric):
-                text = f"The gradient of {w.name} is the right one of {other}."
-                key = "order" if w.name in evidence.subject.parameters else "operand"
+                text = f"The gradient of {w.name} is the right one of {other}"
+                both = evidence.same(whole.analytic, w.numeric)
+                key = "order" if both or w.name in evidence.subject.parameters else "operand"
+                text += ", and the other way round." if both else "."
                 yield make_cause(key, w.name, text, 0.95)
 
 

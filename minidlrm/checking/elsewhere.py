@@ -68,7 +68,7 @@ def _guesses(evidence: Evidence, w: Whole) -> Iterator[Guess]:
         if name != w.name:
             ones = np.ones_like(value)
             yield "operand_left", {name: ones}, f"{name} was 1 everywhere", 0.96
-            yield "term", {name: 0 * ones}, f"{name} was 0 everywhere", 0.885
+            yield "term", {name: 0 * ones}, f"{name} was 0 everywhere: it is left out", 0.885
             yield "sign", {name: -value}, f"{name} had the other sign", 0.93
             yield "operand", {name: value * value}, f"{name} was squared", 0.92
             yield from _moved(name, value)

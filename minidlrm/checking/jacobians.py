@@ -37,11 +37,33 @@ def matrix_transposed(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     if both is None or w.numeric.shape != shape or evidence.r.size < 2:
         return
     ours, theirs = both
-    if not evidence.same(ours, theirs.T) or evidence.same(ours, theirs):
+    if evidence.same(ours, theirs):
         return
     text = "Where the gradient needs a matrix, its transpose is used: the derivatives of output "
-    text += "i by input j and of output j by input i are exchanged."
-    yield make_cause("transpose", w.name, text, 0.955)
+    text += "i by input j and of output j by input i are exchanged"
+    if evidence.same(ours, theirs.T):
+        yield make_cause("transpose", w.name, f"{text}.", 0.955)
+    elif _are_transposed_but_for_slopes(evidence, ours, theirs.T):
+        text += ", but for a factor of each output, as the slope of an activation."
+        yield make_cause("transpose", w.name, text, 0.95)
+
+
+def _are_transposed_but_for_slopes(evidence: Evidence, a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether a[i, j] = b[i, j] s[i] / s[j] with one s for many entries."""
+    there, too = (np.abs(jac) > evidence.tol * np.abs(jac).max(initial=0) for jac in (a, b))
+    if (there != too).any():
+        return False
+    i, j = np.nonzero(there & ~np.eye(len(a), dtype=bool))
+    if not len(i) or (a[i, j] / b[i, j] <= 0).any() or evidence.same(a[i, j], b[j, i]):
+        return False
+    logs = np.log(a[i, j] / b[i, j])
+    differences = np.zeros((len(i), len(a)))
+    differences[np.arange(len(i)), i] = 1
+    differences[np.arange(len(i)), j] = -1
+    if len(i) < 2 * np.linalg.matrix_rank(differences):
+        return False  # some s always fits
+    s = np.linalg.lstsq(differences, logs, rcond=None)[0]
+    return bool(np.abs(differences @ s - logs).max() <= 1e-5)
 
 
 def sample_axis_transposed(evidence: Evidence, w: Whole) -> Iterator[Cause]:
@@ -182,6 +204,27 @@ def wrong_axis(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     text = f"The gradient at index i of axis {more[0]} of {w.name} depends on dy at other indices "
     text += "of that axis, where the function does not: check the axis of each sum, and keepdims."
     yield make_cause("axis", w.name, text, 0.92)
+
+
+def do_not_meet(evidence: Evidence, w: Whole) -> str:
+    """Say along which axis the entries meet in the function and not in the gradient; "" if none.
+
+    Parameters
+    ----------
+    evidence : Evidence
+    w : Whole
+    """
+    both, axes = evidence.jacobians(w), _shared_axes(evidence, w)
+    if both is None or len(both[0]) < 2:
+        return ""
+    ours, theirs = (_joined(jac, evidence, w, axes) for jac in both)
+    if not theirs - ours:
+        return ""
+    axis = min(theirs - ours)
+    return (
+        f"In the function an output depends on the entries of {w.name} at other indices of axis "
+        f"{axis}; in the gradient it does not."
+    )
 
 
 def misplaced(evidence: Evidence, w: Whole) -> Iterator[Cause]:

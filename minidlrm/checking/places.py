@@ -55,7 +55,7 @@ def factor_of_places(evidence: Evidence, w: Whole) -> Iterator[Cause]:
         c = _multiple(mine * each.values, right, evidence.tol)
         if c:
             text = f"For {what}, yours lacks the factor {times(c, each.name)}."
-            yield make_cause("operand_left", w.name, text, 0.92)
+            yield make_cause(_what_is_lacking(each.array), w.name, text, 0.92)
             return
         c = _multiple(right * each.values, mine, evidence.tol)
         if c:
@@ -77,6 +77,12 @@ def _in_the_place_of(evidence, w, mine, right, laid, what) -> Iterator[Cause]:
                 key = "transpose" if one.array == other.array else "operand"
                 yield make_cause(key, w.name, text, 0.915)
                 return
+
+
+def _what_is_lacking(array: str) -> str:
+    if array.endswith(" > 0)"):
+        return "mask_forgotten"
+    return "slope_forgotten" if "1 - " in array else "operand_left"
 
 
 def _axes(side: int, count: int) -> str:
@@ -176,10 +182,11 @@ def both_orders(evidence: Evidence, w: Whole) -> Iterator[Cause]:
         return
     ours, theirs = (jac.reshape(*shape, -1) for jac in both)
     turned = np.swapaxes(ours, len(shape) - 1, len(shape) - 2)
-    if evidence.same(ours + turned, 2 * theirs) and not evidence.same(ours, theirs):
-        text = "The outputs [i, j] and [j, i] are one number. Yours sends back twice the dy of one "
-        text += f"of them; each belongs once: dy + dy^T. {w.name} is in both factors of a product."
-        yield make_cause("second_path", w.name, text, 0.95)
+    for factor, words in ((2, "twice the dy of one of them"), (1, "the dy of one of them alone")):
+        if evidence.same(ours + turned, factor * theirs) and not evidence.same(ours, theirs):
+            text = f"The outputs [i, j] and [j, i] are one number. Yours sends back {words}; each "
+            text += f"belongs once: dy + dy^T. {w.name} is in both factors of a product."
+            yield make_cause("second_path", w.name, text, 0.95)
 
 
 TESTS = (both_orders, scaled_mask, groups, factor_of_places)

@@ -169,7 +169,7 @@ def products_of(evidence: Evidence, w: Whole) -> Products:
     forms = evidence.once(f"forms {w.name}", lambda: _forms(evidence, w, some))
     named = [(name, form.value) for name, form in forms.items()][:_MOST_OF_TWO]
     one = np.ones(min(w.numeric.size, _MOST_ENTRIES))
-    rows = [("1", one), *named]
+    rows = [("1", one), *((_bracketed(name), value) for name, value in named)]
     for (m, u), (n, v) in combinations_with_replacement(named, 2):
         if not is_constant(u * v):
             rows.append((f"{_bracketed(m)} {_bracketed(n)}", u * v))

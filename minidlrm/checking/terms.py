@@ -249,13 +249,13 @@ def _terms(evidence: Evidence, w: Whole) -> Iterator[tuple[str, np.ndarray]]:
                 mean = value.mean(axis=axis, keepdims=True)
                 text = f"dy times the mean of {name} along axis {axis}"
                 yield text, upstream * np.broadcast_to(mean, shape)
+    if upstream is not None:
+        yield "dy", upstream
     if r.shape == shape:
         parts = {**bare, **{n: t for n, t in derived_arrays(evidence) if n[-1] == ")"}}
         parts = {n: t for n, t in parts.items() if t.shape == shape and np.isfinite(t).all()}
         for (m, u), (n, v) in combinations_with_replacement(parts.items(), 2):
             yield f"dy times {m} times {n}", r * u * v
-    if upstream is not None:
-        yield "dy", upstream
     if r.shape == shape and r.ndim == 2:
         for name, value in bare.items():
             if value.shape == shape:
