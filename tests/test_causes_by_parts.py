@@ -179,7 +179,7 @@ def test_writes_that_go_to_wrong_places_are_shown():
 
     cause = first(forward, backward, normal(4, 8), normal(3, seed=2))
     assert cause.key == "shifted"
-    assert "the dy of output (0, 1) goes to x[0, 1] first, and belongs to x[0, 2]" in cause.evidence
+    assert "the dy of output (0, 1) goes to x[0, 1], where it belongs to x[0, 2]" in cause.evidence
 
 
 def test_a_second_use_of_a_matrix_is_not_called_a_slope():

@@ -8,6 +8,7 @@ import os
 
 import numpy as np
 import pytest
+import right_pairs_2  # noqa: F401  it enters its pieces
 from generated_pairs import pair
 from missed_pairs import MISSED
 from right_pairs import RIGHT

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from minidlrm.checking.catalogue import make_cause
+from minidlrm.checking.confirming import at_other_inputs
 from minidlrm.checking.evidence import TOL, Evidence, Whole
 from minidlrm.checking.ids import may_be_offsets
 from minidlrm.checking.report import Cause
@@ -51,7 +52,22 @@ def _scale(evidence: Evidence, w: Whole) -> Iterator[Cause]:
         yield make_cause("added_twice", w.name, f"{ours}.", 0.91 if alone else 0.6)
     note = f", and that is {length}" if length else ""
     note = f", and 1/{1 / size:g} is one over {inverse}" if inverse else note
+    note = _that_moves(evidence, w, c) or note
     yield make_cause("factor", w.name, f"{ours}, {sign}with no exception{note}.", 0.9)
+
+
+def _that_moves(evidence: Evidence, w: Whole, c: float) -> str:
+    """Say whether the factor is another one at other inputs; "" where it is not."""
+    other = at_other_inputs(evidence)
+    whole = None if other is None else other.whole(w.name)
+    if other is None or whole is None or not whole.numeric.any():
+        return ""
+    a, n = whole.analytic.ravel(), whole.numeric.ravel()
+    d = float(a @ n) / float(n @ n)
+    if not other.same(a, d * n) or abs(d / c - 1) <= 1e-3:
+        return ""
+    text = f"; but on other inputs it is {d:.4g}: so it is no constant, but a number that is "
+    return text + "computed from the inputs, such as a sum, a norm or the output"
 
 
 def _is_about(size: float, n: float) -> bool:
@@ -73,7 +89,7 @@ def _named(lengths: dict[float, str], size: float) -> str:
 
 
 def _ratio(c: float) -> str:
-    if abs(c) >= 1:
+    if abs(c) >= 1 - TOL:
         return f"{c:.6g} times"
     return f"{'-' if c < 0 else ''}1/{1 / abs(c):.6g} of"
 
@@ -91,8 +107,10 @@ def _swapped(evidence: Evidence, w: Whole) -> Iterator[Cause]:
         if other != w.name and evidence.subject.arrays[other].shape == w.value.shape:
             whole = evidence.whole(other)
             if whole is not None and evidence.same(w.analytic, whole.numeric):
-                text = f"The gradient of {w.name} is the right one of {other}."
-                key = "order" if w.name in evidence.subject.parameters else "operand"
+                text = f"The gradient of {w.name} is the right one of {other}"
+                both = evidence.same(whole.analytic, w.numeric)
+                key = "order" if both or w.name in evidence.subject.parameters else "operand"
+                text += ", and the other way round." if both else "."
                 yield make_cause(key, w.name, text, 0.95)
 
 
@@ -144,6 +162,8 @@ def _weights(evidence: Evidence, ours: np.ndarray, parts: np.ndarray) -> np.ndar
 def _of_samples(evidence, w, axis, live, weights, count) -> Cause:
     what = "sample" if axis == 0 else f"index of axis {axis} of dy"
     kept = np.abs(weights) > 1e-6
+    if axis and not (kept.sum() > 1 and np.abs(weights[kept] - 1).max() >= 1e-4):
+        return _of_outputs(w, axis, live[kept], live[~kept], count)
     if kept.sum() == 1:
         text = f"It is the part of {what} {live[kept][0]} alone; there are {count}."
         return make_cause("one_sample", w.name, text, 0.95)
@@ -156,6 +176,14 @@ def _of_samples(evidence, w, axis, live, weights, count) -> Cause:
     return make_cause("row_factor", w.name, text + (", ..." if len(weights) > 5 else "."), 0.9)
 
 
+def _of_outputs(w: Whole, axis: int, kept: np.ndarray, gone: np.ndarray, count: int) -> Cause:
+    """Along another axis than that of the samples, say which outputs send nothing back."""
+    some, words = (kept, "alone is counted") if len(kept) == 1 else (gone, "is left out")
+    listed = ", ".join(map(str, some[:5].tolist())) + (", ..." if len(some) > 5 else "")
+    text = f"What the outputs at index {listed} of axis {axis} (it has {count}) send back {words}; "
+    return make_cause("part_missing", w.name, text + "all that is there is right.", 0.95)
+
+
 def _broadcast(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     """One number everywhere: the sum of all."""
     flat = w.analytic.ravel()
@@ -165,6 +193,22 @@ def _broadcast(evidence: Evidence, w: Whole) -> Iterator[Cause]:
             return  # every entry has one size: only their signs differ
         what = "the sum of the right ones" if same else f"{flat[0]:.4g}"
         yield make_cause("broadcast", w.name, f"Every entry is {what}.", 0.94 if same else 0.5)
+    elif w.numeric.ndim > 1:
+        yield from _broadcast_along(evidence, w)
+
+
+def _broadcast_along(evidence: Evidence, w: Whole) -> Iterator[Cause]:
+    """Along one axis every entry is the sum, or the mean, of the right ones there."""
+    for axis, length in enumerate(w.numeric.shape):
+        for what, one in (
+            ("sum", w.numeric.sum(axis=axis, keepdims=True)),
+            ("mean", w.numeric.mean(axis=axis, keepdims=True)),
+        ):
+            if length > 1 and evidence.same(w.analytic, np.broadcast_to(one, w.numeric.shape)):
+                text = f"All along axis {axis} of {w.name} every entry is the {what} of the right "
+                text += "ones there."
+                yield make_cause("broadcast", w.name, text, 0.94)
+                return
 
 
 def _shifted(evidence: Evidence, w: Whole) -> Iterator[Cause]:

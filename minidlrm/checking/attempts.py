@@ -77,7 +77,8 @@ def _best_ids(question: Question, options: Options) -> Run:
         if run.passed:
             return _judged(question, failed, run)
         failed.append((change, run))
-    first = next((run for _, run in failed if not run.gives_no_verdict), failed[-1][1])
+    first, *others = [run for _, run in failed if not run.gives_no_verdict] or [failed[-1][1]]
+    first.as_given = others[-1] if others else None
     return first
 
 

@@ -71,7 +71,7 @@ def _apart(ours: tuple[tuple[str, ...], float], theirs: tuple[tuple[str, ...], f
 def _written(join: str, flow: str, found: tuple[tuple[str, ...], float]) -> str:
     factors, c = found
     times = "" if abs(c - 1) < 1e-6 else "-" if abs(c + 1) < 1e-6 else f"{c:.4g} "
-    return times + join.replace("D", "[" + " * ".join((flow, *factors)) + "]")
+    return times + join.replace("¤", "[" + " * ".join((flow, *factors)) + "]")
 
 
 def _found(flat, names, wanted, tol) -> list[tuple[tuple[str, ...], float]]:
@@ -143,19 +143,19 @@ def _flows(evidence: Evidence) -> Iterator[tuple[str, np.ndarray]]:
 def _joins(evidence: Evidence, d: tuple[int, ...], shape) -> Iterator[tuple[str, Map]]:
     """Yield what leads from (n, *d) to (n, *shape)."""
     if d == shape:
-        yield "D", np.asarray
+        yield "¤", np.asarray
     for axis in range(len(d)):
         if d[:axis] + d[axis + 1 :] == shape:
-            yield f"D.sum({axis})", functools.partial(np.sum, axis=axis + 1)
+            yield f"¤.sum({axis})", functools.partial(np.sum, axis=axis + 1)
     if len(d) != 2 or len(shape) != 2:
         return
     for name, k in evidence.known.items():
         if k.ndim != 2:
             continue
         if len(k) == d[0] and (k.shape[1], d[1]) == shape:
-            yield f"{name}.T @ D", functools.partial(np.einsum, "bi,nbo->nio", k)
+            yield f"{name}.T @ ¤", functools.partial(np.einsum, "bi,nbo->nio", k)
         if k.shape[1] == d[1] and (d[0], len(k)) == shape:
-            yield f"D @ {name}.T", functools.partial(np.einsum, "io,nbo->nbi", k)
+            yield f"¤ @ {name}.T", functools.partial(np.einsum, "io,nbo->nbi", k)
 
 
 def _products(evidence: Evidence, shape) -> tuple[list[tuple[str, ...]], np.ndarray]:

@@ -17,6 +17,7 @@ import numpy as np
 from minidlrm.checking.evidence import Evidence
 from minidlrm.checking.numeric import Differences
 from minidlrm.checking.report import Cause
+from minidlrm.checking.subject import Subject
 
 Test = Callable[..., Any]
 _NUMBERS = re.compile(r"-?\d+(\.\d+)?(e[+-]?\d+)?%?")
@@ -38,8 +39,10 @@ class Confirmer:
 
     def stands(self, cause: Cause, test: Test, name: str) -> bool:
         """Whether the test that found a cause of an array finds it at other inputs, too."""
-        other = self.evidence.once("other inputs", lambda: elsewhere(self.evidence))
-        if other is None or self.evidence.once(f"right at other {name}", lambda: _right(other, name)):
+        other = at_other_inputs(self.evidence)
+        if other is None or self.evidence.once(
+            f"right at other {name}", lambda: _right(other, name)
+        ):
             return True
         if (test, name) not in self._answers:
             with np.errstate(all="ignore"):
@@ -55,7 +58,12 @@ def _asked(test: Test, evidence: Evidence, name: str) -> Iterator[Cause]:
 
 
 def _is_same(cause: Cause, other: Cause) -> bool:
-    return cause.key == other.key and _plain(cause.evidence) == _plain(other.evidence)
+    """Whether two answers are one; of a branch, whether it ends at a number of the same array.
+
+    Other words may say the same: where y = log p, a factor y is a factor log p.
+    """
+    same_words = cause.key != "branch" or _plain(cause.evidence) == _plain(other.evidence)
+    return cause.key == other.key and same_words
 
 
 def _plain(text: str) -> str:
@@ -69,11 +77,13 @@ def _right(other: Evidence, name: str) -> bool:
     whole = other.whole(name) if name in other.grads else None
     if whole is None or whole.analytic.shape != whole.numeric.shape:
         return True
-    same = np.abs(whole.analytic - whole.numeric) <= other.tol * np.abs(whole.numeric).max(initial=0)
+    same = np.abs(whole.analytic - whole.numeric) <= other.tol * np.abs(whole.numeric).max(
+        initial=0
+    )
     return bool(same.all()) or not np.isfinite(whole.numeric).all()
 
 
-def elsewhere(evidence: Evidence) -> Evidence | None:
+def at_other_inputs(evidence: Evidence) -> Evidence | None:
     """Return what is seen at other inputs with another dy; None where the code bears none.
 
     Parameters
@@ -81,6 +91,10 @@ def elsewhere(evidence: Evidence) -> Evidence | None:
     evidence : Evidence
         At the given inputs.
     """
+    return evidence.once("other inputs", lambda: _elsewhere(evidence))
+
+
+def _elsewhere(evidence: Evidence) -> Evidence | None:
     for share in (0.4, 0.03):
         try:
             found = _at(evidence, np.random.default_rng(11), share)
@@ -93,15 +107,36 @@ def elsewhere(evidence: Evidence) -> Evidence | None:
 
 def _at(evidence: Evidence, rng: np.random.Generator, share: float) -> Evidence | None:
     subject = evidence.subject.astype(np.float64)
+    before = subject.snapshot()
     subject.restore({n: moved(a, rng, share) for n, a in subject.arrays.items()})
+    if _same_gradients(evidence, subject):  # it does not look at them: another dy, then
+        subject.restore(before)
     y = subject.output().copy()
     r = rng.normal(size=y.shape)
-    grads, _ = subject.gradients(r.copy())
-    grads = {n: np.array(g, float) if isinstance(g, np.ndarray) else g for n, g in grads.items()}
-    if y.shape != evidence.r.shape or not np.isfinite(y).all() or any(g is None for g in grads.values()):
+    grads = _gradients(subject, r)
+    if y.shape != evidence.r.shape or not np.isfinite(y).all() or set(grads) < set(evidence.grads):
         return None
     differences = Differences(subject, r, evidence.differences.method, rng, grads, y)
     return Evidence(subject, differences, r, grads, evidence.checks, evidence.faults)
+
+
+def _same_gradients(evidence: Evidence, subject: Subject) -> bool:
+    """Whether backward gives at other inputs what it gave: it takes its arrays from outside."""
+    grads = _gradients(subject, np.array(evidence.r, float))
+    return all(
+        np.array_equal(grads[name], evidence.grads[name])
+        for name in evidence.failed
+        if name in grads and isinstance(evidence.grads[name], np.ndarray)
+    )
+
+
+def _gradients(subject: Subject, dy: np.ndarray) -> dict[str, Any]:
+    grads, _ = subject.gradients(dy.copy())
+    return {
+        name: np.array(grad, float) if isinstance(grad, np.ndarray) else grad
+        for name, grad in grads.items()
+        if grad is not None
+    }
 
 
 def moved(value: np.ndarray, rng: np.random.Generator, share: float) -> np.ndarray:

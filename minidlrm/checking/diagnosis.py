@@ -26,9 +26,11 @@ from minidlrm.checking import (
     factors,
     formulas,
     jacobians,
+    places,
     products,
     rules,
     slopes,
+    sums,
     terms,
     vanishing,
 )
@@ -80,7 +82,7 @@ def diagnose(
 
 @dataclass(frozen=True)
 class Found:
-    """A cause, and the test of an array that has found it; None of one that needs no second look."""
+    """A cause, and the test of an array that has found it; None of one that is a fact."""
 
     cause: Cause
     test: Test | None = None
@@ -100,6 +102,7 @@ def _confirmed(ranked: tuple[Found, ...], evidence: Evidence) -> tuple[Cause, ..
 TESTS = (
     *arithmetic.TESTS,
     *jacobians.TESTS,
+    *places.TESTS,
     *slopes.TESTS,
     *factors.TESTS,
     *products.TESTS,
@@ -123,7 +126,7 @@ def _of_array(evidence: Evidence, name: str) -> list[Found]:
         for test in TESTS:
             found += _asked(test, evidence, whole)
         if not any(each.cause.score >= 0.9 for each in found):
-            for test in vanishing.TESTS:  # many passes, and the least plain words
+            for test in (*sums.TESTS, *vanishing.TESTS):  # slow, and the least plain words
                 found += _asked(test, evidence, whole)
     return found
 

@@ -68,7 +68,7 @@ def _guesses(evidence: Evidence, w: Whole) -> Iterator[Guess]:
         if name != w.name:
             ones = np.ones_like(value)
             yield "operand_left", {name: ones}, f"{name} was 1 everywhere", 0.96
-            yield "term", {name: 0 * ones}, f"{name} was 0 everywhere", 0.885
+            yield "term", {name: 0 * ones}, f"{name} was 0 everywhere: it is left out", 0.885
             yield "sign", {name: -value}, f"{name} had the other sign", 0.93
             yield "operand", {name: value * value}, f"{name} was squared", 0.92
             yield from _moved(name, value)
@@ -121,7 +121,12 @@ def _other_integers(name: str, value: np.ndarray) -> Iterator[Guess]:
 
 
 def _updated(evidence: Evidence, w: Whole) -> Iterator[Guess]:
-    """Weights that have taken their step already: W - c grad, with the c of the difference."""
+    """Weights that have taken their step already: W - c grad, with the c of the difference.
+
+    A step in backward goes with dy, and so does what flows back: together they are quadratic.
+    """
+    if evidence.is_linear:
+        return
     for name in evidence.subject.arrays:
         if name == w.name or name not in evidence.grads or name in evidence.failed:
             continue

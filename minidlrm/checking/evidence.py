@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from minidlrm.checking import objects
 from minidlrm.checking.numeric import Differences
 from minidlrm.checking.protocol import Fault
 from minidlrm.checking.report import ArrayCheck
@@ -371,7 +372,7 @@ def _kept(subject: Subject) -> Iterator[tuple[str, Any]]:
     cache = getattr(calls, "_caches", getattr(calls, "_cache", ()))
     for k, item in enumerate(_flat(cache)):
         yield f"item {k} of the cache", item
-    for name, value in vars(target).items() if hasattr(target, "__dict__") else ():
+    for name, value in objects.attributes(target).items():
         for k, item in enumerate(_flat(value)):
             yield f"self.{name}" + (f"[{k}]" if item is not value else ""), item
 

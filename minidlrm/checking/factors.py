@@ -10,7 +10,7 @@ import numpy as np
 from minidlrm.checking.catalogue import make_cause
 from minidlrm.checking.evidence import Evidence, Whole
 from minidlrm.checking.report import Cause
-from minidlrm.checking.slopes import FEW, is_constant, slopes_of
+from minidlrm.checking.slopes import FEW, distinct, is_constant, slopes_of
 
 
 def row_factor(evidence: Evidence, w: Whole) -> Iterator[Cause]:
@@ -85,7 +85,7 @@ def _name_factor(evidence: Evidence, w: Whole, axis: int, live: np.ndarray, c: n
         for what, numbers in _numbers_of(name, value, axis, length):
             found = _is_multiple(c, numbers[live], evidence.tol)
             if found:
-                return found.replace("t", what)
+                return found.replace("¤", what)
     return ""
 
 
@@ -101,25 +101,43 @@ def _numbers_of(name, value, axis, length) -> Iterator[tuple[str, np.ndarray]]:
 
 
 _FORMS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "t": lambda t: t,
-    "1 - t": lambda t: 1 - t,
-    "1 + t": lambda t: 1 + t,
-    "t^2": lambda t: t * t,
-    "t^3": lambda t: t**3,
-    "t (1 - t)": lambda t: t * (1 - t),
-    "1 - t^2": lambda t: 1 - t * t,
-    "1 + t^2": lambda t: 1 + t * t,
-    "(1 - t^2) / (1 + t^2)": lambda t: (1 - t * t) / (1 + t * t),
-    "|t|": np.abs,
-    "sign t": np.sign,
-    "exp(t)": np.exp,
-    "cos t": np.cos,
-    "sin t": np.sin,
+    "¤": lambda t: t,
+    "1 - ¤": lambda t: 1 - t,
+    "1 + ¤": lambda t: 1 + t,
+    "¤^2": lambda t: t * t,
+    "¤^3": lambda t: t**3,
+    "¤ (1 - ¤)": lambda t: t * (1 - t),
+    "1 - ¤^2": lambda t: 1 - t * t,
+    "1 + ¤^2": lambda t: 1 + t * t,
+    "(1 - ¤^2) / (1 + ¤^2)": lambda t: (1 - t * t) / (1 + t * t),
+    "|¤|": np.abs,
+    "sign ¤": np.sign,
+    "exp(¤)": np.exp,
+    "cos ¤": np.cos,
+    "sin ¤": np.sin,
 }
 
 
-_SHARES = ("1 - t", "t (1 - t)")
-_BOUNDED = (*_SHARES, "1 + t", "1 - t^2")
+_SHARES = ("1 - ¤", "¤ (1 - ¤)")
+_BOUNDED = (*_SHARES, "1 + ¤", "1 - ¤^2")
+
+
+def times(c: float, text: str) -> str:
+    """Write a multiple of what has a name.
+
+    Parameters
+    ----------
+    c : float
+    text : str
+
+    Examples
+    --------
+    >>> times(1.0, "x"), times(-1.0, "x"), times(0.5, "1 / x")
+    ('x', '-x', '0.5 / x')
+    """
+    if abs(abs(c) - 1) < 1e-4:
+        return text if c > 0 else f"-{text}"
+    return f"{c:.4g}{text[1:]}" if text.startswith("1 / ") else f"{c:.4g} * {text}"
 
 
 def _is_multiple(k: np.ndarray, t: np.ndarray, tol: float) -> str:
@@ -131,18 +149,19 @@ def _is_multiple(k: np.ndarray, t: np.ndarray, tol: float) -> str:
             if form in _BOUNDED and (np.abs(t).max() > 1 or (form in _SHARES and t.min() < 0)):
                 continue  # 1 - t of a number beyond 1 is no factor: two terms were added
             f = function(t)
-            for value, text in ((f, form), (1 / f, f"1 / ({form})")):
+            for value, text in (
+                (f, form),
+                (1 / f, f"1 / {form}" if " " not in form else f"1 / ({form})"),
+            ):
                 if not np.isfinite(value).all() or is_constant(value):
                     continue
                 c = float(k @ value / (value @ value))
                 if np.abs(k - c * value).max() <= 10 * tol * np.abs(k).max():
-                    return text if abs(c - 1) < 1e-6 else f"{c:.4g} {text}"
+                    return times(c, text)
                 square = k * k
                 c = float(square @ value / (value @ value))
                 if np.abs(square - c * value).max() <= 20 * tol * np.abs(square).max():
-                    return (
-                        f"the root of {text}" if abs(c - 1) < 1e-6 else f"{c**0.5:.4g} root {text}"
-                    )
+                    return times(c**0.5, f"the root of {text}")
     return ""
 
 
@@ -150,14 +169,12 @@ def local_factor(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     """Ours is the right one times a formula of an array: a factor is missing, or too much."""
     for k, shape, where in _ratios(evidence, w):
         live = np.isfinite(k)
-        if live.sum() < FEW or is_constant(np.abs(k[live])):
-            continue  # a sign that changes from branch to branch is not a factor
+        if live.sum() < FEW or len(distinct(np.abs(k[live]))) <= 2:
+            continue  # what changes from branch to branch, or class to class, is not a factor
         for name, t in _candidates(evidence, w, shape):
             form = _is_multiple(k[live], t.ravel()[live], evidence.tol)
             if form and not _is_two_valued(t, live):
-                text = f"{where}, yours is the right one times {form.replace('t', '¤')}.".replace(
-                    "¤", name
-                )
+                text = f"{where}, yours is the right one times {form.replace('¤', name)}."
                 text += " So a factor is missing, or is there once too often."
                 yield make_cause("local_factor", w.name, text, 0.935)
                 return
@@ -165,8 +182,8 @@ def local_factor(evidence: Evidence, w: Whole) -> Iterator[Cause]:
 
 
 def _is_two_valued(t: np.ndarray, live: np.ndarray) -> bool:
-    """Whether an array is a mask or a label: it decides, and is no factor."""
-    return bool(np.isin(t.ravel()[live], (0, 1)).all())
+    """Whether an array is a mask or a label, or a function of it: it decides, and is no factor."""
+    return len(np.unique(t.ravel()[live])) <= 2
 
 
 def sign_by_entry(evidence: Evidence, w: Whole) -> Iterator[Cause]:

@@ -7,6 +7,7 @@ is the mistake.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -34,7 +35,9 @@ class Formula:
 
     def __str__(self) -> str:
         flow = f"({self.upstream}) {self.slope}" if self.slope else self.upstream
-        return self.join.replace("D", f"[{flow}]").replace("K", self.operand)
+        join, comma, where = self.join.partition(",")
+        parts = {"D": f"[{flow}]", "K": self.operand}
+        return re.sub(r"\b[DK]\b", lambda found: parts[found[0]], join) + comma + where
 
 
 def formula(evidence: Evidence, w: Whole) -> Iterator[Cause]:
@@ -58,14 +61,15 @@ def formula(evidence: Evidence, w: Whole) -> Iterator[Cause]:
         key = _edit(a, n, evidence.known)
         if key:
             text = f"Yours is {_times(c)}{a}; right is {_times(c)}{n}."
-            yield make_cause(key, w.name, text, 0.96 - 0.01 * steps)
+            mean = key == "function_left" and "less its mean" in text
+            yield make_cause(key, w.name, text, 0.885 if mean else 0.96 - 0.01 * steps)
         if key == "mask_forgotten":  # of a rectifier it is the slope
             yield make_cause("slope_forgotten", w.name, text, 0.955 - 0.01 * steps)
         return
     found = list(_two_formulas(evidence, w, formulas))
     if found or not ours or theirs:
         yield from found
-    elif "@" in ours[0][0].upstream and not ours[0][0].slope and _is_curved(evidence):
+    elif "@" in ours[0][0].upstream and not ours[0][0].slope and _is_curved(evidence, w):
         text = f"Yours is {_times(ours[0][1])}{ours[0][0]}: one matrix follows another, and the "
         text += "derivative of what lies between is left out."
         yield make_cause("slope_forgotten", w.name, text, 0.86)
@@ -86,18 +90,19 @@ def of_one_index(evidence: Evidence, w: Whole) -> Iterator[Cause]:
             return
 
 
-def _is_curved(evidence: Evidence) -> bool:
-    """Whether the output is no straight line in any of the inputs: a function lies between."""
-    rng = np.random.default_rng(3)
-    for name in evidence.subject.input_names:
-        value = evidence.subject.arrays[name]
-        step = rng.normal(size=value.shape) * (1 + np.abs(value).max(initial=0))
-        below, y, above = (evidence.output_where({name: value + k * step}) for k in (-1, 0, 1))
-        if value.ndim < 2 or below is None or y is None or above is None:
-            continue
-        if evidence.same(y - below, above - y):
-            return False
-    return True
+def _is_curved(evidence: Evidence, w: Whole) -> bool:
+    """Whether the output is neither a straight line nor a parabola in the array: it is no product.
+
+    A product may hold the array twice; a function that lies between leaves third differences.
+    """
+    step = np.random.default_rng(3).normal(size=w.value.shape) * (
+        1 + np.abs(w.value).max(initial=0)
+    )
+    ys = [evidence.output_where({w.name: w.value + k * step}) for k in range(4)]
+    if any(y is None for y in ys):
+        return False
+    third = np.diff(np.array(ys), 3, axis=0)
+    return bool(np.abs(third).max() > 1e-6 * np.abs(np.array(ys)).max())
 
 
 def _multiples(
@@ -369,18 +374,23 @@ def _joins(d: np.ndarray, k: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def recovered_matrix(evidence: Evidence, w: Whole) -> Iterator[Cause]:
-    """Where n = M K with a known K: ours is M^T K, or M with another known operand."""
+    """Where n = M K with a known K: ours is M^T K, or M with another known operand.
+
+    K must have full rank, so that M is the only one; where it is not square, n = M K is a test.
+    """
     n, a = w.numeric, w.analytic
-    if n.ndim != 2 or w.rows is not None:
+    if n.ndim not in (2, 3) or w.rows is not None or not 2 < n.shape[-2] <= n.shape[-1]:
         return
     known = {**evidence.known, "dy": evidence.r}
-    square = {m: k for m, k in known.items() if k.shape == n.shape and k.shape[0] == k.shape[1] > 2}
-    for name, k in square.items():
-        if np.linalg.cond(k) > 1e6:
+    fitting = {m: k for m, k in known.items() if k.shape == n.shape}
+    for name, k in fitting.items():
+        if np.linalg.cond(k).max() > 1e6:
             continue
-        theirs = np.linalg.solve(k.T, n.T).T
-        for other, operand in square.items():
-            for turned, matrix in (("M", theirs), ("M.T", theirs.T)):
+        theirs = n @ np.linalg.pinv(k)
+        if not evidence.same(theirs @ k, n):
+            continue
+        for other, operand in fitting.items():
+            for turned, matrix in (("M", theirs), ("M.T", theirs.swapaxes(-1, -2))):
                 if evidence.same(a, matrix @ operand) and not evidence.same(a, n):
                     text = f"The right gradient of {w.name} is M @ {name} with a matrix M; yours "
                     text += f"is {turned} @ {other}."

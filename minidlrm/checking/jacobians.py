@@ -37,11 +37,33 @@ def matrix_transposed(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     if both is None or w.numeric.shape != shape or evidence.r.size < 2:
         return
     ours, theirs = both
-    if not evidence.same(ours, theirs.T) or evidence.same(ours, theirs):
+    if evidence.same(ours, theirs):
         return
     text = "Where the gradient needs a matrix, its transpose is used: the derivatives of output "
-    text += "i by input j and of output j by input i are exchanged."
-    yield make_cause("transpose", w.name, text, 0.955)
+    text += "i by input j and of output j by input i are exchanged"
+    if evidence.same(ours, theirs.T):
+        yield make_cause("transpose", w.name, f"{text}.", 0.955)
+    elif _are_transposed_but_for_slopes(evidence, ours, theirs.T):
+        text += ", but for a factor of each output, as the slope of an activation."
+        yield make_cause("transpose", w.name, text, 0.95)
+
+
+def _are_transposed_but_for_slopes(evidence: Evidence, a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether a[i, j] = b[i, j] s[i] / s[j] with one s for many entries."""
+    there, too = (np.abs(jac) > evidence.tol * np.abs(jac).max(initial=0) for jac in (a, b))
+    if (there != too).any():
+        return False
+    i, j = np.nonzero(there & ~np.eye(len(a), dtype=bool))
+    if not len(i) or (a[i, j] / b[i, j] <= 0).any() or evidence.same(a[i, j], b[j, i]):
+        return False
+    logs = np.log(a[i, j] / b[i, j])
+    differences = np.zeros((len(i), len(a)))
+    differences[np.arange(len(i)), i] = 1
+    differences[np.arange(len(i)), j] = -1
+    if len(i) < 2 * np.linalg.matrix_rank(differences):
+        return False  # some s always fits
+    s = np.linalg.lstsq(differences, logs, rcond=None)[0]
+    return bool(np.abs(differences @ s - logs).max() <= 1e-5)
 
 
 def sample_axis_transposed(evidence: Evidence, w: Whole) -> Iterator[Cause]:
@@ -184,6 +206,27 @@ def wrong_axis(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     yield make_cause("axis", w.name, text, 0.92)
 
 
+def do_not_meet(evidence: Evidence, w: Whole) -> str:
+    """Say along which axis the entries meet in the function and not in the gradient; "" if none.
+
+    Parameters
+    ----------
+    evidence : Evidence
+    w : Whole
+    """
+    both, axes = evidence.jacobians(w), _shared_axes(evidence, w)
+    if both is None or len(both[0]) < 2:
+        return ""
+    ours, theirs = (_joined(jac, evidence, w, axes) for jac in both)
+    if not theirs - ours:
+        return ""
+    axis = min(theirs - ours)
+    return (
+        f"In the function an output depends on the entries of {w.name} at other indices of axis "
+        f"{axis}; in the gradient it does not."
+    )
+
+
 def misplaced(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     """The derivatives of each output are the right numbers, at other entries."""
     both = evidence.jacobians(w)
@@ -195,13 +238,16 @@ def misplaced(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     if off.sum() < 2 or not evidence.same(np.sort(ours, axis=1), np.sort(theirs, axis=1)):
         return
     k = int(np.flatnonzero(off)[0])
-    there = [np.flatnonzero(np.abs(jac[k]) > size)[:3] for jac in (ours, theirs)]
-    first = [np.unravel_index(places[0], w.numeric.shape) for places in there]
+    there = [np.flatnonzero(np.abs(jac[k]) > size) for jac in (ours, theirs)]
+    apart = next(((a, b) for a, b in zip(*there, strict=False) if a != b), None)
+    if apart is None:
+        return
+    first = [np.unravel_index(place, w.numeric.shape) for place in apart]
     place = tuple(map(int, np.unravel_index(k, evidence.r.shape)))
     here, right = (tuple(map(int, each)) for each in first)
     text = f"What each output sends back to {w.name} are the right numbers, and for "
     text += f"{int(off.sum())} of {len(off)} outputs they go to wrong places: the dy of output "
-    text += f"{place} goes to {w.name}{list(here)} first, and belongs to {w.name}{list(right)}."
+    text += f"{place} goes to {w.name}{list(here)}, where it belongs to {w.name}{list(right)}."
     yield make_cause("shifted", w.name, text, 0.9)
 
 
@@ -327,7 +373,10 @@ def statistic(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     rank = _rank(rest, evidence.tol * np.abs(right).max())
     filled = np.mean(np.abs(rest) > evidence.tol * np.abs(rest).max())
     n = rest.shape[1]
-    if not 1 <= rank <= min(2, n - 2) or filled < 0.3:
+    if not 1 <= rank <= min(2, n - 2):
+        return
+    name = _name(rest, values)
+    if filled < 0.3 and "entry" not in name:
         return
     along = f"along axis {min(theirs)}" if len(theirs) < w.numeric.ndim else "over the whole array"
     constant = not (np.abs(mine) * ~np.eye(n, dtype=bool) > evidence.tol * np.abs(mine).max()).any()
@@ -336,7 +385,6 @@ def statistic(evidence: Evidence, w: Whole) -> Iterator[Cause]:
         if formula:
             yield make_cause("term", w.name, f"Right minus yours is, {along}, {formula}.", 0.915)
             return
-    name = _name(rest, values)
     text = f"What is wrong goes through {name or 'a number'} taken {along}: "
     text += f"it depends on every entry of {w.name} there, "
     text += "and is treated as a constant." if constant else "and its path is missing, or scaled."

@@ -40,18 +40,39 @@ def _parts(value: Any) -> list[tuple[Any, Any]]:
         return list(value.items())
     if isinstance(value, (list, tuple)):
         return list(enumerate(value))
-    return (
-        list(vars(value).items())
-        if hasattr(value, "__dict__") and not callable(value)
-        else (list(vars(value).items()) if hasattr(value, "forward") else [])
-    )
+    is_thing = not callable(value) or hasattr(value, "forward")
+    return list(attributes(value).items()) if is_thing else []
+
+
+def attributes(thing: Any) -> dict[str, Any]:
+    """Return what an object holds, in its dictionary and in its slots.
+
+    Parameters
+    ----------
+    thing : Any
+
+    Examples
+    --------
+    >>> class Point:
+    ...     __slots__ = ("x", "y")
+    >>> point = Point()
+    >>> point.x = 1
+    >>> attributes(point)
+    {'x': 1}
+    """
+    slots: list[str] = []
+    for kind in type(thing).__mro__:
+        named = vars(kind).get("__slots__", ())
+        slots += [named] if isinstance(named, str) else list(named)
+    held = {name: getattr(thing, name) for name in slots if hasattr(thing, name)}
+    return {**held, **getattr(thing, "__dict__", {})}
 
 
 def get(thing: Any, path: Path) -> Any:
     """Return what is at a path; None when nothing is."""
     for key in path:
         try:
-            thing = thing[key] if isinstance(thing, (dict, list, tuple)) else vars(thing)[key]
+            thing = thing[key] if isinstance(thing, (dict, list, tuple)) else attributes(thing)[key]
         except (KeyError, IndexError, TypeError):
             return None
     return thing
@@ -62,12 +83,15 @@ def put(thing: Any, path: Path, value: Any) -> None:
     holder = get(thing, path[:-1])
     if isinstance(holder, tuple) or holder is None:
         return
-    items = holder if isinstance(holder, (dict, list)) else vars(holder)
-    if value is None and isinstance(items, dict) and path[-1] in items:
-        if isinstance(items[path[-1]], np.ndarray):
-            items[path[-1]] = None
-    elif value is not None:
-        items[path[-1]] = value
+    key = path[-1]
+    if value is None and (
+        isinstance(holder, list) or not isinstance(get(holder, (key,)), np.ndarray)
+    ):
+        return
+    if isinstance(holder, (dict, list)):
+        holder[key] = value
+    else:
+        setattr(holder, key, value)
 
 
 def parameters_of(thing: Any, run: Callable[[], np.ndarray]) -> dict[str, Path]:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import combinations_with_replacement
+from itertools import combinations_with_replacement, zip_longest
 
 import numpy as np
 
 from minidlrm.checking.catalogue import make_cause
 from minidlrm.checking.evidence import Evidence, Whole
+from minidlrm.checking.factors import times
 from minidlrm.checking.report import Cause
 from minidlrm.checking.slopes import is_constant, slopes_of
 
@@ -22,6 +23,8 @@ _LEAST = 4  # entries: with fewer, many products fit
 _MOST_ENTRIES = 200
 _MOST_BASES = 5
 _MOST_FORMS = 48
+LEAST_OF_TWO = 8  # entries, where a sum of two products is asked for
+_MOST_OF_TWO = 26  # forms of which a sum is made
 
 
 @dataclass(frozen=True)
@@ -32,8 +35,7 @@ class Product:
     times: float
 
     def __str__(self) -> str:
-        text = " ".join(map(_bracketed, self.factors))
-        return text if abs(self.times - 1) < 1e-6 else f"{self.times:.4g} {text}"
+        return times(self.times, " ".join(map(_bracketed, self.factors)))
 
 
 def missing_product(evidence: Evidence, w: Whole) -> Iterator[Cause]:
@@ -46,7 +48,12 @@ def missing_product(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     forms = evidence.once(f"forms {w.name}", lambda: _forms(evidence, w, some))
     rest = _product(theirs - ours, forms, evidence.tol)
     ratio = _ratio(ours, theirs, forms, evidence.tol)
-    if ratio is not None and (rest is None or len(ratio.factors) <= len(rest.factors)):
+    quotient = None
+    if ratio is None or len(ratio.factors) > 1:
+        quotient = _quotient(ours, theirs, forms, evidence.tol)
+    if quotient is not None and (rest is None or len(rest.factors) > 1):
+        yield _of_quotient(w, forms, *quotient)
+    elif ratio is not None and (rest is None or len(ratio.factors) <= len(rest.factors)):
         text = f"At each entry of {w.name} yours is the right one times {ratio}. So a factor is "
         text += "missing, or is there once too often."
         yield make_cause("local_factor", w.name, text, 0.933)
@@ -54,9 +61,37 @@ def missing_product(evidence: Evidence, w: Whole) -> Iterator[Cause]:
         whole = _product(ours, forms, evidence.tol)
         text = f"Right minus yours is dy times {rest}: that term is missing, or has a wrong factor."
         text += f" Yours is dy times {whole}." if whole is not None else ""
-        yield make_cause("term", w.name, text, 0.936)
-    elif rest is None:
+        yield make_cause("term", w.name, text, 0.936 if len(rest.factors) < 3 else 0.895)
+    else:
         yield from _two_numbers(evidence, w, theirs - ours)
+
+
+def _quotient(ours, theirs, forms, tol) -> tuple[str, str, float] | None:
+    """Return f, g and c with ours = c theirs f / g."""
+    names, columns = list(forms), _columns(forms)
+    if not names or is_constant(np.abs(theirs)):
+        return None
+    mine, right = columns[:, None] * theirs, columns * ours  # (f, g): ours g = c theirs f
+    size = np.maximum((mine * mine).sum(axis=2), 1e-300)
+    c = (mine * right).sum(axis=2) / size
+    off = np.abs(c[..., None] * mine - right).max(axis=2)
+    fits = np.argwhere(off <= tol * np.abs(right).max(axis=1))
+    for k, j in fits.tolist():
+        if k != j and c[k, j] and _is_plain(float(c[k, j]), len(ours)):
+            return names[k], names[j], float(c[k, j])
+    return None
+
+
+def _of_quotient(w: Whole, forms: dict[str, Form], mine: str, right: str, c: float) -> Cause:
+    """Say which function stands where another belongs."""
+    one, other = forms[mine], forms[right]
+    key = "local_factor"
+    if one.function == other.function:
+        key = "slope_place" if {one.array, other.array} == {w.name, "y"} else "operand"
+    elif one.array == other.array and "¤" in (one.function, other.function):
+        key = "function_left"
+    text = f"At each entry of {w.name} your factor has {times(c, mine)} where {right} belongs."
+    return make_cause(key, w.name, text, 0.932)
 
 
 def _two_numbers(evidence: Evidence, w: Whole, rest: np.ndarray) -> Iterator[Cause]:
@@ -90,19 +125,70 @@ def _ratio(ours, theirs, forms, tol) -> Product | None:
     found = _product(ratio, forms, 10 * tol)
     below = _product(1 / ratio, forms, 10 * tol)
     if below is not None and (found is None or len(below.factors) < len(found.factors)):
-        return Product(tuple(f"1 / {_bracketed(f)}" for f in below.factors), 1 / below.times)
+        under = " ".join(map(_bracketed, below.factors))
+        under = f"({under})" if len(below.factors) > 1 else under
+        return Product((f"1 / {under}",), 1 / below.times)
     return found
 
 
+@dataclass(frozen=True, eq=False)
+class Products:
+    """All products of up to two simple functions, and 1: names, and values (products, entries)."""
+
+    names: list[str]
+    values: np.ndarray
+
+    @property
+    def entries(self) -> int:
+        """How many entries of the array are looked at."""
+        return self.values.shape[1]
+
+    def is_plain(self, c: float) -> bool:
+        """Whether a number is small and whole, or one over such a number."""
+        return bool(c) and _is_plain(c, self.entries)
+
+    def multiple(self, k: np.ndarray, tol: float) -> tuple[int, float] | None:
+        """Return a product, and the factor with which it is k."""
+        size = np.abs(k).max(initial=0)
+        c = (self.values @ k) / (self.values**2).sum(axis=1)
+        off = np.abs(c[:, None] * self.values - k).max(axis=1)
+        fits = np.flatnonzero(off <= tol * size) if size else []
+        return next(((int(j), float(c[j])) for j in fits if self.is_plain(float(c[j]))), None)
+
+
+def products_of(evidence: Evidence, w: Whole) -> Products:
+    """Return the products that a slope may be made of, the shortest first.
+
+    Parameters
+    ----------
+    evidence : Evidence
+    w : Whole
+        Of an array whose entries are treated one by one.
+    """
+    some = slice(None, _MOST_ENTRIES)
+    forms = evidence.once(f"forms {w.name}", lambda: _forms(evidence, w, some))
+    named = [(name, form.value) for name, form in forms.items()][:_MOST_OF_TWO]
+    one = np.ones(min(w.numeric.size, _MOST_ENTRIES))
+    rows = [("1", one), *((_bracketed(name), value) for name, value in named)]
+    for (m, u), (n, v) in combinations_with_replacement(named, 2):
+        if not is_constant(u * v):
+            rows.append((f"{_bracketed(m)} {_bracketed(n)}", u * v))
+    return Products([name for name, _ in rows], np.array([value for _, value in rows]))
+
+
 def _bracketed(form: str) -> str:
-    return f"({form})" if " " in form else form
+    return f"({form})" if " " in form and not form.startswith("1 / ") else form
 
 
-def _product(k: np.ndarray, forms: dict[str, np.ndarray], tol: float) -> Product | None:
+def _columns(forms: dict[str, Form]) -> np.ndarray:
+    return np.array([form.value for form in forms.values()])
+
+
+def _product(k: np.ndarray, forms: dict[str, Form], tol: float) -> Product | None:
     """Return the product with the fewest factors of which k is a multiple."""
     if not forms or not k.any():
         return None
-    names, columns = list(forms), np.array(list(forms.values()))
+    names, columns = list(forms), _columns(forms)
     for degree in (1, 2, 3):
         found = _of_degree(k, names, columns, degree, tol)
         if found is not None:
@@ -131,14 +217,26 @@ def _is_plain(c: float, n: int) -> bool:
     return any(abs(v - round(v)) < 1e-6 and 1 <= round(v) <= 12 for v in sizes)
 
 
-def _forms(evidence: Evidence, w: Whole, some: slice) -> dict[str, np.ndarray]:
+@dataclass(frozen=True, eq=False)
+class Form:
+    """A simple function of an array: the function, with ¤ for the array, and its values."""
+
+    array: str
+    function: str
+    value: np.ndarray
+
+
+def _forms(evidence: Evidence, w: Whole, some: slice) -> dict[str, Form]:
     """Return the simple functions of the arrays of this shape."""
-    forms: dict[str, np.ndarray] = {}
-    for name, t in _bases(evidence, w).items():
-        for form, value in _functions(t.ravel()[some].astype(float)):
+    forms: dict[str, Form] = {}
+    bases = _bases(evidence, w)
+    of_each = [_functions(t.ravel()[some].astype(float)) for t in bases.values()]
+    for row in zip_longest(*of_each):  # the plain functions of all arrays come first
+        for name, found in zip(bases, row, strict=True):
+            form, value = found or ("", np.zeros(1))
             usable = np.isfinite(value).all() and value.any() and not is_constant(value)
-            if usable and not any(np.array_equal(value, other) for other in forms.values()):
-                forms[form.replace("¤", name)] = value
+            if usable and not any(np.array_equal(value, each.value) for each in forms.values()):
+                forms[form.replace("¤", name)] = Form(name, form, value)
     return dict(list(forms.items())[:_MOST_FORMS])
 
 
@@ -167,6 +265,9 @@ def _spread(t: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
 def _functions(t: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
     yield "¤", t
     yield "¤^2", t * t
+    if (t != 0).all():
+        yield "1 / ¤", 1 / t
+        yield "1 / ¤^2", 1 / (t * t)
     if np.isin(t, (0, 1)).all():
         yield "1 - ¤", 1 - t
         return
@@ -198,7 +299,6 @@ def _functions(t: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
         yield "sign(¤)", np.sign(t)
         yield "(¤ > 0)", (t > 0).astype(float)
         yield "|¤|", np.abs(t)
-    yield "1 / ¤", 1 / t
     yield "1 / (1 + ¤^2)", 1 / (1 + t * t)
 
 

@@ -30,7 +30,9 @@ def from_faults(faults: Sequence[Fault]) -> tuple[Cause, ...]:
             continue
         text = fault.text[0].upper() + fault.text[1:] + "."
         key = "transpose" if fault.key == "transposed_shape" else fault.key
-        causes.append(make_cause(key, fault.array, text, _SCORES.get(fault.key, 0.98)))
+        score = _SCORES.get(fault.key, 0.98)
+        score -= 0.02 * (key == "missing" and "shape" in keys)  # it may be inside of another
+        causes.append(make_cause(key, fault.array, text, score))
     return tuple(causes)
 
 
@@ -156,7 +158,11 @@ def _limited(evidence: Evidence, name: str, one: np.ndarray) -> Iterator[Cause]:
     """Ask with a large dy: a gradient that is cut off does not grow with it."""
     large = _of(evidence, name, 1e6 * evidence.r)
     most = np.abs(large).max()
-    if most < 1e5 * np.abs(one).max():
+    if evidence.same(large, one):
+        text = f"With a dy 1,000,000 times as large the gradient of {name} is the same: it follows "
+        text += "the direction of dy, and not its size. It is divided by a norm."
+        yield make_cause("not_linear", name, text, 0.976)
+    elif most < 1e5 * np.abs(one).max():
         norm = np.sqrt((large**2).sum())
         at_limit = int((np.abs(large) >= most * (1 - 1e-9)).sum())
         text = f"With a dy 1,000,000 times as large the gradient of {name} does not grow: "

@@ -87,6 +87,7 @@ class Run:
         self.others: dict[str, str] = {}
         self.tolerance = Tolerance(options.rtol or 1e-5, 1e-3, 2e-16, options.atol)
         self.evidence: Evidence | None = None
+        self.as_given: Run | None = None  # on the ids as given, where this one is not
         self.ran = False  # forward, at least once
 
     # What came out
@@ -310,10 +311,18 @@ class Run:
             causes = _diagnosed(self.evidence, fingerprints, check)
         elif self.faults:
             causes = from_faults(self.faults)
+        if self.as_given is not None and _say_nothing(causes):
+            plain = self.as_given.report(fingerprints, check)
+            if not _say_nothing(plain.diagnosis):
+                return plain
         texts = tuple(dict.fromkeys(fault.text for fault in self.faults))
         others = tuple((n, self.analytic.arrays[n].shape, r) for n, r in self.others.items())
         row = (self.question.name, self.checks, self.tolerance.rtol, texts, tuple(causes))
         return GradCheckReport(*row, tuple(dict.fromkeys(self.remarks)), others)
+
+
+def _say_nothing(causes: tuple[Cause, ...]) -> bool:
+    return all(cause.key == "random" for cause in causes)
 
 
 def _holds_integers(value: Any) -> bool:

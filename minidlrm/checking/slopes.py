@@ -52,7 +52,7 @@ def slope_forgotten(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     s = slopes_of(evidence, w)
     if s is None or s.y is None or not s.ours.any():
         return
-    values = _distinct(s.theirs)
+    values = distinct(s.theirs)
     mask = len(values) == 2 and 0.0 in np.round(values, 9)  # then another word is plainer
     c = float(s.ours[0])
     if evidence.same(s.ours, np.full_like(s.ours, c)) and not evidence.same(s.ours, s.theirs):
@@ -86,7 +86,7 @@ def inverted(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     c = float(total[0])
     if not c or not evidence.same(total, np.full_like(total, c)) or is_constant(s.theirs):
         return
-    values = _distinct(s.theirs)
+    values = distinct(s.theirs)
     if len(values) == 2:
         text = f"Where the slope is {values[0]:.4g}, yours is {values[1]:.4g}, and the other way "
         text += "round: the branches are exchanged."
@@ -100,8 +100,13 @@ def is_constant(a: np.ndarray) -> bool:
     return bool(np.ptp(a) <= 1e-6 * np.abs(a).max(initial=0))
 
 
-def _distinct(a: np.ndarray) -> list[float]:
-    """Return the different values, the largest first, up to the errors of differences."""
+def distinct(a: np.ndarray) -> list[float]:
+    """Return the different values, the largest first, up to the errors of differences.
+
+    Parameters
+    ----------
+    a : array (n,)
+    """
     found: list[float] = []
     for value in a.tolist():
         if all(abs(value - v) > 1e-6 * max(np.abs(a).max(), 1e-300) for v in found):
@@ -118,14 +123,16 @@ def branch(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     wrong, count = int(off.sum()), len(off)
     if not 0 < wrong < count or count - wrong < 2:
         return
-    for name, values in _places(evidence, w):
+    found = False
+    for name, values in _places(evidence, w):  # by chance another may end there, too
         side = _side(values, off)
         if side:
             text = f"The gradient of {w.name} is wrong exactly where {name} {side}. There "
             text += _what_differs(evidence, s, off, w.name)
+            found = True
             yield make_cause("branch", w.name, text, 0.94 if comb(count, wrong) >= 50 else 0.9)
-            return
-    yield from _other_mask(evidence, w, s)
+    if not found:
+        yield from _other_mask(evidence, w, s)
 
 
 def steps(evidence: Evidence, w: Whole) -> Iterator[Cause]:
@@ -133,7 +140,7 @@ def steps(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     s = slopes_of(evidence, w)
     if s is None or len(s.ours) < 6 or not s.ours.any():
         return
-    right, ours = _distinct(s.theirs), _distinct(s.ours)
+    right, ours = distinct(s.theirs), distinct(s.ours)
     if not (2 <= len(right) <= 3 and 2 <= len(ours) <= 3 and len(s.ours) >= 2 * len(right)):
         return
     size = evidence.tol * np.abs(s.theirs).max()
@@ -145,6 +152,8 @@ def steps(evidence: Evidence, w: Whole) -> Iterator[Cause]:
         pairs.append((value, float(mine[0])))
     if any(abs(value) <= size and abs(mine) > size for value, mine in pairs):
         return  # a mask
+    if np.ptp([value - mine for value, mine in pairs]) <= 10 * size:
+        return  # one number is missing everywhere: a term
     text = ", ".join(f"{mine:.4g} where {value:.4g} is right" for value, mine in pairs)
     yield make_cause(
         "branch", w.name, f"The slope of {w.name} is one of few numbers: {text}.", 0.938
@@ -185,7 +194,7 @@ def _side(values: np.ndarray, off: np.ndarray) -> str:
             limit = 0.0 if inside else (low_end + high_end) / 2
             return f"{word} {'' if inside else 'about '}{limit:.3g}"
     low_end, high_end = values[off].min(), values[off].max()
-    if not ((values[~off] > low_end) & (values[~off] < high_end)).any():
+    if low_end < high_end and not ((values[~off] > low_end) & (values[~off] < high_end)).any():
         return f"is between {low_end:.3g} and {high_end:.3g}"
     return ""
 

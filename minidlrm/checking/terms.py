@@ -133,8 +133,8 @@ def along_a_row(evidence: Evidence, w: Whole) -> Iterator[Cause]:
             text += f" So a multiple of {w.name} itself is missing there, or is too much."
             yield make_cause("term", w.name, text, 0.9)
             return
-        text += " It is what a path through a norm or a sum of squares of the row gives: that "
-        yield make_cause("statistic", w.name, text + "number is treated as a constant.", 0.9)
+        text += " It is what a path through a sum or a norm of the row gives: it is left out, or "
+        yield make_cause("statistic", w.name, text + "has a wrong number in it.", 0.9)
         return
 
 
@@ -171,10 +171,9 @@ def along_a_vector(evidence: Evidence, w: Whole) -> Iterator[Cause]:
         if evidence.same(rows, np.outer(c, v)) and np.ptp(c) > 0:
             text = f"Right minus yours is, in each row of {w.name}, a number times {name}: what "
             lost = _rank_of_samples(w.analytic) < _rank_of_samples(w.numeric)
-            text += (
-                f"comes back through the product with {name} is {'left out' if lost else 'wrong'}."
-            )
-            yield make_cause("second_path" if lost else "part", w.name, text, 0.89)
+            what = "left out" if lost else "left out, or wrong"
+            text += f"comes back through the product with {name} is {what}."
+            yield make_cause("second_path" if lost else "term", w.name, text, 0.89)
             return
 
 
@@ -250,13 +249,13 @@ def _terms(evidence: Evidence, w: Whole) -> Iterator[tuple[str, np.ndarray]]:
                 mean = value.mean(axis=axis, keepdims=True)
                 text = f"dy times the mean of {name} along axis {axis}"
                 yield text, upstream * np.broadcast_to(mean, shape)
+    if upstream is not None:
+        yield "dy", upstream
     if r.shape == shape:
         parts = {**bare, **{n: t for n, t in derived_arrays(evidence) if n[-1] == ")"}}
         parts = {n: t for n, t in parts.items() if t.shape == shape and np.isfinite(t).all()}
         for (m, u), (n, v) in combinations_with_replacement(parts.items(), 2):
             yield f"dy times {m} times {n}", r * u * v
-    if upstream is not None:
-        yield "dy", upstream
     if r.shape == shape and r.ndim == 2:
         for name, value in bare.items():
             if value.shape == shape:
@@ -298,6 +297,13 @@ def _found_label_terms(evidence, w, name, ids, k, hot, taken) -> Iterator[Cause]
         text = f"Right minus yours is {c:.4g} at the column of each row's own {name}, and 0 "
         text += "elsewhere: the term of the label is missing, or has a wrong factor."
         yield make_cause("term", w.name, text, 0.93)
+        return
+    here = np.abs(k) > evidence.tol * np.abs(w.numeric).max() / max(
+        np.abs(evidence.r).max(), 1e-300
+    )
+    if (here <= (hot > 0)).all() and here.sum() > 2 and c:
+        text = f"It is right but at the column of each row's own {name}: the term of the label has "
+        yield make_cause("term", w.name, text + "another number in each row.", 0.93)
         return
     beside = taken - hot
     c = float((k * beside).sum() / max(beside.sum(), 1))

@@ -10,6 +10,7 @@ import numpy as np
 
 from minidlrm.checking.catalogue import make_cause
 from minidlrm.checking.evidence import Evidence, Whole
+from minidlrm.checking.jacobians import do_not_meet
 from minidlrm.checking.numeric import Differences
 from minidlrm.checking.report import Cause, GradCheckReport
 from minidlrm.checking.subject import FunctionPair, Subject, as_dense
@@ -51,6 +52,7 @@ def _where(evidence: Evidence, w: Whole) -> Iterator[str]:
         yield from _by_index(w, off)
         yield from _by_sign(w, off)
     both = evidence.jacobians(w)
+    yield do_not_meet(evidence, w)
     if both is not None and len(both[0]) > 1:
         yield from _by_output(evidence, w, *both)
 
