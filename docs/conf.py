@@ -70,7 +70,7 @@ html_theme_options = {
     "show_prev_next": True,
     "show_toc_level": 2,
     "navigation_with_keys": False,
-    "header_links_before_dropdown": 6,
+    "header_links_before_dropdown": 5,
     "navbar_align": "left",
     "navbar_end": ["language", "theme-switcher", "navbar-icon-links"],
     "footer_start": ["copyright"],
