@@ -33,7 +33,9 @@ PAGES = [
     "derivations/embedding.html",
     "tutorials/index.html",
     "tutorials/05_dlrm.html",
-    "tutorials/ko/05_dlrm.html",
+    "tutorials/ko/01_embeddings.html",
+    "ko/index.html",
+    "ko/gradcheck.html",
     "stepper.html",
     "comparison.html",
     "gradcheck.html",
@@ -218,6 +220,20 @@ def test_a_page_is_drawn_at_both_widths(browser, address, page):
 def test_formulas_are_drawn(browser, address):
     open_page(browser, address, "derivations/dot.html")
     assert run(browser, "document.querySelectorAll('mjx-container svg').length") > 10
+
+
+def test_a_page_leads_to_the_other_language_and_says_its_own(browser, address):
+    for page, other in (
+        ("faq.html", "ko/faq.html"),
+        ("tutorials/01_embeddings.html", "tutorials/ko/01_embeddings.html"),
+        ("glossary.html", "tutorials/ko/glossary.html"),
+        ("index.html", "ko/index.html"),
+    ):
+        for here, there, lang in ((page, other, "en"), (other, page, "ko")):
+            open_page(browser, address, here)
+            assert run(browser, "document.documentElement.lang") == lang
+            link = run(browser, "document.querySelector('a[hreflang]').href")
+            assert link == f"{address}/{there}"
 
 
 def test_the_stepper_steps(browser, address):

@@ -15,14 +15,15 @@ KO = ROOT / "notebooks" / "ko"
 NOTEBOOKS = sorted(KO.glob("[0-9]*.py"))
 SHEETS = sorted(ROOT.glob("notebooks/assignments/*/ko/*.py"))
 TEXTS = [*NOTEBOOKS, *SHEETS]
+PAGES = [ROOT / "README.ko.md", *sorted(ROOT.glob("docs/ko/*.md")), *sorted(KO.glob("*.md"))]
 # names, and words that are on the screen or in the code; everything else is said in Korean
 ALLOWED = set(
     re.findall(
         r"\S+",
         """
     Adagrad Adam AUC BLAS Colab Criteo CIN CSV DCN Deep DeepFM DLRM English FLOPs FM GB GMF HR
-    JSON Kaggle Keras KiB LaTeX Lazy Leaky LR MF MLP MovieLens NCF NDCG NeuMF Next Numba NumPy
-    PyTorch README ReLU Row-wise SGD STUDENT TB TensorFlow True Wide XOR backward float matplotlib
+    JSON Kaggle Keras KiB LaTeX latest-small Lazy Leaky LR MF MLP MovieLens NCF NDCG NeuMF Next Numba NumPy
+    PyTorch README ReLU RMSE Row-wise SGD STUDENT SVD TB TensorFlow True Wide XOR backward float matplotlib
     minidlrm pickle safetensors xDeepFM
     Cheng Guo He Lian Mudigere Naumov Rendle Wang Weinberger
     db dx dW dy train_and_predict
@@ -33,31 +34,43 @@ ALLOWED = set(
 
 @functools.cache
 def markdown_of(path):
+    if path.suffix == ".md":
+        return [path.read_text(encoding="utf-8")]
     return [c.source for c in jupytext.read(path).cells if c.cell_type == "markdown"]
 
 
-def english_in(text):
-    """Return the English words of a text that are not code, math, a link's goal or in brackets."""
+def prose_of(text):
+    """Return a text without code, math, goals of links, brackets and a reading list."""
     for part in (
-        r"```.*?```|`[^`]*`",
-        r"\$\$.*?\$\$|\$[^$\n]*\$",
+        r"(?s)```.*?```|`[^`]*`",
+        r"(?s)\$\$.*?\$\$",
+        r"\$[^$\n]*\$",
         r"<[^>]*>|\]\([^)]*\)",
-        r"^- .* et al\. .*\n(?:  .*\n)*",  # a reading list
+        r"(?m)^- .* et al\. .*\n(?:  .*\n)*",
         r'"[^"]*"',
         r"\([^()]*\)",
-        r"^(?:BEGIN SOLUTION \S+|END SOLUTION)",
+        r"(?m)^(?:BEGIN SOLUTION \S+|END SOLUTION)",
     ):
-        text = re.sub(part, " ", text + "\n", flags=re.S | re.M if "." in part[:6] else re.M)
-    return [
-        word
-        for word in re.findall(r"(?<![0-9A-Za-z])[A-Za-z][A-Za-z'_-]+", text)
-        if word not in ALLOWED
-    ]
+        text = re.sub(part, " ", text + "\n")
+    return text
+
+
+def english_in(text):
+    """Return the English words of a text that are not among the allowed ones."""
+    words = re.findall(r"(?<![0-9A-Za-z])[A-Za-z][A-Za-z'_-]+", prose_of(text))
+    return [word for word in words if word not in ALLOWED]
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.stem)
-def test_no_english_sentence_is_left(path):
+def test_no_english_word_is_left(path):
     assert [word for text in markdown_of(path) for word in english_in(text)] == []
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_no_english_sentence_is_left_on_a_page(path):
+    """Pages name many products and files: no four words in a row."""
+    sentence = r"(?:[A-Za-z][A-Za-z'-]+ +){3}[A-Za-z]+"
+    assert re.findall(sentence, prose_of(path.read_text(encoding="utf-8"))) == []
 
 
 def test_an_english_sentence_is_noticed():
@@ -101,7 +114,7 @@ def terms():
     }
 
 
-@pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [*TEXTS, *PAGES], ids=lambda path: path.stem)
 def test_a_term_is_the_glossarys(path):
     """Where the English word is in brackets, the Korean one before it is the glossary's."""
     known, wrong = terms(), []
@@ -112,6 +125,62 @@ def test_a_term_is_the_glossarys(path):
             if korean and not any(before.rstrip("* ").endswith(word) for word in korean):
                 wrong.append((before[-20:], english, korean))
     assert wrong == []
+
+
+def other_words():
+    """Return the words of other books that we do not use."""
+    text = (KO / "glossary.md").read_text(encoding="utf-8")
+    table = text.split("## 다른 책에서 만나는 말")[1]
+    rows = re.findall(r"^\| [a-z][^|]* \| [^|]* \| ([^|]*) \|", table, re.M)
+    return [word.strip() for row in rows for word in row.split(",")]
+
+
+@pytest.mark.parametrize("path", [*TEXTS, *PAGES], ids=lambda path: path.stem)
+def test_one_thing_has_one_name(path):
+    if path.name == "glossary.md":
+        assert {"그래디언트", "피처", "레이어"} <= set(other_words())
+        return
+    text = "\n".join(markdown_of(path))
+    assert [word for word in other_words() if re.search(rf"(?<![가-힣]){word}", text)] == []
+
+
+# Pages
+
+
+def code_of(text):
+    """Return the code of a page, without comments: the lines of its blocks, and words in prose."""
+    lines, prose, fence = [], [], None
+    for line in re.sub(r"<!-- models: .*<!-- models end -->", "", text, flags=re.S).splitlines():
+        if line.startswith("```"):
+            fence = None if fence is not None else line.strip("`")
+        elif fence in ("", "python"):
+            lines.append(re.sub(r"\s*#.*", "", line))
+        elif fence is None:
+            prose.append(line)
+    spans = re.findall(r"`([^`]+)`", re.sub(r"\{doc\}`[^`]*`", "", " ".join(prose)))
+    return lines, {re.sub(r"\s+", " ", span) for span in spans}
+
+
+@pytest.mark.parametrize(
+    "path", [page for page in PAGES if page.parent != KO], ids=lambda path: path.stem
+)
+def test_a_page_has_the_sections_and_the_code_of_the_original(path):
+    original = ROOT / "README.md" if path.parent == ROOT else ROOT / "docs" / path.name
+    ours, theirs = (each.read_text(encoding="utf-8") for each in (path, original))
+    heads = [
+        re.findall(r"^(#+) ", re.sub(r"```.*?```", "", t, flags=re.S), re.M) for t in (ours, theirs)
+    ]
+    assert heads[0] == heads[1]
+    (lines, spans), (their_lines, their_spans) = code_of(ours), code_of(theirs)
+    assert [re.sub(" --lang ko", "", line) for line in lines] == their_lines
+    assert their_spans - spans == set()
+
+
+def test_the_list_of_notebooks_says_which_are_there():
+    text = (KO / "README.md").read_text(encoding="utf-8")
+    listed = {name: where for where, name in re.findall(r"\]\((\.\./)?(\d\d_\w+)\.ipynb\)", text)}
+    assert sorted(listed) == sorted(p.stem for p in KO.parent.glob("[0-9]*.py"))
+    assert {name for name, where in listed.items() if not where} == {p.stem for p in NOTEBOOKS}
 
 
 # Assignments

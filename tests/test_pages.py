@@ -14,6 +14,8 @@ from minidlrm.cli.app import make_app
 ROOT = Path(__file__).parent.parent
 PAGES = [*(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "notebooks/README.md"))]
 PAGES += sorted((ROOT / "docs").glob("*.md"))
+PAGES += [ROOT / "README.ko.md", *sorted((ROOT / "docs" / "ko").glob("*.md"))]
+PAGES += sorted((ROOT / "notebooks" / "ko").glob("*.md"))
 WIDTH = 100
 
 
@@ -31,7 +33,7 @@ def test_the_table_of_models_is_that_of_the_code():
     assert the_readme_maker().with_tables(text) == text
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_library_name_that_a_page_mentions_exists(path):
     for name in set(re.findall(r"\bmd((?:\.[A-Za-z_]\w*)+)", path.read_text(encoding="utf-8"))):
         at = minidlrm
@@ -54,7 +56,7 @@ def commands():
     return found
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_command_and_option_that_a_page_mentions_exists(path):
     known = commands()
     text = path.read_text(encoding="utf-8")
@@ -72,7 +74,7 @@ def test_every_command_and_option_that_a_page_mentions_exists(path):
         assert options <= known[name] | {"--help"}, line
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_prose_is_wrapped_at_one_width(path):
     code = False
     for line in path.read_text(encoding="utf-8").splitlines():

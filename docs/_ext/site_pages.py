@@ -8,6 +8,7 @@ import inspect
 import json
 import pkgutil
 import re
+from collections.abc import Container
 from importlib import import_module
 from pathlib import Path
 
@@ -212,7 +213,8 @@ def write_tutorials(docs: Path) -> None:
         put(target / path.relative_to(source), on_the_site(text))
     put(target / "colab.svg", (source / "colab.svg").read_text(encoding="utf-8"))
     pages = sorted(path.stem for path in source.glob("[0-9]*.ipynb"))
-    trees = {"README.md": [*pages, "한국어 <ko/index>"], "ko/README.md": ["05_dlrm", "glossary"]}
+    korean = sorted(path.stem for path in source.glob("ko/[0-9]*.ipynb"))
+    trees = {"README.md": pages, "ko/README.md": [*korean, "glossary"]}
     for name, names in trees.items():
         text = on_the_site((source / name).read_text(encoding="utf-8"))
         tree = "\n```{toctree}\n:hidden:\n\n" + "\n".join(names) + "\n```\n"
@@ -224,6 +226,7 @@ def write_tutorials(docs: Path) -> None:
 def on_the_site(text: str) -> str:
     """Turn links of the repository into links of the site."""
     for old, new in (
+        ("(../../notebooks/", "(../tutorials/"),
         ("(../notebooks/", "(tutorials/"),
         ("(../docs/", "(../"),
         ("README.md", "index.md"),
@@ -265,7 +268,38 @@ def write_trace(docs: Path) -> None:
 def relink(app, name, source):
     """Let the links of a page below `docs/` lead to pages of the site."""
     if not name.startswith(("tutorials/", "api/", "derivations/")):
-        source[0] = on_the_site(source[0]) if "](../notebooks/" in source[0] else source[0]
+        source[0] = on_the_site(source[0]) if "../notebooks/" in source[0] else source[0]
+
+
+def is_korean(name: str) -> bool:
+    """Return whether a page is one of the Korean edition."""
+    return name.startswith(("ko/", "tutorials/ko/"))
+
+
+def other_language(name: str, known: Container[str]) -> str:
+    """Return the same page in the other language; its landing page when it is not translated.
+
+    Parameters
+    ----------
+    name : str
+        A page: "faq", "ko/faq", "tutorials/05_dlrm".
+    known : container of str
+        All pages.
+    """
+    if is_korean(name):
+        twin = "glossary" if name == "tutorials/ko/glossary" else name.replace("ko/", "", 1)
+        return twin if twin in known else "index"
+    folder, _, page = name.rpartition("/")
+    twin = f"tutorials/ko/{page}" if folder == "tutorials" or name == "glossary" else f"ko/{name}"
+    return twin if twin in known else "ko/index"
+
+
+def switch_language(app, name, template, context, doctree):
+    """Tell the templates which language a page has, and where it is in the other one."""
+    context["other_language"] = other_language(name, app.env.found_docs)
+    context["is_korean"] = is_korean(name)
+    if context["is_korean"]:
+        context["language"] = "ko"  # of the html element: how a screen reader speaks
 
 
 def speak(app, name, template, context, doctree):
@@ -279,4 +313,5 @@ def setup(app):
     write(Path(app.srcdir))
     app.connect("source-read", relink)
     app.connect("html-page-context", speak)
+    app.connect("html-page-context", switch_language)
     return {"parallel_read_safe": True}
