@@ -19,7 +19,7 @@ from minidlrm.data.movies import read_movies
 
 _NEW = 0.1  # share of the films that nobody has rated
 _FIRST_YEAR, _DECADES = 1900, 13
-_USERS, _FILMS, _RATINGS, _GENRES = 600, 1500, 60_000, 12
+_USERS, _FILMS, _RATINGS, _GENRES = 600, 2000, 60_000, 12
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,11 +92,11 @@ def read_films(folder: Path) -> Films:
 def planted_films(seed: int, ratings: int = _RATINGS) -> Films:
     """Make ratings whose truth has both views: tastes for genres, and for single films."""
     rng = np.random.default_rng(seed)
-    films = min(_FILMS, ratings // 10)
+    films = min(_FILMS, ratings // 20)
     genres = [rng.choice(_GENRES, rng.integers(1, 4), replace=False) for _ in range(films)]
     means = np.array([np.isin(np.arange(_GENRES), g) / len(g) for g in genres])  # (films, genres)
     user = rng.integers(0, _USERS, ratings)
-    film = (films * rng.random(ratings) ** 2.5).astype(np.int64)  # a few have many ratings
+    film = (films * rng.random(ratings) ** 3.5).astype(np.int64)  # a few have many ratings
     film = rng.permutation(films)[film]
     taste = rng.normal(0, 0.8, (_USERS, _GENRES))
     own = rng.normal(0, 0.55, (films, 3)), rng.normal(0, 1, (_USERS, 3))

@@ -274,16 +274,15 @@ def _log_losses(
 
 
 def draw_predictions(clicks: Dataset, losses: Errors, ax: Any) -> None:
-    """Draw the log loss of each model as a bar, a dot for each seed, and the Bayes limit."""
+    """Draw the log loss of each model, a dot for each seed, and the Bayes limit."""
     place = np.arange(len(losses))
     scores = np.array([each.mean(axis=1) for each in losses.values()])  # (models, seeds)
-    ax.barh(place, scores.mean(axis=1), color="#56b4e9", edgecolor="0.3")
+    ax.plot(scores.mean(axis=1), place, "D", color="#0072b2", ms=9, label="mean of the seeds")
     ax.plot(scores, np.repeat(place[:, None], scores.shape[1], axis=1), "k.", ms=5)
     ax.axvline(clicks.bayes_log_loss, color="0.3", ls=":", label="Bayes limit")
     ax.set_yticks(place, list(losses))
     ax.invert_yaxis()
     ax.set(
-        xlim=(0.95 * clicks.bayes_log_loss, 1.02 * scores.max()),
         xlabel="test log loss (nats per row)",
         title="From linear regression to DLRM",
     )
