@@ -137,8 +137,8 @@ check_head_share(head_share_answer)
 # comedies, here is another one. **Collaborative filtering** asks what *people* did with it: those who rated it gave so many
 # stars. The paper of DLRM begins with these two, because DLRM is their union.
 #
-# Content: row $i$ of `G` holds the genres of film $i$, as shares that add up to 1. For planted ratings, the signs of the hidden
-# factors serve as genres.
+# Content: row $i$ of `G` holds the genres of film $i$, as shares that add up to 1. For planted ratings, the sign of the second
+# hidden factor serves as a genre, beside one that means nothing.
 
 # %%
 if real:
@@ -148,8 +148,8 @@ if real:
     G = np.zeros((num_movies, len(genre_names)))
     G[np.repeat(np.arange(num_movies), np.diff(bags.offsets)), bags.values] = 1
 else:
-    genre_names = [f"genre {k}" for k in range(8)]
-    G = np.eye(8)[(planted[1] > 0) @ [1, 2, 4]]
+    genre_names = [f"genre {k}" for k in range(4)]
+    G = np.eye(4)[(planted[1][:, 1] > 0) + 2 * (np.arange(num_movies) % 2)]
 G /= np.maximum(G.sum(axis=1, keepdims=True), 1)
 print(f"{len(genre_names)} genres:", ", ".join(genre_names)[:100])
 
@@ -235,7 +235,7 @@ views = {
 }
 
 # %%
-groups = {"new": (0, 0), "1 to 9": (1, 9), "10 to 49": (10, 49), "50 or more": (50, 10**6)}
+groups = {"new": (0, 0), "1 to 49": (1, 49), "50 or more": (50, 10**6)}
 fig, ax = plt.subplots(figsize=(6.4, 3.4), layout="constrained")
 for (name, guess), style in zip(views.items(), ("o-", "s-", "^-"), strict=True):
     errors = []
