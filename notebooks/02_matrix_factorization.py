@@ -19,7 +19,7 @@
 # People rate movies. Nobody has seen them all, so most of the matrix (users × movies) is empty. We want to guess the empty
 # places. The model of this notebook became famous in the Netflix prize, and every model of this course descends from it: **a rating is the product of two embeddings**.
 #
-# You need notebook 01. Reading time: 60 minutes.
+# You need notebook 01. Reading time: 75 minutes.
 #
 # **What you will have at the end**: matrix factorization trained by hand and by the library, on real
 # ratings if you have them; an idea of what the factors mean; and a gradient that you derived.
@@ -131,7 +131,225 @@ print("the answer:")
 check_head_share(head_share_answer)
 
 # %% [markdown]
-# ## 2. How far do simple guesses go?
+# ## 2. Two views of a film
+#
+# A recommender can look at a film in two ways. **Content filtering** asks what the film *is*: its genres, say. If you liked
+# comedies, here is another one. **Collaborative filtering** asks what *people* did with it: those who rated it gave so many
+# stars. The paper of DLRM begins with these two, because DLRM is their union.
+#
+# Content: row $i$ of `G` holds the genres of film $i$, as shares that add up to 1. For planted ratings, the sign of the second
+# hidden factor serves as a genre, beside one that means nothing.
+
+# %%
+if real:
+    from minidlrm.data.movies import read_movies
+
+    _, bags, genre_names = read_movies(folder / "ratings.csv", data.vocabulary.items)
+    G = np.zeros((num_movies, len(genre_names)))
+    G[np.repeat(np.arange(num_movies), np.diff(bags.offsets)), bags.values] = 1
+else:
+    genre_names = [f"genre {k}" for k in range(4)]
+    G = np.eye(4)[(planted[1][:, 1] > 0) + 2 * (np.arange(num_movies) % 2)]
+G /= np.maximum(G.sum(axis=1, keepdims=True), 1)
+print(f"{len(genre_names)} genres:", ", ".join(genre_names)[:100])
+
+# %% [markdown]
+# ### Your turn
+#
+# What does each user $u$ think of each genre $g$? Take `rest`, what is left of the user's ratings after the mean, and give each
+# rating to the genres of its film, by their shares. Divide by 5 plus the sum of the shares, so that few ratings say little.
+# With $k$ for the ratings of user $u$, and $i_k$ for the film of each:
+#
+# $$ \mathrm{taste}_{ug} = \frac{\sum_k \mathrm{rest}_k\, G_{i_k g}}{5 + \sum_k G_{i_k g}} . $$
+#
+# The blank gives a rating to all genres alike: it learns which users are strict, and no taste. (`np.add.at` adds up rows that
+# occur more than once, as in notebook 01.)
+
+
+# %%
+def tastes(u, i, rest, G, num_users):
+    total = np.zeros((num_users, G.shape[1]))
+    weight = np.zeros((num_users, G.shape[1]))
+    np.add.at(weight, u, G[i])
+    np.add.at(total, u, np.broadcast_to(rest[:, None], (len(u), G.shape[1])))  # your turn
+    return total / (5 + weight)
+
+
+def check_tastes(function):
+    shares = np.array([[1.0, 0], [0.5, 0.5], [0, 1]])
+    rest = np.array([1.0, 2, -1, 3])
+    said = function(np.array([0, 0, 0, 1]), np.array([0, 1, 2, 2]), rest, shares, 2)
+    wanted = np.array([[(1 + 1) / 6.5, (1 - 1) / 6.5], [0, 3 / 6]])
+    wrong = md.checking.difference(said, wanted, "taste")
+    print(f"not yet: {wrong}" if wrong else "right: each genre gets its share of a rating")
+
+
+check_tastes(tastes)
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# `np.add.at(total, u, rest[:, None] * G[i])`: the share of each genre weighs the rating.
+#
+# </details>
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "answer"]
+def tastes_answer(u, i, rest, G, num_users):
+    total = np.zeros((num_users, G.shape[1]))
+    weight = np.zeros((num_users, G.shape[1]))
+    np.add.at(weight, u, G[i])
+    np.add.at(total, u, rest[:, None] * G[i])
+    return total / (5 + weight)
+
+
+print("the answer:")
+check_tastes(tastes_answer)
+
+# %% [markdown]
+# Now compare the views. Some films are **new**: we hide a tenth of them, with all their ratings. Collaborative filtering, in its
+# simplest form, takes the mean of what others gave the film; content takes the tastes; both takes the tastes for what the mean
+# of the film leaves. (All of them know how strict each user is.)
+
+# %%
+is_new = np.random.default_rng(5).random(num_movies) < 0.1
+u, i = train.sparse[~is_new[train.sparse[:, 1]]].T
+stars = train.label[~is_new[train.sparse[:, 1]]]
+count = np.bincount(i, minlength=num_movies)
+strict = np.bincount(u, stars - stars.mean(), num_users) / (5 + np.bincount(u, minlength=num_users))
+rest = stars - stars.mean() - strict[u]
+liked = np.bincount(i, rest, num_movies) / (5 + count)  # 0 for a new film
+test_u, test_i = test.sparse.T
+base = stars.mean() + strict[test_u]
+
+
+def by_taste(what_is_left):
+    taste = tastes_answer(u, i, what_is_left, G, num_users)
+    return (taste[test_u] * G[test_i]).sum(axis=1)
+
+
+views = {
+    "content": base + by_taste(rest),
+    "collaborative": base + liked[test_i],
+    "both": base + liked[test_i] + by_taste(rest - liked[i]),
+}
+
+# %%
+groups = {"new": (0, 0), "1 to 49": (1, 49), "50 or more": (50, 10**6)}
+fig, ax = plt.subplots(figsize=(6.4, 3.4), layout="constrained")
+for (name, guess), style in zip(views.items(), ("o-", "s-", "^-"), strict=True):
+    errors = []
+    for low, high in groups.values():
+        rows = (count[test_i] >= low) & (count[test_i] <= high)
+        errors.append(np.sqrt(np.mean((test.label - guess)[rows] ** 2)))
+    ax.plot(list(groups), errors, style, label=name)
+    print(f"{name:14}", *(f"{group}: {e:.3f}  " for group, e in zip(groups, errors, strict=True)))
+ax.set(
+    xlabel="ratings of the film that we know",
+    ylabel="RMSE (stars)",
+    title="Each view has its films",
+)
+ax.legend()
+ax.grid(alpha=0.3)
+
+# %% [markdown]
+# For a new film, people have nothing to say, and content does. For a film that many have rated, what they said tells more than
+# its genres. Both together are best where there is something to learn from both. The library's `minidlrm paper 1` measures the
+# same with vectors, trained alike, over several seeds.
+#
+# ## 3. From a line to a network
+#
+# The second view of the paper is that of **prediction**: the probability of an event, from features. Let a rating of 4 stars or
+# more be the event "likes it". The simplest model is a line: a number for every user, one for every film, and their sum $s$. But
+# a sum can be any number, and a probability cannot. Logistic regression puts the sum through the sigmoid $\sigma$:
+#
+# $$ p = \sigma(s) = \frac{1}{1 + e^{-s}} . $$
+#
+# ### Your turn
+#
+# Turn scores into probabilities. For large scores, $e^{-s}$ or $e^{s}$ is more than a float can hold: let `np.exp` see only
+# negative numbers. The blank is the line itself.
+
+
+# %%
+def probability(s):
+    return s  # your turn
+
+
+def check_probability(function):
+    scores = np.array([-1000.0, -2, 0, 2, 1000])
+    with np.errstate(over="raise"):
+        try:
+            p = np.asarray(function(scores))
+        except FloatingPointError:
+            print("not yet: np.exp got a large number; exp(s) / (1 + exp(s)) is the same sigmoid")
+            return
+    wrong = md.checking.difference(
+        p, np.array([0, 0.11920292202211755, 0.5, 0.8807970779778823, 1]), "p"
+    )
+    print(f"not yet: {wrong}" if wrong else "right: from 0 to 1, and 0.5 in the middle")
+
+
+check_probability(probability)
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# $\sigma(s) = e^{s} / (1 + e^{s})$, too. Let `small` be `np.exp(-np.abs(s))`, which is never above 1; then take `1 / (1 + small)`
+# where $s$ is not negative, and `small / (1 + small)` elsewhere.
+#
+# </details>
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "answer"]
+def probability_answer(s):
+    small = np.exp(-np.abs(s))
+    return np.where(s >= 0, 1, small) / (1 + small)
+
+
+print("the answer:")
+check_probability(probability_answer)
+
+# %% [markdown]
+# A line adds users and films up, and cannot say that *this* user likes *that* film. A deep network can, if it can read
+# the ids. But an id is a name: film 17 is not "more" than film 16. Give the network ids as numbers, and it must bend its
+# planes around every single film. Give each id a vector that is learned, an **embedding**, and similar films can have similar
+# vectors. Four models, the same ratings:
+
+# %%
+likes = {
+    name: md.data.Batch(part.dense, part.sparse, (part.label >= 4).astype(np.float32))
+    for name, part in (("train", train), ("test", test))
+}
+as_numbers = {
+    name: md.data.Batch(
+        (part.sparse / data.table_sizes).astype(np.float32), part.sparse[:, :0], part.label
+    )
+    for name, part in likes.items()
+}
+contenders = {
+    "line": (md.LogisticRegression(0, data.table_sizes), likes, md.MSE()),
+    "logistic": (md.LogisticRegression(0, data.table_sizes), likes, None),
+    "deep, ids as numbers": (md.MLPModel(2, [], 8, (32, 16)), as_numbers, None),
+    "deep, embeddings": (md.MLPModel(0, data.table_sizes, 8, (32, 16)), likes, None),
+}
+
+# %%
+for name, (network, rows, loss) in contenders.items():
+    options = {"optimizer": md.Adam(0.01), "batch_size": 512, "progress": False}
+    md.fit(network, rows["train"], loss=loss, epochs=3, **options)
+    p = md.predict(network, rows["test"]).astype(float)
+    beyond = np.mean((p < 0) | (p > 1))
+    score = md.metrics.auc(rows["test"].label, p)
+    print(f"{name:21} AUC {score:.3f}, beyond 0 and 1: {beyond:.1%}")
+
+# %% [markdown]
+# AUC is the share of pairs, one liked and one not, that are put in the right order (notebook 06). With ids as numbers a network
+# is little better than a coin. With embeddings it is as good as logistic regression or better, with thousands of numbers that it
+# has learned of users and films. What an embedding *is* is the subject of the rest of this notebook.
+
+# %% [markdown]
+# ## 4. How far do simple guesses go?
 #
 # Let $r_{ui}$ be the rating that user $u$ gives to movie $i$, and $\hat r_{ui}$ our guess. We measure the **root mean squared error**,
 # $\mathrm{RMSE} = \sqrt{\frac1n \sum (r_{ui} - \hat r_{ui})^2}$, in stars, over the $n$ ratings of the test.
@@ -195,7 +413,7 @@ print("the answer:")
 check_bias(bias_answer)
 
 # %% [markdown]
-# ## 3. The model, and its gradient
+# ## 5. The model, and its gradient
 #
 # Each user $u$ has a vector $p_u$ of $D$ numbers, each movie $i$ a vector $q_i$. Think of a factor as a taste
 # (action, say): $q_{id}$ says how much of it the movie has, $p_{ud}$ how much the user likes it.
@@ -259,7 +477,7 @@ report = md.gradcheck((one_rating, one_rating_answer), p, q, verbose=False)
 print("the answer: passed =", report.passed)
 
 # %% [markdown]
-# ## 4. SGD by hand
+# ## 6. SGD by hand
 #
 # One rating after the other, in random order. This is the whole training program. (`lr`, the learning rate, is $\eta$; row $u$ of
 # `P` is $p_u$, row $i$ of `Q` is $q_i$.)
@@ -328,7 +546,7 @@ print("the answer:")
 check_step(one_step_answer)
 
 # %% [markdown]
-# ## 5. The library's class
+# ## 7. The library's class
 #
 # `md.MatrixFactorization` is the same model; its `sgd_epoch` is this loop, compiled: it takes milliseconds, not a second.
 # First see that both are the same. We give it our numbers, and let both do the same steps.
@@ -421,7 +639,7 @@ batch = md.data.Batch(np.zeros((6, 0)), np.stack([np.arange(6), np.arange(6)], a
 report = md.gradcheck(small, batch)
 
 # %% [markdown]
-# ## 6. Sixty epochs, and what the penalty is for
+# ## 8. Sixty epochs, and what the penalty is for
 
 
 # %%
@@ -460,7 +678,7 @@ print(f"best test RMSE with the penalty: {with_penalty[:, 2].min():.4f}")
 # ### Your turn
 #
 # See it for one user who rated $n = 2$ movies, with the movies' vectors fixed. They are the rows of `q`, of shape $(n, D)$;
-# `rest` holds the ratings minus the mean and the biases. The loss of section 3, added up over the ratings, is
+# `rest` holds the ratings minus the mean and the biases. The loss of section 5, added up over the ratings, is
 #
 # $$ L = \sum_{k=1}^{n} (\mathrm{rest}_k - \langle p, q_k \rangle)^2 + n \lambda |p|^2 . $$
 #
@@ -508,7 +726,7 @@ print("the answer:")
 check_best_vector(best_vector_answer)
 
 # %% [markdown]
-# ## 7. A known answer
+# ## 9. A known answer
 #
 # When **no** place is empty, the best factorization is known: the singular value decomposition, cut off after $D$ terms
 # (Eckart and Young). So on a small full matrix, without biases, we must reach its error. Here $D = 3$.
@@ -565,7 +783,7 @@ for number in range(2000):
 print(f"SVD: {best:.4f}   ours: {reached[-1]:.4f}")
 
 # %% [markdown]
-# ## 8. What do the factors mean?
+# ## 10. What do the factors mean?
 #
 # The model was never told about genres. Take the movies with many ratings, and the directions in which their vectors
 # differ most (principal components). With MovieLens you see the titles at both ends. With planted data we know the hidden
@@ -644,7 +862,7 @@ print("the answer:")
 check_other_factors(other_factors_answer)
 
 # %% [markdown]
-# ## 9. The museum of this chapter
+# ## 11. The museum of this chapter
 #
 # Three mistakes. Two are in the gradient: a vector is multiplied by itself and not by the other one, and the sign of the
 # error is lost. One is in the *step*: $p_u$ is written before $q_i$ reads it. Which is which, and which of them trains?
@@ -714,5 +932,6 @@ print(report.diagnosis[0].evidence)
 # 2. The derivative by one factor of a product is the other factor.
 # 3. Penalties are part of the loss, so they are part of the gradient.
 # 4. On a full matrix the truth is the SVD.
+# 5. Content knows new films, people know rated ones; categories need embeddings.
 #
 # Next: 03, factorization machines: the same idea for any number of features.

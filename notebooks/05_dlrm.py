@@ -654,7 +654,8 @@ _ = axes[1].set(xlabel="thousand FLOPs of a sample, forward", title="Nearly all 
 
 # %% [markdown]
 # This is what makes DLRM hard to run: the tables need **memory**, the MLPs need **arithmetic**, and the two call for different
-# machines.
+# machines. `minidlrm paper 5.2` measures where the time of a step goes, and notebook 11 asks which rows of the tables are worth
+# fast memory. (`minidlrm paper` lists all sections of the DLRM paper that you can run.)
 #
 # ## 8. It learns
 #

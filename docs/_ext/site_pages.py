@@ -167,11 +167,11 @@ def prose(thing, label: str) -> str:
 
 
 def write_code(docs: Path) -> None:
-    """Write a page for each file of the library, and for the tests of the layers."""
+    """Write a page for each file of the library, and for the tests of layers and of the paper."""
     root = docs.parent
     files = sorted(root.glob("minidlrm/**/*.py"))
     tests = [root / "tests" / f"test_{topic.split('.')[-1]}.py" for topic in topics()]
-    files += [path for path in tests if path.exists()]
+    files += [path for path in tests if path.exists()] + sorted(root.glob("tests/test_paper*.py"))
     for path in files:
         name = path.relative_to(root)
         up = "../" * (len(name.parts) + 1)

@@ -10,7 +10,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from minidlrm.paper import SECTIONS, Findings, Options
+from minidlrm.paper import SECTIONS, Findings, Options, Section
+from minidlrm.paper.rows import found
 from minidlrm.printing import as_rich
 from minidlrm.writing import names, write_text
 
@@ -42,9 +43,12 @@ def paper(
     if section is None and not everything:
         console.print(_list())
         return
-    options = Options(seed, data, rows)
-    for number in SECTIONS if everything else [section]:
-        _run(console, str(number), options, out, everything)
+    options = Options(seed, data, rows, folder=out)
+    numbers = list(SECTIONS) if everything else [str(section)]
+    for k, number in enumerate(numbers, 1):
+        if everything:
+            console.print(f"[{k} of {len(numbers)}]", end=" ", markup=False)
+        _run(console, number, options, out, everything)
     if everything:
         pages = [(out / f"{number}.md").read_text(encoding="utf-8") for number in SECTIONS]
         write_text(out / "paper.md", "# The paper, section by section\n\n" + "\n".join(pages))
@@ -58,19 +62,29 @@ def _run(console: Console, number: str, options: Options, out: Path, resume: boo
     for name in ("data", "rows"):
         if getattr(options, name) is not None and name not in section.takes and not resume:
             raise ValueError(f"--{name} has no meaning for section {number}")
-    options = replace(
-        options,
-        data=options.data if "data" in section.takes else None,
-        rows=options.rows if "rows" in section.takes else None,
-    )
+    options = _taken(section, options, resume)
     given = {"seed": options.seed, "data": options.data, "rows": options.rows}
+    given["found"] = [name for name in section.finds if options.data is None and found(name)]
     if resume and _finished(out / f"{number}.json") == given:
         console.print(f"{number} {section.title}: kept, {out / f'{number}.md'}")
         return
+    if resume:
+        console.print(f"{number} {section.title}: about {section.minutes:g} minutes on two cores")
     findings = section.run(options)
     _print(console, f"{number} {section.title}", findings)
     files = findings.write(out, number, section.title, given)
     console.print(f"wrote {names(out, *files)}", soft_wrap=True)
+
+
+def _taken(section: Section, options: Options, everything: bool) -> Options:
+    """Leave out what a section does not take; of --all, data of a scheme that it cannot read."""
+    scheme = (options.data or "").partition(":")[0]
+    fits = not section.schemes or scheme in section.schemes or not everything
+    return replace(
+        options,
+        data=options.data if "data" in section.takes and fits else None,
+        rows=options.rows if "rows" in section.takes else None,
+    )
 
 
 def _finished(path: Path) -> dict[str, Any] | None:

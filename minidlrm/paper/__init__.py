@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 
 from minidlrm.paper.findings import Claim, Findings
 
@@ -29,12 +30,15 @@ class Options:
         How many rows to make, or to read at most.
     progress : bool
         Whether to show a progress bar.
+    folder : Path, optional
+        Where parts of a section that are finished are kept, so that a later run goes on.
     """
 
     seed: int = 0
     data: str | None = None
     rows: int | None = None
     progress: bool = True
+    folder: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,10 @@ class Section:
         The module of this package whose `run` runs it.
     takes : tuple of str
         The options that have a meaning for it, beside the seed.
+    schemes : tuple of str
+        The data that it takes; any clicks when empty.
+    finds : tuple of str
+        The data in MINIDLRM_DATA that it reads when none are named.
     """
 
     title: str
@@ -60,6 +68,8 @@ class Section:
     minutes: float
     home: str
     takes: tuple[str, ...] = ()
+    schemes: tuple[str, ...] = ()
+    finds: tuple[str, ...] = ()
 
     @property
     def run(self) -> Callable[[Options], Findings]:
@@ -68,6 +78,28 @@ class Section:
 
 
 SECTIONS = {
+    "1": Section(
+        "The two views",
+        "content against what people did; from linear regression to DLRM",
+        2,
+        "views",
+        ("data", "rows"),
+        ("movielens",),
+        ("movielens",),
+    ),
+    "2.2": Section(
+        "The architecture",
+        "Figure 1, counts of parameters and operations, the run that the authors print",
+        0.2,
+        "architecture",
+    ),
+    "2.3": Section(
+        "The models before it",
+        "what is said of five models, each statement judged by a measured number",
+        6,
+        "prior_models",
+        ("rows",),
+    ),
     "4.1": Section(
         "Random data",
         "batches of bags by the options of the reference's generator, and what it gets wrong",
@@ -80,6 +112,7 @@ SECTIONS = {
         1,
         "locality",
         ("data", "rows"),
+        finds=("criteo", "movielens"),
     ),
     "5.1": Section(
         "Accuracy beside DCN",

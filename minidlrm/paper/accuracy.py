@@ -20,6 +20,7 @@ from minidlrm.models import DCN, DLRM
 from minidlrm.models.model import Model
 from minidlrm.optim import SGD, Adagrad, Optimizer
 from minidlrm.paper import Options
+from minidlrm.paper.architecture import KAGGLE_ROWS
 from minidlrm.paper.findings import Claim, Findings
 from minidlrm.paper.rows import clicks
 from minidlrm.training import fit, predict
@@ -28,7 +29,6 @@ DIM, BATCH, SEEDS, POINTS = 16, 128, 3, 10
 _ROWS = 100_000
 _SAMPLE = 20_000  # training rows whose accuracy is followed
 _RULES: dict[str, tuple[type[Optimizer], float]] = {"SGD": (SGD, 0.1), "Adagrad": (Adagrad, 0.02)}
-_KAGGLE = 33_762_577  # categories of the Criteo Kaggle data, as the reference counts them
 _SIZES_EQUAL, _CLOSE = 0.01, 0.005
 
 
@@ -123,7 +123,7 @@ def _bayes(dataset: Dataset) -> float | None:
 def _sizes() -> Claim:
     """Count the parameters at the table sizes of the Criteo Kaggle data."""
     rest = {
-        name: build(name, 13, [1] * 26, 0).num_parameters() + DIM * (_KAGGLE - 26)
+        name: build(name, 13, [1] * 26, 0).num_parameters() + DIM * (KAGGLE_ROWS - 26)
         for name in ("DLRM", "DCN")
     }
     ratio = rest["DLRM"] / rest["DCN"]

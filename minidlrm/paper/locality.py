@@ -1,8 +1,8 @@
 """Section 4.2: the locality of accesses to a table, and traces that have it.
 
 The paper profiles the accesses to each table by their stack distances, and draws synthetic traces
-from the profile. What the profile is worth is said by the miss curve: the share of look-ups that
-a cache of n rows does not serve.
+from the profile (its Figure 3 shows one). What the profile is worth is said by the miss curve: the
+share of look-ups that a cache of n rows does not serve.
 """
 
 from __future__ import annotations
@@ -12,49 +12,72 @@ from typing import Any
 
 import numpy as np
 
-from minidlrm.data import Profile, lru_misses
+from minidlrm.data import READERS, Profile, lru_misses
 from minidlrm.data.batch import Dataset
 from minidlrm.paper import Options
 from minidlrm.paper.findings import Claim, Findings
-from minidlrm.paper.rows import clicks
+from minidlrm.paper.rows import clicks, found
 from minidlrm.printing import Rows
 
 TRACE = (1, 2, 3, 4, 5, 3, 4, 1, 1, 6, 3)  # the reference's input/trace.log
 DISTANCES, SHARES = (0, 1, 3, 4, 5), (0.55, 0.64, 0.82, 0.91, 1.00)  # its input/dist_emb_0.log
 _ROWS = 100_000
+_UNIFORM, _LENGTH = 100, 100_000  # the trace of Figure 3: rows that are equally likely
 _REACHED = 0.02  # the largest difference of the miss rates of a trace and of one drawn anew
 _SERVED = 0.9  # of the look-ups that can be served at all
 
 
 def run(options: Options) -> Findings:
-    """Profile the reference's trace, and the tables of a data set.
+    """Profile the reference's trace, that of Figure 3, and the tables of data sets.
 
     Parameters
     ----------
     options : Options
-        Without `data`, synthetic clicks, whose ids follow Zipf's law.
+        Without `data`, synthetic clicks, whose ids follow Zipf's law; and the Criteo and MovieLens
+        data in MINIDLRM_DATA, where it names a folder that has them.
     """
-    dataset = clicks(options, _ROWS)
-    traces = _traces(dataset)
-    profiles = {name: Profile.of(trace) for name, trace in traces.items()}
+    datasets = _datasets(options)
+    traces = {name: _traces(dataset) for name, dataset in datasets.items()}
+    profiles = {
+        name: {table: Profile.of(trace) for table, trace in each.items()}
+        for name, each in traces.items()
+    }
+    figure = _figure_3(options.seed)
     claims = [
         _reference(),
-        _every_size(traces, profiles),
-        _drawn(profiles, options.seed),
+        *(_every_size(name, traces[name], profiles[name]) for name in datasets),
+        *(_drawn(name, profiles[name], options.seed) for name in datasets),
+        _adjusted(figure),
     ]
-    profile = Profile.of(TRACE)
-    pairs = zip(profile.distances, profile.shares, strict=True)
-    reference = [(str(distance), f"{share:.2f}") for distance, share in pairs]
+    reference = zip(Profile.of(TRACE).distances, Profile.of(TRACE).shares, strict=True)
     tables: dict[str, Rows] = {
-        "The reference's trace": [("stack distance", "cumulative share"), *reference],
-        f"The tables of {dataset.description}": _table(traces, profiles),
+        "The reference's trace": [
+            ("stack distance", "cumulative share"),
+            *((str(distance), f"{share:.2f}") for distance, share in reference),
+        ]
     }
-    note = (
-        "A look-up misses every cache when its row is read for the first time. The last column is "
-        f"the smallest cache that serves {_SERVED:.0%} of the others: so few rows are worth fast "
-        "memory."
-    )
-    return Findings(claims, tables, {"miss_curves": lambda ax: draw(profiles, ax)}, [note])
+    figures: dict[str, Any] = {"figure_3": lambda ax: draw_figure_3(figure, ax)}
+    for name, dataset in datasets.items():
+        tables[f"The tables of {dataset.description}"] = _table(traces[name], profiles[name])
+        figures[f"miss_curves_{name}"] = lambda ax, name=name: draw(profiles[name], name, ax)
+    return Findings(claims, tables, figures, [_NOTE])
+
+
+def _datasets(options: Options) -> dict[str, Dataset]:
+    if options.data is not None:
+        return {options.data.partition(":")[0]: clicks(options, _ROWS)}
+    known = {"zipf": clicks(options, _ROWS)}
+    for scheme in ("criteo", "movielens"):
+        path = found(scheme)
+        if path is not None:
+            known[scheme] = READERS[scheme].function(path)
+    return known
+
+
+_NOTE = (
+    "A look-up misses every cache when its row is read for the first time. The last column is the "
+    f"smallest cache that serves {_SERVED:.0%} of the others: so few rows are worth fast memory."
+)
 
 
 def _traces(dataset: Dataset) -> dict[str, np.ndarray]:
@@ -77,7 +100,9 @@ def _reference() -> Claim:
     )
 
 
-def _every_size(traces: Mapping[str, np.ndarray], profiles: Mapping[str, Profile]) -> Claim:
+def _every_size(
+    data: str, traces: Mapping[str, np.ndarray], profiles: Mapping[str, Profile]
+) -> Claim:
     """Simulate LRU caches of sizes that span the tables."""
     tried, wrong = 0, 0
     for name, trace in traces.items():
@@ -88,13 +113,13 @@ def _every_size(traces: Mapping[str, np.ndarray], profiles: Mapping[str, Profile
             tried += 1
     return Claim(
         "a cache of n rows misses exactly the accesses with a distance of 0 or above n",
-        f"{tried} caches simulated over {len(traces)} tables, {wrong} differ",
+        f"{data}: {tried} caches simulated over {len(traces)} tables, {wrong} differ",
         wrong == 0,
         "a simulated cache counts otherwise",
     )
 
 
-def _drawn(profiles: Mapping[str, Profile], seed: int) -> Claim:
+def _drawn(data: str, profiles: Mapping[str, Profile], seed: int) -> Claim:
     """Draw a trace from the profile of the middle table, and profile it in turn."""
     name = sorted(profiles, key=lambda name: len(profiles[name].accesses))[len(profiles) // 2]
     profile = profiles[name]
@@ -105,7 +130,8 @@ def _drawn(profiles: Mapping[str, Profile], seed: int) -> Claim:
     difference = float(np.abs(profile.miss_rate(sizes) - drawn.miss_rate(sizes)).max())
     return Claim(
         "a trace drawn from a profile has that profile",
-        f"table {name}: the miss rates of {n:,} drawn accesses differ by at most {difference:.4f}",
+        f"{data}, table {name}: the miss rates of {n:,} drawn accesses differ by at most "
+        f"{difference:.4f}",
         difference < _REACHED,
         f"the difference is not below {_REACHED}",
     )
@@ -131,7 +157,48 @@ def _table(
     return lines
 
 
-def draw(profiles: Mapping[str, Profile], ax: Any) -> None:
+def _figure_3(seed: int) -> dict[str, Profile]:
+    """Profile a trace of rows that are equally likely, and two that are drawn from its profile."""
+    trace = np.random.default_rng(seed).integers(0, _UNIFORM, _LENGTH)
+    plain, padded = Profile.of(trace), Profile.of(trace, padding=True)
+    return {
+        "original": plain,
+        "drawn": Profile.of(plain.generate(_LENGTH, seed)),
+        "drawn, adjusted": Profile.of(padded.generate(_LENGTH, seed, padding=True)),
+    }
+
+
+def _adjusted(figure: Mapping[str, Profile]) -> Claim:
+    sizes = np.arange(1, _UNIFORM)
+    off = {
+        name: float(np.abs(profile.miss_rate(sizes) - figure["original"].miss_rate(sizes)).max())
+        for name, profile in figure.items()
+    }
+    adjusted, plain = off["drawn, adjusted"], off["drawn"]
+    return Claim(
+        "the original and the adjusted synthetic trace have similar miss rates (Figure 3)",
+        f"they differ by at most {adjusted:.4f}; without the adjustment by {plain:.4f}",
+        adjusted < _REACHED and adjusted < plain,
+        f"the difference is not below {_REACHED}",
+    )
+
+
+def draw_figure_3(figure: Mapping[str, Profile], ax: Any) -> None:
+    """Draw the share of each stack distance in the three traces."""
+    for (name, profile), style in zip(figure.items(), ("k-", "C0:", "C1--"), strict=True):
+        shares = np.diff(profile.shares, prepend=0)
+        ax.plot(profile.distances[1:], shares[1:], style, lw=1.2, label=name)
+    ax.set(
+        xlabel="stack distance",
+        ylabel="share of the accesses",
+        ylim=(0, None),
+        title=f"Figure 3: {_LENGTH:,} accesses to {_UNIFORM} rows, each as likely",
+    )
+    ax.grid(alpha=0.3)
+    ax.legend()
+
+
+def draw(profiles: Mapping[str, Profile], data: str, ax: Any) -> None:
     """Draw the miss curve of each table."""
     largest = max(len(profile.accesses) for profile in profiles.values())
     chosen = sorted(profiles, key=lambda name: -len(profiles[name].accesses))[:8]
@@ -146,7 +213,7 @@ def draw(profiles: Mapping[str, Profile], ax: Any) -> None:
         ylim=(0, 1),
         xlabel="rows in the cache",
         ylabel="share of look-ups that miss",
-        title="Miss curves of LRU caches",
+        title=f"Miss curves of LRU caches: {data}",
     )
     ax.grid(alpha=0.3)
     ax.legend(title="table: rows read", fontsize=8)

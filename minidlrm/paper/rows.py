@@ -1,11 +1,29 @@
-"""The rows that a section runs on: real ones that the user names, or clicks made here."""
+"""The rows that a section runs on: real ones that the user names or has, or rows made here.
+
+Real data that a section may use are looked for in the folder that MINIDLRM_DATA names.
+"""
 
 from __future__ import annotations
+
+import os
+from pathlib import Path
 
 from minidlrm.data import READERS
 from minidlrm.data.batch import Dataset
 from minidlrm.data.synthetic import synthetic_clicks
 from minidlrm.paper import Options
+
+FOUND = {  # scheme: a place in the folder
+    "criteo": "criteo-sample/train_2000.txt",
+    "movielens": "ml-latest-small",
+}
+
+
+def found(scheme: str) -> Path | None:
+    """Return the place of the data of a scheme in MINIDLRM_DATA, where it exists."""
+    folder = os.environ.get("MINIDLRM_DATA", "")
+    path = Path(folder) / FOUND[scheme]
+    return path if folder and path.exists() else None
 
 
 def clicks(options: Options, rows: int) -> Dataset:
