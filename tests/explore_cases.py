@@ -3,7 +3,6 @@
 import numpy as np
 
 import minidlrm as md
-from minidlrm.exploring.packing import packed
 
 STEPS, LR = 10, 0.02
 RELATIVE = 1e-12  # of the largest entry of an array

@@ -5,7 +5,6 @@ MINIDLRM_SCREENSHOTS=FOLDER keeps pictures of it, at desktop and phone width.
 
 import base64
 import json
-import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -15,7 +14,6 @@ import numpy as np
 import pytest
 
 import minidlrm as md
-from minidlrm.exploring import cinema
 from minidlrm.exploring.explorable import script
 from minidlrm.exploring.packing import packed
 

@@ -267,7 +267,10 @@ def write_trace(docs: Path) -> None:
 
 def write_explore(docs: Path) -> None:
     """Write the page that can be touched: a small DLRM, trained on a cinema that we made up."""
-    put(docs / "_generated" / "explore.html", demonstration().to_html())
+    page, alone = demonstration(), docs / "_generated" / "alone"
+    put(docs / "_generated" / "explore.html", page.to_html())
+    alone.mkdir(parents=True, exist_ok=True)
+    page.to_html(alone / "touch.html")
 
 
 def relink(app, name, source):

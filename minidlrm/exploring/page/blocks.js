@@ -46,7 +46,7 @@ function tableBlock(s, t, { order, back }) {
     .filter((u) => u >= 0);
   const at = (i, d) => (column.start + i) * D + d;
   return {
-    key: `table-${t}`, title: column.name, css: "table", rows: column.names.length, cols: D,
+    key: `table-${t}`, title: column.name, css: "of-table", rows: column.names.length, cols: D,
     shape: column.names.length < column.size
       ? `${column.names.length} of ${column.size.toLocaleString("en")} rows` : `${D} numbers a row`,
     row: (i) => column.names[i],

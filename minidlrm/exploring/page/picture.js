@@ -125,9 +125,8 @@ function edgesOf(picture, s) {
     add(`bottom-${k}`, nodeOf(`bottom-${k - 1}-y`), nodeOf(`bottom-${k}-x`));
   if (L) add("dense", nodeOf(`bottom-${L - 1}-y`), lineOf("vectors", 0));
   if (grids.pairs) {
-    add("pairs", nodeOf("vectors"), nodeOf("pairs"));
     if (L) add("straight", lineOf("vectors", 0), nodeOf("top-0-x"));
-    add("mixed", nodeOf("pairs"), nodeOf("top-0-x"));
+    add("mixed", lineOf("pairs", grids.pairs.spec.rows - 1), nodeOf("top-0-x"));
   } else add("mixed", nodeOf("vectors"), nodeOf("top-0-x"));
   for (let k = 1; k < M; k++) add(`top-${k}`, nodeOf(`top-${k - 1}-y`), nodeOf(`top-${k}-x`));
   add("output", nodeOf(`top-${M - 1}-y`), picture.output.node);

@@ -18,7 +18,7 @@ export function makeStages(s) {
     `${vectorNames(page).length} vectors of ${model.dim} numbers meet: ` +
     `${vectorNames(page).join(", ")}.`);
   if (model.interaction === "dot")
-    add("forward", "pairs", "dot products", ["pairs"], ["pairs"], () => pairWords(s));
+    add("forward", "pairs", "dot products", ["pairs"], [], () => pairWords(s));
   for (let k = 0; k < M; k++)
     add("forward", `top-${k}`, `top MLP, layer ${k + 1} of ${M}`, [`top-${k}`],
       k ? [`top-${k}`] : ["mixed", "straight"], () => layerWords(s, "top", k));
@@ -33,7 +33,7 @@ export function makeStages(s) {
     add("backward", "pairs", "back to the dot products", ["pairs"], ["mixed"], () =>
       "Each pair gets its part of the gradient of the top MLP's input.");
   add("backward", "vectors", "back to the vectors", ["vectors"],
-    model.interaction === "dot" ? ["pairs", "straight"] : ["mixed"], () => vectorsBack(s));
+    model.interaction === "dot" ? ["straight"] : ["mixed"], () => vectorsBack(s));
   add("backward", "rows", "back to the rows", tables, ["lookup"], () => rowsBack(s));
   for (let k = L - 1; k >= 0; k--)
     add("backward", `bottom-${k}`, `back through the bottom MLP, layer ${k + 1} of ${L}`,

@@ -35,7 +35,7 @@ export function makeExample(s, changed) {
   const list = el("div", { class: "examples", role: "group", "aria-label": "The batch" });
   const fields = el("div", { class: "fields" });
   const node = el("section", { class: "tool example" },
-    el("h3", {}, "The batch, and one example"), list, fields);
+    el("h3", {}, "The batch"), list, fields);
   const draw = () => {
     drawList(s, list, changed);
     drawFields(s, fields, changed);
@@ -210,20 +210,23 @@ export function makeMistakes(s, toggled) {
 
 function drawFound(s, found) {
   if (!s.checks) return found.replaceChildren();
-  const rows = s.checks.map((c) => {
+  const rows = s.checks.filter((c) => c.wrong).map((c) => {
     const worst = c.entries.reduce((a, e) =>
-      (!a || Math.abs(e.given - e.slope) > Math.abs(a.given - a.slope) ? e : a), null);
-    return el("tr", { class: c.wrong ? "bad" : "" }, el("th", { scope: "row" }, c.name),
-      el("td", {}, `${c.wrong} of ${c.entries.length}`),
-      el("td", {}, worst ? say(worst.given, 2) : "–"), el("td", {}, worst ? say(worst.slope, 2) : "–"));
+      (Math.abs(e.given - e.slope) > Math.abs(a.given - a.slope) ? e : a));
+    return el("tr", {}, el("th", { scope: "row" }, ...breakable(c.name)),
+      el("td", {}, `${c.wrong}/${c.entries.length}`), el("td", {}, say(worst.given, 2)),
+      el("td", {}, say(worst.slope, 2)));
   });
   const heads = ["array", "wrong", "gradient", "slope"];
-  const table = el("div", { class: "scroll", tabindex: "0", role: "region",
-    "aria-label": "The finite difference" },
-    el("table", {}, el("caption", {}, "Finite difference, the worst number of each array"),
-      el("thead", {}, el("tr", {}, ...heads.map((h) => el("th", { scope: "col" }, h)))),
-      el("tbody", {}, ...rows)));
-  found.replaceChildren(el("div", { class: "verdict" }, ...verdict(s)), table);
+  const table = el("table", {}, el("caption", {}, "Worst number of each wrong array"),
+    el("thead", {}, el("tr", {}, ...heads.map((h) => el("th", { scope: "col" }, h)))),
+    el("tbody", {}, ...rows));
+  found.replaceChildren(el("div", { class: "verdict" }, ...verdict(s)), rows.length ? table : "");
+}
+
+// A dotted name that may be broken after its dots
+function breakable(name) {
+  return name.split(/(?<=\.)/).flatMap((part) => [part, el("wbr")]);
 }
 
 function verdict(s) {
@@ -232,7 +235,8 @@ function verdict(s) {
     const hidden = s.faults.size ? " The mistake is in, and this batch cannot show it." +
       (s.faults.has("duplicates") ? " No row is used twice: choose one user for two examples." : "")
       : "";
-    return [el("p", {}, `All numbers agree.${hidden}`)];
+    const count = s.checks.reduce((n, c) => n + c.entries.length, 0);
+    return [el("p", {}, `All ${count} numbers agree.${hidden}`)];
   }
   const named = causes === null ? [el("p", {}, el("b", {}, "No known cause fits."))]
     : causes.map((key) => el("p", {}, el("b", {}, `Cause: ${s.page.catalogue[key][0]}.`), " ",
