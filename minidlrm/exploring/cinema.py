@@ -135,33 +135,34 @@ def demonstration() -> Explorable:
 
     A few seconds. The page shows the truth beside the model's probability.
     """
+    return page_of(*trained())
+
+
+def trained() -> tuple[Dataset, DLRM]:
+    """Return the cinema, and a small DLRM that has learned it."""
     dataset = cinema()
     model = DLRM.for_data(dataset, embedding_dim=4, bottom_mlp=(4,), top_mlp=(8,), seed=_SEED)
     fit(model, dataset.train, optimizer=Adam(lr=0.01), epochs=6, batch_size=128, progress=False)
-    page = explore(model, evenings(dataset), dataset.schema)
-    score = evaluate(model, dataset.test)["log_loss"]
-    least = entropy_of(dataset)
+    return dataset, model
+
+
+def page_of(dataset: Dataset, model: DLRM) -> Explorable:
+    """Return the page of a model of the cinema."""
+    page, test = explore(model, evenings(dataset), dataset.schema), dataset.test
+    assert test.label is not None
+    p, score = truth_of(dataset, test), evaluate(model, test)["log_loss"]
     notes = [
-        f"Guests, films and evenings are made up, with a truth that is known. The model was "
-        f"trained on {len(dataset.train):,} evenings; on {len(dataset.test):,} others its log "
-        f"loss is {score:.3f}. The truth itself scores {least:.3f}: nothing can do better.",
+        "Guests, films and evenings are made up, with a truth that is known. The model was "
+        f"trained on {len(dataset.train):,} evenings; on {len(test):,} others its log loss is "
+        f"{score:.3f}. The truth itself scores {log_loss(test.label, np.log(p / (1 - p))):.3f}: "
+        "nothing can do better.",
         *page.content["notes"],
     ]
     return Explorable(page.content | {"notes": notes, "truth": described(dataset)})
 
 
-def entropy_of(dataset: Dataset) -> float:
-    """Return the log loss of the true probabilities on the test rows."""
-    test, columns = dataset.test, dataset.schema.sparse
-    assert test.label is not None
-    names = [list(_NAMES[column.name]) for column in columns]
-    ids = [
-        [names[t].index(word) for word in column.categories.values(test.sparse[:, t])]
-        for t, column in enumerate(columns)
-    ]
-    raw = [
-        column.unscale(np.float64(test.dense[:, k]))
-        for k, column in enumerate(dataset.schema.dense)
-    ]
-    p = truth(np.array(ids).T, np.array(raw).T)
-    return log_loss(test.label, np.log(p / (1 - p)))
+def truth_of(dataset: Dataset, batch: Batch) -> np.ndarray:
+    """Return the true probabilities (B,) of rows of the cinema."""
+    rows = dataset.schema.decode(batch).to_pydict()
+    ids = [[list(_NAMES[name]).index(word) for word in rows[name]] for name in _NAMES]
+    return truth(np.array(ids).T, np.stack([rows["price"], rows["hour"]], axis=1))

@@ -50,8 +50,8 @@ function headRow(heads) {
 }
 
 function footerRow(spec) {
-  return el("tr", { role: "row" }, el("th", { role: "rowheader", scope: "row" }, ""),
-    ...spec.footer.map((text) => el("td", { class: "foot", role: "gridcell" }, text)));
+  return el("tr", { role: "row" },
+    el("td", { class: "none", role: "gridcell", "aria-hidden": "true" }), ...spec.footer.map((text) => el("td", { class: "foot", role: "gridcell" }, text)));
 }
 
 function listen(grid, { look, leave, pick }) {
@@ -87,8 +87,8 @@ function move(grid, { i, j }, key) {
   return true;
 }
 
-// Show values, or gradients; mark what changed and what is wrong
-export function drawGrid(grid, { face, reached, wrong, animate }) {
+// Show values, or gradients, and what is wrong; return the cells that changed
+export function drawGrid(grid, { face, reached, wrong }) {
   const { spec } = grid;
   const of = face === "gradient" ? spec.grad : spec.value;
   let largest = 0;
@@ -97,7 +97,7 @@ export function drawGrid(grid, { face, reached, wrong, animate }) {
   if (face === "value" && spec.scale) largest = Math.max(largest, spec.scale);
   grid.node.classList.toggle("gradient", face === "gradient");
   grid.node.classList.toggle("unreached", !reached);
-  grid.cells.forEach((cell, n) => {
+  return grid.cells.filter((cell, n) => {
     const x = numbers[n], td = cell.td, share = largest ? Math.abs(x) / largest : 0;
     td.className = x > 0 ? "plus" : x < 0 ? "minus" : "zero";
     td.style.setProperty("--share", `${(75 * Math.sqrt(share)).toFixed(1)}%`);
@@ -108,15 +108,16 @@ export function drawGrid(grid, { face, reached, wrong, animate }) {
     td.setAttribute("aria-label", `${spec.name(cell.i, cell.j)}: ${face_}${say(x)}` +
       (bad ? ", disagrees with the finite difference" : ""));
     const changed = cell.shown !== null && cell.shown !== x;
-    if (animate && changed) pulse(td);
     cell.shown = x;
+    return changed;
   });
 }
 
-function pulse(td) {
-  td.classList.remove("changed");
-  void td.offsetWidth; // so that the animation begins anew
-  td.classList.add("changed");
+// Animate cells once; one reading of the layout lets all begin anew
+export function pulse(cells) {
+  for (const { td } of cells) td.classList.remove("changed");
+  if (cells.length) void cells[0].td.offsetWidth;
+  for (const { td } of cells) td.classList.add("changed");
 }
 
 export function title(spec, i, j) {

@@ -1,7 +1,7 @@
 // The picture: blocks in their places, arrows between them, and what is lit at each stage.
 import { sigmoid } from "./arithmetic.js";
 import { el, percent, say, svg } from "./dom.js";
-import { drawGrid, makeGrid } from "./grid.js";
+import { drawGrid, makeGrid, pulse } from "./grid.js";
 import { layerBlock, pairsBlock, rowsOf, tableBlocks, vectorsBlock } from "./blocks.js";
 
 export function makePicture(s, events) {
@@ -23,12 +23,12 @@ export function makePicture(s, events) {
   const output = outputNode(s);
   const arrows = svg("svg", { class: "arrows", "aria-hidden": "true" });
   const column = (name, heading, ...nodes) => el("div", { class: `column ${name}` },
-    el("h3", {}, heading), ...nodes);
+    el("h2", {}, heading), ...nodes);
   const node = el("div", { class: "picture" }, arrows,
     column("inputs", "Tables", el("div", { class: "tables" }, ...tables)),
     el("div", { class: "column middle" },
-      bottom.length ? el("h3", {}, "Bottom MLP") : null, el("div", { class: "bottom" }, ...bottom),
-      el("h3", {}, "Interaction"), vectors, pairs),
+      bottom.length ? el("h2", {}, "Bottom MLP") : null, el("div", { class: "bottom" }, ...bottom),
+      el("h2", {}, "Interaction"), vectors, pairs),
     column("right", "Top MLP", ...top, output.node));
   return { node, grids, arrows, output, edges: [] };
 }
@@ -55,18 +55,19 @@ function outputNode(s) {
 }
 
 export function drawPicture(picture, s, animate) {
-  const { stages, turn } = s.steps;
+  const { stages, turn } = s.steps, changed = [];
   for (const grid of Object.values(picture.grids)) {
     const { spec } = grid;
-    drawGrid(grid, {
+    changed.push(...drawGrid(grid, {
       face: s.stage >= spec.back ? "gradient" : "value",
-      reached: s.stage >= spec.order, animate,
+      reached: s.stage >= spec.order,
       wrong: s.stage >= spec.back ? wrongIn(s, spec) : null,
-    });
+    }));
     for (const { td, i, j } of grid.cells)
       td.classList.toggle("picked", spec === s.what.spec && i === s.what.i && j === s.what.j);
     if (spec.marks) markRows(grid);
   }
+  if (animate) pulse(changed);
   drawOutput(picture.output, s, s.stage >= turn - 2, s.stage >= turn);
   const stage = stages[s.stage];
   for (const node of picture.node.querySelectorAll("[data-block]"))

@@ -35,7 +35,7 @@ export function makeExample(s, changed) {
   const list = el("div", { class: "examples", role: "group", "aria-label": "The batch" });
   const fields = el("div", { class: "fields" });
   const node = el("section", { class: "tool example" },
-    el("h3", {}, "The batch"), list, fields);
+    el("h2", {}, "The batch"), list, fields);
   const draw = () => {
     drawList(s, list, changed);
     drawFields(s, fields, changed);
