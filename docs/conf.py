@@ -55,6 +55,7 @@ numpydoc_show_class_members = False
 linkcode_resolve = site_pages.code_page
 
 mathjax_path = MATHJAX.name  # MathJax 3: version 4 clips glyphs without network
+html_extra_path = ["_generated/alone"]  # the page that can be touched, without the site around it
 html_static_path = ["_static", str(MATHJAX)]
 html_css_files = ["site.css"]
 html_js_files = ["site.js"]

@@ -25,6 +25,7 @@ from minidlrm.training import History, evaluate, fit, predict
 if TYPE_CHECKING:  # the same as _LATER, for editors and type checkers
     from minidlrm import checking, interop, learned, plots, recommending, scoring
     from minidlrm.checking import gradcheck
+    from minidlrm.exploring import explore
     from minidlrm.figure import diagram
     from minidlrm.learned import importance, similar
     from minidlrm.recommending import fold_in, rank_metrics, recommend
@@ -33,6 +34,7 @@ if TYPE_CHECKING:  # the same as _LATER, for editors and type checkers
 _LATER = {  # name: the module it comes from; "" for one that is a module itself
     "checking": "",
     "diagram": "figure",
+    "explore": "exploring",
     "fold_in": "recommending",
     "gradcheck": "checking",
     "importance": "learned",
@@ -59,6 +61,7 @@ __all__ = [
     "data",
     "diagram",
     "evaluate",
+    "explore",
     "fit",
     "fold_in",
     "gradcheck",

@@ -30,7 +30,10 @@ from minidlrm.optim import Optimizer
 
 PACKAGES = [
     "minidlrm",
-    *(f"minidlrm.{name}" for name in ("checking", "checkpoint", "data", "figure", "interop")),
+    *(
+        f"minidlrm.{name}"
+        for name in ("checking", "checkpoint", "data", "exploring", "figure", "interop")
+    ),
     *(f"minidlrm.{name}" for name in ("layers", "losses", "metrics", "models")),
     *(f"minidlrm.{name}" for name in ("module", "optim", "plots", "tracing", "training")),
 ]

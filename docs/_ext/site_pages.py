@@ -16,6 +16,7 @@ import numpy as np
 from numpydoc.docscrape import NumpyDocString
 
 import minidlrm as md
+from minidlrm.exploring.cinema import demonstration
 
 ROOT = Path(__file__).parents[2]
 
@@ -48,6 +49,7 @@ API = {
     "Checkpoints": "checkpoint",
     "Modules and parameters": "module",
     "Gradient checks": "checking",
+    "Touch a model": "exploring",
     "Step through a batch": "tracing",
     "The figure of a model": "figure",
     "Data": "data",
@@ -70,6 +72,7 @@ def write(docs: Path) -> None:
     write_tutorials(docs)
     write_api(docs)
     write_trace(docs)
+    write_explore(docs)
 
 
 def put(path: Path, text: str) -> None:
@@ -263,6 +266,14 @@ def write_trace(docs: Path) -> None:
     label = np.array([1.0, 0.0, 0.0, 1.0], np.float32)
     batch = md.data.Batch(rng.normal(size=(4, 4)).astype(np.float32), ids, label)
     put(docs / "_generated" / "steps.html", md.trace(model, batch).to_html())
+
+
+def write_explore(docs: Path) -> None:
+    """Write the page that can be touched: a small DLRM, trained on a cinema that we made up."""
+    page, alone = demonstration(), docs / "_generated" / "alone"
+    put(docs / "_generated" / "explore.html", page.to_html())
+    alone.mkdir(parents=True, exist_ok=True)
+    page.to_html(alone / "touch.html")
 
 
 def relink(app, name, source):

@@ -34,6 +34,7 @@ _COMMANDS = {  # name: its module, and examples
     "evaluate": ("score", "evaluate runs/latest/dlrm.safetensors labelled.csv"),
     "recommend": ("recommend", "recommend runs/latest/dlrm.safetensors --user 62"),
     "inspect": ("learned", "inspect runs/latest/dlrm.safetensors"),
+    "explore": ("explore", "explore", "explore runs/latest/dlrm.safetensors --out page.html"),
     "recipe": ("recipe", "recipe mf --data movielens:FOLDER"),
     "compare": (
         "compare",

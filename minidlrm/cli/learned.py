@@ -63,7 +63,4 @@ def _batch(checkpoint: Path, data: str | None, schema: Schema) -> Batch:
     """Read rows by the schema of the checkpoint: those of a file, or the test rows of train."""
     if data is not None:
         return schema.encode(source_of(data, schema))
-    dataset = trained.dataset_of(checkpoint)
-    if dataset.schema is None or len(dataset.test) == 0:
-        raise ValueError(f"{dataset.description} has no test rows to look at: name the data")
-    return schema.encode(dataset.schema.decode(dataset.test))
+    return trained.test_rows(checkpoint, schema)

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from minidlrm.cli import options as given
-from minidlrm.data import Dataset
+from minidlrm.data import Batch, Dataset
+from minidlrm.data.schema import Schema
 
 _FILE = "metrics.json"
 
@@ -49,3 +50,11 @@ def dataset_of(checkpoint: Path) -> Dataset:
     source = told(checkpoint)
     shared = {"seed": source["seed"], "drop_users": source["drop_users"]}
     return given.read(source["data"], source["model"], shared, **source["options"])
+
+
+def test_rows(checkpoint: Path, schema: Schema) -> Batch:
+    """Return the test rows of what `train` read, by the schema of the checkpoint."""
+    dataset = dataset_of(checkpoint)
+    if dataset.schema is None or len(dataset.test) == 0:
+        raise ValueError(f"{dataset.description} has no test rows to look at: name the data")
+    return schema.encode(dataset.schema.decode(dataset.test))
