@@ -209,8 +209,10 @@ class ComposedTables(Module):
             z[:, self.plain] = self.embeddings.forward(_pick(sparse, self.plain, batch_size))  # ①
         for t, table in zip(self.large, self.composed, strict=True):
             ids = _pick(sparse, [t], batch_size)
-            look_up = table.forward_bags if isinstance(ids, Jagged) else table.forward
-            z[:, t] = look_up(ids)  # ①
+            if isinstance(ids, Jagged):
+                z[:, t] = table.forward_bags(ids)  # ①
+            else:
+                z[:, t] = table.forward(ids)  # ①
         self.keep(z.shape, sparse if isinstance(sparse, Jagged) else None)
         return z
 
