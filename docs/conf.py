@@ -55,15 +55,15 @@ linkcode_resolve = site_pages.code_page
 
 mathjax_path = MATHJAX.name  # MathJax 3: version 4 clips glyphs without network
 html_static_path = ["_static", str(MATHJAX)]
-html_css_files = ["site.css"]
-html_js_files = ["site.js"]
+html_css_files = ["site.css", "derivations.css"]
+html_js_files = ["site.js", "derivations.js"]
 html_theme = "pydata_sphinx_theme"
 html_title = "minidlrm"
 html_favicon = "_static/favicon.svg"
 html_show_sourcelink = True
-with_pages_below = ("tutorials", "derivations", "api")
+with_pages_below = ("tutorials", "api")
 html_sidebars = {f"{name}/**": ["sidebar-nav-bs"] for name in with_pages_below}
-html_sidebars |= {"*": [], "code/**": []}
+html_sidebars |= {"*": [], "code/**": [], "derivations/*": []}
 html_context = {"default_mode": "auto"}
 html_theme_options = {
     "logo": {"text": "minidlrm"},

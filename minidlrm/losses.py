@@ -207,7 +207,7 @@ class BCEWithLogits(Loss):
         size = np.where(logits.real >= 0, logits, -logits)
         softplus = np.log1p(np.exp(-size)) + np.where(logits.real < 0, -logits, 0)  # ① (B,)
         terms = (1 - label) * logits + weight * softplus  # ② (B,)
-        return self._reduce(terms if rows is None else rows * terms)
+        return self._reduce(terms if rows is None else rows * terms)  # ②
 
     def backward(self, dy: Any = 1.0) -> np.ndarray:
         r"""Return dL/dlogits (B,); `dy` is 1 unless the loss is a part of something larger.
@@ -254,9 +254,10 @@ class MSE(Loss):
     equation = r"\ell = (x - y)^2"
 
     def forward(self, prediction: Any, label: Any, weight: Any = None) -> Any:
-        """Compute the loss of a prediction and a label of one shape: a number, or all terms.
+        """Compute the loss of prediction and label (B,), or of any one shape.
 
-        `weight`, of the same shape, multiplies each term; see `BCEWithLogits`.
+        It is a number; all terms for "none". `weight`, of the same shape, multiplies each term; see
+        `BCEWithLogits`.
 
         ValueError when the shapes differ, there are no terms, or a label is not finite; TypeError
         when either is not an array of numbers.
@@ -266,10 +267,10 @@ class MSE(Loss):
         rows = self._weights(weight, prediction)
         self.keep(difference, rows)
         terms = difference * difference  # ① (B,)
-        return self._reduce(terms if rows is None else rows * terms)
+        return self._reduce(terms if rows is None else rows * terms)  # ①
 
     def backward(self, dy: Any = 1.0) -> np.ndarray:
-        r"""Return dL/dprediction, of the prediction's shape; `dy` as `BCEWithLogits`.
+        r"""Return dL/dprediction (B,), of the prediction's shape; `dy` as `BCEWithLogits`.
 
         1. Each term is :math:`\ell = (x - y)^2`.
         2. :math:`d\ell/dx = 2 (x - y)`.

@@ -167,7 +167,7 @@ def bias_backward(dy, y, relu):
     With `relu`, the gradient is 0 where the output y (B, n) is 0.
     """
     dz = (np.where(y.real <= 0, 0, dy) if relu else dy).astype(y.dtype, copy=False)  # ② (B, n)
-    return dz, dz.sum(axis=0)  # ④ (B, n), (n,)
+    return dz, dz.sum(axis=0)  # ④ (n,)
 
 
 # Cross layers
@@ -202,8 +202,9 @@ def cross_matrix_backward(dy, x0, g):
 
     g is as `cross_matrix` left it: with the bias.
     """
+    dx0 = dy * g  # ② (B, d)
     dg = dy * x0  # ② (B, d)
-    return dy * g, dg, dg.sum(axis=0)  # ②③ (B, d), (B, d), (d,)
+    return dx0, dg, dg.sum(axis=0)  # ③ (d,)
 
 
 # Row updates of the optimizers: `weight` (and state) changes at `rows` only. The dense

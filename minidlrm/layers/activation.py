@@ -54,9 +54,9 @@ class ReLU(Module):
     equation = r"y = \max(0, x)"
 
     def forward(self, x: np.ndarray) -> np.ndarray:
-        """Compute y, of x's shape."""
+        """Compute y (B, n) from x (B, n), or from x of any shape."""
         x = numbers("x", x)
-        flat = x.real <= 0  # not for a NaN, which stays one
+        flat = x.real <= 0  # ① not for a NaN, which stays one
         self.keep(flat, x.dtype)
         return np.where(flat, 0, x)  # ①
 
@@ -88,7 +88,7 @@ class Sigmoid(Module):
     equation = r"y = 1 / (1 + e^{-x})"
 
     def forward(self, x: np.ndarray) -> np.ndarray:
-        """Compute y, of x's shape."""
+        """Compute y (B, n) from x (B, n), or from x of any shape."""
         y = sigmoid(x)  # ①
         self.keep(y)  # ②
         return y

@@ -58,8 +58,8 @@ class EmbeddingBag(EmbeddingBagCollection):
             The ids, bag after bag; or a bag of n ids in each row, without offsets.
         offsets : integer array (B,), or (B + 1,) with ``include_last_offset=True``
             Where each bag begins; at last `nnz`, where the constructor was told so.
-        per_sample_weights : float array of `input`'s shape, optional
-            A weight for each id, for ``mode="sum"``.
+        per_sample_weights : float array (nnz,) or (B, n), optional
+            A weight for each id of `input`, for ``mode="sum"``.
 
         Raises
         ------

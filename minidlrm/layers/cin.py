@@ -107,8 +107,8 @@ class CINLayer(Module):
         std = np.sqrt(2 / (inputs * features + maps))
         check_room("num_maps or num_features", maps, inputs, features, itemsize=8)
         weight = rng.normal(0, std, (maps, inputs, features))
-        self.weight = Parameter(weight.astype(as_dtype(dtype)), "weight")
-        self.bias = Parameter(np.zeros(maps, dtype), "bias")
+        self.weight = Parameter(weight.astype(as_dtype(dtype)), "weight")  # W
+        self.bias = Parameter(np.zeros(maps, dtype), "bias")  # b
 
     def _check(self, x: np.ndarray, z: np.ndarray) -> None:
         _, inputs, features = self.weight.value.shape
@@ -171,7 +171,7 @@ class CIN(Interaction):
     equation = r"x^k_h = \sum_{ij} W^k_{hij} (x^{k-1}_i \odot z_j)"
 
     def forward(self, z: np.ndarray) -> np.ndarray:
-        """Compute the outputs (B, num_outputs) from z (B, F, D); ValueError on another shape."""
+        """Compute y (B, M), M outputs, from z (B, F, D); ValueError on another shape."""
         z = self.check_z(z)
         # a row for each sample and d, so that every layer is one matrix product
         flat = z.transpose(0, 2, 1).reshape(-1, self.num_features)  # (B D, F)
@@ -213,7 +213,8 @@ class CIN(Interaction):
             dx, dz = self.layers[k].backward(dlayer)  # ④
             dz_total += dz  # ⑤
         dz_total += dx  # ⑤ (B D, F)
-        return dz_total.reshape(batch_size, dim, num_features).transpose(0, 2, 1)
+        dz_total = dz_total.reshape(batch_size, dim, num_features)  # (B, D, F)
+        return dz_total.transpose(0, 2, 1)  # ⑤ (B, F, D)
 
     def __init__(
         self,

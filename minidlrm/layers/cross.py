@@ -73,8 +73,8 @@ class VectorCross(Module):
         check_rng(rng)
         check_room("in_features", d, itemsize=8)
         weight = rng.normal(0, 1 / np.sqrt(d), (1, d))
-        self.weight = Parameter(weight.astype(as_dtype(dtype)), "weight")
-        self.bias = Parameter(np.zeros(d, dtype), "bias")
+        self.weight = Parameter(weight.astype(as_dtype(dtype)), "weight")  # w
+        self.bias = Parameter(np.zeros(d, dtype), "bias")  # b
 
     def flops_per_sample(self) -> int:
         """Return 5 d."""
@@ -171,9 +171,9 @@ class MatrixCross(Module):
             down = rng.normal(0, 1 / np.sqrt(d), (width, d))
             self.down = Parameter(down.astype(as_dtype(dtype)), "down")
         check_room("in_features", d, width, itemsize=8)
-        weight = rng.normal(0, 1 / np.sqrt(width), (d, width))  # W, or U
-        self.weight = Parameter(weight.astype(as_dtype(dtype)), "weight")
-        self.bias = Parameter(np.zeros(d, dtype), "bias")
+        weight = rng.normal(0, 1 / np.sqrt(width), (d, width))
+        self.weight = Parameter(weight.astype(as_dtype(dtype)), "weight")  # W, or U
+        self.bias = Parameter(np.zeros(d, dtype), "bias")  # b
 
     def flops_per_sample(self) -> int:
         r"""Return :math:`2 d^2 + 3 d`, or :math:`4 d r + 3 d` (low rank)."""
@@ -222,7 +222,7 @@ class CrossNetwork(Module):
     equation = r"x_{l+1} = x_0 \odot (W_l x_l + b_l) + x_l"
 
     def forward(self, x: np.ndarray) -> np.ndarray:
-        """Compute the last layer's output (B, d) from x (B, d)."""
+        """Compute y (B, d), the last layer's output, from x (B, d)."""
         y = x
         for layer in self.layers:
             y = layer.forward(x, y)  # ①

@@ -44,7 +44,7 @@ class DotInteraction(Interaction):
     equation = r"y_{ij} = \langle z_i, z_j \rangle,\ i > j"
 
     def forward(self, z: np.ndarray) -> np.ndarray:
-        """Compute the pairs (B, P) from z (B, F, D); ValueError on another shape."""
+        """Compute y (B, P), the pairs, from z (B, F, D); ValueError on another shape."""
         z = self.check_z(z)
         self.keep(z)
         return kernels.pairs(z, self.self_interaction)  # ① (B, P)

@@ -142,7 +142,7 @@ class EmbeddingBagCollection(Module):
         self._shift = first - self.starts[:-1]  # (T,): from rows without sharing; 0 without it
         check_room("table_sizes or embedding_dim", sum(own), dim)
         weight = np.empty((sum(own), dim), as_dtype(dtype))  # (S, D)
-        self.weight = Parameter(weight, "weight")
+        self.weight = Parameter(weight, "weight")  # W
         for t, num_rows in enumerate(own):
             if num_rows:
                 table = self.table(t)  # a view: filled in place

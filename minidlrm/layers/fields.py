@@ -69,7 +69,7 @@ class FieldEmbeddings(Module):
             if len(parts[-1]) != len(x):
                 raise ValueError(f"x has {len(x)} rows, sparse {len(parts[-1])}")
         self.keep(x)
-        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)  # ①②
 
     def backward(self, dz: np.ndarray) -> np.ndarray:
         r"""Add to the gradients; return dL/dx (B, num_dense) from dz (B, num_dense + T, D).
@@ -150,7 +150,7 @@ class LinearTerm(Module):
     num_dense, table_sizes, shared, bag_mode
         As `FieldEmbeddings`.
     bias : bool
-        Whether to add b. Leave it out when another part of the model has a bias.
+        Whether to add b (1,). Leave it out when another part of the model has a bias.
     dtype : dtype
         Type of the parameters. All are zero at first.
 
@@ -184,7 +184,7 @@ class LinearTerm(Module):
         shape, dtype = self.kept()
         dy = converted("dy", self.check_dy(dy, shape), dtype)
         if self.bias is not None:
-            self.bias.add_grad(dy.sum(keepdims=True))  # ②
+            self.bias.add_grad(dy.sum(keepdims=True))  # ② (1,)
         spread = np.broadcast_to(dy[:, None, None], (len(dy), self.fields.num_fields, 1))  # ③
         return self.fields.backward(spread)  # ④ (B, num_dense)
 
@@ -204,7 +204,7 @@ class LinearTerm(Module):
         self.fields = FieldEmbeddings(num_dense, table_sizes, 1, **options, rng=unused, dtype=dtype)
         for parameter in self.fields.parameters():
             parameter.value[...] = 0
-        self.bias = Parameter(np.zeros(1, dtype), "bias") if bias else None
+        self.bias = Parameter(np.zeros(1, dtype), "bias") if bias else None  # b
 
     def flops_per_sample(self) -> int:
         """Return 2 num_dense + T: products and sums."""

@@ -58,10 +58,10 @@ class QREmbeddingBag(Module):
     def forward(
         self, input: Any, offsets: Any = None, per_sample_weights: Any = None
     ) -> np.ndarray:
-        """Look up bags -> y (B, D).
+        """Look up bags, `input` (nnz,), `offsets` (B,) or (B + 1,) -> y (B, D).
 
-        `input`, `offsets`, `per_sample_weights`, and the ValueError or IndexError where they do
-        not fit, are those of `EmbeddingBag.forward`.
+        These, `per_sample_weights` (nnz,), and the ValueError or IndexError where they do not fit,
+        are those of `EmbeddingBag.forward`.
         """
         bags = as_bags(input, offsets, per_sample_weights, self.include_last_offset)
         return self.forward_bags(bags)
@@ -85,8 +85,8 @@ class QREmbeddingBag(Module):
         self.keep(z)
         q, r = z[:, 0], z[:, 1]  # (B, D)
         if self.operation == "mult":
-            return q * r  # ①
-        return q + r if self.operation == "add" else np.concatenate([q, r], axis=1)  # ①
+            return q * r  # ① (B, D)
+        return q + r if self.operation == "add" else np.concatenate([q, r], axis=1)  # ① (B, D)
 
     def backward(self, dy: np.ndarray) -> np.ndarray | None:
         r"""Add to the gradients of both tables; return dL/dper_sample_weights (nnz,) or None.
