@@ -117,10 +117,12 @@ def test_no_formula_is_left_as_plain_text(topic):
 
 def test_plain_formulas_are_typeset():
     typeset = {
-        "dW = -dy^T x": r"dW = -dy^\top x",
+        "dW = -dy^T x": r"dW = -dy^\top\,x",
         "d<z, z>": r"d\langle z, z \rangle",
-        "y = x_0 (W x + b) + x": "y = x_0 (W x + b) + x",
-        "1/2 [(sum z)^2 - sum z^2]": r"1/2 [(\sum z)^2 - \sum z^2]",
+        "y = x_0 (W x + b) + x": r"y = x_0\,(W\,x + b) + x",
+        "1/2 [(sum z)^2 - sum z^2]": r"1/2\,[(\sum z)^2 - \sum z^2]",
+        "log(1 + e^-x)": r"\log(1 + e^{-x})",
+        "dL/dlogits": r"\partial L / \partial \mathit{logits}",
         "dL/dx0": r"\partial L / \partial x_0",
         "(B, num_dense + T, D)": r"(B, \mathit{num\_dense} + T, D)",
     }

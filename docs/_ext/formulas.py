@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 
 # A symbol: a letter, or a gradient such as dW; with an index, a transpose or a square.
-_NAME = r"(?:dL/d\w+|e\^-x|(?:alpha|(?!do\b)d?[B-HJ-Zb-z]\d?)(?:_\w+)?(?:\^T|\^2)?)"
+_NAME = r"(?:dL/d\w+|e\^-x|(?:alpha|(?!do\b)d?[B-HJ-Zb-z]0?)(?:_\w+)?(?:\^T|\^2)?)"
 _BRACKET = rf"d?<{_NAME}, {_NAME}>|\|{_NAME}\|(?:\^2)?"
 _FLAT = rf"-?(?:{_BRACKET}|(?:sum )?{_NAME}|\d+(?:\.\d+)?)"
 _INNER = rf"{_FLAT}(?:(?: ?[-+/] ?| ){_FLAT})*"
@@ -21,9 +21,12 @@ _KEPT = re.compile(r":\w+:`[^`]*`|``[^`]*``|`[^`]*`_?|\[\d+\]_?|^\s*\d\. |\.\. .
 
 def tex(text: str) -> str:
     """Return a formula that is written plainly in TeX."""
+    text = re.sub(r"(?<=[\w)\]]) (?=[\w(\[])", "~", text)  # a product: TeX drops a space
     text = re.sub(r"dL/d(\w+)", r"∂L / ∂\1", text)
-    text = re.sub(r"(?<![A-Za-z_])(?!alpha|sigmoid|log|sum )([A-Za-z]{3,}\w*|in)\b", _word, text)
-    text = re.sub(r"(?<![\w\\])(∂?d?[a-z])(\d)\b", r"\1_\2", text)  # x0
+    text = re.sub(
+        r"(?<![A-Za-z_])(?!alpha|sigmoid\(|log\(|sum~)([A-Za-z]{3,}\w*|in)\b", _word, text
+    )
+    text = re.sub(r"(?<![\w\\])(∂?d?[a-z])0\b", r"\1_0", text)
     text = re.sub(r"(?<!\\)_([a-z]{2,})", r"_{\1}", text)
     for plain, made in _TEX.items():
         text = text.replace(plain, made)
@@ -35,9 +38,10 @@ _TEX = {
     "^T": r"^\top",
     "e^-x": "e^{-x}",
     "alpha": r"\alpha",
-    "sigmoid": r"\sigma",
-    "log": r"\log",
-    "sum ": r"\sum ",
+    "sigmoid(": r"\sigma(",
+    "log(": r"\log(",
+    "sum~": r"\sum ",
+    "~": r"\,",
 }
 
 

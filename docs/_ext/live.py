@@ -142,6 +142,7 @@ class Example:
         """Return the tables: outputs and dy, then each array with its gradient."""
         first = np.zeros(self.output.shape)
         first.flat[0] = 1
+        letters = shapes.Picture(self.cls).parameters
         given = [(n, v) for n, v in zip(self.names, self.inputs, strict=False) if _is_ids(v)]
         text = "".join(_group([_table(n, v)]) for n, v in given)
         name = "y" if self.upstream == "dy" else self.upstream[1:]
@@ -152,8 +153,9 @@ class Example:
         starts = np.cumsum([0, *(grads[name].size for name in sorted(grads))])
         start = dict(zip(sorted(grads), starts.tolist(), strict=False))
         for name, value in self.arrays().items():
-            gradient = _table(f"d{name}", grads[name].reshape(value.shape), start=start[name])
-            text += _group([_table(name, value), gradient])
+            short = letters.get(name, name)
+            gradient = _table(f"d{short}", grads[name].reshape(value.shape), start=start[name])
+            text += _group([_table(short, value), gradient])
         return text
 
 
