@@ -205,9 +205,9 @@ class BCEWithLogits(Loss):
         self.keep(logits, label, weight, rows)
         # log(1 + e^-x) = log(1 + e^-|x|) + max(-x, 0)
         size = np.where(logits.real >= 0, logits, -logits)
-        softplus = np.log1p(np.exp(-size)) + np.where(logits.real < 0, -logits, 0)
-        terms = (1 - label) * logits + weight * softplus  # (B,)
-        return self._reduce(terms if rows is None else rows * terms)
+        softplus = np.log1p(np.exp(-size)) + np.where(logits.real < 0, -logits, 0)  # ① (B,)
+        terms = (1 - label) * logits + weight * softplus  # ② (B,)
+        return self._reduce(terms if rows is None else rows * terms)  # ②
 
     def backward(self, dy: Any = 1.0) -> np.ndarray:
         r"""Return dL/dlogits (B,); `dy` is 1 unless the loss is a part of something larger.
@@ -217,14 +217,14 @@ class BCEWithLogits(Loss):
         2. So :math:`\ell = p\,y\,s + (1 - y)(x + s) = (1 - y) x + w s` with
            :math:`w = 1 + (p - 1) y`, since :math:`p y + 1 - y = w`.
         3. :math:`ds/dx = -e^{-x} / (1 + e^{-x}) = \sigma(x) - 1`.
-        4. :math:`d\ell/dx = (1 - y) + w (\sigma(x) - 1)`. With p = 1, w = 1, and this is
-           :math:`\sigma(x) - y`: no sigmoid derivative is left over.
+        4. :math:`d\ell/dx = (1 - y) + w (\sigma(x) - 1)`. With :math:`p = 1`, :math:`w = 1`, and
+           this is :math:`\sigma(x) - y`: no sigmoid derivative is left over.
         5. A row's weight multiplies its term, and so its slope; the mean over B samples divides
            each by B.
         """
         logits, label, weight, rows = self.kept()
-        slope = (1 - label) + weight * (sigmoid(logits) - 1)  # (B,)
-        return self._spread(dy, slope if rows is None else rows * slope)
+        slope = (1 - label) + weight * (sigmoid(logits) - 1)  # ③④ (B,)
+        return self._spread(dy, slope if rows is None else rows * slope)  # ⑤ (B,)
 
     def __repr__(self) -> str:
         return f"BCEWithLogits(reduction={self.reduction!r}, pos_weight={self.pos_weight})"
@@ -254,9 +254,10 @@ class MSE(Loss):
     equation = r"\ell = (x - y)^2"
 
     def forward(self, prediction: Any, label: Any, weight: Any = None) -> Any:
-        """Compute the loss of a prediction and a label of one shape: a number, or all terms.
+        """Compute the loss of prediction and label (B,), or of any one shape.
 
-        `weight`, of the same shape, multiplies each term; see `BCEWithLogits`.
+        It is a number; all terms for "none". `weight`, of the same shape, multiplies each term; see
+        `BCEWithLogits`.
 
         ValueError when the shapes differ, there are no terms, or a label is not finite; TypeError
         when either is not an array of numbers.
@@ -265,17 +266,20 @@ class MSE(Loss):
         difference = prediction - label.astype(prediction.dtype, casting="same_kind", copy=False)
         rows = self._weights(weight, prediction)
         self.keep(difference, rows)
-        terms = difference * difference
-        return self._reduce(terms if rows is None else rows * terms)
+        terms = difference * difference  # ① (B,)
+        return self._reduce(terms if rows is None else rows * terms)  # ①
 
     def backward(self, dy: Any = 1.0) -> np.ndarray:
-        r"""Return dL/dprediction, of the prediction's shape; `dy` as `BCEWithLogits`.
+        r"""Return dL/dprediction (B,), of the prediction's shape; `dy` as `BCEWithLogits`.
 
-        :math:`d\ell/dx = 2 (x - y)`; the mean over n terms divides each by n.
+        1. Each term is :math:`\ell = (x - y)^2`.
+        2. :math:`d\ell/dx = 2 (x - y)`.
+        3. A row's weight multiplies its term, and so its slope; the mean over B terms divides each
+           by B.
         """
         difference, rows = self.kept()
-        slope = 2 * difference
-        return self._spread(dy, slope if rows is None else rows * slope)
+        slope = 2 * difference  # ② (B,)
+        return self._spread(dy, slope if rows is None else rows * slope)  # ③ (B,)
 
     def __repr__(self) -> str:
         return f"MSE(reduction={self.reduction!r})"

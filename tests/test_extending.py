@@ -31,26 +31,27 @@ class SquaredDistances(Interaction):
     equation = r"y_{ij} = |z_i - z_j|^2,\\ i > j"
 
     def forward(self, z: np.ndarray) -> np.ndarray:
-        """Compute the distances (B, P) from z (B, F, D)."""
+        """Compute y (B, P), the distances, from z (B, F, D)."""
         z = self.check_z(z)
         difference = z[:, self.i] - z[:, self.j]  # (B, P, D)
         self.keep(z.shape, difference)
-        return (difference * difference).sum(axis=2)  # (B, P)
+        return (difference * difference).sum(axis=2)  # ① (B, P)
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
         r"""Return dL/dz (B, F, D).
 
-        With :math:`e = z_i - z_j`, :math:`y = \\langle e, e \\rangle` gives
-        :math:`de = 2\\, dy\\, e`. It reaches :math:`z_i` as it is, and :math:`z_j` with the other
-        sign: :math:`dz_i = \\sum_j de_{ij}` and :math:`dz_j = -\\sum_i de_{ij}`.
+        1. With :math:`e = z_i - z_j`, :math:`y = \\langle e, e \\rangle`.
+        2. So :math:`de = 2\\, dy\\, e`.
+        3. It reaches :math:`z_i` as it is, and :math:`z_j` with the other sign:
+           :math:`dz_i = \\sum_j de_{ij}` and :math:`dz_j = -\\sum_i de_{ij}`.
         """
         shape, difference = self.kept()
         dy = self.check_dy(dy, (shape[0], self.num_outputs))
-        terms = 2 * converted("dy", dy, difference.dtype)[:, :, None] * difference  # (B, P, D)
+        terms = 2 * converted("dy", dy, difference.dtype)[:, :, None] * difference  # ②
         dz = np.zeros(shape, terms.dtype)
-        np.add.at(dz, (slice(None), self.i), terms)
-        np.subtract.at(dz, (slice(None), self.j), terms)
-        return dz
+        np.add.at(dz, (slice(None), self.i), terms)  # ③
+        np.subtract.at(dz, (slice(None), self.j), terms)  # ③
+        return dz  # (B, F, D)
 
     def __init__(self, num_features: int, embedding_dim: int):
         super().__init__(num_features, embedding_dim)
@@ -189,8 +190,10 @@ console = Console(record=True, width=120)
 console.print(summary(model, 512))
 assert "interaction" in console.export_text()
 assert "layers.distances" in site_pages.topics()
-page = site_pages.derivation(md.layers.distances)
-assert "dz_i" in page and "Backward: the derivation" in page
+page = site_pages.derivations.derivation(md.layers.distances)
+assert "dz_i" in page and "The derivation, and the code" in page and "SquareNotDerived" in page
+for side in ("step", "code"):
+    assert all(f'id="squareddistances-{side}-{k}"' in page for k in (1, 2, 3)), side
 """
 
 

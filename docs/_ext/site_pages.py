@@ -12,30 +12,15 @@ from collections.abc import Container
 from importlib import import_module
 from pathlib import Path
 
+import derivations
 import numpy as np
-from numpydoc.docscrape import NumpyDocString
+from derivations import topics
+from writing import heading, put
 
 import minidlrm as md
 from minidlrm.exploring.cinema import demonstration
 
 ROOT = Path(__file__).parents[2]
-
-
-def topics() -> list[str]:
-    """Return the modules that hold derivations."""
-    found = [f"layers.{module.name}" for module in pkgutil.iter_modules(md.layers.__path__)]
-    return [t for t in [*found, "losses"] if derived(import_module(f"minidlrm.{t}"))]
-
-
-def derived(module) -> dict[str, type]:
-    """Return the classes of a module that have a backward pass of their own."""
-    return {
-        label: value
-        for label, value in vars(module).items()
-        if inspect.isclass(value)
-        and value.__module__ == module.__name__
-        and "backward" in vars(value)
-    }
 
 
 API = {
@@ -68,23 +53,11 @@ def write(docs: Path) -> None:
         The folder of the site's sources.
     """
     write_code(docs)
-    write_derivations(docs)
+    derivations.write(docs)
     write_tutorials(docs)
     write_api(docs)
     write_trace(docs)
     write_explore(docs)
-
-
-def put(path: Path, text: str) -> None:
-    """Write a text file, unless it is there already."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not path.exists() or path.read_text(encoding="utf-8") != text:
-        path.write_text(text, encoding="utf-8")
-
-
-def heading(text: str, line: str) -> str:
-    """Return a title in reStructuredText."""
-    return f"{text}\n{line * max(4, 2 * len(text))}\n\n"
 
 
 def public_names(module: str) -> list[str]:
@@ -97,73 +70,6 @@ def public_names(module: str) -> list[str]:
     ]
     kept = [name for name in names if not inspect.ismodule(getattr(found, name))]
     return [f"{module}.{name}" for name in kept]
-
-
-# Derivations
-
-
-def write_derivations(docs: Path) -> None:
-    """Write one page for each file of layers: equation, forward, and the derivation of backward."""
-    names = {topic: topic.split(".")[-1] for topic in topics()}
-    for topic in names:
-        page = derivation(import_module(f"minidlrm.{topic}"))
-        put(docs / "derivations" / f"{names[topic]}.rst", page)
-    text = (
-        heading("Derivations", "=")
-        + "One page for each file of layers: what it computes, and how each gradient follows, line "
-        "by line. The text *is* the docstring of ``backward``, beside the code that does it.\n\n"
-        ".. toctree::\n   :maxdepth: 1\n\n"
-        + "\n".join(f"   {name}" for name in names.values())
-        + "\n\n"
-        + heading("The symbols", "-")
-        + ".. include:: ../glossary.md\n   :parser: myst_parser.sphinx_\n"
-        "   :start-after: <!-- symbols -->\n   :end-before: <!-- words -->\n"
-    )
-    put(docs / "derivations" / "index.rst", text)
-
-
-def derivation(module) -> str:
-    """Return the page of one module; its docstring names the notebook that goes with it."""
-    title, _, rest = inspect.getdoc(module).partition(":")
-    rest, _, notebook = rest.partition("\n\nStep by step in notebooks/")
-    path, name = module.__name__.replace(".", "/"), module.__name__.split(".")[-1]
-    text = heading(title, "=") + f"{rest.strip()[:1].upper()}{rest.strip()[1:]}\n\n"
-    links = [f"Code: :doc:`{path}.py <../code/{path}>`"]
-    if (ROOT / "tests" / f"test_{name}.py").exists():
-        links.append(f"Test: :doc:`tests/test_{name}.py <../code/tests/test_{name}>`")
-    if notebook:
-        links.append(f"Tutorial: :doc:`../tutorials/{notebook.removesuffix('.py.')}`")
-    text += " · ".join(links) + "\n\n"
-    classes = derived(module)
-    for label, value in classes.items():
-        text += heading(label, "-") if len(classes) > 1 else ""
-        text += section(label, value)
-    return text
-
-
-def section(name: str, cls: type) -> str:
-    """Return what a class computes, its forward, and the derivation."""
-    text = ""
-    if getattr(cls, "equation", ""):
-        text += f".. math:: {cls.equation}\n\n"
-    text += prose(cls, name)
-    for method, title in (("forward", "Forward"), ("backward", "Backward: the derivation")):
-        if method in vars(cls):
-            text += heading(title, "^") + prose(vars(cls)[method], f"{name}.{method}")
-    if name in (*md.__all__, *md.layers.__all__):
-        package = "minidlrm" if name in md.__all__ else "minidlrm.layers"
-        text += f"Parameters, errors and examples: `{package}.{name}`.\n\n"
-    return text
-
-
-def prose(thing, label: str) -> str:
-    """Return what a docstring says before and after its lists, with references of its own."""
-    doc = NumpyDocString(inspect.getdoc(thing) or "")
-    parts = (doc["Summary"], doc["Extended Summary"], doc["Notes"], doc["References"])
-    text = "\n\n".join("\n".join(lines) for lines in parts if any(lines))
-    text = re.sub(r"\.\. \[(\d+)\] ", lambda m: m[0] if f"{m[0][3:-1]}_" in text else "", text)
-    slug = label.lower().replace(".", "-")
-    return re.sub(r"\[(\d+)\]", rf"[#{slug}-\1]", text) + "\n\n"
 
 
 # Code

@@ -2,7 +2,8 @@
 
 Every function in `__all__` has a twin of the same name in `jit`. Kernels are internal, and trust
 their inputs: the layers check them, and give all floats of a call in one dtype (`layers.inputs`).
-A `rows` argument holds row numbers of one array that stacks all tables of a model.
+A `rows` argument holds row numbers of one array that stacks all tables of a model. The numbers ①, ②
+are steps of the derivation in the layer's `backward` that the kernel serves.
 """
 
 import numpy as np
@@ -69,7 +70,7 @@ def bag_rows(values, offsets, starts):
 
 def gather(weight, rows):
     """Look rows up: weight (S, D), rows (n,) -> (n, D)."""
-    return weight[rows]
+    return weight[rows]  # ① (n, D)
 
 
 def gather_bags(weight, rows, offsets, scale, num_tables):
@@ -77,10 +78,10 @@ def gather_bags(weight, rows, offsets, scale, num_tables):
 
     `weight` is (S, D), `rows` and `scale` (nnz,), `offsets` (T * B + 1,), T is `num_tables`.
     """
-    picked = weight[rows] if scale is None else scale[:, None] * weight[rows]  # (nnz, D)
+    picked = weight[rows] if scale is None else scale[:, None] * weight[rows]  # ① (nnz, D)
     bag = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))  # (nnz,)
     bags = np.zeros((len(offsets) - 1, weight.shape[1]), picked.dtype)  # (T * B, D)
-    np.add.at(bags, bag, picked)
+    np.add.at(bags, bag, picked)  # ①
     return bags.reshape(num_tables, -1, weight.shape[1]).transpose(1, 0, 2).copy()
 
 
@@ -101,11 +102,11 @@ def add_groups(order, ends, dy, source, scale):
     `source` and `scale` are (n,), dy is (m, D): no source means i itself, no scale means 1. The
     terms of a row are added in the order of i: the same bits on every run.
     """
-    terms = dy if source is None else dy[source]  # (n, D)
+    terms = dy if source is None else dy[source]  # ② (n, D)
     if scale is not None:
         terms = scale[:, None] * terms
     sums = np.zeros((len(ends) - 1, dy.shape[1]), terms.dtype)  # (u, D)
-    np.add.at(sums, np.repeat(np.arange(len(sums)), np.diff(ends)), terms[order])
+    np.add.at(sums, np.repeat(np.arange(len(sums)), np.diff(ends)), terms[order])  # ②
     return sums
 
 
@@ -124,7 +125,7 @@ def bag_weight_grad(weight, rows, source, dy):
 
     weight (S, D), rows and source (nnz,), dy (bags, D) -> (nnz,).
     """
-    return (weight[rows] * dy[source]).sum(axis=1)
+    return (weight[rows] * dy[source]).sum(axis=1)  # ③ (nnz,)
 
 
 # Pairwise dot products
@@ -136,7 +137,7 @@ def pairs(z, diagonal):
     The pairs (i, j) with i > j (i >= j with the diagonal) in row-major order.
     """
     i, j = np.tril_indices(z.shape[1], 0 if diagonal else -1)  # (P,)
-    return (z @ z.transpose(0, 2, 1))[:, i, j]
+    return (z @ z.transpose(0, 2, 1))[:, i, j]  # ① (B, P)
 
 
 def pairs_backward(dy, z, diagonal):
@@ -147,8 +148,8 @@ def pairs_backward(dy, z, diagonal):
     num_features = z.shape[1]
     i, j = np.tril_indices(num_features, 0 if diagonal else -1)  # (P,)
     g = np.zeros((len(z), num_features, num_features), dy.dtype)  # (B, F, F)
-    g[:, i, j] = dy
-    return (g + g.transpose(0, 2, 1)) @ z
+    g[:, i, j] = dy  # ②
+    return (g + g.transpose(0, 2, 1)) @ z  # ③ (B, F, D)
 
 
 # Bias and activation
@@ -156,9 +157,9 @@ def pairs_backward(dy, z, diagonal):
 
 def add_bias(y, bias, relu):
     """Add the bias (n,) to y (B, n) in place, then apply ReLU when `relu` is true."""
-    y += bias
+    y += bias  # ①
     if relu:
-        y[y.real <= 0] = 0  # not so for a NaN, which stays one
+        y[y.real <= 0] = 0  # ① not so for a NaN, which stays one
 
 
 def bias_backward(dy, y, relu):
@@ -166,8 +167,8 @@ def bias_backward(dy, y, relu):
 
     With `relu`, the gradient is 0 where the output y (B, n) is 0.
     """
-    dz = (np.where(y.real <= 0, 0, dy) if relu else dy).astype(y.dtype, copy=False)  # (B, n)
-    return dz, dz.sum(axis=0)
+    dz = (np.where(y.real <= 0, 0, dy) if relu else dy).astype(y.dtype, copy=False)  # ② (B, n)
+    return dz, dz.sum(axis=0)  # ④ (n,)
 
 
 def outer(dz, x):
@@ -186,7 +187,7 @@ def cross_vector(x0, x, g, bias):
 
     x0 and x are (B, d), the bias is (d,).
     """
-    return x0 * g + bias + x
+    return x0 * g + bias + x  # ① (B, d)
 
 
 def cross_vector_backward(dy, g, dg, weight):
@@ -194,13 +195,15 @@ def cross_vector_backward(dy, g, dg, weight):
 
     dy is (B, d), g (B, 1); the weight w (d,) is there since g = <x, w>.
     """
-    return dy * g, dg * weight + dy, dy.sum(axis=0)
+    dx0 = dy * g  # ② (B, d)
+    dx = dg * weight + dy  # ⑤ (B, d)
+    return dx0, dx, dy.sum(axis=0)  # ② (d,)
 
 
 def cross_matrix(x0, x, g, bias):
     """Compute x0 (g + bias) + x (B, d); the bias (d,) is added to g (B, d) in place."""
-    g += bias
-    return x0 * g + x
+    g += bias  # ①
+    return x0 * g + x  # ① (B, d)
 
 
 def cross_matrix_backward(dy, x0, g):
@@ -208,8 +211,9 @@ def cross_matrix_backward(dy, x0, g):
 
     g is as `cross_matrix` left it: with the bias.
     """
-    dg = dy * x0
-    return dy * g, dg, dg.sum(axis=0)
+    dx0 = dy * g  # ② (B, d)
+    dg = dy * x0  # ② (B, d)
+    return dx0, dg, dg.sum(axis=0)  # ③ (d,)
 
 
 # Row updates of the optimizers: `weight` (and state) changes at `rows` only. The dense

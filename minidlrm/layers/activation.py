@@ -10,7 +10,7 @@ from minidlrm.module import Module
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
-    """Return 1 / (1 + exp(-x)) without overflow, for real and complex x.
+    r"""Return :math:`1 / (1 + e^{-x})` without overflow, for real and complex x.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
 
 
 class ReLU(Module):
-    """Rectifier, y = max(0, x), entry by entry, for an array of any shape.
+    r"""Rectifier, :math:`y = \max(0, x)`, entry by entry, for an array of any shape.
 
     For complex x the sign of the real part decides, so that the complex-step check works.
 
@@ -54,29 +54,29 @@ class ReLU(Module):
     equation = r"y = \max(0, x)"
 
     def forward(self, x: np.ndarray) -> np.ndarray:
-        """Compute y, of x's shape."""
+        """Compute y (B, n) from x (B, n), or from x of any shape."""
         x = numbers("x", x)
-        flat = x.real <= 0  # not for a NaN, which stays one
+        flat = x.real <= 0  # ① not for a NaN, which stays one
         self.keep(flat, x.dtype)
-        return np.where(flat, 0, x)
+        return np.where(flat, 0, x)  # ①
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
         r"""Return dL/dx, of x's shape, from dy.
 
-        :math:`y = x` where x > 0, so dy/dx = 1 there; :math:`y = 0` elsewhere, so dy/dx = 0.
-        At x = 0 there is a corner; we take 0, as PyTorch does. Hence
-        :math:`dx = dy \cdot [x > 0]`.
+        1. :math:`y = x` where :math:`x > 0`, and :math:`y = 0` elsewhere.
+        2. So :math:`\partial y / \partial x` is 1 there, and 0 elsewhere. At :math:`x = 0` there
+           is a corner; we take 0, as PyTorch does. Hence :math:`dx = dy \cdot [x > 0]`.
         """
         flat, dtype = self.kept()
         dy = converted("dy", self.check_dy(dy, flat.shape), dtype)
-        return np.where(flat, 0, dy)
+        return np.where(flat, 0, dy)  # ②
 
     def __repr__(self) -> str:
         return "ReLU()"
 
 
 class Sigmoid(Module):
-    """Logistic function, y = 1 / (1 + exp(-x)), entry by entry: a logit to a probability.
+    r"""Logistic function, :math:`y = 1 / (1 + e^{-x})`, entry by entry: a logit to a probability.
 
     Examples
     --------
@@ -88,9 +88,9 @@ class Sigmoid(Module):
     equation = r"y = 1 / (1 + e^{-x})"
 
     def forward(self, x: np.ndarray) -> np.ndarray:
-        """Compute y, of x's shape."""
-        y = sigmoid(x)
-        self.keep(y)
+        """Compute y (B, n) from x (B, n), or from x of any shape."""
+        y = sigmoid(x)  # ①
+        self.keep(y)  # ②
         return y
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
@@ -104,7 +104,7 @@ class Sigmoid(Module):
         """
         (y,) = self.kept()
         dy = converted("dy", self.check_dy(dy, y.shape), y.dtype)
-        return dy * y * (1 - y)
+        return dy * y * (1 - y)  # ③
 
     def __repr__(self) -> str:
         return "Sigmoid()"

@@ -16,7 +16,7 @@ from minidlrm.layers.inputs import as_size
 
 
 class EmbeddingBag(EmbeddingBagCollection):
-    """One embedding table W (N, D), with the arguments and defaults of PyTorch's.
+    r"""One embedding table W (N, D), with the arguments and defaults of PyTorch's.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class EmbeddingBag(EmbeddingBagCollection):
 
     Examples
     --------
-    The three guises of w^T = e^T W: one-hot, multi-hot, weighted.
+    The three guises of :math:`w = W^\top e`: one-hot, multi-hot, weighted.
 
     >>> import numpy as np, minidlrm as md
     >>> bag = md.EmbeddingBag(3, 2, mode="sum", rng=np.random.default_rng(0))
@@ -58,8 +58,8 @@ class EmbeddingBag(EmbeddingBagCollection):
             The ids, bag after bag; or a bag of n ids in each row, without offsets.
         offsets : integer array (B,), or (B + 1,) with ``include_last_offset=True``
             Where each bag begins; at last `nnz`, where the constructor was told so.
-        per_sample_weights : float array of `input`'s shape, optional
-            A weight for each id, for ``mode="sum"``.
+        per_sample_weights : float array (nnz,) or (B, n), optional
+            A weight for each id of `input`, for ``mode="sum"``.
 
         Raises
         ------
@@ -67,17 +67,19 @@ class EmbeddingBag(EmbeddingBagCollection):
             As `EmbeddingBagCollection.forward`; or when the shapes do not fit together.
         """
         bags = as_bags(input, offsets, per_sample_weights, self.include_last_offset)
-        y = super().forward(bags)[:, 0]  # (B, D): T is 1
+        y = super().forward(bags)[:, 0]  # ① (B, D)
         _, *rest = self.kept()
         self.keep(y.shape, *rest)
         return y
 
     def backward(self, dy: np.ndarray) -> np.ndarray | None:
-        """Add dL/dW to the gradient; return dL/dper_sample_weights (nnz,), or None without weights.
+        r"""Add dL/dW to the gradient; return dL/dper_sample_weights (nnz,), or None.
 
-        `EmbeddingBagCollection.backward` with T = 1, from dy (B, D).
+        1. One table is a collection with :math:`T = 1`: its y (B, 1, D) without the middle axis.
+        2. So dy (B, D) holds the numbers that `EmbeddingBagCollection.backward` takes, and
+           :math:`dW_r = \sum_{i: v_i = r} \alpha_i\, dy_{bag(i)}`.
         """
-        return super().backward(dy)
+        return super().backward(dy)  # ②
 
     def __init__(
         self,

@@ -33,7 +33,8 @@ class CINLayer(Module):
     num_maps : int
         H, vectors of y.
     rng : numpy.random.Generator
-        Draws W (H, num_inputs, F) from N(0, sqrt(2 / (num_inputs F + H))).
+        Draws W (H, G, F), where G is `num_inputs`, from :math:`N(0, \sqrt{2 / (G F + H)})`.
+        b (H,) is 0 at first.
     dtype : dtype
         Type of the parameters.
 
@@ -52,45 +53,43 @@ class CINLayer(Module):
     equation = r"y_h = \sum_{ij} W_{hij} (x_i \odot z_j) + b_h"
 
     def forward(self, x: np.ndarray, z: np.ndarray) -> np.ndarray:
-        """Compute y (n, H) from x (n, num_inputs) and z (n, F), one row for each sample and d.
+        """Compute y (n, H) from x (n, G) and z (n, F), one row for each sample and d.
 
         ValueError on another shape.
         """
-        weight = self._matrix()  # (H, num_inputs F)
+        weight = self._matrix()  # (H, G F)
         x = numbers("x", x, weight)
         z = numbers("z", z, x)
         self._check(x, z)
         y = np.empty((len(x), len(weight)), z.dtype)  # (n, H)
         for rows in self._chunks(x, z):
-            np.matmul(self._outer(x[rows], z[rows]), weight.T, out=y[rows])
-        y += self.bias.value
+            np.matmul(self._outer(x[rows], z[rows]), weight.T, out=y[rows])  # ①
+        y += self.bias.value  # ①
         self.keep(x, z)
         return y
 
     def backward(self, dy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        r"""Add to the gradients of W and b; return dL/dx (n, num_inputs) and dL/dz (n, F).
+        r"""Add to the gradients of W and b; return dL/dx (n, G) and dL/dz (n, F).
 
-        Write :math:`p_{ij} = x_i z_j` for one sample and one d, so that
-        :math:`y_h = \sum_{ij} W_{hij} p_{ij} + b_h`.
-
-        1. :math:`dW_{hij} = \sum dy_h\, p_{ij}` and :math:`db_h = \sum dy_h`, over samples and d.
-           The products p are made again: keeping them would take num_inputs times the memory
-           of z.
-        2. From dy (n, H): :math:`dp_{ij} = \sum_h W_{hij}\, dy_h`.
-        3. :math:`dx_i = \sum_j dp_{ij} z_j` and :math:`dz_j = \sum_i dp_{ij} x_i`.
+        1. Write :math:`p_{ij} = x_i z_j` for one sample and one d, so that
+           :math:`y_h = \sum_{ij} W_{hij} p_{ij} + b_h`.
+        2. :math:`dW_{hij} = \sum dy_h\, p_{ij}` and :math:`db_h = \sum dy_h`, over samples and d.
+           The products p are made again: keeping them would take G times the memory of z.
+        3. From dy (n, H): :math:`dp_{ij} = \sum_h W_{hij}\, dy_h`.
+        4. :math:`dx_i = \sum_j dp_{ij} z_j` and :math:`dz_j = \sum_i dp_{ij} x_i`.
         """
         x, z = self.kept()
-        weight = self._matrix()  # (H, num_inputs F)
+        weight = self._matrix()  # (H, G F)
         dy = converted("dy", self.check_dy(dy, (len(x), len(weight))), z.dtype)
         dweight = np.zeros(weight.shape, z.dtype)
         dx, dz = np.empty(x.shape, z.dtype), np.empty(z.shape, z.dtype)
         for rows in self._chunks(x, z):
-            dweight += dy[rows].T @ self._outer(x[rows], z[rows])
-            dp = (dy[rows] @ weight).reshape(-1, x.shape[1], z.shape[1])  # (n, num_inputs, F)
-            np.matmul(dp, z[rows][:, :, None], out=dx[rows][:, :, None])
-            np.matmul(x[rows][:, None], dp, out=dz[rows][:, None])
+            dweight += dy[rows].T @ self._outer(x[rows], z[rows])  # ② (H, G F)
+            dp = (dy[rows] @ weight).reshape(-1, x.shape[1], z.shape[1])  # ③ (n, G, F)
+            np.matmul(dp, z[rows][:, :, None], out=dx[rows][:, :, None])  # ④
+            np.matmul(x[rows][:, None], dp, out=dz[rows][:, None])  # ④
         self.weight.add_grad(dweight.reshape(self.weight.value.shape))
-        self.bias.add_grad(dy.sum(axis=0))
+        self.bias.add_grad(dy.sum(axis=0))  # ② (H,)
         return dx, dz
 
     def __init__(
@@ -108,8 +107,8 @@ class CINLayer(Module):
         std = np.sqrt(2 / (inputs * features + maps))
         check_room("num_maps or num_features", maps, inputs, features, itemsize=8)
         weight = rng.normal(0, std, (maps, inputs, features))
-        self.weight = Parameter(weight.astype(as_dtype(dtype)), "weight")
-        self.bias = Parameter(np.zeros(maps, dtype), "bias")
+        self.weight = Parameter(weight.astype(as_dtype(dtype)), "weight")  # W
+        self.bias = Parameter(np.zeros(maps, dtype), "bias")  # b
 
     def _check(self, x: np.ndarray, z: np.ndarray) -> None:
         _, inputs, features = self.weight.value.shape
@@ -123,7 +122,7 @@ class CINLayer(Module):
 
     @staticmethod
     def _outer(x: np.ndarray, z: np.ndarray) -> np.ndarray:
-        return (x[:, :, None] * z[:, None]).reshape(len(x), -1)  # (n, num_inputs F)
+        return (x[:, :, None] * z[:, None]).reshape(len(x), -1)  # ① (n, G F)
 
     def _chunks(self, x: np.ndarray, z: np.ndarray) -> Iterator[slice]:
         step = max(1, _CHUNK_BYTES // (z.itemsize * x.shape[1] * z.shape[1]))
@@ -131,7 +130,7 @@ class CINLayer(Module):
             yield slice(start, start + step)
 
     def flops_per_sample(self) -> int:
-        """Return (2 H + 1) num_inputs F, for one of a sample's D rows."""
+        r"""Return :math:`(2H + 1) G F`, for one of a sample's D rows."""
         maps, inputs, features = self.weight.value.shape
         return (2 * maps + 1) * inputs * features
 
@@ -142,7 +141,7 @@ class CINLayer(Module):
 class CIN(Interaction):
     r"""Compressed interaction network: vector-wise interactions of growing order.
 
-    Layer k's vectors hold products of k + 1 embeddings. The sum over d of each vector (sum
+    Layer k's vectors hold products of :math:`k + 1` embeddings. The sum over d of each vector (sum
     pooling) is an output.
 
     Parameters
@@ -150,7 +149,7 @@ class CIN(Interaction):
     num_features, embedding_dim : int
         F and D.
     cin_layers : sequence of int
-        H_k, the number of vectors of each layer.
+        :math:`H_k`, the number of vectors of each layer.
     split_half : bool
         Whether half of each layer's vectors (but the last's) go on to the next layer, and the
         other half to the output. By default all do both.
@@ -172,16 +171,16 @@ class CIN(Interaction):
     equation = r"x^k_h = \sum_{ij} W^k_{hij} (x^{k-1}_i \odot z_j)"
 
     def forward(self, z: np.ndarray) -> np.ndarray:
-        """Compute the outputs (B, num_outputs) from z (B, F, D); ValueError on another shape."""
+        """Compute y (B, M), M outputs, from z (B, F, D); ValueError on another shape."""
         z = self.check_z(z)
         # a row for each sample and d, so that every layer is one matrix product
         flat = z.transpose(0, 2, 1).reshape(-1, self.num_features)  # (B D, F)
         x, pooled = flat, []
         for layer, width in zip(self.layers, self.passed_on, strict=True):
-            y = layer.forward(x, flat)  # (B D, H)
+            y = layer.forward(x, flat)  # ① (B D, H)
             out = y[:, width:] if self.split_half else y
             shape = len(z), self.embedding_dim, out.shape[1]
-            pooled.append(out.reshape(shape).sum(axis=1))  # (B, H)
+            pooled.append(out.reshape(shape).sum(axis=1))  # ① (B, H)
             x = np.ascontiguousarray(y[:, :width])  # (B D, width)
         self.keep(z.shape, z.dtype, [part.shape[1] for part in pooled])
         return np.concatenate(pooled, axis=1)
@@ -189,16 +188,15 @@ class CIN(Interaction):
     def backward(self, dy: np.ndarray) -> np.ndarray:
         r"""Add to the gradients of all layers; return dL/dz (B, F, D).
 
-        Let :math:`x^k` (H_k, D) be the vectors of layer k, with :math:`x^0 = z`. Of K layers, the
-        outputs are :math:`y^k_h = \sum_d x^k_{hd}`. Go from k = K down to 1:
-
-        1. A pooled output adds up the D entries of its vector, so each entry gets the whole
-           gradient: :math:`dx^k_{hd} = dy^k_h`.
-        2. A vector that is passed on to layer k + 1 gets that layer's dx as well; one that is both
-           pooled and passed on gets the sum of both gradients.
-        3. `CINLayer.backward` makes of :math:`dx^k` the gradient :math:`dx^{k-1}` of this layer's
+        1. Let the :math:`H_k` vectors of layer k be :math:`x^k`, with :math:`x^0 = z`. Of K
+           layers, the outputs are :math:`y^k_h = \sum_d x^k_{hd}`.
+        2. Go from K down to 1. A pooled output adds up the D entries of its vector, so each entry
+           gets the whole gradient: :math:`dx^k_{hd} = dy^k_h`.
+        3. A vector that is passed on to layer :math:`k + 1` gets that layer's dx as well; one that
+           is both pooled and passed on gets the sum of both gradients.
+        4. `CINLayer.backward` makes of :math:`dx^k` the gradient :math:`dx^{k-1}` of this layer's
            input, and :math:`dz^k`, that of z in this layer.
-        4. z goes into every layer, and is the first layer's x too:
+        5. z goes into every layer, and is the first layer's x too:
            :math:`dz = dx^0 + \sum_k dz^k`.
         """
         (batch_size, num_features, dim), dtype, widths = self.kept()
@@ -207,15 +205,16 @@ class CIN(Interaction):
         dz_total = np.zeros((batch_size * dim, num_features), dtype)
         dx = np.zeros((batch_size * dim, 0), dtype)  # the last layer passes nothing on
         for k in reversed(range(len(self.layers))):
-            dlayer = np.repeat(parts[k], dim, axis=0)  # (B D, H)
+            dlayer = np.repeat(parts[k], dim, axis=0)  # ② (B D, H)
             if self.split_half:
-                dlayer = np.concatenate([dx, dlayer], axis=1)
+                dlayer = np.concatenate([dx, dlayer], axis=1)  # ③
             else:
-                dlayer[:, : self.passed_on[k]] += dx
-            dx, dz = self.layers[k].backward(dlayer)
-            dz_total += dz
-        dz_total += dx  # (B D, F)
-        return dz_total.reshape(batch_size, dim, num_features).transpose(0, 2, 1)
+                dlayer[:, : self.passed_on[k]] += dx  # ③
+            dx, dz = self.layers[k].backward(dlayer)  # ④
+            dz_total += dz  # ⑤
+        dz_total += dx  # ⑤ (B D, F)
+        dz_total = dz_total.reshape(batch_size, dim, num_features)  # (B, D, F)
+        return dz_total.transpose(0, 2, 1)  # ⑤ (B, F, D)
 
     def __init__(
         self,
@@ -246,7 +245,7 @@ class CIN(Interaction):
         self.num_outputs = sum(maps) - (sum(self.passed_on) if split_half else 0)
 
     def flops_per_sample(self) -> int:
-        """Return the sum over layers of (2 H_k + 1) H_{k-1} F D."""
+        r"""Return the sum over layers of :math:`(2 H_k + 1) H_{k-1} F D`."""
         d = self.embedding_dim
         shapes = [layer.weight.value.shape for layer in self.layers]
         return sum((2 * h + 1) * inputs * f * d for h, inputs, f in shapes)

@@ -24,7 +24,7 @@ class VectorCross(Module):
     in_features : int
         d, the size of x.
     rng : numpy.random.Generator
-        Draws w (1, d) from N(0, 1/sqrt(d)). b (d,) is 0 at first.
+        Draws w (1, d) from :math:`N(0, 1/\sqrt d)`. b (d,) is 0 at first.
     dtype : dtype
         Type of the parameters.
 
@@ -46,26 +46,25 @@ class VectorCross(Module):
         """Compute y (B, d) from x0 and x (B, d); ValueError on another shape."""
         weight, bias = self.weight.value, self.bias.value
         x0, x = _inputs(self, x0, x, weight)
-        g = x @ weight.T  # (B, 1), the number <x, w> of each sample
+        g = x @ weight.T  # ① (B, 1), the number <x, w> of each sample
         self.keep(x0, x, g)
-        return kernels.cross_vector(x0, x, g, bias.astype(x.dtype, copy=False))  # (B, d)
+        return kernels.cross_vector(x0, x, g, bias.astype(x.dtype, copy=False))  # ① (B, d)
 
     def backward(self, dy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         r"""Add to the gradients of w and b; return dL/dx0 and dL/dx (B, d).
 
-        Write :math:`y = x_0 g + b + x` with the number :math:`g = \langle x, w \rangle`.
-
-        1. :math:`dx_0 = dy \cdot g`, and :math:`db = \sum_b dy`.
-        2. The one number g serves all d entries: :math:`dg = \sum_i dy_i x_{0,i}`.
-        3. :math:`dw = \sum_b dg\, x`.
-        4. x reaches y through g and by itself: :math:`dx = dg\, w + dy`.
+        1. Write :math:`y = x_0 g + b + x` with the number :math:`g = \langle x, w \rangle`.
+        2. :math:`dx_0 = dy \cdot g`, and :math:`db = \sum_b dy`.
+        3. The one number g serves all d entries: :math:`dg = \sum_i dy_i x_{0,i}`.
+        4. :math:`dw = \sum_b dg\, x`.
+        5. x reaches y through g and by itself: :math:`dx = dg\, w + dy`.
         """
         x0, x, g = self.kept()
         dy = converted("dy", self.check_dy(dy, x.shape), x.dtype)
         weight = self.weight.value.astype(x.dtype, copy=False)
-        dg = np.einsum("bi,bi->b", dy, x0)[:, None]  # (B, 1), without the array dy * x0
-        dx0, dx, dbias = kernels.cross_vector_backward(dy, g, dg, weight)  # (B, d), (B, d), (d,)
-        self.weight.add_grad(dg.T @ x)
+        dg = np.einsum("bi,bi->b", dy, x0)[:, None]  # ③ (B, 1), without the array dy * x0
+        dx0, dx, dbias = kernels.cross_vector_backward(dy, g, dg, weight)  # ②⑤ (B, d), (B, d), (d,)
+        self.weight.add_grad(dg.T @ x)  # ④ (1, d)
         self.bias.add_grad(dbias)
         return dx0, dx
 
@@ -74,8 +73,8 @@ class VectorCross(Module):
         check_rng(rng)
         check_room("in_features", d, itemsize=8)
         weight = rng.normal(0, 1 / np.sqrt(d), (1, d))
-        self.weight = Parameter(weight.astype(as_dtype(dtype)), "weight")
-        self.bias = Parameter(np.zeros(d, dtype), "bias")
+        self.weight = Parameter(weight.astype(as_dtype(dtype)), "weight")  # w
+        self.bias = Parameter(np.zeros(d, dtype), "bias")  # b
 
     def flops_per_sample(self) -> int:
         """Return 5 d."""
@@ -101,7 +100,8 @@ class MatrixCross(Module):
     rank : int, optional
         r, in [1, d]. The default is the full W (d, d).
     rng : numpy.random.Generator
-        Draws W from N(0, 1/sqrt(d)); or V (r, d) from it, then U (d, r) from N(0, 1/sqrt(r)).
+        Draws W (d, d) from :math:`N(0, 1/\sqrt d)`; or V (r, d) from it, then U (d, r) from
+        :math:`N(0, 1/\sqrt r)`. b (d,) is 0 at first.
     dtype : dtype
         Type of the parameters.
 
@@ -123,33 +123,32 @@ class MatrixCross(Module):
         """Compute y (B, d) from x0 and x (B, d); ValueError on another shape."""
         weight, bias = self.weight.value, self.bias.value
         x0, x = _inputs(self, x0, x, weight)
-        h = x if self.down is None else x @ self.down.value.T  # (B, d) or (B, r)
-        g = h @ weight.T  # (B, d)
-        y = kernels.cross_matrix(x0, x, g, bias.astype(x.dtype, copy=False))  # adds b to g
+        h = x if self.down is None else x @ self.down.value.T  # ⑤ (B, d) or (B, r)
+        g = h @ weight.T  # ① (B, d)
+        y = kernels.cross_matrix(x0, x, g, bias.astype(x.dtype, copy=False))  # ① adds b to g
         self.keep(x0, x, h, g)
         return y  # (B, d)
 
     def backward(self, dy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         r"""Add to the gradients of the parameters; return dL/dx0 and dL/dx (B, d).
 
-        Write :math:`y = x_0 \odot g + x` with :math:`g = W x + b`.
-
-        1. :math:`dx_0 = dy \odot g` and :math:`dg = dy \odot x_0`.
-        2. :math:`dW = \sum_b dg\, x^\top`, and :math:`db = \sum_b dg`.
-        3. x reaches y through g and by itself: :math:`dx = W^\top dg + dy`.
-        4. Low rank: :math:`g = U h + b` with :math:`h = V^\top x`; then
+        1. Write :math:`y = x_0 \odot g + x` with :math:`g = W x + b`.
+        2. :math:`dx_0 = dy \odot g` and :math:`dg = dy \odot x_0`.
+        3. :math:`dW = \sum_b dg\, x^\top`, and :math:`db = \sum_b dg`.
+        4. x reaches y through g and by itself: :math:`dx = W^\top dg + dy`.
+        5. Low rank: :math:`g = U h + b` with :math:`h = V^\top x`; then
            :math:`dU = \sum_b dg\, h^\top`, :math:`dh = U^\top dg`,
            :math:`dV^\top = \sum_b dh\, x^\top`, :math:`dx = V dh + dy`.
         """
         x0, x, h, g = self.kept()
         dy = converted("dy", self.check_dy(dy, x.shape), x.dtype)
-        dx0, dg, dbias = kernels.cross_matrix_backward(dy, x0, g)  # (B, d), (B, d), (d,)
-        dx = dg @ self.weight.value  # (B, d) or (B, r)
+        dx0, dg, dbias = kernels.cross_matrix_backward(dy, x0, g)  # ②③ (B, d), (B, d), (d,)
+        dx = dg @ self.weight.value  # ④ (B, d) or (B, r)
         if self.down is not None:
-            self.down.add_grad(dx.T @ x)
-            dx = dx @ self.down.value  # (B, d)
-        dx += dy
-        self.weight.add_grad(dg.T @ h)
+            self.down.add_grad(dx.T @ x)  # ⑤ (r, d)
+            dx = dx @ self.down.value  # ⑤ (B, d)
+        dx += dy  # ④
+        self.weight.add_grad(dg.T @ h)  # ③ (d, d) or (d, r)
         self.bias.add_grad(dbias)
         return dx0, dx
 
@@ -172,12 +171,12 @@ class MatrixCross(Module):
             down = rng.normal(0, 1 / np.sqrt(d), (width, d))
             self.down = Parameter(down.astype(as_dtype(dtype)), "down")
         check_room("in_features", d, width, itemsize=8)
-        weight = rng.normal(0, 1 / np.sqrt(width), (d, width))  # W, or U
-        self.weight = Parameter(weight.astype(as_dtype(dtype)), "weight")
-        self.bias = Parameter(np.zeros(d, dtype), "bias")
+        weight = rng.normal(0, 1 / np.sqrt(width), (d, width))
+        self.weight = Parameter(weight.astype(as_dtype(dtype)), "weight")  # W, or U
+        self.bias = Parameter(np.zeros(d, dtype), "bias")  # b
 
     def flops_per_sample(self) -> int:
-        """Return 2 d^2 + 3 d, or 4 d r + 3 d (low rank)."""
+        r"""Return :math:`2 d^2 + 3 d`, or :math:`4 d r + 3 d` (low rank)."""
         products = 2 * self.weight.value.size * (1 if self.down is None else 2)
         return products + 3 * len(self.bias.value)
 
@@ -193,7 +192,7 @@ class MatrixCross(Module):
 class CrossNetwork(Module):
     r"""Cross layers one after the other, all with the same :math:`x_0`.
 
-    L layers hold all products of up to L + 1 entries of :math:`x_0`.
+    L layers hold all products of up to :math:`L + 1` entries of :math:`x_0`.
 
     Parameters
     ----------
@@ -223,28 +222,27 @@ class CrossNetwork(Module):
     equation = r"x_{l+1} = x_0 \odot (W_l x_l + b_l) + x_l"
 
     def forward(self, x: np.ndarray) -> np.ndarray:
-        """Compute the last layer's output (B, d) from x (B, d)."""
+        """Compute y (B, d), the last layer's output, from x (B, d)."""
         y = x
         for layer in self.layers:
-            y = layer.forward(x, y)
+            y = layer.forward(x, y)  # ①
         return y
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
         r"""Add to the gradients of all layers; return dL/dx (B, d).
 
-        Layer k makes :math:`x_k` of :math:`x_0` and :math:`x_{k-1}`. Go from k = L down to 1, with
-        :math:`dx_L = dy`:
-
-        1. `MatrixCross.backward` makes of :math:`dx_k` the gradients :math:`dx_{k-1}`, and
-           :math:`dx_0^{(k)}`, that of :math:`x_0` in this layer.
-        2. :math:`x_0` goes into every layer, so these add up. It is the first layer's x as well,
-           whose gradient step 1 gives as :math:`dx_0`. So :math:`dx = dx_0 + \sum_k dx_0^{(k)}`.
+        1. Layer k makes :math:`x_k` of :math:`x_0` and :math:`x_{k-1}`, for k from 1 to L.
+        2. Go from L down to 1, with :math:`dx_L = dy`. `MatrixCross.backward` makes of
+           :math:`dx_k` the gradients :math:`dx_{k-1}`, and :math:`dx_0^{(k)}`, that of :math:`x_0`
+           in this layer.
+        3. :math:`x_0` goes into every layer, so these add up. It is the first layer's x as well,
+           whose gradient step 2 gives as :math:`dx_0`. So :math:`dx = dx_0 + \sum_k dx_0^{(k)}`.
         """
-        dx0, dy = self.layers[-1].backward(dy)
+        dx0, dy = self.layers[-1].backward(dy)  # ②
         for layer in reversed(self.layers[:-1]):
-            part, dy = layer.backward(dy)
-            dx0 += part
-        dx0 += dy
+            part, dy = layer.backward(dy)  # ②
+            dx0 += part  # ③
+        dx0 += dy  # ③
         return dx0
 
     def __init__(
@@ -272,12 +270,12 @@ class CrossNetwork(Module):
 
 
 class CrossInteraction(Interaction):
-    """All vectors one after another, and cross layers of DCN v2 on them, as in MLPerf's DLRM.
+    r"""All vectors one after another, and cross layers of DCN v2 on them, as in MLPerf's DLRM.
 
     Parameters
     ----------
     num_features, embedding_dim : int
-        F and D; the cross layers have d = F D.
+        F and D; the cross layers have :math:`d = FD`.
     num_cross_layers : int
         As `CrossNetwork`; MLPerf has 3.
     cross_rank : int, optional
@@ -304,12 +302,17 @@ class CrossInteraction(Interaction):
         """Compute y (B, F D) from z (B, F, D); ValueError on another shape."""
         z = self.check_z(z)
         self.keep(z.shape)
-        return self.cross.forward(z.reshape(len(z), self.num_outputs))  # (B, F D)
+        return self.cross.forward(z.reshape(len(z), self.num_outputs))  # ① (B, F D)
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
-        r"""Return dL/dz (B, F, D) from dy (B, F D): `CrossNetwork.backward`, in the shape of z."""
+        r"""Add to the gradients of all layers; return dL/dz (B, F, D) from dy (B, F D).
+
+        1. The cross layers take the vectors one after another: :math:`x_{fD+d} = z_{fd}`.
+        2. `CrossNetwork.backward` gives dx, and :math:`dz_{fd} = dx_{fD+d}`.
+        """
         (shape,) = self.kept()
-        return self.cross.backward(self.check_dy(dy, (shape[0], self.num_outputs))).reshape(shape)
+        dy = self.check_dy(dy, (shape[0], self.num_outputs))
+        return self.cross.backward(dy).reshape(shape)  # ② (B, F, D)
 
     def __init__(
         self,

@@ -16,8 +16,8 @@ from minidlrm.layers.interaction import Interaction
 class DotInteraction(Interaction):
     r"""Pairwise dot products, :math:`y_{ij} = \langle z_i, z_j \rangle` for i > j.
 
-    F vectors of size D give P = F (F - 1) / 2 numbers, or F (F + 1) / 2 with the diagonal:
-    the strict lower triangle of :math:`z z^\top`, row by row, as in the reference
+    F vectors of size D give :math:`P = F(F - 1)/2` numbers, or :math:`F(F + 1)/2` with the
+    diagonal: the strict lower triangle of :math:`z z^\top`, row by row, as in the reference
     implementation of Naumov et al.
 
     Parameters
@@ -44,29 +44,29 @@ class DotInteraction(Interaction):
     equation = r"y_{ij} = \langle z_i, z_j \rangle,\ i > j"
 
     def forward(self, z: np.ndarray) -> np.ndarray:
-        """Compute the pairs (B, P) from z (B, F, D); ValueError on another shape."""
+        """Compute y (B, P), the pairs, from z (B, F, D); ValueError on another shape."""
         z = self.check_z(z)
         self.keep(z)
-        return kernels.pairs(z, self.self_interaction)  # (B, P)
+        return kernels.pairs(z, self.self_interaction)  # ① (B, P)
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
         r"""Return dL/dz (B, F, D).
 
-        For one sample, :math:`L` depends on :math:`z_k` through each pair that holds k:
-
-        1. :math:`y_{kj} = \langle z_k, z_j \rangle` for j < k, with
-           :math:`\partial y_{kj} / \partial z_k = z_j`.
-        2. :math:`y_{ik} = \langle z_i, z_k \rangle` for i > k, with
-           :math:`\partial y_{ik} / \partial z_k = z_i`.
-        3. On the diagonal :math:`y_{kk} = \langle z_k, z_k \rangle`, with
-           :math:`\partial y_{kk} / \partial z_k = 2 z_k`.
-        4. Write dy as the matrix G, zero above the diagonal. Then
-           :math:`dz_k = \sum_j (G_{kj} + G_{jk}) z_j`, that is
-           :math:`dz = (G + G^\top) z`. The diagonal's 2 comes out by itself.
+        1. For one sample, y is the lower triangle of the matrix :math:`z z^\top`:
+           :math:`y_{ij} = \langle z_i, z_j \rangle` for :math:`i > j`.
+        2. Put dy back at the places of y: :math:`G_{ij} = \partial L / \partial y_{ij}`, and
+           :math:`G_{ij} = 0` where there is no pair.
+        3. :math:`z_k` is the first vector of the pairs in row k of G, whose slope is
+           :math:`\partial y_{kj} / \partial z_k = z_j`, and the second of those in column k,
+           with :math:`\partial y_{ik} / \partial z_k = z_i`. So
+           :math:`dz_k = \sum_j G_{kj} z_j + \sum_i G_{ik} z_i`, that is
+           :math:`dz = (G + G^\top) z`. On the diagonal :math:`y_{kk} = \langle z_k, z_k \rangle`
+           has the slope :math:`2 z_k`: :math:`G_{kk}` occurs in both sums, and the 2 comes out by
+           itself.
         """
         (z,) = self.kept()
         dy = converted("dy", self.check_dy(dy, (len(z), self.num_outputs)), z.dtype)
-        return kernels.pairs_backward(dy, z, self.self_interaction)  # (B, F, D)
+        return kernels.pairs_backward(dy, z, self.self_interaction)  # ②③ (B, F, D)
 
     def __init__(self, num_features: int, embedding_dim: int, self_interaction: bool = False):
         super().__init__(num_features, embedding_dim)
@@ -78,7 +78,7 @@ class DotInteraction(Interaction):
             self.equation = r"y_{ij} = \langle z_i, z_j \rangle,\ i \geq j"
 
     def flops_per_sample(self) -> int:
-        """Return 2 P D: the triangle only, one multiply-add for each entry of a product."""
+        r"""Return :math:`2 P D`: one multiply-add for each entry of a product of the triangle."""
         return 2 * self.num_outputs * self.embedding_dim
 
     def bytes_per_sample(self) -> int:

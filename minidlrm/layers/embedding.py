@@ -1,8 +1,8 @@
-"""EmbeddingBagCollection: rows of all tables of a model, looked up and added.
+r"""EmbeddingBagCollection: rows of all tables of a model, looked up and added.
 
-A lookup is a product with a matrix that is nearly all zeros: w^T = e^T W. For one id, e
-is one-hot, and w is a row of W. For a bag of ids, e is multi-hot, and w is a sum of rows.
-With weights, e holds the weights. The vector e is never built.
+A lookup is a product with a matrix that is nearly all zeros: :math:`w = W^\top e`. For one id,
+e is one-hot, and w is a row of W. For a bag of ids, e is multi-hot, and w is a sum of rows. With
+weights, e holds the weights. The vector e is never built.
 
 Step by step in notebooks/01_embeddings.py.
 """
@@ -23,12 +23,12 @@ from minidlrm.parameter import grouped
 
 
 class EmbeddingBagCollection(Module):
-    """All embedding tables of a model, in one array `weight` (N_0 + ... + N_{T-1}, D).
+    r"""All embedding tables of a model, in one array W (S, D).
 
     Parameters
     ----------
     table_sizes : sequence of int
-        Rows of each table, N_0 ... N_{T-1}.
+        Rows of each table, :math:`N_0 \dots N_{T-1}`; S is their sum.
     embedding_dim : int
         D, the size of a row.
     mode : "sum" or "mean"
@@ -36,7 +36,7 @@ class EmbeddingBagCollection(Module):
     shared : sequence of (int, int)
         A pair (t, u) for each column t whose ids are rows of table u: t has no table of its own.
     rng : numpy.random.Generator
-        Draws each table from U(-1/sqrt(N), 1/sqrt(N)).
+        Draws each table from :math:`U(-1/\sqrt N, 1/\sqrt N)`.
     dtype : float32 or float64
         Type of the tables.
 
@@ -69,7 +69,7 @@ class EmbeddingBagCollection(Module):
         rows = table_rows(sparse, self.starts)  # (B, T)
         if self.shared:
             rows += self._shift
-        y = kernels.gather(table, rows.ravel()).reshape(*rows.shape, table.shape[1])  # (B, T, D)
+        y = kernels.gather(table, rows.ravel()).reshape(*rows.shape, table.shape[1])  # ① (B, T, D)
         self.keep(y.shape, rows.ravel(), None, None)
         return y
 
@@ -86,8 +86,8 @@ class EmbeddingBagCollection(Module):
         if scale is not None:
             scale = converted("per_sample_weights", scale, dtype)
         if self.mode == "mean":
-            scale = (1 / lengths[bag]).astype(dtype)
-        y = kernels.gather_bags(self.weight.value, rows, bags.offsets, scale, self.num_tables)
+            scale = (1 / lengths[bag]).astype(dtype)  # ①
+        y = kernels.gather_bags(self.weight.value, rows, bags.offsets, scale, self.num_tables)  # ①
         t, b = np.divmod(bag, batch_size)
         source = b * self.num_tables + t  # the place of each id's bag in y.reshape(B * T, D)
         self.keep(y.shape, rows, source, scale)
@@ -96,28 +96,27 @@ class EmbeddingBagCollection(Module):
     def backward(self, dy: np.ndarray) -> np.ndarray | None:
         r"""Add dL/dW to the gradient; return dL/dweights (nnz,) for bags with weights, or None.
 
-        Let dy be (B, T, D), and let id i of a bag look up row :math:`v_i` with weight
-        :math:`\alpha_i` (1 for a sum, 1/n for the mean of n ids):
-        :math:`y_{bt} = \sum_{i \in bag(b,t)} \alpha_i W_{v_i}`.
-
-        1. :math:`W_r` occurs once for each i with :math:`v_i = r`, in any bag of any sample, and
-           of any column that shares the table, so the uses of a row add up:
+        1. Id i of a bag looks up row :math:`v_i` with weight :math:`\alpha_i` (1 for a sum,
+           :math:`1/n` for the mean of n ids):
+           :math:`y_{bt} = \sum_{i \in bag(b,t)} \alpha_i W_{v_i}`.
+        2. :math:`W_r` occurs once for each i with :math:`v_i = r`, in any bag of any sample, and
+           of any column that shares the table, so the uses of a row add up, from dy (B, T, D):
            :math:`dW_r = \sum_{i: v_i = r} \alpha_i\, dy_{bag(i)}`. A row that no id names has
            gradient zero and is not stored.
-        2. :math:`\alpha_i` scales one row in one bag:
+        3. :math:`\alpha_i` scales one row in one bag:
            :math:`d\alpha_i = \langle W_{v_i}, dy_{bag(i)} \rangle`.
 
-        Step 1 is a scatter-add. ``dW[rows] += terms`` would be wrong: NumPy buffers the
+        Step 2 is a scatter-add. ``dW[rows] += terms`` would be wrong: NumPy buffers the
         fancy-indexed assignment, and of the terms of a repeated row only the last survives.
         """
         shape, rows, source, scale = self.kept()
         table = self.weight.value
         dy = converted("dy", self.check_dy(dy, shape), table.dtype).reshape(-1, shape[-1])
         unique, order, ends = grouped(rows, len(table))  # (u,), (n,), (u + 1,)
-        sums = kernels.add_groups(order, ends, dy, source, scale)  # (u, D)
+        sums = kernels.add_groups(order, ends, dy, source, scale)  # ② (u, D)
         self.weight.add_grad(SparseGrad(unique, sums, table.shape))
         weighted = scale is not None and self.mode == "sum"
-        return kernels.bag_weight_grad(table, rows, source, dy) if weighted else None
+        return kernels.bag_weight_grad(table, rows, source, dy) if weighted else None  # ③
 
     def __init__(
         self,
@@ -143,7 +142,7 @@ class EmbeddingBagCollection(Module):
         self._shift = first - self.starts[:-1]  # (T,): from rows without sharing; 0 without it
         check_room("table_sizes or embedding_dim", sum(own), dim)
         weight = np.empty((sum(own), dim), as_dtype(dtype))  # (S, D)
-        self.weight = Parameter(weight, "weight")
+        self.weight = Parameter(weight, "weight")  # W
         for t, num_rows in enumerate(own):
             if num_rows:
                 table = self.table(t)  # a view: filled in place

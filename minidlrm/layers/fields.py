@@ -1,7 +1,7 @@
 """FieldEmbeddings and LinearTerm: dense and categorical features, treated alike.
 
 In the FM family every feature is a field with a vector. An id looks its vector up. A dense
-feature j has one vector V_j, and enters as its value times this vector.
+feature j has one vector :math:`V_j`, and enters as its value times this vector.
 
 Step by step in notebooks/03_factorization_machines.py.
 """
@@ -36,8 +36,8 @@ class FieldEmbeddings(Module):
     shared, bag_mode
         As `EmbeddingBagCollection`'s `shared` and `mode`.
     rng, dtype
-        As `EmbeddingBagCollection`, but all vectors are drawn from N(0, 0.05): with larger
-        ones the sum over all pairs of fields would begin far from 0.
+        As `EmbeddingBagCollection`, but all vectors, those of V (num_dense, D) too, are drawn from
+        :math:`N(0, 0.05)`: with larger ones the sum over all pairs would begin far from 0.
 
     References
     ----------
@@ -63,20 +63,23 @@ class FieldEmbeddings(Module):
         x = converted("x (the dense features)", x, v.dtype)
         if x.ndim != 2 or x.shape[1] != len(v):
             raise ValueError(f"FieldEmbeddings: x has shape {x.shape}, expected (B, {len(v)})")
-        parts = [x[:, :, None] * v] if len(v) else []  # (B, num_dense, D)
+        parts = [x[:, :, None] * v] if len(v) else []  # ① (B, num_dense, D)
         if self.tables:
-            parts.append(self.tables.forward(sparse))  # (B, T, D)
+            parts.append(self.tables.forward(sparse))  # ② (B, T, D)
             if len(parts[-1]) != len(x):
                 raise ValueError(f"x has {len(x)} rows, sparse {len(parts[-1])}")
         self.keep(x)
-        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)  # ①②
 
     def backward(self, dz: np.ndarray) -> np.ndarray:
         r"""Add to the gradients; return dL/dx (B, num_dense) from dz (B, num_dense + T, D).
 
-        :math:`z_{bj} = x_{bj} V_j`, so :math:`dV_j = \sum_b x_{bj}\, dz_{bj}` and
-        :math:`dx_{bj} = \langle dz_{bj}, V_j \rangle`. The tables' part is a scatter-add; see
-        `EmbeddingBagCollection.backward`.
+        1. A dense feature: :math:`z_{bj} = x_{bj} V_j`.
+        2. An id: :math:`z_{bt}` is a row of table t.
+        3. :math:`V_j` serves every sample: :math:`dV_j = \sum_b x_{bj}\, dz_{bj}`.
+        4. The tables' part is a scatter-add; see `EmbeddingBagCollection.backward`.
+        5. :math:`x_{bj}` scales all D entries of :math:`V_j`:
+           :math:`dx_{bj} = \langle dz_{bj}, V_j \rangle`.
         """
         (x,) = self.kept()
         v = self.dense.value
@@ -84,10 +87,10 @@ class FieldEmbeddings(Module):
         dz = converted("dz", dz, v.dtype)
         ddense = dz[:, : len(v)]  # (B, num_dense, D)
         if len(v):
-            self.dense.add_grad(np.einsum("bj,bjd->jd", x, ddense))
+            self.dense.add_grad(np.einsum("bj,bjd->jd", x, ddense))  # ③ (num_dense, D)
         if self.tables:
-            self.tables.backward(dz[:, len(v) :])
-        return np.einsum("bjd,jd->bj", ddense, v)
+            self.tables.backward(dz[:, len(v) :])  # ④
+        return np.einsum("bjd,jd->bj", ddense, v)  # ⑤ (B, num_dense)
 
     def __init__(
         self,
@@ -147,7 +150,7 @@ class LinearTerm(Module):
     num_dense, table_sizes, shared, bag_mode
         As `FieldEmbeddings`.
     bias : bool
-        Whether to add b. Leave it out when another part of the model has a bias.
+        Whether to add b (1,). Leave it out when another part of the model has a bias.
     dtype : dtype
         Type of the parameters. All are zero at first.
 
@@ -165,23 +168,25 @@ class LinearTerm(Module):
 
         Errors as `FieldEmbeddings.forward`.
         """
-        y = self.fields.forward(x, sparse)[:, :, 0].sum(axis=1)  # (B,)
+        y = self.fields.forward(x, sparse)[:, :, 0].sum(axis=1)  # ① (B,)
         self.keep(y.shape, y.dtype)
-        return y if self.bias is None else y + self.bias.value
+        return y if self.bias is None else y + self.bias.value  # ① (B,)
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
         r"""Add to the gradients; return dL/dx (B, num_dense) from dy (B,).
 
-        Every term of the sum gets dy: :math:`dw_j = \sum_b dy_b\, x_{bj}`,
-        :math:`dw^{(t)}_r = \sum_{b: v_{bt} = r} dy_b`, :math:`db = \sum_b dy_b` and
-        :math:`dx_{bj} = dy_b\, w_j`.
+        1. y is a sum: each feature's term, of size :math:`D = 1`, and b.
+        2. b is added in every sample: :math:`db = \sum_b dy_b`.
+        3. Every term gets dy.
+        4. The rest is `FieldEmbeddings.backward`: :math:`dw_j = \sum_b dy_b\, x_{bj}`,
+           :math:`dw^{(t)}_r = \sum_{b: v_{bt} = r} dy_b` and :math:`dx_{bj} = dy_b\, w_j`.
         """
         shape, dtype = self.kept()
         dy = converted("dy", self.check_dy(dy, shape), dtype)
         if self.bias is not None:
-            self.bias.add_grad(dy.sum(keepdims=True))
-        spread = np.broadcast_to(dy[:, None, None], (len(dy), self.fields.num_fields, 1))
-        return self.fields.backward(spread)
+            self.bias.add_grad(dy.sum(keepdims=True))  # ② (1,)
+        spread = np.broadcast_to(dy[:, None, None], (len(dy), self.fields.num_fields, 1))  # ③
+        return self.fields.backward(spread)  # ④ (B, num_dense)
 
     def __init__(
         self,
@@ -199,7 +204,7 @@ class LinearTerm(Module):
         self.fields = FieldEmbeddings(num_dense, table_sizes, 1, **options, rng=unused, dtype=dtype)
         for parameter in self.fields.parameters():
             parameter.value[...] = 0
-        self.bias = Parameter(np.zeros(1, dtype), "bias") if bias else None
+        self.bias = Parameter(np.zeros(1, dtype), "bias") if bias else None  # b
 
     def flops_per_sample(self) -> int:
         """Return 2 num_dense + T: products and sums."""

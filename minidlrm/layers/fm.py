@@ -34,16 +34,16 @@ class BiInteraction(Interaction):
     equation = r"y = \frac12 [(\sum_i z_i)^2 - \sum_i z_i^2]"
 
     def forward(self, z: np.ndarray) -> np.ndarray:
-        r"""Compute y (B, D) from z (B, F, D) in O(F D); ValueError on another shape.
+        r"""Compute y (B, D) from z (B, F, D) in :math:`O(FD)`; ValueError on another shape.
 
         :math:`(\sum_i z_i)^2 = \sum_i z_i^2 + 2 \sum_{i<j} z_i z_j`, entry by entry. So the
-        sum over the F (F - 1) / 2 pairs is half of (the square of the sum, less the sum of
+        sum over the :math:`F(F - 1)/2` pairs is half of (the square of the sum, less the sum of
         the squares).
         """
         z = self.check_z(z)
-        total = np.einsum("bfd->bd", z)  # (B, D); four times as fast as z.sum(axis=1)
+        total = np.einsum("bfd->bd", z)  # ① (B, D); four times as fast as z.sum(axis=1)
         self.keep(z, total)
-        return 0.5 * (total * total - np.einsum("bfd,bfd->bd", z, z))  # (B, D)
+        return 0.5 * (total * total - np.einsum("bfd,bfd->bd", z, z))  # ① (B, D)
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
         r"""Return dL/dz (B, F, D).
@@ -56,8 +56,8 @@ class BiInteraction(Interaction):
         """
         z, total = self.kept()
         dy = converted("dy", self.check_dy(dy, total.shape), z.dtype)
-        dz = total[:, None] - z  # (B, F, D)
-        dz *= dy[:, None]
+        dz = total[:, None] - z  # ② (B, F, D)
+        dz *= dy[:, None]  # ③
         return dz
 
     def __init__(self, num_features: int, embedding_dim: int):
@@ -65,7 +65,7 @@ class BiInteraction(Interaction):
         self.num_outputs = self.embedding_dim
 
     def flops_per_sample(self) -> int:
-        """Return about 4 F D: sum, square, sum of squares."""
+        r"""Return about :math:`4FD`: sum, square, sum of squares."""
         return 4 * self.num_features * self.embedding_dim
 
     def bytes_per_sample(self) -> int:
@@ -99,14 +99,19 @@ class FMInteraction(BiInteraction):
 
     def forward(self, z: np.ndarray) -> np.ndarray:
         """Compute y (B,) from z (B, F, D); ValueError on another shape."""
-        return super().forward(z).sum(axis=1)  # (B,)
+        return super().forward(z).sum(axis=1)  # ① (B,)
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
-        r"""Return dL/dz (B, F, D): :math:`dz_k = dy\,(s - z_k)`, since y adds up the D entries."""
+        r"""Return dL/dz (B, F, D).
+
+        1. y adds up the D entries of `BiInteraction`'s vector, so each of them gets dy.
+        2. The slope of one entry is that of `BiInteraction.backward`, :math:`s - z_k`.
+        3. :math:`dz_k = dy\,(s - z_k)`.
+        """
         z, total = self.kept()
         dy = converted("dy", self.check_dy(dy, total.shape[:1]), z.dtype)
-        dz = total[:, None] - z  # (B, F, D)
-        dz *= dy[:, None, None]
+        dz = total[:, None] - z  # ② (B, F, D)
+        dz *= dy[:, None, None]  # ③
         return dz
 
     def __init__(self, num_features: int, embedding_dim: int):

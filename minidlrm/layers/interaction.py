@@ -83,13 +83,17 @@ class Flatten(Interaction):
         """Return y (B, F D) from z (B, F, D); ValueError on another shape."""
         z = self.check_z(z)
         self.keep(z.shape, z.dtype)
-        return z.reshape(len(z), self.num_outputs).copy()  # (B, F D)
+        return z.reshape(len(z), self.num_outputs).copy()  # ① (B, F D)
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
-        r"""Return dL/dz (B, F, D), the numbers of dy in z's shape: :math:`dz_{fd} = dy_{fD+d}`."""
+        r"""Return dL/dz (B, F, D).
+
+        1. No number is changed: :math:`y_{fD+d} = z_{fd}`.
+        2. So dz holds the numbers of dy in z's shape: :math:`dz_{fd} = dy_{fD+d}`.
+        """
         shape, dtype = self.kept()
         dy = self.check_dy(dy, (shape[0], self.num_outputs))
-        return converted("dy", dy, dtype).reshape(shape).copy()
+        return converted("dy", dy, dtype).reshape(shape).copy()  # ② (B, F, D)
 
     def __init__(self, num_features: int, embedding_dim: int):
         super().__init__(num_features, embedding_dim)

@@ -16,7 +16,7 @@ from minidlrm.module import Module, Parameter
 
 
 class Linear(Module):
-    """Affine map, y = x W^T + b, or y = max(0, x W^T + b) with ``activation="relu"``.
+    r"""Affine map, :math:`y = x W^\top + b`; with ``activation="relu"`` the ReLU of it.
 
     Parameters
     ----------
@@ -27,8 +27,8 @@ class Linear(Module):
     activation : None or "relu"
         What follows the affine map, in the same pass over y.
     rng : numpy.random.Generator
-        Draws W (out, in) from N(0, sqrt(2 / (in + out))) and b (out,) from N(0, sqrt(1 / out)).
-        The second number is the standard deviation.
+        Draws W (out, in) from :math:`N(0, \sqrt{2 / (in + out)})` and b (out,) from
+        :math:`N(0, \sqrt{1 / out})`. The second number is the standard deviation.
     dtype : dtype
         Type of the parameters.
 
@@ -48,12 +48,12 @@ class Linear(Module):
     equation = r"y = x W^\top + b"
 
     def forward(self, x: np.ndarray) -> np.ndarray:
-        """Compute y (B, out_features) from x (B, in_features); ValueError on another shape."""
+        """Compute y (B, out) from x (B, in); ValueError on another shape."""
         weight = self.weight.value
         x = numbers("x", x, weight)
         if x.ndim != 2 or x.shape[1] != weight.shape[1]:
             raise ValueError(f"Linear: x has shape {x.shape}, expected (B, {weight.shape[1]})")
-        y = x @ weight.T  # (B, out)
+        y = x @ weight.T  # ① (B, out)
         if self.bias is not None:
             bias = self.bias.value.astype(y.dtype, copy=False)
             kernels.add_bias(y, bias, self.activation == "relu")  # in place: one pass over y
@@ -63,26 +63,26 @@ class Linear(Module):
         return y
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
-        r"""Add dL/dW and dL/db to the gradients; return dL/dx (B, in_features).
+        r"""Add dL/dW and dL/db to the gradients; return dL/dx (B, in).
 
-        Let :math:`z_{bo} = \sum_i x_{bi} W_{oi} + b_o` and :math:`y = z`, or
-        :math:`y = \max(0, z)`. With :math:`dy = \partial L / \partial y`:
-
-        1. :math:`dz_{bo} = dy_{bo}`, times :math:`[y_{bo} > 0]` after a ReLU.
-        2. W_oi meets x_bi in every sample b, so the samples add up:
+        1. :math:`z_{bo} = \sum_i x_{bi} W_{oi} + b_o`, and :math:`y = z`, or
+           :math:`y = \max(0, z)`.
+        2. With :math:`dy = \partial L / \partial y`: :math:`dz_{bo} = dy_{bo}`, times
+           :math:`[y_{bo} > 0]` after a ReLU.
+        3. :math:`W_{oi}` meets :math:`x_{bi}` in every sample b, so the samples add up:
            :math:`dW_{oi} = \sum_b dz_{bo} x_{bi}`, that is :math:`dW = dz^\top x`.
-        3. b_o is added in every sample: :math:`db_o = \sum_b dz_{bo}`.
-        4. x_bi goes to every output o: :math:`dx_{bi} = \sum_o dz_{bo} W_{oi}`,
+        4. :math:`b_o` is added in every sample: :math:`db_o = \sum_b dz_{bo}`.
+        5. :math:`x_{bi}` goes to every output o: :math:`dx_{bi} = \sum_o dz_{bo} W_{oi}`,
            that is :math:`dx = dz\, W`.
         """
         x, y = self.kept()
         dy = converted("dy", self.check_dy(dy, y.shape), y.dtype)
-        dz, dbias = kernels.bias_backward(dy, y, self.activation == "relu")  # (B, out), (out,)
-        dz_x = dz.T @ x if len(x) != 1 else kernels.outer(dz, x)  # (out, in)
-        self.weight.add_grad(dz_x)
+        dz, dbias = kernels.bias_backward(dy, y, self.activation == "relu")  # ②④ (B, out), (out,)
+        dweight = dz.T @ x if len(x) != 1 else kernels.outer(dz, x)  # ③ (out, in)
+        self.weight.add_grad(dweight)
         if self.bias is not None:
             self.bias.add_grad(dbias)
-        return dz @ self.weight.value  # (B, in)
+        return dz @ self.weight.value  # ⑤ (B, in)
 
     def __init__(
         self,
@@ -112,7 +112,7 @@ class Linear(Module):
             self.equation = r"y = \max(0, x W^\top + b)"
 
     def flops_per_sample(self) -> int:
-        """Return 2 in out: one multiply-add for each weight."""
+        r"""Return :math:`2 \cdot in \cdot out`: one multiply-add for each weight."""
         return 2 * self.weight.value.size
 
     def bytes_per_sample(self) -> int:

@@ -18,7 +18,7 @@ from minidlrm.module import Module
 
 
 class MLP(Module):
-    """Multilayer perceptron, h_k = max(0, h_{k-1} W_k^T + b_k).
+    r"""Multilayer perceptron, :math:`h_k = \max(0, h_{k-1} W_k^\top + b_k)`.
 
     Parameters
     ----------
@@ -45,20 +45,21 @@ class MLP(Module):
     equation = r"h_k = \max(0, h_{k-1} W_k^\top + b_k)"
 
     def forward(self, x: np.ndarray) -> np.ndarray:
-        """Compute the last layer's output (B, sizes[-1]) from x (B, sizes[0])."""
+        """Compute y (B, out), of the last layer's size, from x (B, in), of the first's."""
         for layer in self.layers:
-            x = layer.forward(x)
+            x = layer.forward(x)  # ①
         return x
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
-        r"""Add to the gradients of all layers; return dL/dx (B, sizes[0]).
+        r"""Add to the gradients of all layers; return dL/dx (B, in).
 
-        The chain rule, from dy (B, sizes[-1]): with :math:`h_0 = x` and :math:`h_K = y`,
-        :math:`\partial L / \partial h_{k-1}` is what `Linear.backward` of layer k makes of
-        :math:`\partial L / \partial h_k`. So the layers run in the other order.
+        1. :math:`h_0 = x`, layer k makes :math:`h_k` of :math:`h_{k-1}`, and :math:`y = h_K`.
+        2. The chain rule, from dy (B, out): :math:`\partial L / \partial h_{k-1}` is what
+           `Linear.backward` of layer k makes of :math:`\partial L / \partial h_k`. So the layers
+           run in the other order.
         """
         for layer in reversed(self.layers):
-            dy = layer.backward(dy)
+            dy = layer.backward(dy)  # ②
         return dy
 
     def __init__(

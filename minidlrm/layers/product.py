@@ -33,17 +33,18 @@ class ElementwiseProduct(Module):
             raise ValueError(f"ElementwiseProduct: u has shape {u.shape}, v {v.shape}")
         u = u.astype(v.dtype, copy=False)
         self.keep(u, v)
-        return u * v
+        return u * v  # ① (B, D)
 
     def backward(self, dy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         r"""Return dL/du and dL/dv (B, D).
 
-        :math:`\partial y_d / \partial u_d = v_d`, so :math:`du = dy \odot v`; likewise
-        :math:`dv = dy \odot u`.
+        1. :math:`y_d = u_d v_d`.
+        2. The slope by one factor is the other: :math:`\partial y_d / \partial u_d = v_d`. So
+           :math:`du = dy \odot v` and :math:`dv = dy \odot u`.
         """
         u, v = self.kept()
         dy = converted("dy", self.check_dy(dy, u.shape), u.dtype)
-        return dy * v, dy * u
+        return dy * v, dy * u  # ② (B, D), (B, D)
 
     def __repr__(self) -> str:
         return "ElementwiseProduct()"

@@ -23,7 +23,7 @@ OPERATIONS = ("mult", "add", "concat")  # how the two rows become one
 class QREmbeddingBag(Module):
     r"""Compositional embedding: id v is :math:`q_{v \,\mathrm{div}\, c} \circ r_{v \bmod c}`.
 
-    Two tables of N / c and c rows stand for one of N rows. No two ids share both rows, so
+    Two tables of :math:`N/c` and c rows stand for one of N rows. No two ids share both rows, so
     every id has a vector of its own. Bags are pooled in each table first, and combined then.
 
     Parameters
@@ -33,11 +33,12 @@ class QREmbeddingBag(Module):
     num_collisions : int
         c: this many ids share a row of the quotient table.
     operation : "mult", "add" or "concat"
-        The product, entry by entry; the sum; or one after the other (each of size D / 2).
+        The product, entry by entry; the sum; or one after the other (each of size :math:`D/2`).
     mode, include_last_offset
         As `EmbeddingBag`, but sums are the default.
     rng, dtype
-        As `EmbeddingBag`. The result has the variance of a plain table's entries, 1 / (3 N).
+        As `EmbeddingBag`. The result has the variance of a plain table's entries,
+        :math:`1/(3N)`.
 
     References
     ----------
@@ -57,10 +58,10 @@ class QREmbeddingBag(Module):
     def forward(
         self, input: Any, offsets: Any = None, per_sample_weights: Any = None
     ) -> np.ndarray:
-        """Look up bags -> y (B, D).
+        """Look up bags, `input` (nnz,), `offsets` (B,) or (B + 1,) -> y (B, D).
 
-        `input`, `offsets`, `per_sample_weights`, and the ValueError or IndexError where they do
-        not fit, are those of `EmbeddingBag.forward`.
+        These, `per_sample_weights` (nnz,), and the ValueError or IndexError where they do not fit,
+        are those of `EmbeddingBag.forward`.
         """
         bags = as_bags(input, offsets, per_sample_weights, self.include_last_offset)
         return self.forward_bags(bags)
@@ -80,34 +81,34 @@ class QREmbeddingBag(Module):
         weights = None if bags.weights is None else np.tile(bags.weights, 2)
         offsets = bags.offsets.astype(np.int64, copy=False)
         twice = np.concatenate([offsets[:-1], offsets + len(ids)])
-        z = self.tables.forward(Jagged(both, twice, weights))  # (B, 2, D)
+        z = self.tables.forward(Jagged(both, twice, weights))  # ① (B, 2, D)
         self.keep(z)
         q, r = z[:, 0], z[:, 1]  # (B, D)
         if self.operation == "mult":
-            return q * r
-        return q + r if self.operation == "add" else np.concatenate([q, r], axis=1)
+            return q * r  # ① (B, D)
+        return q + r if self.operation == "add" else np.concatenate([q, r], axis=1)  # ① (B, D)
 
     def backward(self, dy: np.ndarray) -> np.ndarray | None:
         r"""Add to the gradients of both tables; return dL/dper_sample_weights (nnz,) or None.
 
-        Let q and r be the pooled rows of the two tables.
-
-        1. Product: :math:`dq = dy \odot r`, :math:`dr = dy \odot q`. Sum: both are dy.
+        1. Let q and r be the pooled rows of the two tables: :math:`y = q \odot r`,
+           :math:`y = q + r`, or one after the other.
+        2. Product: :math:`dq = dy \odot r`, :math:`dr = dy \odot q`. Sum: both are dy.
            One after the other: each has its half of dy.
-        2. The tables' gradients are scatter-adds; see `EmbeddingBagCollection.backward`.
-        3. The weight of an id scales one row of each table: its gradient is the sum of both.
+        3. The tables' gradients are scatter-adds; see `EmbeddingBagCollection.backward`.
+        4. The weight of an id scales one row of each table: its gradient is the sum of both.
         """
         (z,) = self.kept()
         width = z.shape[2] * (2 if self.operation == "concat" else 1)
         dy = converted("dy", self.check_dy(dy, (len(z), width)), z.dtype)
         if self.operation == "mult":
-            dz = dy[:, None] * z[:, ::-1]  # (B, 2, D): each times the other
+            dz = dy[:, None] * z[:, ::-1]  # ② (B, 2, D): each times the other
         elif self.operation == "add":
-            dz = np.stack([dy, dy], axis=1)
+            dz = np.stack([dy, dy], axis=1)  # ②
         else:
-            dz = dy.reshape(z.shape)
-        dweights = self.tables.backward(dz)
-        return None if dweights is None else dweights.reshape(2, -1).sum(axis=0)
+            dz = dy.reshape(z.shape)  # ②
+        dweights = self.tables.backward(dz)  # ③
+        return None if dweights is None else dweights.reshape(2, -1).sum(axis=0)  # ④ (nnz,)
 
     def __init__(
         self,
@@ -205,33 +206,40 @@ class ComposedTables(Module):
         dtype = self.composed[0].tables.weight.value.dtype
         z = np.empty((batch_size, self.num_tables, self.embedding_dim), dtype)  # (B, T, D)
         if self.embeddings:
-            z[:, self.plain] = self.embeddings.forward(_pick(sparse, self.plain, batch_size))
+            z[:, self.plain] = self.embeddings.forward(_pick(sparse, self.plain, batch_size))  # ①
         for t, table in zip(self.large, self.composed, strict=True):
             ids = _pick(sparse, [t], batch_size)
-            z[:, t] = table.forward_bags(ids) if isinstance(ids, Jagged) else table.forward(ids)
+            if isinstance(ids, Jagged):
+                z[:, t] = table.forward_bags(ids)  # ①
+            else:
+                z[:, t] = table.forward(ids)  # ①
         self.keep(z.shape, sparse if isinstance(sparse, Jagged) else None)
         return z
 
     def backward(self, dz: np.ndarray) -> np.ndarray | None:
-        """Add to the gradients; return dL/dweights (nnz,) for bags with weights, or None.
+        r"""Add to the gradients; return dL/dweights (nnz,) for bags with weights, or None.
 
-        Each table gets its part of dz (B, T, D): `EmbeddingBagCollection.backward` for the plain
-        ones, `QREmbeddingBag.backward` for the composed.
+        1. :math:`z_{bt}` is what table t gives for its ids.
+        2. So each table gets its part of dz (B, T, D), :math:`dz_{bt}`:
+           `EmbeddingBagCollection.backward` for the plain ones, `QREmbeddingBag.backward` for the
+           composed.
+        3. The weights of the ids lie table by table: each table's gradients go to its span.
         """
         shape, bags = self.kept()
         dz = converted("dz", self.check_dy(dz, shape), self.composed[0].tables.weight.value.dtype)
         parts = [
-            table.backward(dz[:, t]) for t, table in zip(self.large, self.composed, strict=True)
+            table.backward(dz[:, t])  # ②
+            for t, table in zip(self.large, self.composed, strict=True)
         ]
-        plain = self.embeddings.backward(dz[:, self.plain]) if self.embeddings else None
+        plain = self.embeddings.backward(dz[:, self.plain]) if self.embeddings else None  # ②
         if bags is None or bags.weights is None:
             return None
         spans = np.split(np.arange(len(bags.values)), bags.offsets[shape[0] :: shape[0]][:-1])
         dweights = np.empty(len(bags.values), dz.dtype)
         for t, part in zip(self.large, parts, strict=True):
-            dweights[spans[t]] = part
+            dweights[spans[t]] = part  # ③
         if plain is not None:
-            dweights[np.concatenate([spans[t] for t in self.plain])] = plain
+            dweights[np.concatenate([spans[t] for t in self.plain])] = plain  # ③
         return dweights
 
     def __init__(
