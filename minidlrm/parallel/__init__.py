@@ -1,0 +1,5 @@
+"""Across machines: ranks that share a model's tables and the blocks of each batch."""
+
+from minidlrm.parallel.comm import Communicator, RankFailedError, Sent, mpi, run
+
+__all__ = ["Communicator", "RankFailedError", "Sent", "mpi", "run"]
