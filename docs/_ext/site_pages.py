@@ -6,8 +6,6 @@ changes, so that Sphinx reads again what is new.
 
 import inspect
 import json
-import pkgutil
-import re
 from collections.abc import Container
 from importlib import import_module
 from pathlib import Path

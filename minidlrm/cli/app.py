@@ -27,6 +27,7 @@ _COMMANDS = {  # name: its module, and examples
     "train": (
         "train",
         "train",
+        "train --ranks 4",
         "train --data criteo:train.txt --epochs 1 --optimizer sgd --lr 0.1",
         "train --data table:clicks.csv --label click --dense price --sparse user,item",
     ),
@@ -47,6 +48,7 @@ _COMMANDS = {  # name: its module, and examples
         "inspect",
         "show dlrm --embedding-dim 32 --top-mlp 512,256",
         "show dlrm --trace --rows 4",
+        "show dlrm --ranks 16",
     ),
     "verify": ("inspect", "verify --trace trace.txt"),
     "paper": ("paper", "paper", "paper 4.2", "paper --all"),
@@ -131,4 +133,9 @@ def _message(error: Exception) -> str:
 def _print_error(message: str) -> None:
     from rich.console import Console
 
+    if "mpi4py.run" in sys.modules:  # one of several ranks
+        voice = import_module("minidlrm.cli.ranks").voice()
+        if voice and message == "interrupted":  # rank 0 says it
+            return
+        message = voice + message
     Console(stderr=True).print(f"error: {message}", style="red", markup=False, soft_wrap=True)

@@ -9,7 +9,9 @@ Step by step in notebooks/01_embeddings.py.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,9 @@ from minidlrm.data.batch import Jagged
 from minidlrm.layers.inputs import as_shared, as_size, as_sizes, check_rng, converted
 from minidlrm.module import Module, Parameter, SparseGrad
 from minidlrm.parameter import grouped
+
+Lookup = tuple[np.ndarray, np.ndarray | None, np.ndarray | None]
+_PIECE = 1 << 16  # rows that are drawn at a time
 
 
 class EmbeddingBagCollection(Module):
@@ -63,35 +68,43 @@ class EmbeddingBagCollection(Module):
         IndexError when an id is out of its table's range; it names table, id and place. TypeError
         or ValueError when ids are not integers, or offsets or weights do not fit.
         """
-        table = self.weight.value
+        rows, offsets, scale = self.lookup(sparse)  # (n,), (T * B + 1,) or None, (n,) or None
+        table, source = self.weight.value, None
+        if offsets is None:
+            y = kernels.gather(table, rows).reshape(-1, self.num_tables, table.shape[1])  # ①
+        else:
+            y = kernels.gather_bags(table, rows, offsets, scale, self.num_tables)  # ①
+            source = bag_places(offsets, self.num_tables)
+        self.keep(y.shape, rows, source, scale)
+        return y  # (B, T, D)
+
+    def lookup(self, sparse: np.ndarray | Jagged) -> Lookup:
+        """Return which rows `sparse` names, where its bags begin, and the scale of each row.
+
+        Of one id a table: rows (B * T,), sample by sample, and None twice. Of bags: rows (nnz,),
+        offsets (T * B + 1,), and scales (nnz,), or None where all are 1. Errors as `forward`.
+        """
         if isinstance(sparse, Jagged):
-            return self._forward_bags(sparse)
+            return self._lookup_bags(sparse)
         rows = table_rows(sparse, self.starts)  # (B, T)
         if self.shared:
             rows += self._shift
-        y = kernels.gather(table, rows.ravel()).reshape(*rows.shape, table.shape[1])  # ① (B, T, D)
-        self.keep(y.shape, rows.ravel(), None, None)
-        return y
+        return rows.ravel(), None, None
 
-    def _forward_bags(self, bags: Jagged) -> np.ndarray:
+    def _lookup_bags(self, bags: Jagged) -> Lookup:
         batch_size = bags.check(self.num_tables)
         if bags.weights is not None and self.mode == "mean":
             raise ValueError("per_sample_weights need mode='sum', as in PyTorch")
         rows = bag_rows(bags, self.starts)  # (nnz,)
         if self.shared:
             rows += np.repeat(self._shift, np.diff(bags.offsets[::batch_size]))
-        lengths = np.diff(bags.offsets)  # (T * B,)
-        bag = np.repeat(np.arange(len(lengths)), lengths)  # (nnz,)
         dtype, scale = self.weight.value.dtype, bags.weights  # (nnz,) or None
         if scale is not None:
             scale = converted("per_sample_weights", scale, dtype)
         if self.mode == "mean":
-            scale = (1 / lengths[bag]).astype(dtype)  # ①
-        y = kernels.gather_bags(self.weight.value, rows, bags.offsets, scale, self.num_tables)  # ①
-        t, b = np.divmod(bag, batch_size)
-        source = b * self.num_tables + t  # the place of each id's bag in y.reshape(B * T, D)
-        self.keep(y.shape, rows, source, scale)
-        return y  # (B, T, D)
+            lengths = np.diff(bags.offsets)  # (T * B,)
+            scale = (1 / np.repeat(lengths, lengths)).astype(dtype)
+        return rows, bags.offsets, scale
 
     def backward(self, dy: np.ndarray) -> np.ndarray | None:
         r"""Add dL/dW to the gradient; return dL/dweights (nnz,) for bags with weights, or None.
@@ -140,15 +153,47 @@ class EmbeddingBagCollection(Module):
         first = np.cumsum([0, *own])[:-1]  # (T,): the first row of each table
         first = first[[self.shared.get(t, t) for t in range(len(rows))]]
         self._shift = first - self.starts[:-1]  # (T,): from rows without sharing; 0 without it
-        check_room("table_sizes or embedding_dim", sum(own), dim)
-        weight = np.empty((sum(own), dim), as_dtype(dtype))  # (S, D)
-        self.weight = Parameter(weight, "weight")  # W
+        dtype = as_dtype(dtype)
+        self.weight = Parameter(self._storage(own, dim, dtype), "weight")  # W (S, D)
         for t, num_rows in enumerate(own):
             if num_rows:
-                table = self.table(t)  # a view: filled in place
-                rng.random(out=table, dtype=table.dtype)
-                table *= 2 / np.sqrt(num_rows)
-                table -= 1 / np.sqrt(num_rows)
+                width = 2 / np.sqrt(num_rows)
+                first = self.starts[t] + self._shift[t]
+
+                def draw(shape: tuple[int, int], width: float = width) -> np.ndarray:
+                    table = rng.random(shape, dtype)
+                    table *= width
+                    table -= width / 2
+                    return table
+
+                self.fill(draw, first, first + num_rows)
+
+    def _storage(self, own: list[int], dim: int, dtype: Any) -> np.ndarray:
+        """Return the array of the weight, not filled, of tables of `own` rows."""
+        check_room("table_sizes or embedding_dim", sum(own), dim)
+        return np.empty((sum(own), dim), dtype)
+
+    def fill(
+        self, draw: Callable[[tuple[int, int]], np.ndarray], first: int = 0, last: int | None = None
+    ) -> None:
+        """Set the rows from `first` to `last` of the weight, all by default, to ``draw(shape)``.
+
+        It is called for a few rows at a time, in order: a table may be larger than the memory of
+        one rank, which keeps its own rows only.
+        """
+        last = self.shape[0] if last is None else last
+        for start in range(first, last, _PIECE):
+            stop = min(start + _PIECE, last)
+            self._put(start, draw((stop - start, self.shape[1])))
+
+    def _put(self, first: int, values: np.ndarray) -> None:
+        self.weight.value[first : first + len(values)] = values
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(S, D): the rows of all tables, and their size."""
+        rows, dim = self.weight.value.shape
+        return rows, dim
 
     @property
     def num_tables(self) -> int:
@@ -167,12 +212,34 @@ class EmbeddingBagCollection(Module):
 
     def bytes_per_sample(self) -> int:
         """Return the bytes of the ids, of the rows read and of y, for one id a table."""
-        row = self.weight.value.shape[1] * self.weight.value.itemsize
+        row = self.shape[1] * self.weight.value.itemsize
         return self.num_tables * (8 + 2 * row)
 
     def __repr__(self) -> str:
-        total, dim = self.weight.value.shape
+        total, dim = self.shape
         return f"EmbeddingBagCollection({self.num_tables} tables, {total:,} rows, D={dim})"
+
+
+# What models make their tables with
+
+_made_by: ContextVar[Callable[..., EmbeddingBagCollection]] = ContextVar(
+    "made_by", default=EmbeddingBagCollection
+)
+
+
+def make_tables(*arguments: Any, **options: Any) -> EmbeddingBagCollection:
+    """Return an `EmbeddingBagCollection`; or what `made_by` says, where tables are shared out."""
+    return _made_by.get()(*arguments, **options)
+
+
+@contextmanager
+def made_by(make: Callable[..., EmbeddingBagCollection]) -> Iterator[None]:
+    """Let `make` make the tables of all models that are made in this block, by this thread."""
+    token = _made_by.set(make)
+    try:
+        yield
+    finally:
+        _made_by.reset(token)
 
 
 # Ids of T tables, as rows of one array where table t begins at starts[t]
@@ -197,6 +264,14 @@ def bag_rows(bags: Jagged, starts: np.ndarray) -> np.ndarray:
     if bad >= 0:
         raise _out_of_range(starts, t, bags.values[bad], f"values[{bad}]")
     return rows
+
+
+def bag_places(offsets: np.ndarray, num_tables: int) -> np.ndarray:
+    """Return for each id (nnz,) the place of its bag in y.reshape(B * T, D)."""
+    lengths = np.diff(offsets)  # (T * B,)
+    bag = np.repeat(np.arange(len(lengths)), lengths)  # (nnz,)
+    t, b = np.divmod(bag, len(lengths) // num_tables)
+    return b * num_tables + t
 
 
 def _out_of_range(starts: np.ndarray, t: int, value: int, place: str) -> IndexError:

@@ -15,7 +15,7 @@ import numpy as np
 
 from minidlrm.arrays import as_dtype, as_flag, check_room, check_word
 from minidlrm.data.batch import Jagged
-from minidlrm.layers.embedding import EmbeddingBagCollection
+from minidlrm.layers.embedding import EmbeddingBagCollection, make_tables
 from minidlrm.layers.inputs import as_size, as_sizes, check_rng, converted
 from minidlrm.module import Module, Parameter
 
@@ -113,12 +113,9 @@ class FieldEmbeddings(Module):
         self.num_fields = columns + len(rows)
         self.tables: EmbeddingBagCollection | None = None
         if rows:
-            tables = EmbeddingBagCollection(
-                rows, dim, bag_mode, shared=shared, rng=rng, dtype=dtype
-            )
+            tables = make_tables(rows, dim, bag_mode, shared=shared, rng=rng, dtype=dtype)
             self.tables = tables
-            table = self.tables.weight.value
-            table[...] = rng.normal(0, _STD, table.shape)
+            tables.fill(lambda shape: rng.normal(0, _STD, shape))
         vectors = rng.normal(0, _STD, (columns, dim))
         self.dense = Parameter(vectors.astype(as_dtype(dtype)), "dense")  # V
 
@@ -132,7 +129,7 @@ class FieldEmbeddings(Module):
         return self.dense.value.size
 
     def __repr__(self) -> str:
-        rows = len(self.tables.weight.value) if self.tables else 0
+        rows = self.tables.shape[0] if self.tables else 0
         num_dense, dim = self.dense.value.shape
         return (
             f"FieldEmbeddings({num_dense} dense, {self.num_tables} tables, {rows:,} rows, D={dim})"

@@ -13,7 +13,12 @@ import numpy as np
 from minidlrm.arrays import as_flag, check_room, check_type, check_word, integers
 from minidlrm.data.batch import Jagged
 from minidlrm.layers.bag import as_bags
-from minidlrm.layers.embedding import EmbeddingBagCollection, bag_rows, table_rows
+from minidlrm.layers.embedding import (
+    EmbeddingBagCollection,
+    bag_rows,
+    make_tables,
+    table_rows,
+)
 from minidlrm.layers.inputs import as_size, as_sizes, converted
 from minidlrm.module import Module
 
@@ -138,17 +143,16 @@ class QREmbeddingBag(Module):
         rows = [-(-self.num_categories // self.num_collisions), self.num_collisions]
         width = dim // 2 if operation == "concat" else dim
         check_room("num_categories or embedding_dim", sum(rows), width)
-        self.tables = EmbeddingBagCollection(rows, width, mode, rng=rng, dtype=dtype)
+        self.tables = make_tables(rows, width, mode, rng=rng, dtype=dtype)
         bound = np.sqrt(3 * _variance(operation, self.num_categories))
-        table = self.tables.weight.value
-        table[...] = rng.uniform(-bound, bound, table.shape)
+        self.tables.fill(lambda shape: rng.uniform(-bound, bound, shape))
 
     def flops_per_sample(self) -> int:
         """Return D for the combination (0 for "concat"), for one id a bag."""
-        return 0 if self.operation == "concat" else self.tables.weight.value.shape[1]
+        return 0 if self.operation == "concat" else self.tables.shape[1]
 
     def __repr__(self) -> str:
-        dim = self.tables.weight.value.shape[1]
+        dim = self.tables.shape[1]
         return (
             f"QREmbeddingBag({self.num_categories:,}, {dim}, {self.num_collisions:,}, "
             f"{self.operation!r})"
@@ -266,7 +270,7 @@ class ComposedTables(Module):
         self.embeddings: EmbeddingBagCollection | None = None
         if self.plain:
             plain = [rows[t] for t in self.plain]
-            self.embeddings = EmbeddingBagCollection(plain, self.embedding_dim, **options)
+            self.embeddings = make_tables(plain, self.embedding_dim, **options)
         self.composed = [
             QREmbeddingBag(
                 rows[t], self.embedding_dim, min(collisions, rows[t]), operation, **options

@@ -13,7 +13,7 @@ from minidlrm.arrays import as_flag, check_word
 from minidlrm.data.batch import Batch, check_batch
 from minidlrm.layers.cross import CrossInteraction
 from minidlrm.layers.dot import DotInteraction
-from minidlrm.layers.embedding import EmbeddingBagCollection
+from minidlrm.layers.embedding import EmbeddingBagCollection, make_tables
 from minidlrm.layers.inputs import as_config, as_table_options, converted, seeded
 from minidlrm.layers.interaction import Flatten
 from minidlrm.layers.mlp import MLP
@@ -165,7 +165,7 @@ class DLRM(Model):
         threshold = self.config["qr_threshold"]
         mode, shared = self.config.get("bag_mode", "sum"), self.config.get("shared", ())
         if threshold is None or all(rows <= threshold for rows in table_sizes):
-            return EmbeddingBagCollection(table_sizes, dim, mode, shared=shared, **options)
+            return make_tables(table_sizes, dim, mode, shared=shared, **options)
         if shared or mode == "mean":
             raise ValueError(
                 f"qr_threshold is {threshold}: composed tables are not shared, and sum their bags"

@@ -11,7 +11,7 @@ from minidlrm import kernels
 from minidlrm.arrays import as_flag, check_finite, check_number, check_rate, shuffling
 from minidlrm.data.batch import Batch, Jagged, check_batch
 from minidlrm.guard import bad_number
-from minidlrm.layers.embedding import EmbeddingBagCollection, table_rows
+from minidlrm.layers.embedding import make_tables, table_rows
 from minidlrm.layers.fm import FMInteraction
 from minidlrm.layers.inputs import as_config, seeded
 from minidlrm.models.model import Model
@@ -103,13 +103,13 @@ class MatrixFactorization(Model):
         check_number("mean", mean)
         check_finite("mean", np.asarray(mean, np.float64))
         self.config |= {"biases": biases, "mean": float(mean)}
-        rng, unused = seeded(seed), np.random.default_rng()  # what that one draws is not kept
-        self.factors = EmbeddingBagCollection(sizes, embedding_dim, rng=unused, dtype=dtype)
-        self.factors.weight.value[...] = rng.normal(0, 0.1, self.factors.weight.value.shape)
+        rng, unused = seeded(seed), np.random.default_rng(0)  # not kept
+        self.factors = make_tables(sizes, embedding_dim, rng=unused, dtype=dtype)
+        self.factors.fill(lambda shape: rng.normal(0, 0.1, shape))
         self.product = FMInteraction(2, embedding_dim)
         self.biases = None
         if biases:
-            self.biases = EmbeddingBagCollection(sizes, 1, rng=unused, dtype=dtype)
+            self.biases = make_tables(sizes, 1, rng=unused, dtype=dtype)
             self.biases.weight.value[...] = 0
 
     def sgd_epoch(self, data: Batch, lr: float, reg: float, seed: int | Sequence[int]) -> float:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minidlrm.data.batch import Batch, check_batch
-from minidlrm.layers.embedding import EmbeddingBagCollection
+from minidlrm.layers.embedding import make_tables
 from minidlrm.layers.inputs import as_config, as_sizes, seeded
 from minidlrm.layers.linear import Linear
 from minidlrm.layers.mlp import MLP
@@ -88,7 +88,7 @@ class GMF(Model):
         sizes = check_two(table_sizes, "GMF")
         self.config = as_config(table_sizes=sizes, embedding_dim=embedding_dim)
         options: dict[str, Any] = {"rng": seeded(seed), "dtype": dtype}
-        self.tables = EmbeddingBagCollection(sizes, embedding_dim, **options)
+        self.tables = make_tables(sizes, embedding_dim, **options)
         self.product = ElementwiseProduct()
         self.last = Linear(embedding_dim, 1, **options)
 
@@ -166,8 +166,8 @@ class NeuMF(Model):
         if not self.config["mlp"]:
             raise ValueError("mlp is empty: NeuMF without an MLP is GMF")
         options: dict[str, Any] = {"rng": seeded(seed), "dtype": dtype}
-        self.gmf_tables = EmbeddingBagCollection(sizes, embedding_dim, **options)
-        self.mlp_tables = EmbeddingBagCollection(sizes, embedding_dim, **options)
+        self.gmf_tables = make_tables(sizes, embedding_dim, **options)
+        self.mlp_tables = make_tables(sizes, embedding_dim, **options)
         self.product = ElementwiseProduct()
         self.mlp = MLP([2 * embedding_dim, *mlp], **options)
         self.last = Linear(embedding_dim + mlp[-1], 1, **options)

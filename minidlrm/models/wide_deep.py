@@ -10,7 +10,7 @@ import numpy as np
 
 from minidlrm.data.batch import Batch, Jagged, check_batch
 from minidlrm.data.encode import hash_ids
-from minidlrm.layers.embedding import EmbeddingBagCollection
+from minidlrm.layers.embedding import make_tables
 from minidlrm.layers.fields import FieldEmbeddings, LinearTerm
 from minidlrm.layers.inputs import as_config, as_sizes, as_table_options, seeded
 from minidlrm.layers.mlp import MLP
@@ -140,7 +140,7 @@ class WideDeep(Model):
         if self.config["crosses"]:
             buckets, unused = self.config["cross_buckets"], np.random.default_rng(0)
             cross_sizes = [buckets or sizes[i] * sizes[j] for i, j in self.config["crosses"]]
-            self.crosses = EmbeddingBagCollection(cross_sizes, 1, rng=unused, dtype=dtype)
+            self.crosses = make_tables(cross_sizes, 1, rng=unused, dtype=dtype)
             self.crosses.weight.value[...] = 0
         self.fields = FieldEmbeddings(num_dense, sizes, embedding_dim, **options, **tables)
         mlp_sizes = [self.fields.num_fields * embedding_dim, *self.config["mlp"], 1]
