@@ -24,12 +24,24 @@ import numpy as np
 
 from minidlrm.arrays import as_size
 from minidlrm.data.batch import Batch
+from minidlrm.data.cutting import Rows
+from minidlrm.guard import grad_norm
 from minidlrm.losses import Loss
 from minidlrm.machine import cores, one_blas_thread, set_blas_threads
 from minidlrm.module import Module
 from minidlrm.parameter import SparseGrad
 
-__all__ = ["Blocks", "Team", "TreeSum", "add_gradients", "blocks", "blocks_for", "cut", "merged"]
+__all__ = [
+    "Blocks",
+    "Team",
+    "TreeSum",
+    "add_both",
+    "add_gradients",
+    "blocks",
+    "blocks_for",
+    "cut",
+    "merged",
+]
 
 # Measured with DLRM, on two threads and on one; see docs/blocks.md.
 _FIRST = 128  # rows of a batch that is cut in two
@@ -277,6 +289,8 @@ class Blocks:
     (0.6931, [-0.5])
     """
 
+    lockstep = False  # other ranks wait for the backward pass, whatever the loss is
+
     def __init__(self, model: Module, loss: Any, team: Team):
         self.team = team
         self.by_row = isinstance(loss, Loss) and loss.is_by_row()
@@ -289,9 +303,7 @@ class Blocks:
         Where the loss is not finite, some of the gradients are missing.
         """
         rows = len(batch)
-        if rows not in self.counts:
-            self.counts[rows] = blocks_for(self.parts[0][0], rows) if self.by_row else 1
-        count = self.counts[rows]
+        count = self.count(rows)
         if count == 1:
             return self._pass(0, batch)
         try:
@@ -303,11 +315,21 @@ class Blocks:
             p.grad = merged(grad)
         return value
 
-    def _sum(self, parts: list[Batch], rows: int) -> tuple[float, list[Gradient]]:
-        while len(self.parts) < len(parts):
+    def count(self, rows: int) -> int:
+        """Return K of a batch of this many rows."""
+        if rows not in self.counts:
+            self.counts[rows] = blocks_for(self.parts[0][0], rows) if self.by_row else 1
+        return self.counts[rows]
+
+    def replicate(self, count: int) -> None:
+        """Have a replica for each of K blocks."""
+        while len(self.parts) < count:
             model, loss, _ = self.parts[0]
             replica = model.replica()
             self.parts.append((replica, loss.replica(), replica.parameters()))
+
+    def _sum(self, parts: list[Batch], rows: int) -> tuple[float, list[Gradient]]:
+        self.replicate(len(parts))
         mean = self.parts[0][1].reduction == "mean"
 
         def leaf(k: int) -> tuple[float, list[Gradient]]:
@@ -315,7 +337,7 @@ class Blocks:
             value = self._pass(k, parts[k], share)
             return value * share, [_taken(p) for p in self.parts[k][2]]
 
-        total: tuple[float, list[Gradient]] = self.team.sum(len(parts), leaf, _add_both)
+        total: tuple[float, list[Gradient]] = self.team.sum(len(parts), leaf, add_both)
         return total
 
     def _pass(self, k: int, batch: Batch, *dy: float) -> float:
@@ -325,9 +347,27 @@ class Blocks:
             p.grad = None
         weight = () if batch.weight is None else (batch.weight,)
         value: float = loss.forward(model.forward(batch), batch.label, *weight)
-        if math.isfinite(value):
+        if self.lockstep or math.isfinite(value):
             model.backward(loss.backward(*dy))
         return value
+
+    # What else of a step is different across ranks
+
+    def is_first(self) -> bool:
+        """Whether this is the rank that speaks for all."""
+        return True
+
+    def read(self, rows: Rows) -> Any:
+        """Return what `take` is given."""
+        return rows[:]
+
+    def grad_norm(self, exact: bool) -> float:
+        """Return the norm of the gradients of the whole batch."""
+        return grad_norm(self.parts[0][2])
+
+    def step(self, optimizer: Any) -> None:
+        """Let the optimizer update all parameters."""
+        optimizer.step(self.parts[0][2])
 
     def forget(self) -> None:
         """Drop the replicas: someone may have changed the model."""
@@ -341,9 +381,10 @@ def _taken(parameter: Any) -> Gradient:
     return [grad] if isinstance(grad, SparseGrad) else grad
 
 
-def _add_both(
+def add_both(
     first: tuple[float, list[Gradient]], second: tuple[float, list[Gradient]]
 ) -> tuple[float, list[Gradient]]:
+    """Add two subtrees' losses and gradients."""
     return first[0] + second[0], add_gradients(first[1], second[1])
 
 

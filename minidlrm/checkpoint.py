@@ -19,6 +19,8 @@ from minidlrm.data.batch import TASKS
 from minidlrm.digested import Arrays, check_digest, write
 from minidlrm.module import Module, Parameter
 from minidlrm.optim import Optimizer, OptimizerGroup, State
+from minidlrm.parallel.folder import index_of, own_arrays, read_folder, write_folder
+from minidlrm.parallel.sharding import comm_of
 
 __all__ = ["load", "load_with_schema", "save"]
 
@@ -43,7 +45,8 @@ def save(
     model : Module
         A model of `minidlrm.models`.
     path : path
-        The file; by custom it ends in ".safetensors".
+        The file; by custom it ends in ".safetensors". Of a model whose tables are on several
+        ranks, a folder: all ranks call `save`, and each writes its part.
     optimizer : Optimizer or OptimizerGroup, optional
         Its state is stored too, so that training goes on as if it had never stopped.
     schema : Schema, optional
@@ -69,7 +72,15 @@ def save(
     DLRM(EmbeddingBagCollection(2 tables, 10 rows, D=4), MLP(2-8-4), \
 DotInteraction(3, 4, False), MLP(7-8-1))
     """
-    write(as_path("path", path), *pack(model, optimizer, schema))
+    store(as_path("path", path), model, *pack(model, optimizer, schema))
+
+
+def store(path: str | os.PathLike, model: Module, header: dict[str, str], arrays: Arrays) -> None:
+    """Write a header and arrays: a file; or a folder, of a model on ranks."""
+    if comm_of(model):
+        write_folder(path, model, header, arrays)
+    else:
+        write(path, header, arrays)
 
 
 def _not_saved(part: Any) -> Any:
@@ -87,7 +98,8 @@ def load(
     Parameters
     ----------
     path : path
-        The file.
+        The file; or the folder of a model that was on ranks. In `minidlrm.parallel.sharded`, a
+        rank reads its part of either.
     model : Module, optional
         Loaded into, when given. It must be of the class, sizes and dtype that were saved.
     optimizer : Optimizer or OptimizerGroup, optional
@@ -257,6 +269,8 @@ def unpack(
     """Check everything that a file holds against the model and the optimizer, then load it."""
     weights = {k: v for k, v in arrays.items() if not k.startswith(_OTHERS)}
     model = _model_for(path, header, weights) if model is None else model
+    arrays = own_arrays(model, arrays)
+    weights = {k: arrays[k] for k in weights}
     config = json.loads(header["config"])
     if type(model).__name__ != header["model"] or model.config != config:
         raise ValueError(
@@ -370,10 +384,15 @@ def read(path: str | os.PathLike) -> tuple[dict[str, str], Arrays]:
     """Return the header and the arrays of a checkpoint; OSError and ValueError as `load`."""
     from safetensors import SafetensorError, safe_open
 
+    index = index_of(path)
+    if index is not None:
+        header, pieces = read_folder(index)
+        _check_header(path, header, has_digest=True)
+        return header, pieces
     if not Path(path).is_file():
         raise FileNotFoundError(f"no checkpoint at {path}")
     with open(path, "rb") as file:
-        has_digest = check_digest(path, file)
+        has_digest = bool(check_digest(path, file))
     try:
         with safe_open(path, framework="numpy") as opened:
             header = opened.metadata() or {}

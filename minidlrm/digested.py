@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -20,8 +20,8 @@ _BLANK = b"0" * 64
 _DTYPES = {"f8": "F64", "f4": "F32", "i8": "I64", "i4": "I32", "u4": "U32", "u1": "U8"}
 
 
-def write(path: str | os.PathLike, header: dict[str, str], arrays: Arrays) -> None:
-    """Write a safetensors file of format 2 in the place of `path`: header, arrays, digests."""
+def write(path: str | os.PathLike, header: dict[str, str], arrays: Arrays) -> str:
+    """Write a safetensors file of format 2 in the place of `path`; return its own digest."""
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     order = sorted(arrays, key=lambda name: (-arrays[name].itemsize, name))  # all are aligned
     table, place = {}, 0
@@ -43,15 +43,20 @@ def write(path: str | os.PathLike, header: dict[str, str], arrays: Arrays) -> No
             digest.update(piece)
         file.seek(8 + len(_START))
         file.write(digest.hexdigest().encode())
+    return digest.hexdigest()
 
 
-def content_digest(header: dict[str, str], arrays: Arrays) -> str:
-    """Return the SHA-256 of the config, and of name, dtype, shape and bytes of every array."""
+def content_digest(header: dict[str, str], arrays: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of the config, and of name, dtype, shape and bytes of every array.
+
+    An array may come as an object with a dtype and a shape that yields it rows after rows.
+    """
     digest = hashlib.sha256(f"{header.get('model')} {header.get('config')}\n".encode())
     for name in sorted(arrays):
         array = arrays[name]
         digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
-        digest.update(_bytes(array))
+        for piece in [array] if isinstance(array, np.ndarray) else array:
+            digest.update(_bytes(piece))
     return digest.hexdigest()
 
 
@@ -59,18 +64,18 @@ def _bytes(array: np.ndarray) -> Any:
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
 
 
-def check_digest(path: str | os.PathLike, file: BinaryIO) -> bool:
-    """Return whether the file has a digest of itself; ValueError when the digest is another."""
+def check_digest(path: str | os.PathLike, file: BinaryIO) -> str:
+    """Return the file's digest of itself, or ""; ValueError when it should be another."""
     start = file.read(8 + len(_START) + len(_BLANK))
     stored = start[8 + len(_START) :]
     if start[8 : 8 + len(_START)] != _START:
-        return False
+        return ""
     digest = hashlib.sha256(start[: 8 + len(_START)] + _BLANK)
     for piece in _pieces(file):
         digest.update(piece)
     if digest.hexdigest().encode() != stored:
         raise ValueError(f"{path} is not a checkpoint, or is damaged: its digest does not fit")
-    return True
+    return stored.decode()
 
 
 def _pieces(file: BinaryIO, size: int = 1 << 20) -> Iterator[bytes]:

@@ -74,12 +74,14 @@ def grad_norm(parameters: Iterable[Parameter]) -> float:
     >>> md.training.grad_norm([w])
     5.0
     """
-    total = 0.0
-    for parameter in as_parameters(parameters):
-        if parameter.grad is not None:
-            flat = _stored(parameter).ravel()
-            total += float(np.vdot(flat, flat).real)
-    return math.sqrt(total)
+    given = as_parameters(parameters)
+    return norm_of([_stored(parameter) for parameter in given if parameter.grad is not None])
+
+
+def norm_of(arrays: Iterable[np.ndarray]) -> float:
+    """Return the joint Euclidean norm of arrays: the root of the sum of all squares."""
+    flats = [array.ravel() for array in arrays]
+    return math.sqrt(sum(float(np.vdot(flat, flat).real) for flat in flats))
 
 
 def scale_grads(parameters: Iterable[Parameter], factor: float) -> None:

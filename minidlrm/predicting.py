@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 
 from minidlrm import metrics
+from minidlrm.across import forward_on_ranks
 from minidlrm.arrays import as_flag, check_type, check_word, paired, row_weights
 from minidlrm.blocks import Team, blocks_for, cut
 from minidlrm.data.batch import TASKS, Batch, Dataset
-from minidlrm.data.cutting import minibatches
+from minidlrm.data.cutting import minibatches, unread
 from minidlrm.guard import bad_number
 from minidlrm.layers.activation import sigmoid
 from minidlrm.module import Module
+from minidlrm.parallel.sharding import comm_of
 
 _WORTH_THREADS = 0.02  # seconds of work
 
@@ -77,7 +79,10 @@ def predict(
         )
     logits = as_flag("logits", logits)
     with Team(workers) as team:
-        y = np.concatenate([_forward(model, b, team) for b in minibatches(data, batch_size)])
+        if comm_of(model):
+            y = np.concatenate([forward_on_ranks(model, b) for b in unread(data, batch_size)])
+        else:
+            y = np.concatenate([_forward(model, b, team) for b in minibatches(data, batch_size)])
     if not np.isfinite(y).all():
         k = int(np.isfinite(y).argmin())
         raise bad_number(

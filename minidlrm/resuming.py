@@ -19,13 +19,15 @@ from typing import Any
 
 import numpy as np
 
-from minidlrm.checkpoint import pack, parts, read, state_arrays, unpack
+from minidlrm.checkpoint import pack, parts, read, state_arrays, store, unpack
 from minidlrm.data.batch import Batch
-from minidlrm.digested import Arrays, write
+from minidlrm.digested import Arrays
 from minidlrm.files import check_writable
 from minidlrm.interrupts import is_interrupt
 from minidlrm.module import Module
 from minidlrm.optim import Optimizer, OptimizerGroup
+from minidlrm.parallel.folder import index_of, own_arrays
+from minidlrm.parallel.sharding import comm_of
 
 _BEST, _STATE = "best.", "optimizer."
 _RECENT = "training.recent"
@@ -108,7 +110,9 @@ class Run:
             "valid": None if valid is None else _data_digest(valid),
         }
         pack(steps.model, steps.optimizer)  # refuses what cannot be saved before the first step
-        check_writable(Path(os.path.realpath(self.path or "")))
+        folder = comm_of(steps.model) is not None  # then a folder, of files of all ranks
+        path = Path(os.path.realpath(self.path or ""))
+        check_writable(path / "index.json" if folder and path.is_dir() else path)
 
     def advance(self, per_epoch: int) -> None:
         """Count one more batch."""
@@ -139,7 +143,7 @@ class Run:
             "options": self.options,
         }
         header["training"] = json.dumps(position)
-        write(self.path, header, arrays)
+        store(self.path, steps.model, header, arrays)
 
     def restore(self, epochs: int) -> bool:
         """Go to where the checkpoint is; return whether there is nothing left to do.
@@ -147,13 +151,15 @@ class Run:
         ValueError when the run that was saved had other options; nothing has been changed then.
         """
         assert self.path is not None
-        if not Path(self.path).is_file():
-            print(f"no checkpoint at {self.path}: the run begins anew", file=sys.stderr)
+        if not Path(self.path).is_file() and index_of(self.path) is None:
+            if self.steps.blocks.is_first():
+                print(f"no checkpoint at {self.path}: the run begins anew", file=sys.stderr)
             return False
         header, arrays = read(self.path)
         position = self._position(header)
         self._check_options(position, epochs)
         recent = [(float(a), float(b), int(n)) for a, b, n in arrays.get(_RECENT, ())]
+        arrays = own_arrays(self.steps.model, arrays)
         own = {k.removeprefix(_BEST): v for k, v in arrays.items() if k.startswith(_BEST)}
         steps, watch = self.steps, self.watch
         unpack(self.path, header, arrays, steps.model, steps.optimizer)
@@ -231,6 +237,7 @@ class Interrupts:
 
     def settle(self, save: bool) -> None:
         """Save when it is due, or when a signal waits; then hand the signal on."""
+        self.waiting = self._agreed()
         if save or self.waiting is not None:
             self.run.save()
         if self.waiting is not None:
@@ -238,6 +245,14 @@ class Interrupts:
             self._restore()
             signal.raise_signal(number)
             self.__enter__()  # the handler of before has returned: the run goes on
+
+    def _agreed(self) -> int | None:
+        """Return the signal that any rank has seen: all of them save after the same step."""
+        comm = comm_of(self.run.steps.model)
+        if comm is None or self.run.path is None:
+            return self.waiting
+        seen = comm.all_reduce(np.array([self.waiting or 0]), what="signals", add=np.maximum)
+        return int(seen[0]) or None
 
     def _restore(self) -> None:
         while self.before:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from minidlrm.across import RankBlocks
 from minidlrm.arrays import (
     as_flag,
     as_path,
@@ -26,13 +27,14 @@ from minidlrm.arrays import (
 )
 from minidlrm.blocks import Blocks, Team
 from minidlrm.data.batch import TASKS, Batch, Dataset, as_batch
-from minidlrm.data.cutting import minibatches
+from minidlrm.data.cutting import Rows, unread
 from minidlrm.guard import bad_number, grad_norm, scale_grads
 from minidlrm.history import History
 from minidlrm.losses import MSE, BCEWithLogits, Loss
 from minidlrm.machine import keep_memory
 from minidlrm.module import Module
 from minidlrm.optim import Adagrad, Optimizer, OptimizerGroup
+from minidlrm.parallel.sharding import comm_of
 from minidlrm.predicting import evaluate, metrics_of, predict
 from minidlrm.resuming import Best, Interrupts, Run
 
@@ -193,11 +195,12 @@ def _train(
     """Take the steps that are left, evaluate, and write checkpoints."""
     steps, watch, per_epoch = run.steps, run.watch, -(-len(train) // batch_size)
     done = run.epoch * per_epoch + run.batches
-    with _progress_bar(per_epoch * epochs, done, progress) as bar, Interrupts(run) as interrupts:
+    shown = progress and steps.blocks.is_first()
+    with _progress_bar(per_epoch * epochs, done, shown) as bar, Interrupts(run) as interrupts:
         while run.epoch < epochs and not watch.history.stopped_early:
             shuffle = (seed, run.epoch)
-            for batch in minibatches(train, batch_size, shuffle, start=run.batches):
-                steps.take(batch)
+            for rows in unread(train, batch_size, shuffle, start=run.batches):
+                steps.take(rows)
                 bar.update()
                 k = run.batches + 1
                 if k == per_epoch or (eval_every and k % eval_every == 0):
@@ -287,27 +290,28 @@ class _Steps:
     ):
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self.max_grad_norm = max_grad_norm
-        self.blocks = Blocks(model, loss, team)
+        self.blocks = RankBlocks(model, loss, team) if comm_of(model) else Blocks(model, loss, team)
         self.parameters = model.parameters()
         self.count, self.seconds = 0, 0.0
         self.recent: list[tuple[float, float, int]] = []  # loss, gradient norm, rows
 
-    def take(self, batch: Batch) -> None:
+    def take(self, rows: Rows) -> None:
         start = time.perf_counter()
-        value = self.blocks.take(batch)  # zero_grad, forward and backward
-        self._guard("the loss", value, batch, gradients=False)
-        norm = grad_norm(self.parameters)
-        self._guard("the gradient norm", norm, batch, gradients=True)
+        value = self.blocks.take(self.blocks.read(rows))  # zero_grad, forward and backward
+        self._guard("the loss", value, rows, gradients=False)
+        norm = self.blocks.grad_norm(exact=self.max_grad_norm is not None)
+        self._guard("the gradient norm", norm, rows, gradients=True)
         if self.max_grad_norm is not None and norm > self.max_grad_norm:
             scale_grads(self.parameters, self.max_grad_norm / norm)
-        self.optimizer.step(self.parameters)
+        self.blocks.step(self.optimizer)
         self.count += 1
-        self.recent.append((value, norm, len(batch)))
+        self.recent.append((value, norm, len(rows)))
         self.seconds += time.perf_counter() - start
 
-    def _guard(self, what: str, value: float, batch: Batch, gradients: bool) -> None:
+    def _guard(self, what: str, value: float, rows: Rows, gradients: bool) -> None:
         if math.isfinite(value):
             return
+        batch = rows[:]
         advice = "Try a smaller lr, or max_grad_norm"
         largest = float(np.abs(batch.label).max()) if batch.label is not None else 0.0
         if self.count == 0 and not gradients:

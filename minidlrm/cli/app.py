@@ -27,6 +27,7 @@ _COMMANDS = {  # name: its module, and examples
     "train": (
         "train",
         "train",
+        "train --ranks 4",
         "train --data criteo:train.txt --epochs 1 --optimizer sgd --lr 0.1",
         "train --data table:clicks.csv --label click --dense price --sparse user,item",
     ),
@@ -130,4 +131,6 @@ def _message(error: Exception) -> str:
 def _print_error(message: str) -> None:
     from rich.console import Console
 
+    if "mpi4py.run" in sys.modules:  # one of several ranks
+        message = import_module("minidlrm.cli.ranks").voice() + message
     Console(stderr=True).print(f"error: {message}", style="red", markup=False, soft_wrap=True)

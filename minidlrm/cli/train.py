@@ -17,6 +17,7 @@ import minidlrm as md
 from minidlrm import recipes
 from minidlrm.cli import columns, trained
 from minidlrm.cli import options as given
+from minidlrm.cli import ranks as across
 from minidlrm.cli.advice import seconds_an_epoch, warnings_after, warnings_before
 from minidlrm.cli.summary import summary
 from minidlrm.data import Batch, Dataset
@@ -24,6 +25,7 @@ from minidlrm.data.rankings import RankingDataset
 from minidlrm.growing import grow as grow_model
 from minidlrm.models import MODELS, Model
 from minidlrm.optim import OPTIMIZERS, Optimizer
+from minidlrm.parallel.sharding import comm_of
 from minidlrm.printing import as_rich
 from minidlrm.training import History, begin_at_the_mean
 from minidlrm.writing import names, write_figure, write_json
@@ -133,6 +135,8 @@ def train(
             help="With --resume: go on with another table (table:FILE) in which new ids occur.",
         ),
     ] = False,
+    ranks: across.RanksOption = None,
+    shard: across.ShardOption = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show columns, model, memory and time, and stop.")
     ] = False,
@@ -144,6 +148,9 @@ def train(
     Any model takes any data that it fits. Clicks are scored by log loss and AUC, ratings by
     RMSE, rankings by hit rate and NDCG among the first ten.
     """
+    comm = across.communicator(ranks)
+    if comm is None and shard is not None:
+        given.refuse("shard", "one process", ["--ranks"])
     sizes = given.model_options(
         model,
         embedding_dim=embedding_dim,
@@ -175,15 +182,20 @@ def train(
         rows = 700_000
     reading = {"rows": rows, "min_count": min_count, "on_bad_line": on_bad_line, **roles}
     if grow:
+        if comm:
+            given.refuse("grow", "--ranks", ["one process"])
         if not resume:
             raise ValueError("--grow needs --resume: it goes on from the checkpoint in --out")
         shared = {"seed": seed, "drop_users": drop_users}
         network, dataset = _grown(out / f"{model}.safetensors", data, shared, reading)
         settings = replace(settings, resume=False)
     else:
-        dataset = given.read(data, model, {"seed": seed}, **reading, drop_users=drop_users)
-        network = given.build(model, dataset, seed, sizes)
-    console = Console()
+        reads = partial(given.read, data, model, {"seed": seed}, **reading, drop_users=drop_users)
+        dataset = across.in_turn(comm, reads) if ":" in data else reads()
+        build = partial(given.build, model, dataset, seed, sizes)
+        network = across.build(comm, build, dataset, settings, shard) if comm else build()
+    speaks = comm is None or comm.rank == 0
+    console = Console(quiet=not speaks)
     _describe(console, dataset, network, settings)
     if dry_run:
         return
@@ -196,7 +208,9 @@ def train(
     console.print(_results(results, dataset))
     _warn(console, warnings_after(results, dataset))
     source = trained.as_told(data, model, seed, drop_users, reading)
-    files = _write(out, model, network, history, results, dataset, source)
+    files = _write(out, model, network, history, results, dataset, source, speaks)
+    if comm:
+        console.print(across.told(out / model), highlight=False)
     console.print(f"wrote {names(out, *files)}")
 
 
@@ -230,9 +244,11 @@ def _describe(console: Console, dataset: Dataset, network: Model, settings: Sett
         console.print(repr(dataset.schema), markup=False, highlight=False)
     console.print(summary(network, settings.batch_size))
     size = sum(p.value.nbytes for p in network.parameters())
-    line = f"memory of the weights: {size / 2**20:,.1f} MiB"
+    whose = " on this rank" if comm_of(network) else ""
+    line = f"memory of the weights{whose}: {size / 2**20:,.1f} MiB"
     if not isinstance(dataset, RankingDataset):
-        seconds = seconds_an_epoch(network, dataset, settings.batch_size)
+        alone = comm_of(network) is None  # on ranks the time is that of the slowest of them
+        seconds = seconds_an_epoch(network, dataset, settings.batch_size) if alone else 0.0
         line += f"; an epoch takes about {seconds:,.0f} s" if seconds >= 1 else ""
     console.print(line)
     _warn(console, warnings_before(dataset))
@@ -251,6 +267,8 @@ def _fit(
 ) -> tuple[History, Results]:
     """Train on clicks or ratings; write checkpoints where they are asked for."""
     keeps = settings.resume or settings.checkpoint_every is not None
+    if comm_of(network):
+        checkpoint = checkpoint.with_suffix("")  # a folder, for the files of all ranks
     if dataset.task == "ratings" and begin:
         begin_at_the_mean(network, dataset.train)
     steps = -(-len(dataset.train) // settings.batch_size)
@@ -370,9 +388,17 @@ def _write(
     results: Results,
     dataset: Dataset,
     source: dict[str, Any],
+    speaks: bool,
 ) -> list[str]:
-    """Write the results, and what was read; return the names of the files."""
-    files = ["learning_curve.png", "metrics.json", f"{name}.safetensors"]
+    """Write the results, and what was read; return the names of the files.
+
+    Of a run on ranks one writes, which `speaks` for all; the model is a folder to which all add.
+    """
+    model = name if comm_of(network) else f"{name}.safetensors"
+    files = ["learning_curve.png", "metrics.json", model]
+    md.save(network, out / model, schema=dataset.schema)
+    if not speaks:
+        return files
     limit = dataset.bayes_log_loss
     write_figure(out / files[0], lambda ax: history.plot(ax=ax, bayes_log_loss=limit))
     content = {
@@ -386,5 +412,4 @@ def _write(
         "history": history.records,
     }
     write_json(out / files[1], content)
-    md.save(network, out / files[2], schema=dataset.schema)
     return files

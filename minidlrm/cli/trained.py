@@ -34,7 +34,7 @@ def told(checkpoint: Path) -> dict[str, Any]:
     path = checkpoint.expanduser().parent / _FILE
     try:
         written: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["source"]
-        if f"{written['model']}.safetensors" == checkpoint.name:
+        if checkpoint.name in (written["model"], f"{written['model']}.safetensors"):
             return written
     except (OSError, ValueError, LookupError, TypeError):
         pass

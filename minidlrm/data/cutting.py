@@ -4,12 +4,45 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+
 from minidlrm.arrays import (
     as_size,
     check_type,
     shuffling,
 )
 from minidlrm.data.batch import Batch
+
+
+class Rows:
+    """Rows of a batch that are not read yet: a rank reads its own alone.
+
+    Parameters
+    ----------
+    data : Batch
+        All rows.
+    numbers : range or array (B,)
+        Which of them.
+
+    Examples
+    --------
+    >>> import numpy as np, minidlrm as md
+    >>> from minidlrm.data.cutting import Rows
+    >>> rows = Rows(md.Batch(np.zeros((9, 2)), np.zeros((9, 1), int)), np.array([8, 1, 5]))
+    >>> len(rows), len(rows[1:])
+    (3, 2)
+    """
+
+    def __init__(self, data: Batch, numbers: range | np.ndarray):
+        self.data, self.numbers = data, numbers
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, rows: slice) -> Batch:
+        """Read some of them."""
+        picked = self.numbers[rows]
+        return self.data[slice(picked.start, picked.stop) if isinstance(picked, range) else picked]
 
 
 def minibatches(
@@ -45,14 +78,21 @@ def minibatches(
     >>> [len(batch) for batch in md.data.minibatches(clicks.train[:10], batch_size=4, seed=0)]
     [4, 4, 2]
     """
+    return (rows[:] for rows in unread(data, batch_size, seed, start))
+
+
+def unread(
+    data: Batch, batch_size: int, seed: int | Sequence[int] | None = None, start: int = 0
+) -> Iterator[Rows]:
+    """Cut `data` as `minibatches`, whose arguments and errors it has, and read nothing yet."""
     check_type("data", data, Batch)
     batch_size, start = as_size("batch_size", batch_size), as_size("start", start, 0)
     if len(data) == 0:
         raise ValueError("data has no rows: there is nothing to cut into batches")
     order = None if seed is None else shuffling(seed).permutation(len(data))
     for first in range(start * batch_size, len(data), batch_size):
-        rows = slice(first, min(first + batch_size, len(data)))
-        yield data[rows] if order is None else data[order[rows]]
+        last = min(first + batch_size, len(data))
+        yield Rows(data, range(first, last) if order is None else order[first:last])
 
 
 def split_in_time(data: Batch) -> tuple[Batch, Batch, Batch]:

@@ -8,6 +8,7 @@ and the butterfly are built on it here, once: so both give the same bits, and co
 
 from __future__ import annotations
 
+import importlib.util
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -21,6 +22,10 @@ from minidlrm.arrays import as_size
 
 __all__ = ["Communicator", "RankFailedError", "Sent", "as_ranks", "mpi", "run"]
 
+_NEEDED = (
+    'ranks need MPI ({}): pip install "minidlrm[mpi]" brings it for Linux and macOS; '
+    "minidlrm.parallel.run has ranks in one process, everywhere"
+)
 _PATIENCE = 0.05  # seconds between two looks at whether another rank has failed
 
 
@@ -262,15 +267,19 @@ def mpi(comm: Any = None) -> Communicator:
     ValueError
         When the number of ranks is not a power of two.
     """
+    check_mpi()
     try:
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:
-        raise ImportError(
-            f'ranks need MPI ({error}): pip install "minidlrm[mpi]" brings it for Linux and macOS; '
-            "minidlrm.parallel.run has ranks in one process, everywhere"
-        ) from None
+        raise ImportError(_NEEDED.format(error)) from None
     as_ranks((comm or MPI.COMM_WORLD).Get_size())
     return _MPI(MPI.COMM_WORLD.Dup() if comm is None else comm)
+
+
+def check_mpi() -> None:
+    """Raise ImportError, with the remedy, when mpi4py is not installed; nothing is imported."""
+    if importlib.util.find_spec("mpi4py") is None:
+        raise ImportError(_NEEDED.format("mpi4py is not installed"))
 
 
 # In one process

@@ -1,0 +1,234 @@
+"""Planning: what each way to share out the tables costs, before any table is made.
+
+A model is outlined: all its parts, with tables that have a size and no numbers. From it follow the
+memory of a rank, and the bytes and messages of a step, by the formulas below. A run counts the same
+bytes (`Communicator.totals`).
+
+With B rows in equal blocks, T columns of one id each, D numbers of s bytes, R ranks, P parameters
+outside the tables, all ranks together send in a step:
+
+    by table, by column    vectors, and gradients, each    s B T D (R - 1) / R
+    by row, at most        vectors, and gradients, each    s B T D (R - 1) / R
+    by table, by row       ids                             8 B T (R - 1) / R
+    by column              ids                             8 B T (R - 1)
+    all                    sum of the dense gradients      s P R log2 R      (a butterfly)
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from minidlrm.arrays import check_word
+from minidlrm.layers.embedding import EmbeddingBagCollection, made_by
+from minidlrm.module import Module
+from minidlrm.parallel.comm import as_ranks
+from minidlrm.parallel.parts import WAYS, Part, shared_out
+
+__all__ = ["Outline", "Plan", "choose", "memory", "outline", "plans"]
+
+
+class Outline(EmbeddingBagCollection):
+    """Tables that have a size and no numbers; what a plan needs to know of them."""
+
+    def _storage(self, own: list[int], dim: int, dtype: Any) -> np.ndarray:
+        self.own, self._shape = own, (sum(own), dim)
+        return np.empty((0, dim), dtype)
+
+    def fill(self, *arguments: Any, **options: Any) -> None:
+        """Leave all as it is."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(S, D)."""
+        return self._shape
+
+    def tables_of(self, part: Part) -> int:
+        """Return how many columns of ids a part has the rows of."""
+        first = self.starts[:-1] + self._shift
+        return sum(any(a <= row < b for a, b in part.rows) for row in first.tolist())
+
+
+def outline(make: Callable[[], Module]) -> Module:
+    """Return the model that `make` makes, with an `Outline` in the place of its tables.
+
+    Examples
+    --------
+    >>> import minidlrm as md
+    >>> from minidlrm.parallel.planning import outline
+    >>> outline(lambda: md.DLRM(13, [10**9] * 26)).embeddings
+    EmbeddingBagCollection(26 tables, 26,000,000,000 rows, D=16)
+    """
+    with made_by(Outline):
+        return make()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a way to share out the tables costs.
+
+    Parameters
+    ----------
+    by : str
+        The way.
+    memory : int
+        Bytes of the rank that holds most: its part of the tables, all other parameters and their
+        gradients, and the optimizer's state.
+    sent : dict of str to int
+        Bytes of a step, of all ranks, by what they are for: the names of `Communicator.sent`.
+    messages : int
+        Messages that a rank sends in a step.
+    """
+
+    by: str
+    memory: int
+    sent: dict[str, int]
+    messages: int
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of a step, of all ranks."""
+        return sum(self.sent.values())
+
+
+def plans(model: Module, ranks: int, batch_size: int, blocks: int, states: int = 0) -> list[Plan]:
+    """Return the plan of each way, for a model that is outlined.
+
+    Parameters
+    ----------
+    model : Module
+        From `outline`.
+    ranks, batch_size : int
+        R and B.
+    blocks : int
+        K; ranks beyond it hold rows, and have no samples.
+    states : int
+        Arrays of the optimizer for each parameter.
+
+    Examples
+    --------
+    >>> import minidlrm as md
+    >>> from minidlrm.parallel.planning import outline, plans
+    >>> model = outline(lambda: md.DLRM(13, [1000] * 8, 16, (64,), (64,)))
+    >>> table, row, column = plans(model, ranks=4, batch_size=1024, blocks=4)
+    >>> table.sent["vectors"] == 4 * 1024 * 8 * 16 * 3 // 4, column.sent["ids"] == 8 * 1024 * 8 * 3
+    (True, True)
+    """
+    as_ranks(ranks)
+    return [_plan(by, model, ranks, batch_size, blocks, states) for by in WAYS]
+
+
+def _plan(by: str, model: Module, ranks: int, batch: int, blocks: int, states: int) -> Plan:
+    tables = [part for _, part in model.named_modules() if isinstance(part, Outline)]
+    own = {part.weight for part in tables}
+    dense = sum(p.value.nbytes for p in model.parameters() if p not in own)
+    rows = _rows_of_ranks(ranks, batch, blocks)
+    rounds, others = max(1, blocks // ranks), ranks - 1
+    sent = {"headers" if by != "row" else "lengths": 0, "ids": 0, "vectors": 0, "gradients": 0}
+    held = np.zeros(ranks, np.int64)
+    for table in tables:
+        size = table.weight.value.itemsize
+        parts = shared_out(by, table.own, table.shape[1], ranks)
+        held += [size * math.prod(part.shape) for part in parts]
+        ids, numbers = _travelling(by, table, parts, rows)
+        sent["ids"] += 8 * ids
+        sent["vectors"] += size * numbers
+        sent["gradients"] += size * numbers
+        sent["headers" if by != "row" else "lengths"] += (
+            (32 if by != "row" else 8) * rounds * ranks * others
+        )
+    depth = ranks.bit_length() - 1  # log2 R
+    sent |= {"all reduce": dense * ranks * depth}
+    sent |= {"loss": 8 * ranks * depth, "norm": 8 * ranks * depth}
+    messages = 4 * rounds * len(tables) * others + 3 * depth
+    memory = (int(held.max()) + dense) * (1 + states) + dense
+    return Plan(by, memory, sent, messages)
+
+
+def _rows_of_ranks(ranks: int, batch: int, blocks: int) -> list[int]:
+    """Return how many rows of a batch each rank has."""
+    busy = min(ranks, blocks)
+    ends = [batch * r // busy for r in range(busy + 1)]
+    return [ends[r + 1] - ends[r] if r < busy else 0 for r in range(ranks)]
+
+
+def _travelling(
+    by: str, table: Outline, parts: Sequence[Part], rows: Sequence[int]
+) -> tuple[int, int]:
+    """Return how many ids, and how many numbers of vectors, go from one rank to another."""
+    columns, dim = table.num_tables, table.shape[1]
+    if by == "row":  # at most: each id is asked for once, and 1 / R of the rows are at home
+        ids = sum(rows) * columns * (len(parts) - 1) // len(parts)
+        return ids, ids * dim
+    if by == "column":
+        holders = [r for r, part in enumerate(parts) if part.rows]
+        ids = sum(n * columns * len([r for r in holders if r != q]) for q, n in enumerate(rows))
+        home = [part.shape[1] * columns if part.rows else 0 for part in parts]
+    else:
+        mine = [table.tables_of(part) for part in parts]
+        ids = sum(n * (columns - m) for n, m in zip(rows, mine, strict=True))
+        home = [m * dim for m in mine]
+    return ids, sum(n * (columns * dim - h) for n, h in zip(rows, home, strict=True))
+
+
+def memory() -> int:
+    """Return the bytes of memory of this machine."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return 1 << 40  # Windows
+
+
+def choose(candidates: Sequence[Plan], room: int, by: str | None = None) -> tuple[Plan, str]:
+    """Return the plan of the least bytes among those that fit into memory, and why it is that.
+
+    Parameters
+    ----------
+    candidates : sequence of Plan
+        From `plans`.
+    room : int
+        Bytes that a rank may have.
+    by : str, optional
+        The way that was asked for.
+
+    Raises
+    ------
+    ValueError
+        When none fits, or the one that was asked for does not.
+
+    Examples
+    --------
+    >>> import minidlrm as md
+    >>> from minidlrm.parallel.planning import choose, outline, plans
+    >>> model = outline(lambda: md.DLRM(13, [10**7, 100, 100], 16, (64,), (64,)))
+    >>> small, why = choose(plans(model, ranks=4, batch_size=1024, blocks=4), room=200 * 2**20)
+    >>> small.by, why
+    ('row', 'by table a rank would need 610.4 MiB of 200.0; by row it needs 152.6 MiB and a step \
+sends 0.4 MB; by column 152.6 MiB and 0.5 MB')
+    """
+    if by is not None:
+        check_word("shard", by, *WAYS)
+    fits = [plan for plan in candidates if plan.memory <= room and by in (None, plan.by)]
+    if not fits:
+        asked = [plan for plan in candidates if by in (None, plan.by)]
+        least = min(asked, key=lambda plan: plan.memory)
+        raise ValueError(
+            f"a rank would need {least.memory / 2**20:,.1f} MiB by {least.by}, and has "
+            f"{room / 2**20:,.1f}: take more ranks, on more machines"
+        )
+    chosen = min(fits, key=lambda plan: plan.bytes)
+    return chosen, "; ".join(_reason(plan, chosen, room) for plan in candidates)
+
+
+def _reason(plan: Plan, chosen: Plan, room: int) -> str:
+    size, sent = f"{plan.memory / 2**20:,.1f} MiB", f"{plan.bytes / 1e6:,.1f} MB"
+    if plan.memory > room:
+        return f"by {plan.by} a rank would need {size} of {room / 2**20:,.1f}"
+    if plan is chosen:
+        return f"by {plan.by} it needs {size} and a step sends {sent}"
+    return f"by {plan.by} {size} and {sent}"
