@@ -486,3 +486,29 @@ def test_only_a_bias_takes_the_mean():
 
     with pytest.raises(ValueError, match="WithoutBias has no bias"):
         md.training.begin_at_the_mean(WithoutBias(), train)
+
+
+def test_the_progress_bar_shows_each_record(clicks, capsys):
+    options = {"epochs": 3, "batch_size": 100, "progress": True}
+    history = md.fit(model(clicks), clicks.train[:200], clicks.valid, **options)
+    shown = capsys.readouterr().err
+    for record in history.records:
+        assert f"loss {record['train_loss']:.4f}, valid {record['valid_log_loss']:.4f}" in shown
+
+
+@pytest.mark.parametrize(
+    ("every", "steps"), [(None, [3, 6, 6]), (1, [1, 2, 3, 4, 5, 6, 6]), (4, [4, 6]), (3, [3, 6, 6])]
+)
+def test_checkpoints_are_written_at_their_steps_and_at_the_end(
+    every, steps, clicks, tmp_path, monkeypatch
+):
+    from minidlrm.resuming import Run
+
+    seen, save = [], Run.save
+    monkeypatch.setattr(
+        Run, "save", lambda run, **k: (seen.append(run.steps.count), save(run, **k))
+    )
+    options = {"checkpoint": tmp_path / "m.safetensors", "checkpoint_every": every}
+    rows = clicks.train[:300]
+    md.fit(model(clicks), rows, epochs=2, batch_size=100, progress=False, **options)
+    assert seen == steps

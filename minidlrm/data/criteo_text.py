@@ -88,7 +88,7 @@ class Reader:
 
     def __init__(self, path: Path, layout: Layout, on_bad_line: str):
         self.path, self.layout, self.on_bad_line = path, layout, on_bad_line
-        self.position = 0  # bytes of the file that have been read
+        self.position: int  # bytes of the file that have been read, with each block
         self.num_bad = 0  # rows with a malformed field
         self.num_rows = 0  # rows the CSV reader has returned
         self.wrong_width: list[int] = []  # numbers of the lines of the wrong width, in order
