@@ -28,6 +28,7 @@ from minidlrm.checking import (
     jacobians,
     places,
     products,
+    repeats,
     rules,
     slopes,
     sums,
@@ -103,6 +104,7 @@ def _confirmed(ranked: tuple[Found, ...], evidence: Evidence) -> tuple[Cause, ..
 TESTS = (
     *arithmetic.TESTS,
     *jacobians.TESTS,
+    *repeats.TESTS,
     *places.TESTS,
     *slopes.TESTS,
     *factors.TESTS,
