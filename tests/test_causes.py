@@ -247,14 +247,19 @@ def keys(forward, backward, *inputs):
 
 
 def test_what_fits_at_the_given_inputs_alone_is_left_out():
-    """Sorted numbers: the gradient would be right at the output, as all are in order there."""
+    """The wrong entries lie between two numbers of p by chance: the labels decide."""
 
-    def backward(dy, x):
-        return dy * np.cos(np.sort(x))
+    def forward(p, t):
+        return -np.mean(t * np.log(p) + (1 - t) * np.log(1 - p)), (p, t)
 
-    x = np.random.default_rng(1).normal(size=7)
-    found = keys(lambda x: (np.sin(np.sort(x)), x), backward, x)
-    assert "slope_place" not in found
+    def backward(dy, c):
+        p, t = c
+        return dy * (-t / p - (1 - t) / (1 - p)) / len(p)
+
+    p = np.random.default_rng(1).random(8) * 0.8 + 0.1
+    cause = first(forward, backward, p, np.array([0, 1, 1, 0, 1, 0, 0, 1.0]))
+    assert cause.key == "branch"
+    assert "exactly where t is 0" in cause.evidence
 
 
 def test_a_factor_that_follows_the_inputs_is_not_called_a_constant():
