@@ -71,8 +71,12 @@ def test_one_sample_needs_a_parameter_and_is_told_of_arrays_too():
 
 
 def test_swapped_operands():
-    pair = (lambda u, v: (u * v, (u, v)), lambda dy, c: (dy * c[0], dy * c[1]))
-    assert cause(*pair, X, X[::-1].copy()).key == "operand"
+    def forward(u, v):
+        return u * v, (u, v)
+
+    u, v = X, X[::-1].copy()
+    assert cause(forward, lambda dy, c: (dy * c[0], dy * c[0]), u, v).key == "operand"
+    assert cause(forward, lambda dy, c: (dy * c[0], dy * c[1]), u, v).key == "order"
 
 
 def test_a_penalty_without_gradient():

@@ -1,5 +1,6 @@
 """optimcheck: right rules pass, planted mistakes are caught and named."""
 
+import blind_optimizers
 import numpy as np
 import pytest
 
@@ -405,3 +406,18 @@ def test_the_optimizer_is_not_changed_and_the_report_is_readable(capsys):
     assert "yours" in capsys.readouterr().out
     assert "every array passed" in str(report)
     assert "<table>" in report._repr_html_()
+
+
+@pytest.mark.parametrize("name", blind_optimizers.WRONG)
+def test_a_wrong_optimizer_of_a_learner_is_named(name):
+    make, like, truth, causes = blind_optimizers.WRONG[name]
+    report = optimcheck(make(), like=like, verbose=False)
+    assert not report.passed
+    assert report.diagnosis[0].key in causes.split(), truth
+
+
+@pytest.mark.parametrize("name", blind_optimizers.RIGHT)
+def test_a_right_optimizer_of_a_learner_passes(name):
+    make, like = blind_optimizers.RIGHT[name]
+    report = optimcheck(make(), like=like, verbose=False)
+    assert report.passed, str(report)

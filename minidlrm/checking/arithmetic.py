@@ -178,9 +178,11 @@ def _of_samples(evidence, w, axis, live, weights, count) -> Cause:
 
 def _of_outputs(w: Whole, axis: int, kept: np.ndarray, gone: np.ndarray, count: int) -> Cause:
     """Along another axis than that of the samples, say which outputs send nothing back."""
-    some, words = (kept, "alone is counted") if len(kept) == 1 else (gone, "is left out")
-    listed = ", ".join(map(str, some[:5].tolist())) + (", ..." if len(some) > 5 else "")
-    text = f"What the outputs at index {listed} of axis {axis} (it has {count}) send back {words}; "
+    listed = ", ".join(map(str, gone[:5].tolist())) + (", ..." if len(gone) > 5 else "")
+    text = f"What the outputs at index {listed} of axis {axis}, of {count}, send back is left out; "
+    if len(kept) == 1:
+        text = f"Only what the outputs at index {kept[0]} of axis {axis}, of {count}, send back is "
+        text += "counted; "
     return make_cause("part_missing", w.name, text + "all that is there is right.", 0.95)
 
 

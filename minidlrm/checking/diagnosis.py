@@ -28,6 +28,7 @@ from minidlrm.checking import (
     jacobians,
     places,
     products,
+    repeats,
     rules,
     slopes,
     sums,
@@ -91,7 +92,8 @@ class Found:
 
 def _confirmed(ranked: tuple[Found, ...], evidence: Evidence) -> tuple[Cause, ...]:
     """Leave out what does not hold at other inputs, among the causes that are shown."""
-    confirmer, kept = Confirmer(evidence), []
+    confirmer = Confirmer(evidence)
+    kept: list[Cause] = []
     for each in ranked:
         shown = len({cause.key for cause in kept}) < SHOWN
         if each.test is None or not shown or confirmer.stands(each.cause, each.test, each.name):
@@ -102,6 +104,7 @@ def _confirmed(ranked: tuple[Found, ...], evidence: Evidence) -> tuple[Cause, ..
 TESTS = (
     *arithmetic.TESTS,
     *jacobians.TESTS,
+    *repeats.TESTS,
     *places.TESTS,
     *slopes.TESTS,
     *factors.TESTS,

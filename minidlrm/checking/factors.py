@@ -146,7 +146,7 @@ def _is_multiple(k: np.ndarray, t: np.ndarray, tol: float) -> str:
         return ""
     with np.errstate(all="ignore"):
         for form, function in _FORMS.items():
-            if form in _BOUNDED and (np.abs(t).max() > 1 or (form in _SHARES and t.min() < 0)):
+            if form in _BOUNDED and not _may_be_in(form, t):
                 continue  # 1 - t of a number beyond 1 is no factor: two terms were added
             f = function(t)
             for value, text in (
@@ -163,6 +163,13 @@ def _is_multiple(k: np.ndarray, t: np.ndarray, tol: float) -> str:
                 if np.abs(square - c * value).max() <= 20 * tol * np.abs(square).max():
                     return times(c**0.5, f"the root of {text}")
     return ""
+
+
+def _may_be_in(form: str, t: np.ndarray) -> bool:
+    """Whether 1 - t or 1 + t may be a factor: of shares, or of numbers that are never negative."""
+    if form == "1 + ¤" and t.min() >= 0:
+        return True
+    return bool(np.abs(t).max() <= 1 and (form not in _SHARES or t.min() >= 0))
 
 
 def local_factor(evidence: Evidence, w: Whole) -> Iterator[Cause]:

@@ -46,7 +46,7 @@ def diagnose(steps: Steps) -> list[Cause]:
         causes += _by_rule(steps) or _in_part(steps) or _two_changes(steps)
     else:
         causes += _one_factor(steps)
-    causes += [*_rate_changes(steps), *_only_large(steps)]
+    causes += [*_factor_of_each(steps), *_rate_changes(steps), *_only_large(steps)]
     return causes or [make_cause("random", _where(steps), 0.1)]
 
 
@@ -165,6 +165,26 @@ def _one_factor(steps: Steps) -> Iterator[Cause]:
         yield make_cause("rate_missing", f"{c:.6g} times each step: 1 / lr", 0.95)
     else:
         yield make_cause("factor", f"{c:.6g} times each step", 0.95)
+
+
+def _factor_of_each(steps: Steps) -> Iterator[Cause]:
+    """Look for a factor that is another for each parameter, as one over its size."""
+    theirs, right, number = steps.theirs[0], steps.right[0], steps.trials[0].steps
+    factors: dict[str, float] = {}
+    for name in right:
+        if not _moved(right, name).any():
+            continue
+        one = {name: right[name]}
+        known = [c for k in range(number) if (c := _factor(theirs, one, k)) is not None]
+        moves = int(_moved(right, name).reshape(number, -1).any(axis=1).sum())
+        if len(known) < moves or np.ptp(known) > 1e-6:
+            return
+        factors[name] = known[0]
+    if factors and np.ptp(list(factors.values())) > 1e-6:
+        text = ", ".join(f"{c:.4g} for {name}" for name, c in factors.items())
+        yield make_cause(
+            "factor", f"each step of a parameter has a factor of its own: {text}", 0.94
+        )
 
 
 def _factor(theirs: Paths, right: Paths, step: int) -> float | None:

@@ -172,7 +172,7 @@ def groups(evidence: Evidence, w: Whole) -> Iterator[Cause]:
 def _meet_along(jac: np.ndarray, axis: int, ndim: int) -> np.ndarray:
     """Return which indices of an axis meet, of outputs and entries (n, n)."""
     rest = tuple(k for k in range(2 * ndim) if k not in (axis, axis + ndim))
-    return jac.any(axis=rest)
+    return np.any(jac, axis=rest)
 
 
 def both_orders(evidence: Evidence, w: Whole) -> Iterator[Cause]:

@@ -152,8 +152,8 @@ class Products:
         size = np.abs(k).max(initial=0)
         c = (self.values @ k) / (self.values**2).sum(axis=1)
         off = np.abs(c[:, None] * self.values - k).max(axis=1)
-        fits = np.flatnonzero(off <= tol * size) if size else []
-        return next(((int(j), float(c[j])) for j in fits if self.is_plain(float(c[j]))), None)
+        fits = np.flatnonzero(off <= tol * size).tolist() if size else []
+        return next(((j, float(c[j])) for j in fits if self.is_plain(float(c[j]))), None)
 
 
 def products_of(evidence: Evidence, w: Whole) -> Products:

@@ -114,8 +114,8 @@ def along_a_row(evidence: Evidence, w: Whole) -> Iterator[Cause]:
         return
     rows = rest.reshape(len(rest), -1)
     live = np.abs(rows).max(axis=1) > evidence.tol * np.abs(n).max()
-    if live.sum() < 2 or rows.shape[1] < 3:
-        return
+    if live.sum() < 2 or rows.shape[1] < 2 or live.sum() * (rows.shape[1] - 1) < 4:
+        return  # each row has a number of its own
     for name, value in evidence.known.items():
         if value.shape != n.shape:
             continue
