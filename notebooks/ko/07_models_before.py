@@ -19,7 +19,7 @@
 # [English](../07_models_before.ipynb) · [튜토리얼 안내](README.md) · [용어집](glossary.md)
 #
 # 행렬 분해(matrix factorization, MF, 2009)와 DLRM(2019) 사이에는 여러 모델이 차례로 나왔습니다. FM, Wide & Deep,
-# DeepFM, DCN, xDeepFM입니다. 하나하나가 앞의 것에서 짧은 한 걸음만 나아갔습니다. 모두 같은 질문에 답합니다.
+# DeepFM, DCN, xDeepFM입니다. 저마다 앞의 모델에서 한 걸음만 나아간 것입니다. 모두 같은 질문에 답합니다.
 # **특성(feature)은 어떻게 만나는가?** 이 장에서는 이 모델들을 코드의 사슬 하나로 잇습니다. 모델마다 앞의 모델에서 몇
 # 줄만 바꾸고, 바뀐 줄을 출력합니다.
 #
@@ -345,7 +345,7 @@ check_crosses(cross_id)
 # %% [markdown]
 # <details><summary>답</summary>
 #
-# `v_i * N_j + v_j`입니다. 자릿수를 세는 것과 같습니다.
+# `v_i * N_j + v_j`입니다. 십진수에서 십의 자리와 일의 자리로 수를 쓰는 것과 같습니다.
 #
 # </details>
 

@@ -1030,9 +1030,10 @@ check_honest(honest_losses_answer)
 # %% [markdown]
 # ## 9. 이 장의 박물관
 #
-# 오류 없이 돌아가지만 틀린 이식 다섯 가지입니다. 셀(cell)을 읽고, 예측하고, 그다음에 결과를 보세요.
+# 다른 라이브러리로 옮긴 코드 다섯 가지입니다. 모두 오류 없이 돌아가지만 틀렸습니다. 셀(cell)을 읽고, 예측하고,
+# 그다음에 결과를 보세요.
 #
-# ### 전시물 1: 정하지 않은 방식
+# ### 전시물 1: 기본값이 된 방식
 #
 # `EmbeddingBag`은 따로 정하지 않으면 백의 *평균*을 냅니다. PyTorch도 그렇고 minidlrm도 그렇습니다. 그런데 DLRM에는
 # 합이 필요합니다. 백마다 아이디가 하나면 둘이 같습니다! 그래서 아이디 하나로 하는 테스트는 통과합니다.
@@ -1129,8 +1130,8 @@ for tables in (2, 3, 10):
 # 전시물마다 옳은 짝과 나란히 학습합니다. 시작하는 가중치도 같고 클릭도 같습니다. 먼저 짐작해 보세요. 다섯 가운데
 # 손실이 줄어드는 것은 어느 것일까요?
 #
-# 1은 백에 아이디가 한 개부터 여덟 개까지 있는 작은 세상이고, 모든 아이디가 로짓에 얼마씩을 더합니다. 2부터 4까지는
-# 5절의 클릭으로 새 DLRM을 학습합니다. 5는 5절에서 학습한 DLRM을 옮긴 다음 더 학습합니다.
+# 1은 작은 세상입니다. 백마다 아이디가 한 개에서 여덟 개까지 있고, 아이디는 저마다 로짓에 얼마씩을 더합니다. 2부터
+# 4까지는 5절의 클릭으로 새 DLRM을 학습합니다. 5는 5절에서 학습한 DLRM을 옮긴 다음 더 학습합니다.
 
 
 # %%
@@ -1274,13 +1275,15 @@ for name, (right, wrong) in twins.items():
 # - Guo et al. 2017, "DeepFM: A factorization-machine based neural network for CTR prediction".
 # - He et al. 2017, "Neural collaborative filtering".
 # - Wang et al. 2017, "Deep & cross network for ad click predictions".
-# - Lian et al. 2018, "xDeepFM: Combining explicit and implicit feature interactions for recommender systems".
-# - Naumov et al. 2019, "Deep learning recommendation model for personalization and recommendation systems".
-# - Wang et al. 2021, "DCN V2: Improved deep & cross network and practical lessons for web-scale learning to rank
+# - Lian et al. 2018, "xDeepFM: Combining explicit and implicit feature interactions for recommender
 #   systems".
+# - Naumov et al. 2019, "Deep learning recommendation model for personalization and recommendation
+#   systems".
+# - Wang et al. 2021, "DCN V2: Improved deep & cross network and practical lessons for web-scale
+#   learning to rank systems".
 # - Weinberger et al. 2009, "Feature hashing for large scale multitask learning".
-# - Mudigere et al. 2022, "Software-hardware co-design for fast and scalable training of deep learning recommendation
-#   models".
+# - Mudigere et al. 2022, "Software-hardware co-design for fast and scalable training of deep learning
+#   recommendation models".
 #
 # ## 기억할 것
 #
