@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import html
+import unicodedata
 from collections.abc import Collection, Sequence
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,9 +27,43 @@ def as_text(rows: Rows) -> str:
     layer  FLOPs
     dot    640
     """
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in rows)
-    return "\n".join(line.rstrip() for line in lines)
+    widths = [max(map(width_of, column)) for column in zip(*rows, strict=True)]
+    padded = (
+        [cell + " " * (width - width_of(cell)) for cell, width in zip(row, widths, strict=True)]
+        for row in rows
+    )
+    return "\n".join("  ".join(row).rstrip() for row in padded)
+
+
+def width_of(text: str) -> int:
+    """Return the columns that a text takes in a terminal: a letter of Korean takes two.
+
+    Examples
+    --------
+    >>> from minidlrm.printing import width_of
+    >>> width_of("loss"), width_of("손실")
+    (4, 4)
+    """
+    return sum(1 + _is_wide(letter) for letter in text)
+
+
+def _is_wide(letter: str) -> bool:
+    return unicodedata.east_asian_width(letter) in "WF"
+
+
+def wrapped(text: str, width: int, indent: str = "") -> list[str]:
+    """Return a text as lines of at most so many columns; a line breaks between words.
+
+    Examples
+    --------
+    >>> from minidlrm.printing import wrapped
+    >>> wrapped("기울기가 0입니다.", 10)
+    ['기울기가', '0입니다.']
+    """
+    filler = "\N{WORD JOINER}"  # beside each wide letter, while `wrap` counts letters
+    padded = "".join(letter + filler * _is_wide(letter) for letter in text)
+    lines = wrap(padded, width, initial_indent=indent, subsequent_indent=indent)
+    return [line.replace(filler, "") for line in lines]
 
 
 def as_html(rows: Rows, bold: Collection[int] = ()) -> str:

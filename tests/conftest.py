@@ -9,6 +9,8 @@ from pathlib import Path
 for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
+os.environ["MINIDLRM_LANG"] = "en"  # whatever the locale: the tests compare with English
+
 import numpy as np
 import pytest
 from hypothesis import settings

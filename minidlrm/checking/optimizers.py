@@ -33,6 +33,7 @@ from minidlrm.checking.steps import (
     walk,
 )
 from minidlrm.checking.update_rules import Rule
+from minidlrm.languages import say
 
 __all__ = ["CATALOGUE", "OptimCheckReport", "optimcheck"]
 
@@ -56,10 +57,13 @@ class OptimCheckReport(GradCheckReport):
     (True, 'OptimCheckReport')
     """
 
-    def _rows(self) -> list[tuple[str, ...]]:
-        _, *rows = super()._rows()
-        head = ("parameter", "shape", "steps", "worst error", "at", "yours", "right", "")
-        return [head, *((row[0], row[1], row[2], *row[4:]) for row in rows)]
+    def _head(self, lang: str | None) -> tuple[str, ...]:
+        _, shape, _, kinks, error, at, *_ = super()._head(lang)
+        names = say("parameter", lang), shape, say("steps", lang), kinks, error, at
+        return (*names, say("yours", lang), say("right", lang), "")
+
+    def _rows(self, lang: str | None) -> list[tuple[str, ...]]:
+        return [(*row[:3], *row[4:]) for row in super()._rows(lang)]
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import html
 from dataclasses import dataclass, field
-from textwrap import wrap
 from typing import Any
 
 import numpy as np
 
 from minidlrm.arrays import check_type
-from minidlrm.printing import as_html, as_text
-
-_INDENT: dict[str, Any] = {"initial_indent": "  ", "subsequent_indent": "  "}
+from minidlrm.languages import Message, say
+from minidlrm.printing import as_html, as_text, wrapped
 
 
 @dataclass(frozen=True)
@@ -167,8 +165,11 @@ class GradCheckReport:
         names = ", ".join(flat[:4]) + (", ..." if len(flat) > 4 else "")
         return (
             *self.remarks,
-            f"the true gradient is 0 at every entry checked of {names}: this says little. Are all "
-            "ReLUs off? Try other inputs",
+            Message(
+                "the true gradient is 0 at every entry checked of {names}: this says little. Are "
+                "all ReLUs off? Try other inputs",
+                names=names,
+            ),
         )
 
     def raise_if_failed(self) -> None:
@@ -176,59 +177,99 @@ class GradCheckReport:
         if not self.passed:
             raise AssertionError(f"\n{self}")
 
-    def _verdict(self) -> str:
-        failed = sum(not check.passed for check in self.arrays)
+    def _verdict(self, lang: str | None) -> str:
+        failed, rtol = sum(not check.passed for check in self.arrays), f"{self.rtol:g}"
         if failed:
-            verdict = f"{failed} of {len(self.arrays)} arrays FAILED"
+            counts = {"failed": failed, "number": len(self.arrays)}
+            verdict = say("{failed} of {number} arrays FAILED", lang, **counts)
         elif self.faults:
-            verdict = "FAILED: a rule was broken"
+            verdict = say("FAILED: a rule was broken", lang)
         else:
-            verdict = "every array passed"
-        return f"{self.target}: {verdict} (relative error at most {self.rtol:g})"
+            verdict = say("every array passed", lang)
+        return f"{self.target}: {verdict} " + say(
+            "(relative error at most {rtol})", lang, rtol=rtol
+        )
 
-    def _rows(self) -> list[tuple[str, ...]]:
-        rows: list[tuple[str, ...]] = [
-            ("array", "shape", "checked", "kinks", "worst error", "at", "analytic", "numeric", "")
-        ]
+    def _head(self, lang: str | None) -> tuple[str, ...]:
+        return (
+            say("array", lang),
+            say("shape", lang),
+            say("checked", lang),
+            say("kinks", lang),
+            say("worst error", lang),
+            say("at", lang),
+            say("analytic", lang),
+            say("numeric", lang),
+            "",
+        )
+
+    def _rows(self, lang: str | None) -> list[tuple[str, ...]]:
+        rows = [self._head(lang)]
         for c in self.arrays:
             shape, index = "×".join(map(str, c.shape)), ",".join(map(str, c.index))
             counts = (str(c.num_checked), str(c.kinks))
             numbers = (f"{c.error:.1e}", index, f"{c.analytic:+.5e}", f"{c.numeric:+.5e}")
             rows.append((c.name, shape, *counts, *numbers, "ok" if c.passed else "FAILED"))
         for name, sizes, why in self.unchecked:
-            rows.append((name, "×".join(map(str, sizes)), "0", "-", "-", "-", "-", "-", why))
+            rows.append(
+                (name, "×".join(map(str, sizes)), "0", "-", "-", "-", "-", "-", say(why, lang))
+            )
         return rows
 
-    def _causes(self) -> list[tuple[str, str]]:
+    def _causes(self, lang: str | None) -> list[tuple[str, str]]:
         """Return the likeliest causes as (title, text)."""
         found = []
         first: dict[str, Cause] = {}
         for cause in self.diagnosis:
             first.setdefault(cause.key, cause)
         for k, cause in enumerate(list(first.values())[:3]):
-            rank = "likeliest cause" if k == 0 else "or"
+            rank = say("likeliest cause", lang) if k == 0 else say("or", lang)
             where = f" ({cause.array})" if cause.array else ""
-            found.append((f"{rank}{where}: {cause.title}", f"{cause.evidence} {cause.hint}"))
+            title, evidence = say(cause.title, lang), say(cause.evidence, lang)
+            found.append((f"{rank}{where}: {title}", f"{evidence} {say(cause.hint, lang)}"))
         return found
 
-    def __str__(self) -> str:
-        lines = [as_text(self._rows()), self._verdict()]
-        lines += [f"- {fault}" for fault in self.faults]
+    def to_text(self, lang: str | None = None) -> str:
+        """Return the report as text, in a language; by default in the user's.
+
+        Parameters
+        ----------
+        lang : str, optional
+            Such as "ko". `minidlrm.languages.languages` names those that there are.
+
+        Raises
+        ------
+        ValueError
+            When there are no messages in this language.
+
+        Examples
+        --------
+        >>> import numpy as np, minidlrm as md
+        >>> report = md.gradcheck((np.sin, lambda dy: dy), np.ones(3), verbose=False)
+        >>> print(report.to_text("ko").splitlines()[0])
+        배열  모양  검사  꺾인 점  최대 오차  자리  역전파        수치
+        """
+        lines = [as_text(self._rows(lang)), self._verdict(lang)]
+        lines += [f"- {say(fault, lang)}" for fault in self.faults]
         for note in self.notes:
-            lines += wrap(f"note: {note}", 100)
-        for title, text in self._causes():
-            lines += ["", *wrap(title, 100), *wrap(text, 98, **_INDENT)]
+            lines += wrapped(say("note: {text}", lang, text=say(note, lang)), 100)
+        for title, text in self._causes(lang):
+            lines += ["", *wrapped(title, 100), *wrapped(text, 98, "  ")]
         return "\n".join(lines)
+
+    def __str__(self) -> str:
+        return self.to_text()
 
     def _repr_html_(self) -> str:
         failed = [k for k, check in enumerate(self.arrays) if not check.passed]
-        text = f"<p>{html.escape(self._verdict())}</p>"
+        text = f"<p>{html.escape(self._verdict(None))}</p>"
         if self.faults:
-            text += "<ul>" + "".join(f"<li>{html.escape(f)}</li>" for f in self.faults) + "</ul>"
-        text += "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
-        for title, words in self._causes():
+            faults = (html.escape(say(fault)) for fault in self.faults)
+            text += "<ul>" + "".join(f"<li>{fault}</li>" for fault in faults) + "</ul>"
+        text += "".join(f"<p>{html.escape(say(note))}</p>" for note in self.notes)
+        for title, words in self._causes(None):
             text += f"<p><b>{html.escape(title)}</b><br>{html.escape(words)}</p>"
-        return as_html(self._rows(), bold=failed) + text
+        return as_html(self._rows(None), bold=failed) + text
 
     def plot(self, name: str | None = None, axes: Any = None) -> Any:
         """Draw analytic against numeric, and the error over the array.

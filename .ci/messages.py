@@ -1,0 +1,81 @@
+"""Take the messages out of the package, and compile what is translated.
+
+    python .ci/messages.py
+
+Writes `minidlrm/locale/minidlrm.pot`, brings the catalogues of all languages up to date with it,
+and compiles them. A message is the first argument of `say` or `Message`, or a text of the
+catalogues of mistakes.
+"""
+
+import io
+import sys
+from pathlib import Path
+
+from babel.messages.catalog import Catalog
+from babel.messages.extract import extract
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po, write_po
+
+ROOT = Path(__file__).parent.parent
+LOCALE = ROOT / "minidlrm" / "locale"
+KEYWORDS = {"say": None, "Message": None}
+
+
+def template() -> Catalog:
+    """Return all messages of the package, without translations."""
+    from minidlrm.checking import catalogue, optimizer_catalogue
+
+    made = Catalog(project="minidlrm", fuzzy=False)
+    for path in sorted(ROOT.glob("minidlrm/**/*.py")):
+        if path.name == "languages.py":
+            continue  # its examples are no messages
+        with path.open("rb") as file:
+            for _, message, *_ in extract("python", file, KEYWORDS):
+                made.add(message, locations=[(path.relative_to(ROOT).as_posix(), None)])
+    for module in (catalogue, optimizer_catalogue):
+        place = f"minidlrm/checking/{module.__name__.split('.')[-1]}.py"
+        for texts in module.CATALOGUE.values():
+            for text in texts:
+                made.add(text, locations=[(place, None)])
+    return made
+
+
+def as_po(catalog: Catalog) -> bytes:
+    """Return a catalogue as the text of a file, without dates."""
+    out = io.BytesIO()
+    write_po(out, catalog, width=100, omit_header=False, sort_output=True, include_lineno=False)
+    lines = out.getvalue().splitlines(keepends=True)
+    dates = (b'"POT-Creation-Date', b'"PO-Revision-Date', b"# FIRST AUTHOR", b'"Generated-By')
+    return b"".join(line for line in lines if not line.startswith(dates))
+
+
+def as_mo(catalog: Catalog) -> bytes:
+    """Return a catalogue compiled."""
+    out = io.BytesIO()
+    write_mo(out, catalog)
+    return out.getvalue()
+
+
+def read(path: Path) -> Catalog:
+    """Return the catalogue of a file."""
+    with path.open("rb") as file:
+        return read_po(file, locale=path.parents[1].name)
+
+
+def main() -> None:
+    """Write everything anew."""
+    made = template()
+    (LOCALE / "minidlrm.pot").write_bytes(as_po(made))
+    for path in sorted(LOCALE.glob("*/LC_MESSAGES/minidlrm.po")):
+        catalog = read(path)
+        catalog.update(made, no_fuzzy_matching=True)
+        catalog.obsolete.clear()
+        path.write_bytes(as_po(catalog))
+        path.with_suffix(".mo").write_bytes(as_mo(read(path)))
+        missing = sum(not message.string for message in catalog if message.id)
+        print(f"{path.parents[1].name}: {len(catalog)} messages, {missing} without a translation")
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(ROOT))
+    main()

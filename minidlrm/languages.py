@@ -1,0 +1,107 @@
+"""What is said to a user in her language: gettext, with catalogues in `minidlrm/locale/`.
+
+English is the source: a message without a translation is said in English. The language is that of
+the variable MINIDLRM_LANG, or of the locale (LC_ALL, LC_MESSAGES, LANG). Exceptions stay English.
+"""
+
+from __future__ import annotations
+
+import gettext
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).parent / "locale"
+
+
+class Message(str):
+    """A sentence in English that remembers its pattern and its values, to be said in others.
+
+    Parameters
+    ----------
+    pattern : str
+        With the names of values in braces, as for `str.format`.
+    **values
+        What is put in; a `Message` among them is translated, too.
+
+    Examples
+    --------
+    >>> from minidlrm.languages import Message
+    >>> Message("{count} samples look it up", count=3)
+    '3 samples look it up'
+    """
+
+    pattern: str
+    values: dict[str, Any]
+
+    __slots__ = ("pattern", "values")
+
+    def __new__(cls, pattern: str, **values: Any) -> Message:
+        """Put the values in."""
+        made = super().__new__(cls, pattern.format(**values))
+        made.pattern, made.values = pattern, values
+        return made
+
+    def __getnewargs_ex__(self) -> tuple[tuple[str], dict[str, Any]]:
+        """Return what makes it again: a copy remembers, too."""
+        return (self.pattern,), self.values
+
+
+def languages() -> list[str]:
+    """Return the languages that there are: "en" and those of the catalogues.
+
+    Examples
+    --------
+    >>> from minidlrm.languages import languages
+    >>> languages()
+    ['en', 'ko']
+    """
+    return ["en", *sorted(path.parents[1].name for path in FOLDER.glob("*/LC_MESSAGES/*.mo"))]
+
+
+def say(message: str, lang: str | None = None, **values: Any) -> str:
+    """Return a message in a language, with its values.
+
+    Parameters
+    ----------
+    message : str or Message
+        In English; a pattern, if there are `values`.
+    lang : str, optional
+        Such as "ko". By default the user's language.
+    **values
+        What is put into the pattern.
+
+    Raises
+    ------
+    ValueError
+        When there is no catalogue for `lang`.
+
+    Examples
+    --------
+    >>> from minidlrm.languages import say
+    >>> say("the matrix is transposed", "ko")
+    '행렬이 전치되었습니다'
+    >>> say("no such message", "ko")
+    'no such message'
+    """
+    if lang is not None and lang not in languages():
+        raise ValueError(f"lang is {lang!r}: it must be one of {', '.join(languages())}")
+    if isinstance(message, Message):
+        said = {
+            name: say(v, lang) if isinstance(v, str) else v for name, v in message.values.items()
+        }
+        return say(message.pattern, lang).format(**said)
+    found = _catalogue(lang or os.environ.get("MINIDLRM_LANG") or _of_locale()).gettext(message)
+    found = found if message else ""  # gettext answers "" with the head of the catalogue
+    return found.format(**values) if values else found
+
+
+def _of_locale() -> str:
+    names = ("LC_ALL", "LC_MESSAGES", "LANG")
+    return next(filter(None, map(os.environ.get, names)), "en")
+
+
+@lru_cache(maxsize=8)
+def _catalogue(lang: str) -> gettext.NullTranslations:
+    return gettext.translation("minidlrm", FOLDER, [lang], fallback=True)

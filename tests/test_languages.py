@@ -1,0 +1,127 @@
+"""Messages in other languages: the catalogues are current and whole, and nothing passes them by."""
+
+import copy
+import importlib.util
+import pickle
+import re
+import string
+from pathlib import Path
+
+import numpy as np
+import pytest
+import test_korean
+
+import minidlrm as md
+from minidlrm import languages
+from minidlrm.languages import Message, say
+
+ROOT = Path(__file__).parent.parent
+PO = sorted(languages.FOLDER.glob("*/LC_MESSAGES/minidlrm.po"))
+# said alike in both: nothing to translate
+SAME: set[str] = set()
+
+
+@pytest.fixture(scope="module")
+def messages():
+    pytest.importorskip("babel", reason="babel is not installed: no catalogues are made")
+    spec = importlib.util.spec_from_file_location("messages", ROOT / ".ci" / "messages.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def of_language(path):
+    return path.parents[1].name
+
+
+def test_the_language_is_that_of_the_variable_then_of_the_locale(monkeypatch):
+    for name in ("LC_ALL", "LC_MESSAGES", "LANG", "MINIDLRM_LANG"):
+        monkeypatch.delenv(name, raising=False)
+    assert say("the matrix is transposed") == "the matrix is transposed"
+    monkeypatch.setenv("LANG", "ko_KR.UTF-8")
+    assert say("the matrix is transposed") == "행렬이 전치되었습니다"
+    monkeypatch.setenv("MINIDLRM_LANG", "en")
+    assert say("the matrix is transposed") == "the matrix is transposed"
+    monkeypatch.setenv("MINIDLRM_LANG", "xx")  # no catalogue: English
+    assert say("the matrix is transposed") == "the matrix is transposed"
+
+
+def test_a_language_that_is_asked_for_and_not_there_is_refused():
+    with pytest.raises(ValueError, match="lang is 'xx': it must be one of en, ko"):
+        say("the matrix is transposed", "xx")
+
+
+def test_a_message_is_english_and_remembers_its_parts():
+    inner = Message("every array passed")
+    message = Message("note: {text}", text=inner)
+    assert message == "note: every array passed"
+    for same in (message, copy.deepcopy(message), pickle.loads(pickle.dumps(message))):
+        assert say(same, "ko") == "참고: 모든 배열이 통과했습니다"
+    assert say("", "ko") == ""
+
+
+def test_the_template_has_all_messages_of_the_package(messages):
+    """If not: python .ci/messages.py."""
+    assert (languages.FOLDER / "minidlrm.pot").read_bytes() == messages.as_po(messages.template())
+
+
+@pytest.mark.parametrize("path", PO, ids=of_language)
+def test_the_compiled_catalogue_is_that_of_the_text(path, messages):
+    """If not: python .ci/messages.py."""
+    assert path.with_suffix(".mo").read_bytes() == messages.as_mo(messages.read(path))
+
+
+def fields_of(text):
+    return sorted(name for _, name, _, _ in string.Formatter().parse(text) if name is not None)
+
+
+@pytest.mark.parametrize("path", PO, ids=of_language)
+def test_every_message_is_translated_with_its_values(path, messages):
+    wanted = {message.id for message in messages.template() if message.id}
+    found = {message.id: message.string for message in messages.read(path) if message.id}
+    assert found.keys() == wanted
+    missing = [text for text, said in found.items() if not said or (said == text) != (text in SAME)]
+    assert missing == []
+    for text, said in found.items():
+        if re.search(r"\{\w+\}", text):
+            assert fields_of(said) == fields_of(text), text
+
+
+@pytest.mark.parametrize("path", PO, ids=of_language)
+def test_words_are_the_glossarys(path, messages):
+    said = [message.string for message in messages.read(path) if message.id]
+    used = [(word, text) for word in test_korean.other_words() for text in said if word in text]
+    assert used == []
+
+
+def wrong_report():
+    x, W = np.ones((4, 3)), np.arange(9.0).reshape(3, 3)
+    pair = (lambda x, W: (x @ W.T, (x, W)), lambda dy, c: (dy @ c[1].T, dy.T @ c[0] / len(c[0])))
+    return md.gradcheck(pair, x, W, verbose=False)
+
+
+def test_a_report_is_said_in_korean_and_stays_english():
+    report = wrong_report()
+    text = report.to_text("ko")
+    assert "배열 2개 가운데 2개 FAILED (상대 오차 1e-05 이하)" in text
+    assert "가장 그럴듯한 원인" in text
+    assert str(report) == report.to_text("en") != text
+    assert "likeliest cause" in str(report)
+
+
+def test_the_report_of_an_optimizer_is_said_in_korean():
+    class Twice(md.SGD):
+        def update(self, parameter, grad):
+            super().update(parameter, 2 * grad)
+
+    report = md.checking.optimcheck(Twice(0.1), like=md.SGD(0.1), verbose=False)
+    assert not report.passed
+    assert report.to_text("ko").splitlines()[0].split()[:3] == ["매개변수", "모양", "스텝"]
+
+
+def test_columns_are_below_their_titles_in_korean():
+    lines = wrong_report().to_text("ko").splitlines()
+    width = md.printing.width_of
+    place = width(lines[0][: lines[0].index("수치")])
+    for line in lines[1:3]:
+        assert width(line[: re.search(r"[+-]?\S+\s+FAILED", line).start()]) == place
