@@ -77,6 +77,10 @@ def test_accuracy_beside_dcn(tmp_path, monkeypatch):
     monkeypatch.setattr("minidlrm.paper.accuracy.SEEDS", 2)
     monkeypatch.setattr("minidlrm.paper.accuracy.POINTS", 2)
     assert run("5.1", "--rows", 1500, "--out", tmp_path).exit_code == 0
+    first = (tmp_path / "5.1.json").read_text()
+    monkeypatch.setattr("minidlrm.paper.accuracy._curve", lambda *_: 1 / 0)  # not run again
+    assert run("5.1", "--rows", 1500, "--out", tmp_path).exit_code == 0
+    assert (tmp_path / "5.1.json").read_text() == first
     written = json.loads((tmp_path / "5.1.json").read_text())
     verdicts = [claim["verdict"].split(",")[0] for claim in written["claims"]]
     assert verdicts[0] == "reproduced"

@@ -35,7 +35,8 @@ def section(docs: Path, number: str) -> str:
     """Return one section: where its code and its tests are, and what a run of it gave."""
     title, home = SECTIONS[number].title, SECTIONS[number].home
     links = [f"Code: [minidlrm/paper/{home}.py](code/minidlrm/paper/{home}.rst)"]
-    links += [f"Test: [tests/{name}.py](code/tests/{name}.rst)" for name in tests_of(docs, number)]
+    tests = [f"[tests/{name}.py](code/tests/{name}.rst)" for name in tests_of(docs, number)]
+    links.append(f"Tests: {', '.join(tests)}")
     links.append(f"Run: `minidlrm paper {number}`")
     head = f"## {number} {title}"
     measured = docs / FOLDER / f"{number}.md"
@@ -49,9 +50,12 @@ def section(docs: Path, number: str) -> str:
 
 
 def tests_of(docs: Path, number: str) -> list[str]:
-    """Return the names of the test files that name a section, or its module."""
+    """Return the names of the test files that name a section, or its module; not this page's."""
     found, home = [], SECTIONS[number].home
-    for path in sorted((docs.parent / "tests").glob("test_paper*.py")):
+    files = sorted((docs.parent / "tests").glob("test_paper*.py"))
+    for path in files:
+        if path.stem == "test_paper_page":
+            continue
         text = path.read_text(encoding="utf-8")
         imports = "\n".join(re.findall(r"^from minidlrm\.paper.*", text, re.M))
         if re.search(rf"\b{home}\b", imports) or f'"{number}"' in text:

@@ -63,7 +63,7 @@ def _run(console: Console, number: str, options: Options, out: Path, resume: boo
         if getattr(options, name) is not None and name not in section.takes and not resume:
             raise ValueError(f"--{name} has no meaning for section {number}")
     options = _taken(section, options, resume)
-    given = {"seed": options.seed, "data": options.data, "rows": options.rows}
+    given: dict[str, Any] = {"seed": options.seed, "data": options.data, "rows": options.rows}
     given["found"] = [name for name in section.finds if options.data is None and found(name)]
     if resume and _finished(out / f"{number}.json") == given:
         console.print(f"{number} {section.title}: kept, {out / f'{number}.md'}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from minidlrm.optim import SGD, Adagrad, Optimizer
 from minidlrm.paper import Options
 from minidlrm.paper.architecture import KAGGLE_ROWS
 from minidlrm.paper.findings import Claim, Findings
-from minidlrm.paper.rows import clicks
+from minidlrm.paper.rows import clicks, kept
 from minidlrm.training import fit, predict
 
 DIM, BATCH, SEEDS, POINTS = 16, 128, 3, 10
@@ -48,7 +49,8 @@ def run(options: Options) -> Findings:
     Parameters
     ----------
     options : Options
-        Without `data`, synthetic clicks, whose best accuracy is known.
+        Without `data`, synthetic clicks, whose best accuracy is known. Finished runs are kept in
+        `folder`.
     """
     dataset = clicks(options, _ROWS)
     curves = {}
@@ -56,10 +58,12 @@ def run(options: Options) -> Findings:
              for seed in range(options.seed, options.seed + SEEDS)]  # fmt: skip
     found: dict[tuple[str, str], list[Any]] = {}
     for name, rule, seed in tqdm(cells, unit="run", disable=None if options.progress else True):
-        found.setdefault((name, rule), []).append(_curve(dataset, name, rule, seed))
+        parts = ["5.1", dataset.description, len(dataset.train), POINTS, name, rule, seed]
+        one = partial(_curve, dataset, name, rule, seed)
+        found.setdefault((name, rule), []).append(kept(options.folder, parts, one))
     for key, runs in found.items():
         epoch, train, valid, test = zip(*runs, strict=True)
-        curves[key] = Curve(epoch[0], np.array(train), np.array(valid), np.array(test))
+        curves[key] = Curve(np.array(epoch[0]), np.array(train), np.array(valid), np.array(test))
     bayes = _bayes(dataset)
     claims = [_sizes(), *(_ahead(curves, rule) for rule in _RULES), _level(dataset, curves, bayes)]
     table = _rows(curves, bayes)
@@ -85,7 +89,7 @@ def build(name: str, num_dense: int, table_sizes: Sequence[int], seed: int) -> M
 
 def _curve(
     dataset: Dataset, name: str, rule: str, seed: int
-) -> tuple[np.ndarray, list[float], list[float], float]:
+) -> tuple[list[float], list[float], list[float], float]:
     model, (kind, lr) = build(name, dataset.num_dense, dataset.table_sizes, seed), _RULES[rule]
     sample, train = dataset.train[: min(_SAMPLE, len(dataset.train))], []
 
@@ -104,7 +108,7 @@ def _curve(
         callback=follow,
     )
     valid = history.column("valid_accuracy")
-    return np.array(history.column("epoch")), train, valid, accuracy(model, dataset.test)
+    return history.column("epoch"), train, valid, accuracy(model, dataset.test)
 
 
 def accuracy(model: Model, rows: Batch) -> float:

@@ -61,8 +61,9 @@ def kaggle() -> DLRM:
 
 def operations() -> dict[str, int]:
     """Return the FLOPs of each interaction, as its layer counts them."""
-    d, options = _FIELDS * DIM, {"rng": np.random.default_rng(0)}
-    layers = (
+    d = _FIELDS * DIM
+    options: dict[str, Any] = {"rng": np.random.default_rng(0)}
+    layers: tuple[Any, ...] = (
         FMInteraction(_FIELDS, DIM),
         DotInteraction(TABLES + 1, DIM),
         CrossNetwork(d, 3, "vector", **options),

@@ -86,7 +86,8 @@ def read_films(folder: Path) -> Films:
     decade = np.clip((years - _FIRST_YEAR) // 10, 0, _DECADES - 1)
     sizes = len(ratings.ids.users), len(ratings.ids.items), len(names)
     description = f"MovieLens: {len(ratings.rating):,} ratings of {ratings.path.parent.name}"
-    return Films(*ratings.rows.T, ratings.rating, decade, genres, sizes, description)
+    user, film = ratings.rows.T
+    return Films(user, film, ratings.rating, decade, genres, sizes, description)
 
 
 def planted_films(seed: int, ratings: int = _RATINGS) -> Films:

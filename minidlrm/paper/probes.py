@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -62,7 +63,7 @@ def explicit_parts(cross_layers: int = 3, cin_layers: int = 2) -> dict[str, Expl
     """Return the explicit part of each model, by the model's title."""
     rng = np.random.default_rng(0)
     fm, dot = FMInteraction(_F, _D), DotInteraction(_F, _D)
-    options = {"rng": rng, "dtype": np.float64}
+    options: dict[str, Any] = {"rng": rng, "dtype": np.float64}
     cross = CrossNetwork(_F * _D, cross_layers, "vector", **options)
     cin = CIN(_F, _D, (4,) * cin_layers, **options)
     for part in (cross, cin):
@@ -114,7 +115,8 @@ def _mixed(
     def moved(*places: tuple[int, ...]) -> np.ndarray:
         other = z.copy()
         for place in places:
-            other[(slice(None), *place)] += 1.0
+            key: Any = (slice(None), *place)
+            other[key] += 1.0
         return f(other)
 
     return moved(first, second) - moved(first) - moved(second) + f(z)

@@ -5,13 +5,18 @@ Real data that a section may use are looked for in the folder that MINIDLRM_DATA
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from minidlrm.data import READERS
 from minidlrm.data.batch import Dataset
 from minidlrm.data.synthetic import synthetic_clicks
 from minidlrm.paper import Options
+from minidlrm.writing import write_json
 
 FOUND = {  # scheme: a place in the folder
     "criteo": "criteo-sample/train_2000.txt",
@@ -24,6 +29,18 @@ def found(scheme: str) -> Path | None:
     folder = os.environ.get("MINIDLRM_DATA", "")
     path = Path(folder) / FOUND[scheme]
     return path if folder and path.exists() else None
+
+
+def kept(folder: Path | None, parts: Sequence[Any], run: Callable[[], Any]) -> Any:
+    """Return what `run` gives, or gave: it is kept in the folder under a name of these parts."""
+    if folder is None:
+        return run()
+    key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+    path = folder / "cells" / f"{parts[0]}-{key}.json"
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, {"found": run()})
+    return json.loads(path.read_text(encoding="utf-8"))["found"]
 
 
 def clicks(options: Options, rows: int) -> Dataset:

@@ -78,14 +78,18 @@ class Statement:
         Its line and its column.
     text : str
         What is said.
-    judge : callable
-        Takes `Measured`; returns the numbers, and whether each lies within its bound.
+    judged_by : callable
+        Takes `Measured` and the model; returns the numbers, and whether each is within its bound.
     """
 
     aspect: str
     model: str
     text: str
-    judge: Callable[[Measured], Judged]
+    judged_by: Callable[[Measured, str], Judged]
+
+    def judge(self, measured: Measured) -> Judged:
+        """Return the numbers, and whether each lies within its bound."""
+        return self.judged_by(measured, self.model)
 
 
 def verdict(parts: tuple[bool, ...]) -> str:
@@ -354,7 +358,7 @@ _TABLE: dict[str, dict[str, tuple[str, Callable[[Measured, str], Judged]]]] = {
 }  # fmt: skip
 
 STATEMENTS = [
-    Statement(aspect, model, text, lambda m, judge=judge, model=model: judge(m, model))
+    Statement(aspect, model, text, judge)
     for aspect, row in _TABLE.items()
     for model, (text, judge) in row.items()
 ]

@@ -230,8 +230,8 @@ def _as_numbers(clicks: Dataset) -> Dataset:
         none = np.zeros((len(rows), 0), np.int64)
         return Batch(dense.astype(np.float32), none, rows.label)
 
-    parts = {name: plain(getattr(clicks, name)) for name in ("train", "valid", "test")}
-    return replace(clicks, **parts, table_sizes=[])
+    train, valid, test = map(plain, (clicks.train, clicks.valid, clicks.test))
+    return replace(clicks, train=train, valid=valid, test=test, table_sizes=[])
 
 
 def _predicting(losses: Errors, outside: Mapping[str, float]) -> list[Claim]:
