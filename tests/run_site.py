@@ -33,6 +33,7 @@ PAGES = [
     "tutorials/index.html",
     "tutorials/05_dlrm.html",
     "tutorials/ko/05_dlrm.html",
+    "explore.html",
     "stepper.html",
     "comparison.html",
     "gradcheck.html",

@@ -43,22 +43,58 @@ def the_cases(count):
     return [{key: page[key] for key in ("model", "batch")} for page in pages], wanted
 
 
-@pytest.mark.skipif(NODE is None, reason="node is not installed")
-def test_its_numbers_are_those_of_minidlrm(tmp_path):
-    contents, wanted = the_cases(30)
-    program = tmp_path / "cases.cjs"
+def by_node(code, contents, folder):
+    """Return what the function `runCase` of some code finds in each case."""
+    program = folder / "cases.cjs"
     read = 'JSON.parse(require("fs").readFileSync(0, "utf8"))'
     program.write_text(
-        f"{script()}\n{explore_cases.RUNNER}\nconsole.log(JSON.stringify({read}.map(runCase)))",
-        encoding="utf-8",
+        f"{script()}\n{code}\nconsole.log(JSON.stringify({read}.map(runCase)))", encoding="utf-8"
     )
     result = subprocess.run(
         [NODE, program], input=json.dumps(contents), capture_output=True, text=True, timeout=120
     )
     assert result.returncode == 0, result.stderr
-    found = json.loads(result.stdout)
+    return json.loads(result.stdout)
+
+
+@pytest.mark.skipif(NODE is None, reason="node is not installed")
+def test_its_numbers_are_those_of_minidlrm(tmp_path):
+    contents, wanted = the_cases(30)
+    found = by_node(explore_cases.RUNNER, contents, tmp_path)
     errors = [explore_cases.worst(*pair) for pair in zip(found, wanted, strict=True)]
     assert max(errors) <= explore_cases.RELATIVE, f"case {np.argmax(errors)}"
+
+
+CHECKER = """
+function runCase(content) {
+  const model = js_packed.modelOf(content.model), batch = js_packed.batchOf(content.batch);
+  const { forward, backward, parameters } = js_arithmetic, tape = forward(model, batch);
+  const right = parameters(model, backward(model, batch, tape));
+  return [[], ...js_checking.MISTAKES.map((key) => [key])].map((faults) => {
+    const grads = backward(model, batch, tape, new Set(faults));
+    const largest = parameters(model, grads).map((array, n) => array.grad.reduce((most, x, k) =>
+      Math.max(most, Math.abs(x - right[n].grad[k])), 0));
+    const checks = js_checking.check(model, batch, grads);
+    return { faults, apart: Math.max(...largest), causes: js_checking.causesOf(model, batch, grads),
+      wrong: checks.reduce((n, c) => n + c.wrong, 0) };
+  });
+}
+"""
+
+
+@pytest.mark.skipif(NODE is None, reason="node is not installed")
+def test_the_finite_difference_raises_no_false_alarm_and_every_mistake_is_named(tmp_path):
+    cases = [packed(*explore_cases.random_case(seed)) for seed in range(100, 115)]
+    seen = set()
+    for case in by_node(CHECKER, cases, tmp_path):
+        for found in case:
+            if found["apart"] == 0:  # right, or this batch cannot show the mistake
+                assert (found["wrong"], found["causes"]) == (0, []), found
+            elif found["apart"] > 1e-6:
+                assert found["wrong"] > 0, found
+                assert found["causes"] == found["faults"], found
+                seen.update(found["faults"])
+    assert seen == {"duplicates", "triangle", "second_path", "batch_twice"}
 
 
 @pytest.mark.slow
@@ -557,10 +593,11 @@ def test_nothing_moves_where_motion_is_unwanted(browser, made, tmp_path):
     page = Page(browser, made[2], tmp_path, motion="reduce")
     page.choose(1, "Comet Harbour")
     page.click(".next")
-    assert page.count(".changed, .moving") == 0
+    assert page.count(".changed, .moving, .wave") == 0
     moving = Page(browser, made[2], tmp_path)
     moving.choose(1, "Comet Harbour")
     assert moving.count(".changed") > 0
+    assert moving.count(".wave") == moving.count(".arrows path:not(.head)")
 
 
 @pages

@@ -26,19 +26,19 @@ export function start(root, page) {
   const leave = () => clearCell(view);
   const pick = (grid, cell) => { choose(s, grid.spec, cell); drawAll(view, s, false); look(grid, cell); };
   const view = { root, picture: makePicture(s, { look, leave, pick }) };
-  const draw = (animate) => drawAll(view, s, animate);
+  const draw = (animate, wave) => drawAll(view, s, animate, wave);
   const changed = (kind) => {
     const before = s.told;
     compute(s);
     if (kind !== "example") s.history = [s.tape.loss];
     anchor(s);
     if (s.stage < s.steps.ready) s.stage = s.steps.ready;
-    draw(true);
+    draw(true, true);
     announce(view, before === s.told ? headline(s) : `${before} → ${headline(s)}`);
   };
   view.example = makeExample(s, changed);
   view.training = makeTraining(s, {
-    step: (count) => { train(s, count); draw(true); announce(view, trainedWords(s)); },
+    step: (count) => { train(s, count); draw(true, true); announce(view, trainedWords(s)); },
     restart: () => {
       const from = parameters(first);
       parameters(s.model).forEach(({ value }, k) => value.set(from[k].value));
@@ -229,7 +229,7 @@ function legend() {
     swatch("wrong", "disagrees with the finite difference"));
 }
 
-function drawAll(view, s, animate) {
+function drawAll(view, s, animate, wave) {
   const moves = animate && !view.calm && !still();
   drawPicture(view.picture, s, moves);
   view.example.draw();
@@ -237,7 +237,7 @@ function drawAll(view, s, animate) {
   view.mistakes.draw();
   view.whatIf.draw();
   view.bar.draw();
-  drawArrows(view.picture, s, moves);
+  drawArrows(view.picture, s, moves, wave);
 }
 
 function announce(view, text) {

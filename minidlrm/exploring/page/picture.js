@@ -136,17 +136,22 @@ function edgesOf(picture, s) {
   return edges;
 }
 
-export function drawArrows(picture, s, moving) {
+// `moving`: the arrows of the stage flow once; `wave`: all do, in the order of forward
+export function drawArrows(picture, s, moving, wave) {
   const box = picture.node.getBoundingClientRect();
   picture.arrows.replaceChildren();
   picture.arrows.setAttribute("viewBox", `0 0 ${box.width} ${box.height}`);
   const stage = s.steps.stages[s.stage];
   for (const { key, from, to } of edgesOf(picture, s)) {
     const lit = stage.edges.includes(key);
-    const css = `${lit ? `lit ${stage.phase}` : ""} ${lit && moving ? "moving" : ""}`;
+    const css = `${lit ? `lit ${stage.phase}` : ""} ${lit && moving && !wave ? "moving" : ""}`;
+    const order = s.steps.stages.findIndex((each) => each.edges.includes(key));
     const { d, heads } = curve(rectOf(from, box), rectOf(to, box));
     const head = lit && stage.phase === "backward" ? heads[0] : heads[1];
-    picture.arrows.append(svg("path", { d, class: css, pathLength: 100, "data-edge": key }),
+    picture.arrows.append(svg("path", {
+      d, class: `${css} ${wave && moving ? "wave" : ""}`, pathLength: 100, "data-edge": key,
+      style: `--wave: ${order}`,
+    }),
       svg("path", { d: head, class: `head ${css}` }));
   }
 }
