@@ -35,6 +35,7 @@ PAGES = [
     "tutorials/ko/01_embeddings.html",
     "ko/index.html",
     "ko/gradcheck.html",
+    "explore.html",
     "stepper.html",
     "comparison.html",
     "gradcheck.html",

@@ -488,3 +488,21 @@ def test_ctrl_c_inside_a_compiled_kernel_is_an_interrupt(monkeypatch, capsys):
     with pytest.raises(SystemExit, match="130"):
         app.main()
     assert capsys.readouterr().err == "error: interrupted\n"
+
+
+def test_explore_writes_the_page_of_a_checkpoint(tmp_path):
+    rows = {"click": [0, 1, 1, 0] * 20, "age": list(range(80)), "city": ["Ulm", "Rom"] * 40}
+    data = md.data.read_table(
+        rows, label="click", dense=["age"], sparse=["city"], progress=False, min_count=1
+    )
+    model = md.DLRM.for_data(data, embedding_dim=2, bottom_mlp=(3,), top_mlp=(4,))
+    md.save(model, tmp_path / "m.safetensors", schema=data.schema)
+    (tmp_path / "new.csv").write_text("click,age,city\n1,30,Ulm\n0,50,Rom\n0,20,Ulm\n")
+    given = ("explore", "m.safetensors", "new.csv", "--rows", 2)
+    result = run(*given, "--out", "pages/own.html", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    text = (tmp_path / "pages" / "own.html").read_text(encoding="utf-8")
+    assert '"names":["(unseen)","Ulm","Rom"]' in text or '"names":["(unseen)","Rom","Ulm"]' in text
+    assert run(*given, "--out", "own.png", cwd=tmp_path).stderr.count(".html") == 1
+    refused = run("explore", "--rows", 3, cwd=tmp_path)
+    assert "--rows has no meaning without a checkpoint" in refused.stderr

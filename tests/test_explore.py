@@ -43,22 +43,58 @@ def the_cases(count):
     return [{key: page[key] for key in ("model", "batch")} for page in pages], wanted
 
 
-@pytest.mark.skipif(NODE is None, reason="node is not installed")
-def test_its_numbers_are_those_of_minidlrm(tmp_path):
-    contents, wanted = the_cases(60)
-    program = tmp_path / "cases.cjs"
+def by_node(code, contents, folder):
+    """Return what the function `runCase` of some code finds in each case."""
+    program = folder / "cases.cjs"
     read = 'JSON.parse(require("fs").readFileSync(0, "utf8"))'
     program.write_text(
-        f"{script()}\n{explore_cases.RUNNER}\nconsole.log(JSON.stringify({read}.map(runCase)))",
-        encoding="utf-8",
+        f"{script()}\n{code}\nconsole.log(JSON.stringify({read}.map(runCase)))", encoding="utf-8"
     )
     result = subprocess.run(
         [NODE, program], input=json.dumps(contents), capture_output=True, text=True, timeout=120
     )
     assert result.returncode == 0, result.stderr
-    found = json.loads(result.stdout)
+    return json.loads(result.stdout)
+
+
+@pytest.mark.skipif(NODE is None, reason="node is not installed")
+def test_its_numbers_are_those_of_minidlrm(tmp_path):
+    contents, wanted = the_cases(30)
+    found = by_node(explore_cases.RUNNER, contents, tmp_path)
     errors = [explore_cases.worst(*pair) for pair in zip(found, wanted, strict=True)]
     assert max(errors) <= explore_cases.RELATIVE, f"case {np.argmax(errors)}"
+
+
+CHECKER = """
+function runCase(content) {
+  const model = js_packed.modelOf(content.model), batch = js_packed.batchOf(content.batch);
+  const { forward, backward, parameters } = js_arithmetic, tape = forward(model, batch);
+  const right = parameters(model, backward(model, batch, tape));
+  return [[], ...js_checking.MISTAKES.map((key) => [key])].map((faults) => {
+    const grads = backward(model, batch, tape, new Set(faults));
+    const largest = parameters(model, grads).map((array, n) => array.grad.reduce((most, x, k) =>
+      Math.max(most, Math.abs(x - right[n].grad[k])), 0));
+    const checks = js_checking.check(model, batch, grads);
+    return { faults, apart: Math.max(...largest), causes: js_checking.causesOf(model, batch, grads),
+      wrong: checks.reduce((n, c) => n + c.wrong, 0) };
+  });
+}
+"""
+
+
+@pytest.mark.skipif(NODE is None, reason="node is not installed")
+def test_the_finite_difference_raises_no_false_alarm_and_every_mistake_is_named(tmp_path):
+    cases = [packed(*explore_cases.random_case(seed)) for seed in range(100, 115)]
+    seen = set()
+    for case in by_node(CHECKER, cases, tmp_path):
+        for found in case:
+            if found["apart"] == 0:  # right, or this batch cannot show the mistake
+                assert (found["wrong"], found["causes"]) == (0, []), found
+            elif found["apart"] > 1e-6:
+                assert found["wrong"] > 0, found
+                assert found["causes"] == found["faults"], found
+                seen.update(found["faults"])
+    assert seen == {"duplicates", "triangle", "second_path", "batch_twice"}
 
 
 @pytest.mark.slow
@@ -88,6 +124,129 @@ def test_its_numbers_are_those_of_minidlrm_in_a_thousand_cases(browser, tmp_path
         start += size
     assert start == len(found)
     assert max(errors) <= explore_cases.RELATIVE, f"case {np.argmax(errors)}"
+
+
+# What it is made from
+
+
+def other(model, batch, **changed):
+    """Make a model like another one, with other options."""
+    return md.DLRM(**{**model.config, **changed})
+
+
+REFUSED = {
+    "another model": (lambda m, b: (md.DeepFM(2, [5, 5], 3, (4,)), b, None), TypeError, "DLRM"),
+    "another interaction": (
+        lambda m, b: (other(m, b, interaction="cross"), b, None),
+        ValueError,
+        "'dot' and 'cat' only",
+    ),
+    "composed tables": (
+        lambda m, b: (other(m, b, qr_threshold=3), b, None),
+        ValueError,
+        "qr_threshold",
+    ),
+    "complex numbers": (lambda m, b: (m.astype(np.complex128), b, None), ValueError, "complex"),
+    "no batch": (lambda m, b: (m, [1, 2], None), TypeError, "batch is"),
+    "no labels": (lambda m, b: (m, md.Batch(b.dense, b.sparse), None), ValueError, "no labels"),
+    "labels of ratings": (
+        lambda m, b: (m, md.Batch(b.dense, b.sparse, 5 * b.label + 2), None),
+        ValueError,
+        "must lie in",
+    ),
+    "too many rows": (
+        lambda m, b: (m, b[np.zeros(65, int)], None),
+        ValueError,
+        "batch has 65 rows: the page shows at most 64",
+    ),
+    "too few tables": (
+        lambda m, b: (m, md.Batch(b.dense, b.sparse[:, :2], b.label), None),
+        ValueError,
+        "has 2 tables",
+    ),
+    "a wrong id": (
+        lambda m, b: (m, md.Batch(b.dense, b.sparse + 10**6, b.label), None),
+        IndexError,
+        "table 0: id",
+    ),
+    "no schema": (lambda m, b: (m, b, "names"), TypeError, "schema is"),
+    "another schema": (
+        lambda m, b: (m, b, cinema.cinema(50).schema),
+        ValueError,
+        "schema has 2 dense columns and tables of",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_the_page_cannot_show_is_refused(case):
+    arguments, error, words = REFUSED[case]
+    with pytest.raises(error, match=words):
+        md.explore(*arguments(*small()))
+
+
+def test_the_page_loads_nothing_and_closes_its_tags(tmp_path):
+    page = md.explore(*small())
+    text = page.to_html(tmp_path / "page.html")
+    for word in ("http://", "https://", "src=", "@import", "url("):
+        assert word not in text.replace("http://www.w3.org/2000/svg", "")
+    whole = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert whole.startswith("<!doctype html>")
+    assert text in whole
+    assert text.count("<script") == text.count("</script>") == 2
+    assert page._repr_html_() == text == md.explore(*small()).to_html()
+
+
+def test_a_name_cannot_end_the_script():
+    rows = {"click": [0, 1] * 20, "city": ["</script><b>", "Rom"] * 20}
+    data = md.data.read_table(rows, label="click", sparse=["city"], progress=False)
+    model = md.DLRM.for_data(data, embedding_dim=2, top_mlp=(2,), self_interaction=True)
+    text = md.explore(model, data.train[:2], data.schema).to_html()
+    assert "</script><b>" not in text
+    assert "\\u003c/script>" in text
+
+
+def test_model_and_batch_are_left_as_they_were():
+    model, batch = small()
+    before = {name: value.copy() for name, value in model.state_dict().items()}
+    model.forward(batch)
+    md.explore(model, batch)
+    model.backward(np.ones(5))  # forward's memory is still there
+    for name, value in model.state_dict().items():
+        np.testing.assert_array_equal(value, before[name])
+
+
+def test_of_large_tables_the_rows_of_the_examples_are_kept():
+    model = md.DLRM(0, [1000, 4], 3, (), (2,), seed=0)
+    batch = md.Batch(np.zeros((3, 0)), [[7, 1], [900, 0], [7, 3]], np.ones(3))
+    page = md.explore(model, batch)
+    large, smaller = page.content["columns"]
+    assert (large["names"], large["size"]) == (["7", "900"], 1000)
+    assert smaller["names"] == ["0", "1", "2", "3"]
+    assert "table 0 (2 of 1,000)" in page.content["notes"][0]
+
+
+def test_the_cinema_is_drawn_from_its_truth():
+    data = cinema.cinema(20_000)
+    p = cinema.truth_of(data, data.train)
+    label = data.train.label
+    for low in np.arange(0, 1, 0.1):  # as often as the truth says
+        own = (p >= low) & (p < low + 0.1)
+        deviation = np.sqrt(p[own].mean() * (1 - p[own].mean()) / own.sum())
+        assert abs(label[own].mean() - p[own].mean()) < 4 * deviation
+
+
+def test_scripts_are_put_together_in_the_order_of_their_imports():
+    seen = set()
+    for part in script().split("const js_")[1:]:
+        name = part.split(" ")[0]
+        needed = {line.split("= js_")[1].split(";")[0] for line in part.splitlines()
+                  if line.startswith("const {") and "= js_" in line}  # fmt: skip
+        assert needed <= seen, name
+        seen.add(name)
+    folder = Path(md.__file__).parent / "exploring" / "page"
+    assert seen == {path.stem for path in folder.glob("*.js")}
+    assert "import " not in script()
 
 
 # The page, in a real browser
@@ -434,10 +593,11 @@ def test_nothing_moves_where_motion_is_unwanted(browser, made, tmp_path):
     page = Page(browser, made[2], tmp_path, motion="reduce")
     page.choose(1, "Comet Harbour")
     page.click(".next")
-    assert page.count(".changed, .moving") == 0
+    assert page.count(".changed, .moving, .wave") == 0
     moving = Page(browser, made[2], tmp_path)
     moving.choose(1, "Comet Harbour")
     assert moving.count(".changed") > 0
+    assert moving.count(".wave") == moving.count(".arrows path:not(.head)")
 
 
 @pages

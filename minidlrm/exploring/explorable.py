@@ -97,8 +97,8 @@ def explore(model: DLRM, batch: Batch, schema: Schema | None = None) -> Explorab
     model : DLRM
         With one row a table or bags of them, and the interaction "dot" or "cat".
     batch : Batch
-        A few labelled rows, 64 at most. Of tables with more than 100 rows the page holds those
-        that the batch looks up.
+        A few labelled rows, 64 at most. Of tables with more than 400 numbers the page holds the
+        rows that the batch looks up.
     schema : Schema, optional
         What the columns and ids are called; see `minidlrm.load_with_schema`.
 

@@ -23,7 +23,7 @@ from minidlrm.layers.mlp import MLP
 from minidlrm.losses import MSE, BCEWithLogits
 from minidlrm.models.dlrm import DLRM
 
-_WHOLE = 100  # rows of a table that is shown as a whole
+_WHOLE = 400  # numbers of a table that is taken as a whole
 _MOST = 64  # rows of a batch
 _STEPS = 200  # of a slider
 
@@ -160,7 +160,7 @@ def _columns(
         if t not in tables.shared:
             users = [u for u in range(tables.num_tables) if tables.shared.get(u, u) == t]
             used = [places[offsets[u * size] : offsets[(u + 1) * size]] for u in users]
-            ids = _ids(len(tables.table(t)), np.concatenate(used) - first[t])
+            ids = _ids(tables.table(t), np.concatenate(used) - first[t])
             column |= {"start": sum(map(len, kept)), "size": len(tables.table(t))}
             column["names"] = [_value(source, int(i)) for i in ids]
             kept.append(ids + first[t])
@@ -172,10 +172,10 @@ def _columns(
     return columns, np.concatenate(kept)
 
 
-def _ids(size: int, used: np.ndarray) -> np.ndarray:
+def _ids(table: np.ndarray, used: np.ndarray) -> np.ndarray:
     """Return the ids of a table that are kept, in order: all of them, or those in use."""
-    if size <= _WHOLE:
-        return np.arange(size)
+    if table.size <= _WHOLE:
+        return np.arange(len(table))
     return np.unique(used) if len(used) else np.arange(1)
 
 

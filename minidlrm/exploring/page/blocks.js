@@ -22,7 +22,7 @@ export function mixedNames(page) {
 // What the parts of that are
 function mixedHeads(s, inputs) {
   const D = s.page.dense.length ? s.model.dim : 0;
-  if (s.model.interaction === "cat" || inputs > 32) return null;
+  if (s.model.interaction === "cat" || inputs > MOST) return null;
   return D ? [["dense", D], ["dot products", inputs - D]] : [["dot products", inputs]];
 }
 
@@ -36,6 +36,11 @@ export function row(array, cols, i) {
   return Array.from(array.subarray(i * cols, (i + 1) * cols));
 }
 
+// The width of a cell, by how many there are side by side: few, some, many
+function cellOf(count, [few, some, many]) {
+  return count <= 5 ? few : count <= 10 ? some : many;
+}
+
 export function tableBlocks(s, at) {
   return s.page.columns.flatMap((c, t) => c.shared === null ? [tableBlock(s, t, at)] : []);
 }
@@ -46,7 +51,7 @@ function tableBlock(s, t, { order, back }) {
     .filter((u) => u >= 0);
   const at = (i, d) => (column.start + i) * D + d;
   return {
-    key: `table-${t}`, title: column.name, css: "of-table", rows: column.names.length, cols: D,
+    key: `table-${t}`, title: column.name, css: "of-table", size: cellOf(D, [22, 15, 10]), rows: column.names.length, cols: D,
     shape: column.names.length < column.size
       ? `${column.names.length} of ${column.size.toLocaleString("en")} rows` : `${D} numbers a row`,
     row: (i) => column.names[i],
@@ -70,6 +75,8 @@ function tableBlock(s, t, { order, back }) {
     },
   };
 }
+
+const MOST = 24; // inputs, and outputs, of a layer that are shown
 
 // One layer of an MLP, as one table: the row x above, W, the column b, the column y
 // `at`: {order, back, arrives}: the stages at which it is computed, at which it is gone back
@@ -118,7 +125,9 @@ export function layerBlock(s, part, k, { order, back, arrives }) {
       words: (o) => outputWords(s, part, k, o),
     },
   };
-  return { part, k, inputs, outputs, relu: layer.relu, grids, nameOf };
+  for (const grid of Object.values(grids)) if (grid) grid.most = MOST;
+  const cut = Math.max(inputs, outputs) > MOST;
+  return { part, k, inputs, outputs, relu: layer.relu, grids, cut: cut ? MOST : 0 };
 }
 
 function inputWords(s, part, k, i, name) {
@@ -151,7 +160,8 @@ export function vectorsBlock(s, { order, back }) {
   const names = vectorNames(s.page), D = s.model.dim, first = s.page.dense.length ? 1 : 0;
   return {
     key: "vectors", title: "vectors", css: "vectors", rows: names.length, cols: D,
-    shape: `${names.length} × ${D}`, row: (i) => names[i], order, back, digits: D <= 8,
+    shape: `${names.length} × ${D}`, row: (i) => names[i], order, back, digits: D <= 5,
+    size: cellOf(D, [52, 24, 13]),
     value: (i, d) => s.tape.z.data[s.chosen * s.tape.z.cols + i * D + d],
     grad: (i, d) => (i < first ? s.grads.dx.data[s.chosen * D + d]
       : s.grads.dz.data[s.chosen * s.tape.z.cols + i * D + d]),
@@ -189,7 +199,8 @@ export function pairsBlock(s, { order, back }) {
   return {
     key: "pairs", title: "dot products", css: "pairs", rows: count, cols: count,
     shape: `${(count * (count + 1)) / 2} pairs`, row: (i) => names[i + first],
-    footer: names.slice(0, count), has: (i, j) => j <= i, order, back, digits: count <= 8,
+    footer: count <= 6 ? names.slice(0, count) : null, has: (i, j) => j <= i, order, back,
+    digits: count <= 6, size: count <= 6 ? 56 : 14, high: count <= 6 ? 32 : 14,
     value: (i, j) => s.tape.top[0].data[at(i, j)], grad: (i, j) => s.grads.dmixed.data[at(i, j)],
     name: (i, j) => `${names[i + first]} · ${names[j]}`,
     pair: (i, j) => [i + first, j],

@@ -1,13 +1,14 @@
 // A block of the picture: numbers as coloured cells, in a table that arrow keys walk through.
 import { el, say, signed } from "./dom.js";
 
-const MOST_ROWS = 101, MOST_COLUMNS = 32; // of a block; the page says what is left out
+const MOST_ROWS = 101, MOST_COLUMNS = 64; // of a block; the page says what is left out
 const SCROLLS = 20; // rows of a block that scrolls
 
 // spec: {key, title, rows, cols, row(i) -> header or null, has(i, j), value(i, j), grad(i, j),
 //        name(i, j) -> words, digits: whether cells show their number, order, back, pick(i, j)}
 export function makeGrid(spec, events) {
-  const rows = Math.min(spec.rows, MOST_ROWS), cols = Math.min(spec.cols, MOST_COLUMNS);
+  const rows = Math.min(spec.rows, spec.most || MOST_ROWS);
+  const cols = Math.min(spec.cols, spec.most || MOST_COLUMNS);
   const cells = [];
   const body = el("tbody");
   if (spec.heads) body.append(headRow(spec.heads));
@@ -38,6 +39,8 @@ export function makeGrid(spec, events) {
     el("figcaption", {}, spec.title, spec.shape ? el("small", {}, ` ${spec.shape}`) : ""),
     el("div", { class: long }, table), cut);
   node.style.setProperty("--wave", spec.order);
+  if (spec.size) node.style.setProperty("--w", `${spec.size}px`);
+  if (spec.high) node.style.setProperty("--h", `${spec.high}px`);
   const grid = { spec, node, table, cells };
   listen(grid, events);
   return grid;

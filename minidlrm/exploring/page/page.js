@@ -8,8 +8,9 @@ import { makeStages } from "./stages.js";
 import { drawArrows, drawPicture, makePicture } from "./picture.js";
 import { makeExample, makeMistakes, makeTabs, makeTraining, makeWhatIf, unscaled } from "./tools.js";
 
-const PACE = 1600, POINTS = 41; // milliseconds a stage when it plays; points of a curve
-const PATIENCE = 4e7; // products that one check may take: a large model is checked in fewer places
+const PACE = 1600; // milliseconds a stage when it plays
+const MANY = 3000; // cells: the colours of more of them do not glide
+const PATIENCE = 2e8; // products that a check, or a curve, may take: large models get fewer numbers
 
 export function start(root, page) {
   const s = { page, model: modelOf(page.model), batch: batchOf(page.batch), chosen: 0,
@@ -25,19 +26,19 @@ export function start(root, page) {
   const leave = () => clearCell(view);
   const pick = (grid, cell) => { choose(s, grid.spec, cell); drawAll(view, s, false); look(grid, cell); };
   const view = { root, picture: makePicture(s, { look, leave, pick }) };
-  const draw = (animate) => drawAll(view, s, animate);
+  const draw = (animate, wave) => drawAll(view, s, animate, wave);
   const changed = (kind) => {
     const before = s.told;
     compute(s);
     if (kind !== "example") s.history = [s.tape.loss];
     anchor(s);
     if (s.stage < s.steps.ready) s.stage = s.steps.ready;
-    draw(true);
+    draw(true, true);
     announce(view, before === s.told ? headline(s) : `${before} → ${headline(s)}`);
   };
   view.example = makeExample(s, changed);
   view.training = makeTraining(s, {
-    step: (count) => { train(s, count); draw(true); announce(view, trainedWords(s)); },
+    step: (count) => { train(s, count); draw(true, true); announce(view, trainedWords(s)); },
     restart: () => {
       const from = parameters(first);
       parameters(s.model).forEach(({ value }, k) => value.set(from[k].value));
@@ -63,6 +64,9 @@ export function start(root, page) {
   const line = rowOf(s);
   choose(s, spec, { i: line, j: 0 });
   build(view, s);
+  const cells = Object.values(view.picture.grids).reduce((n, grid) => n + grid.cells.length, 0);
+  view.calm = cells > MANY;
+  root.classList.toggle("calm", view.calm);
   draw(false);
   watch(view, s);
   drawArrows(view.picture, s, !still());
@@ -73,13 +77,19 @@ function compute(s) {
   s.grads = backward(s.model, s.batch, s.tape, s.faults);
   s.checks = null;
   if (s.faults.size) {
-    const arrays = parameters(s.model), size = arrays.reduce((n, a) => n + a.value.length, 0);
-    const most = PATIENCE / (3 * s.batch.size * size * arrays.length);
-    s.checks = check(s.model, s.batch, s.grads, Math.min(400, Math.max(8, Math.round(most))));
+    const most = affordable(s) / (3 * parameters(s.model).length);
+    s.checks = check(s.model, s.batch, s.grads, Math.min(400, Math.max(2, Math.floor(most))));
     s.causes = causesOf(s.model, s.batch, s.grads);
     s.said = evidence(s.checks, s.grads, s.batch.size);
   }
   s.told = headline(s);
+}
+
+// How often forward may run while a reader waits
+function affordable(s) {
+  const size = ["bottom", "top"].flatMap((part) => s.model[part])
+    .reduce((n, layer) => n + layer.weight.data.length, s.tape.z.cols * s.tape.numVectors);
+  return PATIENCE / (s.batch.size * size);
 }
 
 function headline(s) {
@@ -141,8 +151,9 @@ function anchor(s) {
   what.slope = found.grad[what.k];
   what.loss = s.tape.loss;
   const reach = Math.max(1, 2 * Math.abs(what.before));
-  what.curve = Array.from({ length: POINTS }, (_, n) => {
-    const value = what.before + reach * ((2 * n) / (POINTS - 1) - 1);
+  const points = Math.min(41, Math.max(9, Math.floor(affordable(s))));
+  what.curve = Array.from({ length: points }, (_, n) => {
+    const value = what.before + reach * ((2 * n) / (points - 1) - 1);
     what.array[what.k] = value;
     return [value, forward(s.model, s.batch).loss];
   });
@@ -218,15 +229,15 @@ function legend() {
     swatch("wrong", "disagrees with the finite difference"));
 }
 
-function drawAll(view, s, animate) {
-  const moves = animate && !still();
+function drawAll(view, s, animate, wave) {
+  const moves = animate && !view.calm && !still();
   drawPicture(view.picture, s, moves);
   view.example.draw();
   view.training.draw();
   view.mistakes.draw();
   view.whatIf.draw();
   view.bar.draw();
-  drawArrows(view.picture, s, moves);
+  drawArrows(view.picture, s, moves, wave);
 }
 
 function announce(view, text) {

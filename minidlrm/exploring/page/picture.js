@@ -22,10 +22,11 @@ export function makePicture(s, events) {
     layer("top", k, k + 1 < M ? `top-${k + 1}` : "output"));
   const output = outputNode(s);
   const arrows = svg("svg", { class: "arrows", "aria-hidden": "true" });
+  const many = tables.length > 5 ? "scroll many" : "";
   const column = (name, heading, ...nodes) => el("div", { class: `column ${name}` },
     el("h2", {}, heading), ...nodes);
   const node = el("div", { class: "picture" }, arrows,
-    column("inputs", "Tables", el("div", { class: "tables" }, ...tables)),
+    column("inputs", "Tables", el("div", { class: `tables ${many}` }, ...tables)),
     el("div", { class: "column middle" },
       bottom.length ? el("h2", {}, "Bottom MLP") : null, el("div", { class: "bottom" }, ...bottom),
       el("h2", {}, "Interaction"), vectors, pairs),
@@ -33,12 +34,13 @@ export function makePicture(s, events) {
   return { node, grids, arrows, output, edges: [] };
 }
 
-function layerNode({ part, k, inputs, outputs, relu, grids }, make) {
+function layerNode({ part, k, inputs, outputs, relu, grids, cut }, make) {
   const big = inputs > 14 || outputs > 14 ? "big" : "";
   return el("div", { class: `layer ${big}`, "data-block": `${part}-${k}`, role: "group",
     "aria-label": `${part} MLP, layer ${k + 1}: ${inputs} to ${outputs}` },
     el("p", { class: "caption" }, `${inputs} → ${outputs}`,
-      el("small", {}, relu ? " y = max(0, W x + b)" : " y = W x + b")),
+      el("small", {}, relu ? " y = max(0, W x + b)" : " y = W x + b",
+        cut ? `, the first ${cut}` : "")),
     make(grids.x), el("div", { class: "body" }, make(grids.weight),
       grids.bias ? make(grids.bias) : null, make(grids.y)));
 }
@@ -134,17 +136,22 @@ function edgesOf(picture, s) {
   return edges;
 }
 
-export function drawArrows(picture, s, moving) {
+// `moving`: the arrows of the stage flow once; `wave`: all do, in the order of forward
+export function drawArrows(picture, s, moving, wave) {
   const box = picture.node.getBoundingClientRect();
   picture.arrows.replaceChildren();
   picture.arrows.setAttribute("viewBox", `0 0 ${box.width} ${box.height}`);
   const stage = s.steps.stages[s.stage];
   for (const { key, from, to } of edgesOf(picture, s)) {
     const lit = stage.edges.includes(key);
-    const css = `${lit ? `lit ${stage.phase}` : ""} ${lit && moving ? "moving" : ""}`;
+    const css = `${lit ? `lit ${stage.phase}` : ""} ${lit && moving && !wave ? "moving" : ""}`;
+    const order = s.steps.stages.findIndex((each) => each.edges.includes(key));
     const { d, heads } = curve(rectOf(from, box), rectOf(to, box));
     const head = lit && stage.phase === "backward" ? heads[0] : heads[1];
-    picture.arrows.append(svg("path", { d, class: css, pathLength: 100, "data-edge": key }),
+    picture.arrows.append(svg("path", {
+      d, class: `${css} ${wave && moving ? "wave" : ""}`, pathLength: 100, "data-edge": key,
+      style: `--wave: ${order}`,
+    }),
       svg("path", { d: head, class: `head ${css}` }));
   }
 }

@@ -236,7 +236,7 @@ function verdict(s) {
       (s.faults.has("duplicates") ? " No row is used twice: choose one user for two examples." : "")
       : "";
     const count = s.checks.reduce((n, c) => n + c.entries.length, 0);
-    return [el("p", {}, `All ${count} numbers agree.${hidden}`)];
+    return [el("p", {}, `All ${count} numbers that were checked agree.${hidden}`)];
   }
   const named = causes === null ? [el("p", {}, el("b", {}, "No known cause fits."))]
     : causes.map((key) => el("p", {}, el("b", {}, `Cause: ${s.page.catalogue[key][0]}.`), " ",
