@@ -54,8 +54,8 @@ rng = np.random.default_rng(0)
 # 3. Now there are $F = T + 1$ vectors of one size. The *interaction* takes the dot product of every pair.
 # 4. The dense vector and all products go through the *top MLP*. It ends with one number, the logit.
 #
-# This is the figure of the paper, drawn from the library's class. The box `dot` says "4, 2, False": $F$, $D$, and that no
-# vector is multiplied by itself.
+# This is the figure of the paper, drawn from the library's class. In the box `interaction` each cell is the dot product of
+# the two vectors whose colours it has. No vector is multiplied by itself, so the cells form a triangle.
 
 # %%
 model = md.DLRM(

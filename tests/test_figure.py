@@ -8,6 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
 import minidlrm as md
+from minidlrm.figure import parts
+from minidlrm.figure.drawing import table
 from minidlrm.figure.graph import DENSE, OUTPUT, SPARSE, SUM, graph_of
 
 SIZES = [50, 6, 9]
@@ -137,7 +139,7 @@ def test_a_batch_of_bags_is_drawn_too():
     bags = md.data.Jagged([0, 3, 1, 2, 0], [0, 2, 3, 4, 5])
     graph = graph_of(model, md.data.Batch(np.ones((2, 2), np.float32), bags))
     assert (SPARSE, "fields") in graph.arrows
-    assert "bags" in graph.nodes["fields"].lines[2]
+    assert "bags" in graph.nodes["fields"].lines[1]
 
 
 def test_the_model_is_not_changed_even_after_an_error():
@@ -182,3 +184,71 @@ def test_it_is_the_same_picture_every_time_in_png_and_svg(tmp_path):
 def test_given_axes_are_used():
     ax = Figure(figsize=(3, 3)).subplots()
     assert md.diagram(MODELS["NeuMF"](), ax=ax) is ax
+
+
+def drawn(name, part):
+    return graph_of(MODELS[name]()).nodes[part].picture
+
+
+def colours(picture):
+    return [colour for _, colour in picture.fills]
+
+
+def test_the_interaction_is_a_triangle_with_a_cell_for_each_pair_in_the_colours_of_its_vectors():
+    cells = [points for points, _ in drawn("DLRM", "interaction").fills if len(points) == 3]
+    assert len(cells) == 2 * 6  # 4 vectors: 6 pairs, in two colours each
+    pairs = colours(drawn("DLRM", "interaction"))
+    tables = {colour for colour in colours(drawn("DLRM", "embeddings")) if colour != parts.PAPER}
+    assert set(pairs) - {parts.PAPER} == tables | {parts.DENSE_COLOUR}
+
+
+def test_the_diagonal_is_drawn_where_the_layer_has_it():
+    graph = graph_of(md.DLRM(5, SIZES, 4, (8,), (8,), self_interaction=True))
+    cells = [points for points, _ in graph.nodes["interaction"].picture.fills if len(points) == 3]
+    assert len(cells) == 2 * 10
+
+
+def test_a_table_is_as_high_as_the_logarithm_of_its_rows():
+    heights = [table(rows, 4, "red", [], "white").height for rows in (10, 100, 1000)]
+    assert heights[2] - heights[1] == pytest.approx(heights[1] - heights[0])
+    assert heights[1] > heights[0]
+
+
+def test_the_rows_of_the_first_sample_are_lit():
+    ids = np.array([[49, 0, 4], [0, 0, 0]])
+    batch = md.data.Batch(np.ones((2, 5), np.float32), ids)
+    picture = graph_of(MODELS["DLRM"](), batch).nodes["embeddings"].picture
+    for t, size in enumerate(SIZES):
+        place = parts.TABLE_COLOURS[t]
+        mine = [points for points, colour in picture.fills if colour == place]
+        column = {x for points in mine for x, _ in points}
+        (paper,) = [
+            points
+            for points, colour in picture.fills
+            if colour == parts.PAPER and points[0][0] == pytest.approx(min(column))
+        ]
+        low, high = paper[0][1], paper[2][1]
+        lit = [points for points in mine if points[2][1] <= high + 1e-9]
+        middle = (high - (lit[0][0][1] + lit[0][2][1]) / 2) / (high - low)
+        assert len(lit) == 1
+        assert middle == pytest.approx((ids[0, t] + 0.5) / size, abs=0.1)
+
+
+def test_many_tables_are_shortened_and_many_vectors_fit():
+    picture = graph_of(md.DLRM(5, [50] * 26, 4, (8,), (8,))).nodes["embeddings"].picture
+    assert [text for _, _, text in picture.texts].count("50") < 26
+    assert "···" in [text for _, _, text in picture.texts]
+    assert picture.width < 8
+
+
+def test_a_layer_that_is_not_known_is_drawn_by_its_arrays():
+    class MeanVector(md.Interaction):
+        num_outputs = 4
+
+        def forward(self, z):
+            return self.check_z(z).mean(axis=1)
+
+    model = md.DLRM(5, SIZES, 4, (8,), (8,), interaction=MeanVector(4, 4))
+    found = colours(graph_of(model).nodes["interaction"].picture)
+    assert found.count(parts.PLAIN) == 1  # what comes out, above the four vectors that go in
+    assert set(found) == {parts.PLAIN, parts.DENSE_COLOUR, *parts.TABLE_COLOURS[:3]}

@@ -9,8 +9,9 @@ import numpy as np
 
 from minidlrm.arrays import check_type, check_word
 from minidlrm.data.batch import Batch, as_batch
+from minidlrm.figure.drawing import SMALL, Drawing
 from minidlrm.figure.graph import OUTPUT, Graph, Node, graph_of
-from minidlrm.figure.layout import LINE, PAD, SIZE, Box, Layout, layout_of
+from minidlrm.figure.layout import AIR, LINE, NOTE, NOTE_LINE, PAD, SIZE, Box, Layout, layout_of
 from minidlrm.module import Module
 
 if TYPE_CHECKING:
@@ -19,10 +20,10 @@ if TYPE_CHECKING:
 
 _FILL = {
     "input": "#ffffff",
-    "embedding": "#cfe3f2",
-    "network": "#fbe3c8",
-    "interaction": "#d3ead9",
-    "output": "#e9e9e9",
+    "embedding": "#f1f6fb",
+    "network": "#fdf6ee",
+    "interaction": "#f0f7f2",
+    "output": "#f5f5f5",
 }
 _LIT = {"forward": "#0072b2", "backward": "#d55e00"}
 
@@ -125,24 +126,43 @@ def _draw_box(ax: Axes, node: Node, box: Box, lit: str | None, scale: float) -> 
             box.height,
             boxstyle="round,pad=0,rounding_size=0.08",
             fc=lit or _FILL[node.role],
-            ec="black" if lit else "0.35",
+            ec="black" if lit else "0.7",
             lw=2.5 if lit else 1,
             zorder=2,
             gid=f"box-{node.name.split('.')[0]}",
         )
     )
-    for k, text in enumerate([node.name, *node.lines]):
-        ax.text(
-            box.x,
-            box.y + box.height - PAD - LINE * (k + 0.5),
-            text,
-            ha="center",
-            va="center",
-            size=SIZE * scale,
-            weight="bold" if k == 0 else "normal",
-            color="white" if lit else "black",
-            zorder=3,
-        )
+    place = node.picture.moved(
+        box.x - node.picture.width / 2,
+        box.y + box.height - PAD - LINE - AIR - node.picture.height,
+    )
+    _draw_picture(ax, place, scale)
+    top = box.y + box.height - PAD - LINE / 2
+    colour = "white" if lit else "black"
+    _write(ax, box.x, top, node.name, SIZE * scale, colour, weight="bold")
+    for k, text in enumerate(node.lines):
+        y = box.y + PAD + NOTE_LINE * (len(node.lines) - k - 0.5)
+        _write(ax, box.x, y, text, NOTE * scale, colour if lit else "0.25")
+
+
+def _draw_picture(ax: Axes, picture: Drawing, scale: float) -> None:
+    """Draw cells, their lines, and the small text."""
+    from matplotlib.collections import LineCollection, PolyCollection
+
+    points, colours = zip(*picture.fills, strict=True) if picture.fills else ((), ())
+    fills = PolyCollection(points, facecolors=colours, edgecolors="none", zorder=3)
+    ax.add_collection(fills, autolim=False)
+    lines = [[(x0, y0), (x1, y1)] for x0, y0, x1, y1 in picture.lines]
+    edges = LineCollection(lines, colors="0.25", linewidths=0.5 * scale, zorder=4)
+    ax.add_collection(edges, autolim=False)
+    for x, y, text in picture.texts:
+        _write(ax, x, y, text, SMALL * scale, "0.15")
+
+
+def _write(
+    ax: Axes, x: float, y: float, text: str, size: float, colour: str, weight: str = "normal"
+) -> None:
+    ax.text(x, y, text, ha="center", va="center", size=size, color=colour, weight=weight, zorder=5)
 
 
 def _way(layout: Layout, source: str, target: str) -> Path:

@@ -8,12 +8,14 @@ shows what the code does, and no model is drawn by hand.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from minidlrm.data.batch import Batch, Jagged
+from minidlrm.figure.drawing import Drawing, written
+from minidlrm.figure.parts import dense_input, picture_of, result, sparse_input
 from minidlrm.module import Module
 from minidlrm.watching import Call, watched
 
@@ -31,12 +33,15 @@ class Node:
     role : str
         "input", "embedding", "network", "interaction" or "output": decides the colour.
     lines : list of str
-        What is written below the name.
+        What is written below the picture, small.
+    picture : Drawing
+        What the part looks like.
     """
 
     name: str
     role: str
-    lines: list[str] = field(default_factory=list)
+    lines: list[str]
+    picture: Drawing
 
 
 @dataclass
@@ -67,14 +72,16 @@ def graph_of(model: Module, batch: Batch | None = None) -> Graph:
     """
     batch = _random_batch(model) if batch is None else batch
     calls: list[Call] = []
-    with watched(model.named_children(), calls.append):
+    # an interaction that was given is in the model's config too: its last name is the model's own
+    children = {id(part): (name, part) for name, part in model.named_children()}
+    with watched(children.values(), calls.append):
         y = np.asarray(model.forward(batch))
     graph = Graph(_inputs(batch), [])
     made: dict[str, np.ndarray] = {}
     for call in calls:
         sources = [s for value in call.inputs for s in _sources(value, batch, made)]
         graph.arrows += [(source, call.name) for source in dict.fromkeys(sources)]
-        graph.nodes[call.name] = _node(call)
+        graph.nodes[call.name] = _node(call, batch.num_tables, DENSE in sources)
         made[call.name] = np.asarray(call.output)
     _end(graph, list(made), f"logit or rating {_shape(y)}")
     return graph
@@ -90,8 +97,10 @@ def _random_batch(model: Module) -> Batch:
 def _inputs(batch: Batch) -> dict[str, Node]:
     nodes = {}
     if batch.dense.shape[1]:
-        nodes[DENSE] = Node(DENSE, "input", [f"(B, {batch.dense.shape[1]})"])
-    nodes[SPARSE] = Node(SPARSE, "input", [f"{batch.num_tables} categorical"])
+        lines = [f"(B, {batch.dense.shape[1]})"]
+        nodes[DENSE] = Node(DENSE, "input", lines, dense_input(batch))
+    lines = [f"{batch.num_tables} categorical"]
+    nodes[SPARSE] = Node(SPARSE, "input", lines, sparse_input(batch))
     return nodes
 
 
@@ -100,10 +109,10 @@ def _end(graph: Graph, made: list[str], text: str) -> None:
     used = {source for source, _ in graph.arrows}
     ends = [name for name in made if name not in used]
     if len(ends) > 1:
-        graph.nodes[SUM] = Node(SUM, "output", ["sum"])
+        graph.nodes[SUM] = Node(SUM, "output", [], written("sum"))
         graph.arrows += [(name, SUM) for name in ends]
         ends = [SUM]
-    graph.nodes[OUTPUT] = Node(OUTPUT, "output", [text])
+    graph.nodes[OUTPUT] = Node(OUTPUT, "output", [text], result())
     graph.arrows += [(name, OUTPUT) for name in ends]
 
 
@@ -128,15 +137,15 @@ def _contains(given: np.ndarray, part: np.ndarray) -> bool:
     return bool(part.size) and bool(np.isin(part.astype(given.dtype), given).all())
 
 
-def _node(call: Call) -> Node:
-    head, _, rest = repr(call.module).partition("(")
-    lines = [head, *([rest[:-1]] if rest[:-1] else [])]
+def _node(call: Call, num_tables: int, dense: bool) -> Node:
+    head = type(call.module).__name__
     shapes = (_shape(x) for x in call.inputs if isinstance(x, Jagged) or np.ndim(x))
-    lines.append(f"{', '.join(shapes)} → {_shape(call.output)}")
+    lines = [head, f"{', '.join(shapes)} → {_shape(call.output)}"]
     if call.module.num_parameters():
         lines.append(f"{call.module.num_parameters():,} parameters")
     role = "network" if head in ("MLP", "Linear", "LinearTerm") else "interaction"
-    return Node(call.name, "embedding" if "Embedding" in head else role, lines)
+    role = "embedding" if "Embedding" in head or "Tables" in head else role
+    return Node(call.name, role, lines, picture_of(call, num_tables, dense))
 
 
 def _shape(value: Any) -> str:

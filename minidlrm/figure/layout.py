@@ -8,10 +8,12 @@ from itertools import pairwise
 
 import numpy as np
 
+from minidlrm.figure.drawing import text_width
 from minidlrm.figure.graph import Graph, Node
 
 SIZE, LINE, PAD = 8.0, 0.155, 0.12  # text in points; a line of text and a margin in inches
-_GAP, _RISE, _NARROW = 0.35, 0.55, 0.25  # between boxes, between levels; room for an arrow
+NOTE, NOTE_LINE, AIR = 6.5, 0.125, 0.06  # the same for the small lines; around a picture
+_GAP, _RISE, _NARROW = 0.35, 0.42, 0.25  # between boxes, between levels; room for an arrow
 
 Point = Hashable  # the name of a box, or (source, target, level) where an arrow passes a level
 
@@ -107,14 +109,8 @@ def _set_row(row: list[Point], widths: dict[Point, float], x: dict[Point, float]
 
 
 def _size(node: Node) -> tuple[float, float]:
-    """Return the width and height of a box, from its text."""
-    widths = [_text_width(node.name, bold=True), *map(_text_width, node.lines)]
-    return max(widths) + 2 * PAD, LINE * (1 + len(node.lines)) + 2 * PAD
-
-
-def _text_width(text: str, bold: bool = False) -> float:
-    from matplotlib.font_manager import FontProperties
-    from matplotlib.textpath import TextPath
-
-    font = FontProperties(weight="bold" if bold else "normal")
-    return float(TextPath((0, 0), text or " ", size=SIZE, prop=font).get_extents().width) / 72
+    """Return the width and height of a box, from its text and its picture."""
+    widths = [text_width(node.name, SIZE, "bold"), node.picture.width]
+    widths += [text_width(line, NOTE) for line in node.lines]
+    notes = NOTE_LINE * len(node.lines)
+    return max(widths) + 2 * PAD, LINE + node.picture.height + 2 * AIR + notes + 2 * PAD
