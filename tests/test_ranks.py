@@ -15,7 +15,7 @@ from minidlrm.cli import ranks as command
 
 ROOT = Path(__file__).parent.parent
 LONG = "MINIDLRM_LONG" in os.environ
-TRAIN = ["train", "--rows", "4000", "--batch-size", "512", "--embedding-dim", "4"]
+TRAIN = ["train", "--rows", "3000", "--batch-size", "512", "--embedding-dim", "4"]
 
 
 def needs_mpi():
@@ -88,7 +88,7 @@ def test_minidlrm_does_not_import_mpi4py():
 def test_the_command_gives_one_hash_one_table_and_one_set_of_files(tmp_path):
     needs_mpi()
     hashes = set()
-    for ranks in (1, 2, 4):
+    for ranks in (1, 2, 4) if LONG else (1, 4):
         out = tmp_path / str(ranks)
         done = minidlrm(*TRAIN, "--ranks", ranks, "--out", out)
         told, errors = done.communicate(timeout=120)
