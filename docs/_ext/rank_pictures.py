@@ -145,3 +145,9 @@ def speed_up(stored: dict) -> Figure:
     )
     ax.legend(fontsize=8)
     return figure
+
+
+def setup(app):
+    """Draw the pictures now, before Sphinx reads the pages."""
+    write(Path(app.srcdir))
+    return {"parallel_read_safe": True}

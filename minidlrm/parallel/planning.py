@@ -178,7 +178,7 @@ def _travelling(
         some = [table.tables_of(part) for part in parts] if by == "table" else all_of_them
         held = np.array(some, np.int64)  # (R,): columns of ids that a rank looks up
         ids = samples * held
-        numbers = ids * [part.shape[1] for part in parts]
+        numbers = ids * np.array([part.shape[1] for part in parts], np.int64)
     away = 1 - np.eye(ranks, dtype=np.int64)  # what a rank asks of itself does not travel
     return ids * away, numbers * away
 
