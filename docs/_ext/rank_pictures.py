@@ -19,11 +19,11 @@ RANKS = [2**k for k in range(11)]
 ROWS = 65_536  # a batch
 COLORS = ("#4c78a8", "#f58518", "#54a24b", "#b279a2")
 CONFIGS = {  # the paper: section 5.1 (Criteo Kaggle), and section 5.2
-    "Criteo Kaggle: 26 tables, D = 16": lambda: md.DLRM(
-        13, [100_000] * 26, 16, (512, 256, 64), (512, 256)
+    "Criteo Kaggle: 26 tables, D = 16": lambda rows=100_000: md.DLRM(
+        13, [rows] * 26, 16, (512, 256, 64), (512, 256)
     ),
-    "section 5.2: 8 tables, D = 64": lambda: md.DLRM(
-        512, [1_000_000] * 8, 64, (512,), (1024, 1024, 1024)
+    "section 5.2: 8 tables, D = 64": lambda rows=1_000_000: md.DLRM(
+        512, [rows] * 8, 64, (512,), (1024, 1024, 1024)
     ),
 }
 
