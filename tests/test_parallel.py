@@ -353,6 +353,38 @@ def test_predictions_have_the_same_bits_on_all_ranks(by):
         assert scores == alone[1]
 
 
+def test_a_loss_of_ones_own_is_given_the_whole_batch():
+    class Squares:
+        reduction = "mean"
+
+        def forward(self, y, label):
+            self.dy = 2 * (y - label) / len(y)
+            return float(((y - label) ** 2).mean())
+
+        def backward(self):
+            return self.dy
+
+    options = {"batch_size": 64, "loss": Squares()}
+    alone, _ = trained(None, None, dlrm, one_hot(100), md.SGD(0.1), **options)
+
+    def work(comm):
+        return trained(comm, "row", dlrm, one_hot(100), md.SGD(0.1), batch_size=64, loss=Squares())
+
+    assert run(2, work)[0][0] == alone
+
+
+def test_a_rank_has_one_thread_and_another_number_is_refused():
+    def work(comm):
+        with sharded(comm, "row"):
+            model = dlrm()
+        with pytest.raises(ValueError, match="workers is 2: a rank has one thread"):
+            md.predict(model, one_hot(4), workers=2)
+        md.fit(model, one_hot(4), workers=2, progress=False)
+
+    with pytest.raises(ValueError, match="workers is 2: a rank has one thread"):
+        run(2, work)
+
+
 @pytest.mark.parametrize(("ranks", "count"), [(1, 4), (2, 4), (4, 4), (8, 4), (4, 1)])
 def test_blocks_are_shared_out_as_subtrees(ranks, count):
     mine = run(ranks, lambda comm: list(own_blocks(comm, count)))
