@@ -338,6 +338,18 @@ def test_another_order_of_sums_on_one_rank_is_seen_in_the_hash(monkeypatch):
     assert on_ranks(4, "table", dlrm, rows, "sgd", batch_size=32) != right
 
 
+def test_ranks_whose_copies_differ_are_not_saved(tmp_path):
+    def work(comm):
+        with sharded(comm, "table"):
+            model = dlrm()
+        model.top.layers[0].bias.value[0] += comm.rank == 1
+        md.save(model, tmp_path / "model")
+
+    with pytest.raises(RuntimeError, match=r"ranks \d and \d have other weights"):
+        run(4, work)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("by", WAYS)
 def test_predictions_have_the_same_bits_on_all_ranks(by):
     rows, model = one_hot(200), dlrm()

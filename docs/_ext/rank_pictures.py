@@ -16,7 +16,7 @@ from minidlrm.parallel.cost import Network, Work, seconds, takes_over
 from minidlrm.parallel.planning import outline, plans
 
 RANKS = [2**k for k in range(11)]
-ROWS = 65_536  # a batch
+ROWS = 16_384  # a batch
 COLORS = ("#4c78a8", "#f58518", "#54a24b", "#b279a2")
 CONFIGS = {  # the paper: section 5.1 (Criteo Kaggle), and section 5.2
     "Criteo Kaggle: 26 tables, D = 16": lambda rows=100_000: md.DLRM(
