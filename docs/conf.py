@@ -27,6 +27,7 @@ extensions = [
     "numpydoc",
     "checker_tables",
     "paper_page",
+    "rank_pictures",
     "site_pages",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",

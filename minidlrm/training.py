@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from minidlrm.across import RankBlocks
+from minidlrm.across import RankBlocks, one_worker
 from minidlrm.arrays import (
     as_flag,
     as_path,
@@ -165,6 +165,7 @@ def fit(
     if (resume or checkpoint_every is not None) and checkpoint is None:
         raise ValueError("checkpoint is None: resume and checkpoint_every need the path of a file")
     _check_labels(loss, train, valid, patience)
+    one_worker(model, workers)
     team = Team(workers)
     steps = _Steps(model, loss, optimizer, max_grad_norm, team)
     watch = _Watch(steps, valid, patience, callback)

@@ -6,15 +6,17 @@ import threading
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 import minidlrm as md
 from minidlrm import blocks
 from minidlrm.across import own_blocks
 from minidlrm.blocks import TreeSum, blocks_for
 from minidlrm.checkpoint import pack, state_arrays
+from minidlrm.cli import costs
 from minidlrm.data.batch import Batch, Jagged
 from minidlrm.digested import content_digest
-from minidlrm.parallel import folder, planning, run, sharded
+from minidlrm.parallel import cost, folder, planning, run, sharded
 from minidlrm.parallel.comm import Communicator, RankFailedError
 from minidlrm.parallel.parts import WAYS, Part, shared_out
 from minidlrm.parallel.sharding import collections
@@ -336,6 +338,18 @@ def test_another_order_of_sums_on_one_rank_is_seen_in_the_hash(monkeypatch):
     assert on_ranks(4, "table", dlrm, rows, "sgd", batch_size=32) != right
 
 
+def test_ranks_whose_copies_differ_are_not_saved(tmp_path):
+    def work(comm):
+        with sharded(comm, "table"):
+            model = dlrm()
+        model.top.layers[0].bias.value[0] += comm.rank == 1
+        md.save(model, tmp_path / "model")
+
+    with pytest.raises(RuntimeError, match=r"ranks \d and \d have other weights"):
+        run(4, work)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("by", WAYS)
 def test_predictions_have_the_same_bits_on_all_ranks(by):
     rows, model = one_hot(200), dlrm()
@@ -349,6 +363,38 @@ def test_predictions_have_the_same_bits_on_all_ranks(by):
     for output, scores in run(4, work):
         assert np.array_equal(output, alone[0])
         assert scores == alone[1]
+
+
+def test_a_loss_of_ones_own_is_given_the_whole_batch():
+    class Squares:
+        reduction = "mean"
+
+        def forward(self, y, label):
+            self.dy = 2 * (y - label) / len(y)
+            return float(((y - label) ** 2).mean())
+
+        def backward(self):
+            return self.dy
+
+    options = {"batch_size": 64, "loss": Squares()}
+    alone, _ = trained(None, None, dlrm, one_hot(100), md.SGD(0.1), **options)
+
+    def work(comm):
+        return trained(comm, "row", dlrm, one_hot(100), md.SGD(0.1), batch_size=64, loss=Squares())
+
+    assert run(2, work)[0][0] == alone
+
+
+def test_a_rank_has_one_thread_and_another_number_is_refused():
+    def work(comm):
+        with sharded(comm, "row"):
+            model = dlrm()
+        with pytest.raises(ValueError, match="workers is 2: a rank has one thread"):
+            md.predict(model, one_hot(4), workers=2)
+        md.fit(model, one_hot(4), workers=2, progress=False)
+
+    with pytest.raises(ValueError, match="workers is 2: a rank has one thread"):
+        run(2, work)
 
 
 @pytest.mark.parametrize(("ranks", "count"), [(1, 4), (2, 4), (4, 4), (8, 4), (4, 1)])
@@ -541,3 +587,57 @@ def test_state_arrays_are_of_the_rows_that_a_rank_holds():
         return len(state_arrays(model, optimizer)["optimizer.embeddings.weight.m"])
 
     assert sum(run(4, work)) == sum(SIZES)
+
+
+# Cost
+
+
+def test_alpha_and_beta_are_found_again():
+    sizes = [8, 4096, 10**6]
+    network = cost.fitted(sizes, [2e-6 + 3e-10 * n for n in sizes])
+    assert network.alpha == pytest.approx(2e-6)
+    assert network.beta == pytest.approx(3e-10)
+
+
+def test_messages_are_measured_between_two_ranks():
+    first, second = run(2, lambda comm: cost.measured(comm, rounds=2))
+    assert first == second
+    assert first.alpha + first.beta > 0
+    with pytest.raises(ValueError, match="one rank sends no messages"):
+        run(1, cost.measured)
+
+
+def test_seconds_fall_with_work_and_rise_with_messages():
+    work, network = cost.Work(1.0, 0.1, 0.01, blocks=4), cost.Network(1e-3, 1e-9)
+    steps = []
+    for ranks in (1, 2, 4, 8, 1024):
+        (plan, *_) = planned(ranks, 1024, 4)
+        steps.append((ranks, cost.seconds(plan, work, network, ranks)))
+    spent = [parts["work"] for _, parts in steps]
+    assert spent == pytest.approx([1.11, 0.56, 0.285, 0.285, 0.285])  # K = 4
+    assert steps[0][1]["messages"] == steps[0][1]["bytes"] == 0
+    assert cost.takes_over(steps) == 1024
+    assert cost.takes_over(steps[:4]) is None
+
+
+def test_the_busiest_rank_is_the_one_with_the_table_of_all():
+    model = planning.outline(lambda: md.DLRM(4, [100], 8, (16,), (16,), interaction="cat"))
+    plan, *_ = planning.plans(model, 4, 1024, 4)
+    dense = sum(p.value.nbytes for p in model.parameters()[1:])
+    assert plan.busiest == 768 * (8 + 2 * 4 * 8) + 2 * dense  # rank 0 serves the samples of 3
+
+
+def test_show_prints_each_plan(capsys, monkeypatch):
+    monkeypatch.setattr(costs, "timed", lambda run: run() or 0.5)
+    monkeypatch.setattr(costs, "network_here", lambda: (cost.Network(1e-6, 1e-9), "two tests"))
+
+    def make(sizes):
+        return md.DLRM(4, list(sizes), 8, (16,), (16,))
+
+    costs.show_ranks(Console(width=200), make, SIZES, 4, 64)
+    told = capsys.readouterr().out
+    for by, plan in zip(WAYS, planned(4, 64, blocks_for(dlrm(), 64)), strict=True):
+        (line,) = [x.split() for x in told.splitlines() if x.split()[:1] == [by]]
+        assert line[2:4] == [f"{plan.bytes / 1e6:,.2f}", f"{plan.messages:,}"]
+    assert "measured here: a step in one process on one core" in told
+    assert "Computed: everything in the table" in told

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from minidlrm.cli import ranks as command
 
 ROOT = Path(__file__).parent.parent
 LONG = "MINIDLRM_LONG" in os.environ
-TRAIN = ["train", "--rows", "4000", "--batch-size", "512", "--embedding-dim", "4"]
+TRAIN = ["train", "--rows", "3000", "--batch-size", "512", "--embedding-dim", "4"]
 
 
 def needs_mpi():
@@ -88,7 +89,7 @@ def test_minidlrm_does_not_import_mpi4py():
 def test_the_command_gives_one_hash_one_table_and_one_set_of_files(tmp_path):
     needs_mpi()
     hashes = set()
-    for ranks in (1, 2, 4):
+    for ranks in (1, 2, 4) if LONG else (1, 4):
         out = tmp_path / str(ranks)
         done = minidlrm(*TRAIN, "--ranks", ranks, "--out", out)
         told, errors = done.communicate(timeout=120)
@@ -131,7 +132,7 @@ def test_an_error_on_all_ranks_is_told_once_with_code_2(tmp_path):
     _, errors = done.communicate(timeout=120)
     assert done.returncode == 2
     assert errors.count("error: ") == 1
-    assert "the loss is nan" in errors or "gradient norm" in errors
+    assert re.search(r"error: step \d+: the (loss|gradient norm) is (nan|inf)", errors), errors
     assert time.monotonic() - start < 100
     assert not list(tmp_path.rglob("*.tmp"))
 

@@ -30,6 +30,7 @@ API = {
     "Recommending": "recommending",
     "What a model has learned": "learned",
     "Checkpoints": "checkpoint",
+    "Across machines": "parallel",
     "Modules and parameters": "module",
     "Gradient checks": "checking",
     "Touch a model": "exploring",

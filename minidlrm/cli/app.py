@@ -134,8 +134,5 @@ def _print_error(message: str) -> None:
     from rich.console import Console
 
     if "mpi4py.run" in sys.modules:  # one of several ranks
-        voice = import_module("minidlrm.cli.ranks").voice()
-        if voice and message == "interrupted":  # rank 0 says it
-            return
-        message = voice + message
+        message = import_module("minidlrm.cli.ranks").voice() + message
     Console(stderr=True).print(f"error: {message}", style="red", markup=False, soft_wrap=True)

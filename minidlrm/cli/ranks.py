@@ -49,7 +49,7 @@ ShardOption = Annotated[
     ),
 ]
 _LAUNCHED = ("PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK")  # variables of a process of mpiexec
-_FIRST = 1.0  # seconds in which rank 0 may say what all would say
+_FIRST = 2.5  # seconds in which rank 0 may say what all would say
 _BANNER, _BANNER_END = "====", "Please see the FAQ"  # of mpiexec, around a rank that was killed
 
 

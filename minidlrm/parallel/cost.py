@@ -121,15 +121,15 @@ def seconds(plan: Plan, work: Work, network: Network, ranks: int) -> dict[str, f
     --------
     >>> from minidlrm.parallel.cost import Network, Work, seconds
     >>> from minidlrm.parallel.planning import Plan
-    >>> plan = Plan("table", memory=0, sent={"vectors": 4_000_000}, messages=10)
-    >>> seconds(plan, Work(0.08, 0.01, 0.005, 4), Network(1e-5, 1e-9), ranks=2)
-    {'work': 0.05, 'messages': 0.0001, 'bytes': 0.002, 'step': 0.0521}
+    >>> plan = Plan("table", memory=0, sent={}, busiest=2, messages=4)
+    >>> seconds(plan, Work(0.75, 0.25, 0.5, 4), Network(0.0625, 0.5), ranks=2)
+    {'work': 1.0, 'messages': 0.25, 'bytes': 1.0, 'step': 2.25}
     """
     share = (work.walk + work.tables) / min(ranks, work.blocks)
     parts = {
         "work": share + work.dense,
         "messages": plan.messages * network.alpha,
-        "bytes": plan.bytes / ranks * network.beta,
+        "bytes": plan.busiest * network.beta,
     }
     return {**parts, "step": sum(parts.values())}
 
