@@ -607,8 +607,8 @@ check_bytes(bytes_of_step_answer)
 #
 # - *By table*: ids go to the owner of the table, and vectors come back.
 # - *By column*: ids go to everyone, and pieces of vectors come back.
-# - *By row*: ids go to the owners of the rows. They send **rows**, each of them once, and not sums of bags: the rank of the sample adds them up, in the order of the bag. A sum of partial sums would
-#   send less, and have other bits.
+# - *By row*: ids go to the owners of the rows. They send **rows**, each of them once, and not sums of bags: the rank of the sample adds them up, in the order of the bag. Partial sums of
+#   bags would often be fewer bytes, and give other bits.
 #
 # So the *same bits* are asked of nine runs: three ways, on one, two and four ranks.
 
@@ -626,7 +626,8 @@ def trained(comm, by):
     comm.sent.clear()
     train = clicks.train[:16_384]
     md.fit(model, train, optimizer=md.Adagrad(0.02), batch_size=2048, progress=False)
-    sent = sum(each.bytes for what, each in comm.totals().items() if what != "all reduce")
+    totals = comm.totals()
+    sent = sum(totals[what].bytes for what in ("ids", "vectors", "gradients") if what in totals)
     mlps = [*model.bottom.parameters(), *model.top.parameters()]
     logits = md.predict(model, clicks.test[:1000], logits=True)
     return digest([logits, *(p.value for p in mlps)]), model.embeddings.weight.value.nbytes, sent
@@ -826,7 +827,8 @@ class BiasAtHome(Rank):
 # ### Exhibit 4: a shared table, twice
 #
 # Columns 0 and 1 hold ids of the same users, and share one table. Ranks 0 and 1 have a copy each, and exchange their gradients, so that both add
-# both: `Shared`. In the wrong one somebody else does this, too: what is on several ranks is added up over these ranks.
+# both: `Shared`. In `SharedTwice` another part of the program does the same once more: it adds up
+# whatever several ranks hold. So each term counts twice.
 
 
 # %%
@@ -932,8 +934,10 @@ curves = {name: [curve_of(*run) for run in pair] for name, pair in twins.items()
 for name, (right, wrong) in curves.items():
     print(f"{name:25} log loss {right[-1, 1]:.4f}, wrong {wrong[-1, 1]:.4f};", end="")
     print(f" copies differ by {right[-1, 2]:.0e}, wrong {wrong[-1, 2]:.0e}")
-hidden = curve_of(ForgottenAverage, {})[-1, 1]
-print(f"1 with Adam: log loss {curves['3: one bias at home'][0][-1, 1]:.4f}, wrong {hidden:.4f}")
+print("the same mistakes, hidden:")
+right = curves["3: one bias at home"][0]  # by Adam, shuffled
+for name, kind in (("1 with Adam", ForgottenAverage), ("2 with shuffled rows", MeanOfMeans)):
+    print(f"{name:25} log loss {right[-1, 1]:.4f}, wrong {curve_of(kind, {})[-1, 1]:.4f}")
 
 # %%
 fig, axes = plt.subplots(2, 3, figsize=(9.6, 5.2), layout="constrained")
@@ -953,11 +957,11 @@ for ax in axes.flat:
 # %% [markdown]
 # All of them train.
 #
-# - 1 takes steps that are $R$ times too long. With SGD the curve is restless, and looks like a learning rate that is too large. Adam divides by the size of the gradient, and hides it (the last line).
-# - 2 is the only one that looks broken, and only because the rows are sorted. With shuffled rows all means are nearly equal, and nobody sees it.
+# - 1 takes steps that are $R$ times too long. With SGD the curve is restless, and looks like a learning rate that is too large. Adam divides by the size of the gradient, and hides it (see the last lines).
+# - 2 is the only one that looks broken, and only because the rows are sorted. With shuffled rows the ranks' means are nearly equal, and it does not show.
 # - 3 has a curve like its twin's. But now there are four models, and the checkpoint has one of them.
 # - 4 looks *better* than its twin: its table has a larger learning rate.
-# - 5 is its twin, until one looks at the bits. A difference of $10^{-16}$ is harmless by itself. But it means that no two runs can be compared, and that a copy which is wrong for another reason cannot be
+# - 5 is its twin, until one looks at the bits. A difference of $10^{-16}$ is harmless by itself. But then equal bits are no test any more, and a copy that is wrong for another reason, as in exhibit 3, is not
 #   found.
 #
 # What finds them is not a curve. Compare with **one process**, in float64, after several steps, with unequal blocks and with ids that repeat
