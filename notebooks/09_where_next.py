@@ -507,7 +507,7 @@ _ = axes[1].legend(fontsize="small")
 #   one machine, and in the tiny tables this row has a large share of all lookups.
 # - Columns are perfectly even. The price is in the last column of the table above: every id goes to every machine.
 #
-# Real systems mix the ways, table by table. Mudigere et al. (2022) combine all of them.
+# Real systems mix the ways, table by table. Mudigere et al. (2022) combine all of them. Notebook 10 trains with split tables.
 #
 # ### Your turn
 #
@@ -1266,4 +1266,4 @@ for name, (right, wrong) in twins.items():
 # 4. A hash spreads lookups well; only the most frequent rows stay uneven.
 # 5. The mean of the workers' gradients is the gradient of the big batch, over the union of the rows.
 #
-# Next: a model of your own, on your own clicks.
+# Next: [Across machines](10_across_machines.ipynb), or a model of your own, on your own clicks.

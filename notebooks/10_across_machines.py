@@ -158,25 +158,24 @@ def draw_blocks(ax, blocks, shade_of, title, columns):
 
 
 # %%
-fig, axes = plt.subplots(
-    1, 2, figsize=(9.6, 3.9), layout="constrained", gridspec_kw={"wspace": 0.2}
-)
+fig, axes = plt.subplots(1, 2, figsize=(10.4, 3.7), layout="constrained")
+fig.get_layout_engine().set(wspace=0.22)
 draw_blocks(axes[0], before, lambda s, r: s, "before: one table, all samples", "for rank")
 draw_blocks(axes[1], after, lambda r, s: s, "after: all tables, own samples", "from rank")
+axes[1].yaxis.tick_right()
+axes[1].tick_params(length=0)
+frame = {"fill": False, "ec": "#d55e00", "lw": 2.5, "clip_on": False, "zorder": 3}
+axes[0].add_patch(plt.Rectangle((1, 0), 1, R, **frame))
+axes[1].add_patch(plt.Rectangle((0, 1), R, 1, **frame))
 for s in range(R):  # what rank 1 gets
-    color = "0.4" if s == 1 else "#d55e00"
-    ends = {"xyA": (1.96, s + 0.5), "xyB": (s + 0.04, 1.5)}
-    style = {"arrowstyle": "-|>", "color": color, "lw": 1.4, "mutation_scale": 10}
-    style |= {"connectionstyle": f"arc3,rad={0.12 * (s - 1.5)}", "ls": ":" if s == 1 else "-"}
-    fig.add_artist(
-        plt.matplotlib.patches.ConnectionPatch(
-            **ends, coordsA=axes[0].transData, coordsB=axes[1].transData, **style
-        )
-    )
+    style = {"arrowstyle": "-|>", "lw": 1.5, "color": "0.4" if s == 1 else "#d55e00"}
+    style |= {"ls": ":" if s == 1 else "-", "shrinkA": 6, "shrinkB": 6}
+    ends = {"xy": (0, 1.2 + 0.2 * s), "xytext": (R, s + 0.5)}
+    axes[1].annotate("", **ends, xycoords="data", textcoords=axes[0].transData, arrowprops=style)
 
 # %% [markdown]
-# Each block has two samples, a vector a line. The shade says whose table the numbers come from. Left, a rank has one shade; right, it has all. The arrows show what
-# rank 1 gets: the second column on the left becomes the second row on the right. So it is for every rank: **an all-to-all turns the square of blocks
+# Each block has two samples, a vector a line. The shade says whose table the numbers come from. Left, a rank has one shade; right, it has all. Framed is what
+# rank 1 gets: the second column on the left becomes the second row on the right, one block from each rank. So it is for every rank: **an all-to-all turns the square of blocks
 # about its diagonal**. The diagonal stays where it is, and nothing is sent for it (the dotted arrow). Of each rank's numbers, $(R - 1) / R$ travel.
 #
 # ### Your turn
@@ -357,7 +356,7 @@ print("but a + b == b + a:", a + b == b + a)
 # If two ranks add in different orders, their copies of $W$ differ in the last bit after the first step. Then they see different
 # gradients, and drift apart. Nobody notices, since each copy is a good model. So we ask for more than *nearly equal*: **the same bits on every rank**.
 #
-# The **butterfly** gives them. It has $\log_2 R$ rounds. In round $d = 1, 2, 4, \dots$ the ranks $r$ and $r \oplus d$ (in Python, `r ^ d`: the bit $d$ of $r$ is turned over) swap
+# The **butterfly** gives them. It has $\log_2 R$ rounds. Let $\oplus$ turn over one bit: $r \oplus d$ is in Python `r ^ d`. In round $d = 1, 2, 4, \dots$ the ranks $r$ and $r \oplus d$ swap
 # what they have, and both add. Here the sums of four ranks grow, round by round:
 
 # %%
@@ -380,7 +379,7 @@ ax.set_yticks(range(R), [f"rank {r}" for r in range(R)])
 _ = ax.tick_params(length=0)
 
 # %% [markdown]
-# All ranks end with the same tree, $(x_0 + x_1) + (x_2 + x_3)$. One of two ranks adds $a + b$ and the other one $b + a$, and these have the same bits.
+# All ranks end with the same tree, $(x_0 + x_1) + (x_2 + x_3)$. One of two ranks adds `a + b` and the other one `b + a`, and these have the same bits.
 #
 # Better still: cut a batch into eight blocks, and let one process, or two ranks, or four add up the blocks as this tree. The result is the same. A rank
 # takes a whole subtree, and the butterfly does the rest. This is why `fit` gives the same bits on any number of ranks (and of threads).
@@ -447,7 +446,7 @@ check_all_reduce(all_reduce_answer)
 # ## 6. A whole step
 #
 # Now put it together. A `Rank` has table $r$, its part of the samples, and a copy of the MLPs. Its forward pass is a DLRM with an
-# all-to-all in the middle; its backward pass has the same one, turned round.
+# all-to-all in the middle; its backward pass has the same one, turned round. (Python can add a method to a class later. So each cell is short.)
 
 
 # %%
@@ -460,6 +459,9 @@ class Rank:
 
     def cuts(self, B):
         return [B * r // self.comm.size for r in range(self.comm.size + 1)]
+
+    def scale(self, rows, B):  # what a sample's gradient of the loss is divided by
+        return B
 
     def forward(self, batch):
         model, r, cuts = self.model, self.comm.rank, self.cuts(len(batch))
@@ -475,11 +477,6 @@ class Rank:
 
 
 # %%
-def scale(self, rows, B):
-    """Return what a sample's gradient of the loss is divided by."""
-    return B
-
-
 def backward(self, logits, batch):
     model, dim = self.model, self.model.embeddings.shape[1]
     error = 1 / (1 + np.exp(-logits)) - self.mine.label  # (B_r,)
@@ -500,7 +497,7 @@ def table_gradient(self, ids, terms):
     return md.SparseGrad(rows + start, sums, table.weight.value.shape)
 
 
-Rank.scale, Rank.backward, Rank.table_gradient = scale, backward, table_gradient
+Rank.backward, Rank.table_gradient = backward, table_gradient
 
 
 # %%
@@ -610,8 +607,8 @@ check_bytes(bytes_of_step_answer)
 #
 # - *By table*: ids go to the owner of the table, and vectors come back.
 # - *By column*: ids go to everyone, and pieces of vectors come back.
-# - *By row*: ids go to the owners of the rows. They send **rows**, each of them once, and not sums of bags: the rank of the sample adds them up, in the order of the bag. A sum of partial sums would
-#   send less, and have other bits.
+# - *By row*: ids go to the owners of the rows. They send **rows**, each of them once, and not sums of bags: the rank of the sample adds them up, in the order of the bag. Partial sums of
+#   bags would often be fewer bytes, and give other bits.
 #
 # So the *same bits* are asked of nine runs: three ways, on one, two and four ranks.
 
@@ -629,7 +626,8 @@ def trained(comm, by):
     comm.sent.clear()
     train = clicks.train[:16_384]
     md.fit(model, train, optimizer=md.Adagrad(0.02), batch_size=2048, progress=False)
-    sent = sum(each.bytes for what, each in comm.totals().items() if what != "all reduce")
+    totals = comm.totals()
+    sent = sum(totals[what].bytes for what in ("ids", "vectors", "gradients") if what in totals)
     mlps = [*model.bottom.parameters(), *model.top.parameters()]
     logits = md.predict(model, clicks.test[:1000], logits=True)
     return digest([logits, *(p.value for p in mlps)]), model.embeddings.weight.value.nbytes, sent
@@ -696,13 +694,13 @@ check_places(places_to_ask_answer)
 
 # %% tags=["timing"]
 folder = tempfile.TemporaryDirectory()
-command = [sys.executable, "-m", "minidlrm", "train", "--rows", "6000", "--batch-size", "2048"]
-command += ["--epochs", "2", "--bottom-mlp", "16", "--top-mlp", "256", "--embedding-dim", "8"]
+command = [sys.executable, "-m", "minidlrm", "train", "--rows", "4000", "--batch-size", "2048"]
+command += ["--bottom-mlp", "16", "--top-mlp", "256", "--embedding-dim", "8"]
 for more in (["--ranks", "4"], ["--ranks", "1"]) if importlib.util.find_spec("mpi4py") else ():
     out = ["--out", f"{folder.name}/{more[-1]}"]
     done = subprocess.run([*command, *more, *out], capture_output=True, text=True)
     lines = (done.stdout + done.stderr).splitlines()
-    wanted = ("tables by", "warning", "log loss", "SHA", "error")
+    wanted = ("tables by", "log loss", "SHA", "error")
     print(" ".join(more))
     for k, line in enumerate(lines):
         if line.strip().startswith(wanted):
@@ -829,7 +827,8 @@ class BiasAtHome(Rank):
 # ### Exhibit 4: a shared table, twice
 #
 # Columns 0 and 1 hold ids of the same users, and share one table. Ranks 0 and 1 have a copy each, and exchange their gradients, so that both add
-# both: `Shared`. In the wrong one somebody else does this, too: what is on several ranks is added up over these ranks.
+# both: `Shared`. In `SharedTwice` another part of the program does the same once more: it adds up
+# whatever several ranks hold. So each term counts twice.
 
 
 # %%
@@ -892,6 +891,7 @@ def spread_of(rank):
     return float(np.ptp(copies, axis=0).max())
 
 
+# %%
 def sgd():
     return md.SGD(0.5)
 
@@ -934,8 +934,10 @@ curves = {name: [curve_of(*run) for run in pair] for name, pair in twins.items()
 for name, (right, wrong) in curves.items():
     print(f"{name:25} log loss {right[-1, 1]:.4f}, wrong {wrong[-1, 1]:.4f};", end="")
     print(f" copies differ by {right[-1, 2]:.0e}, wrong {wrong[-1, 2]:.0e}")
-hidden = curve_of(ForgottenAverage, {})[-1, 1]
-print(f"1 with Adam: log loss {curves['3: one bias at home'][0][-1, 1]:.4f}, wrong {hidden:.4f}")
+print("the same mistakes, hidden:")
+right = curves["3: one bias at home"][0]  # by Adam, shuffled
+for name, kind in (("1 with Adam", ForgottenAverage), ("2 with shuffled rows", MeanOfMeans)):
+    print(f"{name:25} log loss {right[-1, 1]:.4f}, wrong {curve_of(kind, {})[-1, 1]:.4f}")
 
 # %%
 fig, axes = plt.subplots(2, 3, figsize=(9.6, 5.2), layout="constrained")
@@ -955,11 +957,11 @@ for ax in axes.flat:
 # %% [markdown]
 # All of them train.
 #
-# - 1 takes steps that are $R$ times too long. With SGD the curve is restless, and looks like a learning rate that is too large. Adam divides by the size of the gradient, and hides it (the last line).
-# - 2 is the only one that looks broken, and only because the rows are sorted. With shuffled rows all means are nearly equal, and nobody sees it.
+# - 1 takes steps that are $R$ times too long. With SGD the curve is restless, and looks like a learning rate that is too large. Adam divides by the size of the gradient, and hides it (see the last lines).
+# - 2 is the only one that looks broken, and only because the rows are sorted. With shuffled rows the ranks' means are nearly equal, and it does not show.
 # - 3 has a curve like its twin's. But now there are four models, and the checkpoint has one of them.
 # - 4 looks *better* than its twin: its table has a larger learning rate.
-# - 5 is its twin, until one looks at the bits. A difference of $10^{-16}$ is harmless by itself. But it means that no two runs can be compared, and that a copy which is wrong for another reason cannot be
+# - 5 is its twin, until one looks at the bits. A difference of $10^{-16}$ is harmless by itself. But then equal bits are no test any more, and a copy that is wrong for another reason, as in exhibit 3, is not
 #   found.
 #
 # What finds them is not a curve. Compare with **one process**, in float64, after several steps, with unequal blocks and with ids that repeat
