@@ -29,8 +29,7 @@ if TYPE_CHECKING:
 _MAX_CELLS = 20_000  # of a picture of an array
 _PALETTE = (  # Okabe and Ito's, which colour-blind readers can tell apart, and a few more
     *("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000"),
-    *("#7f7f7f", "#b2182b", "#5e3c99", "#8c510a", "#bdbdbd"),
-)
+    *("#7f7f7f", "#b2182b", "#5e3c99", "#8c510a", "#bdbdbd"))  # fmt: skip
 
 
 class _History(Protocol):
