@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -384,7 +383,7 @@ def color(k: int) -> str:
     >>> plots.color(0)
     '#0072b2'
     """
-    return _PALETTE[as_size("k", k, -math.inf) % len(_PALETTE)]
+    return _PALETTE[as_size("k", k, float("-inf")) % len(_PALETTE)]
 
 
 def gradient_errors(check: _Check, axes: Sequence[Axes] | None = None) -> Sequence[Axes]:

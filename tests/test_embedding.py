@@ -339,6 +339,7 @@ BAD = [
     (IDS, OFFSETS + 1, None, ValueError, "offsets run from 1 to 7: they must begin at 0"),
     (IDS, np.array([1, 3, 3, 4, 6]), None, ValueError, "offsets run from 1 to 6: they must begin"),
     (IDS, OFFSETS[:-1], None, ValueError, r"end at len\(values\) = 6"),
+    (IDS[:2], OFFSETS, None, ValueError, r"offsets run from 0 to 6: .*; input has shape \(2,\)"),
     (IDS, np.array([0, 4, 3, 6]), None, ValueError, r"offsets\[2\] = 3 is below offsets\[1\] = 4"),
     (np.array([0, 5]), np.array([0, 2]), None, IndexError, r"table 0: id 5 out of range \[0, 5\)"),
     (np.array([0, -1]), np.array([0, 2]), None, IndexError, r"id -1 out of range .* values\[1\]"),

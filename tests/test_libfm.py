@@ -62,6 +62,8 @@ def test_malformed_lines_are_named(lines, message, tmp_path):
 
 
 def test_files_that_are_none(tmp_path):
+    with pytest.raises(TypeError, match="train is None: it must be the path of a file"):
+        read_libfm(None)
     with pytest.raises(FileNotFoundError, match="no file at"):
         read_libfm(tmp_path / "none")
     (tmp_path / "empty").write_text("")

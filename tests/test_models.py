@@ -564,3 +564,14 @@ def test_sequential_sgd_without_biases_changes_factors_alone(monkeypatch):
     data = Batch(np.zeros((1, 0)), np.array([[0, 0]]), np.array([5.0]))
     assert model.sgd_epoch(data, 0.1, 0.0, 0) == 9  # (5 - 1 * 2)^2
     np.testing.assert_allclose(model.factors.weight.value, [[1.6], [0], [2.3], [0]])
+
+
+def test_only_models_that_can_share_a_table_fit_data_whose_columns_share_one():
+    pytest.importorskip("pyarrow")
+    rows = {"y": [0, 1] * 4, "u": list("abca") * 2, "v": list("bbca") * 2}
+    options = {"label": "y", "sparse": ["u", "v"], "min_count": 1, "progress": False}
+    apart = md.data.read_table(rows, **options)
+    shared = md.data.read_table(rows, share={"v": "u"}, **options)
+    for name, can_share in (("fm", True), ("gmf", False)):
+        assert md.MODELS[name].fits(apart)
+        assert md.MODELS[name].fits(shared) == can_share

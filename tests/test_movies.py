@@ -63,3 +63,11 @@ def test_a_line_with_too_few_fields_is_named(form, name, line, tmp_path):
     (tmp_path / name).write_text(f"{good}\n{line}\n")
     with pytest.raises(ValueError, match=rf"{name}: line 2 has \d+ fields"):
         read_movies(tmp_path / form, np.array([7]))
+
+
+def test_the_last_year_in_a_title_is_that_of_the_film(tmp_path):
+    (tmp_path / "movies.csv").write_text(
+        "movieId,title,genres\n1,1984 (1956) (1984),Drama\n2,Alien (1979),Horror\n"
+    )
+    years, _, _ = read_movies(tmp_path / "ratings.csv", np.array([1, 2]))
+    assert years.tolist() == [1984, 1979]

@@ -130,3 +130,14 @@ def test_what_does_not_fit_into_memory_is_refused_at_once(name):
         random_bags(100, **{name: 10**14})
     with pytest.raises(ValueError, match="table_sizes: .*does not fit into memory"):
         random_bags(100, table_sizes=[3, 10**14, 3])
+
+
+def test_the_room_that_is_needed_is_that_of_numbers_and_ids(monkeypatch):
+    needed = 10 * (13 + 6 * 8) * 4
+    for memory, fits in ((needed, True), (needed - 1, False)):
+        monkeypatch.setattr("minidlrm.arrays._memory", lambda memory=memory: memory)
+        if fits:
+            assert len(random_bags(10, table_sizes=[3] * 8, ids_per_bag=6).train) == 8
+        else:
+            with pytest.raises(ValueError, match="rows, num_dense or ids_per_bag: an array"):
+                random_bags(10, table_sizes=[3] * 8, ids_per_bag=6)

@@ -229,3 +229,13 @@ def test_what_does_not_fit_into_memory_is_refused_at_once():
     ):
         with pytest.raises(ValueError, match="does not fit into memory"):
             synthetic_clicks(**{"rows": 100, **options})
+
+
+def test_the_room_that_is_needed_is_that_of_all_features(monkeypatch):
+    options = {"num_dense": 2, "num_tables": 3, "order": 1, "max_table_size": 4}
+    needed = 14 * (2 + 3) * 8
+    monkeypatch.setattr("minidlrm.arrays._memory", lambda: needed)
+    assert len(synthetic_clicks(14, **options).train) == 12
+    monkeypatch.setattr("minidlrm.arrays._memory", lambda: needed - 1)
+    with pytest.raises(ValueError, match="rows, num_dense or num_tables: an array"):
+        synthetic_clicks(14, **options)

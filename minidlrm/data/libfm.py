@@ -73,8 +73,8 @@ def read_libfm(
     """
     if (valid is None) != (test is None):
         raise ValueError("give both valid and test, or neither")
-    given = {"train": train, "valid": valid, "test": test}
-    files = [_read(as_path(name, path)) for name, path in given.items() if path is not None]
+    others = {name: path for name, path in (("valid", valid), ("test", test)) if path is not None}
+    files = [_read(as_path(name, path)) for name, path in {"train": train, **others}.items()]
     if any(file.index.dtype.kind == "U" for file in files):
         files = [replace(file, index=file.index.astype(str)) for file in files]
     first = files[0]

@@ -117,12 +117,16 @@ def as_bags(input: Any, offsets: Any, per_sample_weights: Any, include_last_offs
         )
     elif not include_last_offset:
         offsets = np.append(integers("offsets", offsets, 1), len(ids))
-    if per_sample_weights is None:
-        return Jagged(ids.ravel(), offsets)
-    weights = native("per_sample_weights", per_sample_weights)
-    if weights.shape != ids.shape:
-        raise ValueError(
-            f"per_sample_weights has shape {weights.shape}, input {ids.shape}: "
-            "one weight for each id"
-        )
-    return Jagged(ids.ravel(), offsets, weights.ravel())
+    weights = None
+    if per_sample_weights is not None:
+        weights = native("per_sample_weights", per_sample_weights)
+        if weights.shape != ids.shape:
+            raise ValueError(
+                f"per_sample_weights has shape {weights.shape}, input {ids.shape}: "
+                "one weight for each id"
+            )
+        weights = weights.ravel()
+    try:
+        return Jagged(ids.ravel(), offsets, weights)
+    except ValueError as error:
+        raise ValueError(f"{error}; input has shape {ids.shape}") from None

@@ -138,7 +138,8 @@ class WideDeep(Model):
         self.linear = LinearTerm(num_dense, sizes, bias=False, dtype=dtype, **tables)
         self.crosses = None
         if self.config["crosses"]:
-            buckets, unused = self.config["cross_buckets"], np.random.default_rng(0)
+            buckets = self.config["cross_buckets"]
+            unused = np.random.default_rng()  # what it draws is set to 0
             cross_sizes = [buckets or sizes[i] * sizes[j] for i, j in self.config["crosses"]]
             self.crosses = make_tables(cross_sizes, 1, rng=unused, dtype=dtype)
             self.crosses.weight.value[...] = 0

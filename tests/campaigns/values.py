@@ -623,7 +623,7 @@ def _items(value: Any, scene: Scene) -> tuple[str, Any]:
         return word, [*items[:k], *items[k + 1 :]]
     if word == "generator":
         return word, (item for item in items)
-    if word == "numpy items" and all(isinstance(item, int) for item in items):
+    if word == "numpy items" and all(isinstance(item, int) and abs(item) < 2**31 for item in items):
         return word, [np.int32(item) for item in items]
     try:
         return word, np.array(items) if word == "array" else {*items}
