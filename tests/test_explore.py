@@ -665,3 +665,19 @@ def test_a_model_of_ones_own_has_its_own_names(browser, tmp_path):
     assert page.texts("[data-block=table-2] tr.lit th") == []
     page.keep("explore-own")
     assert browser.get_log("browser") == []
+
+
+@pages
+def test_a_long_table_scrolls_to_the_row_that_is_lit(browser, tmp_path):
+    model = md.DLRM(0, [80, 3], 3, (), (2,), seed=0)
+    batch = md.Batch(np.zeros((2, 0)), [[79, 1], [0, 1]], np.ones(2))
+    page = Page(browser, md.explore(model, batch), tmp_path)
+    visible = (
+        "const line = document.querySelector('tr.lit').getBoundingClientRect();"
+        "const frame = document.querySelector('.block .scroll').getBoundingClientRect();"
+        "return line.top >= frame.top && line.bottom <= frame.bottom"
+    )
+    assert page.run(visible)
+    page.click(".examples button", 1)
+    assert page.run(visible)
+    assert browser.get_log("browser") == []

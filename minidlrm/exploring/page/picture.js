@@ -93,6 +93,16 @@ function markRows(grid) {
     lines[i].classList.toggle("used", uses > 0 && !lit);
     lines[i].cells[0].dataset.uses = uses > 1 ? `×${uses}` : "";
   }
+  showLit(grid);
+}
+
+// Scroll a long table, and not the page, to the row that is lit
+function showLit(grid) {
+  const frame = grid.table.parentNode, line = grid.table.querySelector("tr.lit");
+  if (!line || !frame.classList.contains("scroll")) return;
+  const outside = line.offsetTop < frame.scrollTop ||
+    line.offsetTop + line.offsetHeight > frame.scrollTop + frame.clientHeight;
+  if (outside) frame.scrollTop = line.offsetTop - frame.clientHeight / 2;
 }
 
 function drawOutput(output, s, reached, backward) {
