@@ -35,8 +35,8 @@ export function makePicture(s, events) {
 }
 
 function layerNode({ part, k, inputs, outputs, relu, grids, cut }, make) {
-  const big = inputs > 14 || outputs > 14 ? "big" : "";
-  return el("div", { class: `layer ${big}`, "data-block": `${part}-${k}`, role: "group",
+  const css = `${inputs > 14 ? "wide" : ""} ${outputs > 14 ? "tall" : ""}`;
+  return el("div", { class: `layer ${css}`, "data-block": `${part}-${k}`, role: "group",
     "aria-label": `${part} MLP, layer ${k + 1}: ${inputs} to ${outputs}` },
     el("p", { class: "caption" }, `${inputs} → ${outputs}`,
       el("small", {}, relu ? " y = max(0, W x + b)" : " y = W x + b",
