@@ -118,7 +118,7 @@ export function layerBlock(s, part, k, { order, back, arrives }) {
     },
     y: {
       key: `${part}-${k}-y`, title: last ? "logit" : "y", css: "strip out", rows: outputs, cols: 1,
-      order, back: arrives, digits: outputs <= 12,
+      order, back: arrives, digits: outputs <= 14,
       value: (o) => kept()[k + 1].data[b() * outputs + o],
       grad: (o) => flow()[k + 1].data[b() * outputs + o],
       name: (o) => (last ? "logit" : `output ${o}`),

@@ -35,13 +35,13 @@ export function makePicture(s, events) {
 }
 
 function layerNode({ part, k, inputs, outputs, relu, grids, cut }, make) {
-  const big = inputs > 14 || outputs > 14 ? "big" : "";
-  return el("div", { class: `layer ${big}`, "data-block": `${part}-${k}`, role: "group",
+  const css = `${inputs > 14 ? "wide" : ""} ${outputs > 14 ? "tall" : ""}`;
+  return el("div", { class: `layer ${css}`, "data-block": `${part}-${k}`, role: "group",
     "aria-label": `${part} MLP, layer ${k + 1}: ${inputs} to ${outputs}` },
     el("p", { class: "caption" }, `${inputs} → ${outputs}`,
       el("small", {}, relu ? " y = max(0, W x + b)" : " y = W x + b",
         cut ? `, the first ${cut}` : "")),
-    make(grids.x), el("div", { class: "body" }, make(grids.weight),
+    make(grids.x), el("div", { class: "product" }, make(grids.weight),
       grids.bias ? make(grids.bias) : null, make(grids.y)));
 }
 
@@ -93,6 +93,16 @@ function markRows(grid) {
     lines[i].classList.toggle("used", uses > 0 && !lit);
     lines[i].cells[0].dataset.uses = uses > 1 ? `×${uses}` : "";
   }
+  showLit(grid);
+}
+
+// Scroll a long table, and not the page, to the row that is lit
+function showLit(grid) {
+  const frame = grid.table.parentNode, line = grid.table.querySelector("tr.lit");
+  if (!line || !frame.classList.contains("scroll")) return;
+  const outside = line.offsetTop < frame.scrollTop ||
+    line.offsetTop + line.offsetHeight > frame.scrollTop + frame.clientHeight;
+  if (outside) frame.scrollTop = line.offsetTop - frame.clientHeight / 2;
 }
 
 function drawOutput(output, s, reached, backward) {
@@ -124,14 +134,15 @@ function edgesOf(picture, s) {
         lineOf("vectors", first + t));
   });
   const nodeOf = (key) => grids[key] && grids[key].node;
+  const layerOf = (key) => picture.node.querySelector(`[data-block="${key}"]`);
   for (let k = 1; k < L; k++)
-    add(`bottom-${k}`, nodeOf(`bottom-${k - 1}-y`), nodeOf(`bottom-${k}-x`));
+    add(`bottom-${k}`, nodeOf(`bottom-${k - 1}-y`), layerOf(`bottom-${k}`));
   if (L) add("dense", nodeOf(`bottom-${L - 1}-y`), lineOf("vectors", 0));
   if (grids.pairs) {
     if (L) add("straight", lineOf("vectors", 0), nodeOf("top-0-x"));
     add("mixed", lineOf("pairs", grids.pairs.spec.rows - 1), nodeOf("top-0-x"));
   } else add("mixed", nodeOf("vectors"), nodeOf("top-0-x"));
-  for (let k = 1; k < M; k++) add(`top-${k}`, nodeOf(`top-${k - 1}-y`), nodeOf(`top-${k}-x`));
+  for (let k = 1; k < M; k++) add(`top-${k}`, nodeOf(`top-${k - 1}-y`), layerOf(`top-${k}`));
   add("output", nodeOf(`top-${M - 1}-y`), picture.output.node);
   return edges;
 }
