@@ -15,7 +15,6 @@ from minidlrm.paper.rows import found
 from minidlrm.printing import as_rich
 from minidlrm.writing import names, write_text
 
-
 _SENTENCE = 40  # longer cells are read, and not compared: they are aligned to the left
 
 
