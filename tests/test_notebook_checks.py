@@ -104,3 +104,43 @@ def test_one_dimension_for_two_is_explained(capsys):
     assert "W has the shape (9,), and should have (1, 9)" in capsys.readouterr().out
     check_of("09", "check_quantize")(lambda table: (table, np.abs(table).max(axis=1)))
     assert "s has the shape (200,), and should have (200, 1)" in capsys.readouterr().out
+
+
+def test_scores_that_overflow_are_explained(capsys):
+    check = check_of("02", "check_probability")
+    check(lambda s: np.exp(s) / (1 + np.exp(s)))
+    assert "np.exp got a large number" in capsys.readouterr().out
+    check(lambda s: s)
+    assert "not yet: p[0] is" in capsys.readouterr().out
+
+
+def test_the_genre_that_got_too_much_is_shown(capsys):
+    def alike(u, i, rest, G, num_users):
+        total, weight = np.zeros((num_users, G.shape[1])), np.zeros((num_users, G.shape[1]))
+        np.add.at(weight, u, G[i])
+        np.add.at(total, u, rest[:, None])
+        return total / (5 + weight)
+
+    check_of("02", "check_tastes")(alike)
+    assert "not yet: taste[0] is" in capsys.readouterr().out
+
+
+TRACE = [1, 2, 3, 4, 5, 3, 4, 1, 1, 6, 3]
+
+
+def of_traces(name):
+    names = ("stack_distances", "lru_misses")
+    functions = {each: getattr(md.data, each) for each in names}
+    return check_of("11", name, TRACE=TRACE, rng=np.random.default_rng(0), **functions)
+
+
+def test_the_distance_and_the_cache_that_are_wrong_are_shown(capsys):
+    of_traces("check_distances")(lambda trace: [0] * len(trace))
+    assert "distances[5] is 0, and should be 3" in capsys.readouterr().out
+    of_traces("check_misses")(lambda trace, size: len(set(trace)))
+    assert "with a cache of 1 has 10 misses, not 6" in capsys.readouterr().out
+    of_traces("check_draw")(lambda d, stack, new: 1)
+    assert "look-up 1 reads row 1, and should read 2" in capsys.readouterr().out
+    check = check_of("11", "check_rows", stack_distances=md.data.stack_distances, tables={})
+    check(lambda distances, goal: 40)
+    assert "with goal 0.8 you say 40, and it should be 1" in capsys.readouterr().out

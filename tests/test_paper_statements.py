@@ -44,7 +44,10 @@ def test_every_statement_of_the_table_has_its_row():
 def test_what_is_learned_decides():
     all_learned, nothing = words(measured(1.0)), words(measured(0.0))
     assert all_learned["the idea", "DLRM"] == "holds in part"  # it learns more than it computes
-    assert nothing["the idea", "DLRM"] == "holds"
+    assert nothing["the idea", "DLRM"] == "holds in part"  # nobody shows that it can be learned
+    mixed = measured(0.0)
+    mixed.learned["xDeepFM"][2] = 0.9
+    assert words(mixed)["the idea", "DLRM"] == "holds"
     assert all_learned["the idea", "xDeepFM"] == "holds"
     assert nothing["the idea", "xDeepFM"] == "holds in part"
     assert all_learned["bad at", "Wide & Deep"] == "does not hold"

@@ -15,6 +15,8 @@ from minidlrm.paper.rows import found
 from minidlrm.printing import as_rich
 from minidlrm.writing import names, write_text
 
+_SENTENCE = 40  # longer cells are read, and not compared: they are aligned to the left
+
 
 def _takers(option: str) -> str:
     return ", ".join(number for number, section in SECTIONS.items() if option in section.takes)
@@ -69,7 +71,7 @@ def _run(console: Console, number: str, options: Options, out: Path, resume: boo
         console.print(f"{number} {section.title}: kept, {out / f'{number}.md'}")
         return
     if resume:
-        console.print(f"{number} {section.title}: about {section.minutes:g} minutes on two cores")
+        console.print(f"{number} {section.title}: about {section.minutes:g} min on two cores")
     findings = section.run(options)
     _print(console, f"{number} {section.title}", findings)
     files = findings.write(out, number, section.title, given)
@@ -98,7 +100,8 @@ def _finished(path: Path) -> dict[str, Any] | None:
 def _print(console: Console, title: str, findings: Findings) -> None:
     console.print(as_rich(title, findings.claim_rows(), left=3))
     for caption, rows in findings.tables.items():
-        console.print(as_rich(caption, rows))
+        sentences = any(len(cell) > _SENTENCE for row in rows for cell in row)
+        console.print(as_rich(caption, rows, left=len(rows[0]) if sentences else 1))
     for note in findings.notes:
         console.print(note)
 

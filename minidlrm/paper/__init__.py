@@ -96,7 +96,7 @@ SECTIONS = {
     "2.3": Section(
         "The models before it",
         "what is said of five models, each statement judged by a measured number",
-        6,
+        10,
         "prior_models",
         ("rows",),
     ),

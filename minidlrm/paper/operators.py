@@ -216,7 +216,7 @@ def draw(
     for phase, colour in (("forward", "#56b4e9"), ("backward", "#0072b2"), ("", "#999999")):
         own = {name: s for name, s in ours.items() if [*name.split(), ""][1] == phase}
         height = 1e3 * np.array(list(_by_operator(own).values()))
-        ax.bar(place, height, width, below, color=colour, label=f"minidlrm {phase}".strip())
+        ax.bar(place, height, width, below, color=colour, label=f"minidlrm, {phase or 'other'}")
         below = below + height
     if their_total:
         their = [1e3 * theirs[name] * their_total for name in sums]

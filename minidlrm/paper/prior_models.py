@@ -25,7 +25,7 @@ from minidlrm.paper.findings import Claim, Findings
 from minidlrm.paper.probes import Probe, probes
 from minidlrm.paper.statements import MODELS, STATEMENTS, Measured, verdict
 
-_ROWS = 100_000
+_ROWS = 200_000  # with fewer, no model learns much of order 3
 _BUDGET = Budget(epochs=3, batch_size=256, learning_rates=(0.003,))
 _NAMES = ("fm", "mlp", "wide-deep", "deepfm", "dcn", "xdeepfm", "dlrm")
 _EXPLICIT = {"Wide & Deep": "crosses", "DCN": "cross", "xDeepFM": "cin"}  # parts with weights
