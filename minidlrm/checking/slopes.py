@@ -123,16 +123,30 @@ def branch(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     wrong, count = int(off.sum()), len(off)
     if not 0 < wrong < count or count - wrong < 2:
         return
-    found = False
-    for name, values in _places(evidence, w):  # by chance another may end there, too
-        side = _side(values, off)
-        if side:
-            text = f"The gradient of {w.name} is wrong exactly where {name} {side}. There "
-            text += _what_differs(evidence, s, off, w.name)
-            found = True
-            yield make_cause("branch", w.name, text, 0.94 if comb(count, wrong) >= 50 else 0.9)
-    if not found:
-        yield from _other_mask(evidence, w, s)
+    causes = list(_sides(evidence, w, s, off))
+    yield from causes or _other_mask(evidence, w, s)
+
+
+def _sides(evidence: Evidence, w: Whole, s: Slopes, off: np.ndarray) -> Iterator[Cause]:
+    """Yield each array with a limit where the wrong entries end: by chance there may be two.
+
+    Entries at which both slopes are 0 may lie on either side.
+    """
+    size = evidence.tol * np.abs(s.theirs).max(initial=0)
+    live = (np.abs(s.ours) > size) | (np.abs(s.theirs) > size)
+    asked = [(np.ones_like(live), "")]
+    if not live.all() and (live & ~off).sum() > 1:
+        asked.append((live, ", of those where it is not 0"))
+    for some, words in asked:
+        for name, values in _places(evidence, w):
+            if words and len(np.unique(values)) != 2:
+                continue  # of fewer entries, a limit is found by chance
+            side = _side(values[some], off[some])
+            if side:
+                text = f"The gradient of {w.name} is wrong exactly where {name} {side}{words}. "
+                text += f"There {_what_differs(evidence, s, off, w.name)}"
+                score = 0.94 if comb(int(some.sum()), int(off.sum())) >= 50 else 0.9
+                yield make_cause("branch", w.name, text, score)
 
 
 def steps(evidence: Evidence, w: Whole) -> Iterator[Cause]:
