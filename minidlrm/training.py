@@ -115,8 +115,7 @@ def fit(
     callback : callable, optional
         Called with each new record.
     workers : int, optional
-        Threads for the blocks of a batch. The default is one for each core, where they are faster
-        than one alone in the first steps; 1 turns threads off.
+        Threads for the blocks of a batch. The default is one for each core; 1 turns threads off.
 
     Returns
     -------
