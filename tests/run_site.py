@@ -30,6 +30,7 @@ PAGES = [
     "derivations/index.html",
     "derivations/dot.html",
     "derivations/embedding.html",
+    "derivations/losses.html",
     "tutorials/index.html",
     "tutorials/05_dlrm.html",
     "tutorials/ko/01_embeddings.html",
@@ -208,6 +209,38 @@ def test_a_page_leads_to_the_other_language_and_says_its_own(browser, address):
             assert run(browser, "document.documentElement.lang") == lang
             link = run(browser, "document.querySelector('a[hreflang]').href")
             assert link == f"{address}/{there}"
+
+
+def test_a_derivation_and_its_code_lead_to_each_other(browser, address):
+    open_page(browser, address, "derivations/dot.html")
+    browser.execute_script("document.querySelector('.derivation li a.step').focus()")
+    lit = "[...document.querySelectorAll('.program .line.lit')].map(line => line.innerText)"
+    assert any("kernels.pairs(" in line for line in run(browser, lit))
+    for step in run(
+        browser, "[...document.querySelectorAll('a.step')].map(a => a.getAttribute('href'))"
+    ):
+        assert run(browser, f"!!document.querySelector('{step}')"), step
+
+
+def test_the_example_of_a_derivation_is_alive(browser, address):
+    """Each number of dy that is pressed reaches two vectors; with a mistake, only one of them."""
+    open_page(browser, address, "derivations/dot.html")
+    numbers = "[...document.querySelectorAll('.live td[data-at]')].map(cell => cell.innerText)"
+    browser.execute_script("document.querySelector('.live .clear').click()")
+    assert set(run(browser, numbers)) == {"0"}
+    browser.execute_script("document.querySelectorAll('.live .upstream button')[2].click()")
+    z = run(browser, "[...document.querySelectorAll('.live .pair td')].map(c => c.innerText)")[:12]
+    assert run(browser, numbers)[:9] == ["0", "0", "0", *z[6:9], *z[3:6]]  # the pair (2, 1)
+    browser.execute_script(
+        "const which = document.querySelector('.live .which');"
+        "which.value = [...which.options].find(o => o.text === 'OneTriangle').value;"
+        "which.dispatchEvent(new Event('change'));"
+    )
+    shown = run(browser, numbers)
+    assert [shown[3:6] == ["0"] * 3, shown[6:9] == z[3:6]] == [True, True]
+    verdict = run(browser, "document.querySelector('.live .verdict').innerText")
+    assert verdict == "3 of 24 numbers are wrong"
+    shoot(browser, "derivations/dot.html", "broken")
 
 
 def test_the_stepper_steps(browser, address):

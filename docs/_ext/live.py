@@ -136,7 +136,8 @@ class Example:
 
     def data(self) -> dict[str, Any]:
         """Return the answers of the right and of the wrong classes, zeros left out."""
-        return {"backward": [_sparse(a) for a in (self.right, *self.wrong.values())]}
+        answers = [_sparse(a) for a in (self.right, *self.wrong.values())]
+        return {"size": self.right.shape[1], "backward": answers}
 
     def tables(self) -> str:
         """Return the tables: outputs and dy, then each array with its gradient."""
@@ -153,9 +154,16 @@ class Example:
         starts = np.cumsum([0, *(grads[name].size for name in sorted(grads))])
         start = dict(zip(sorted(grads), starts.tolist(), strict=False))
         for name, value in self.arrays().items():
-            short = letters.get(name, name)
-            gradient = _table(f"d{short}", grads[name].reshape(value.shape), start=start[name])
-            text += _group([_table(short, value), gradient])
+            short, places = letters.get(name, name), start[name] + np.arange(value.size)
+            at, gradient = places.reshape(value.shape), grads[name].reshape(value.shape)
+            note = ""
+            if value.size > MOST:  # the rows that any dy reaches
+                reached = self.right[:, places].any(axis=0).reshape(value.shape).any(axis=-1)
+                value, gradient, at = value[reached], gradient[reached], at[reached]
+                note = f", the {len(value)} of {reached.size} rows that are used"
+            if value.size <= MOST:
+                tables = [_table(short, value, note), _table(f"d{short}", gradient, "", at=at)]
+                text += _group(tables)
         return text
 
 
@@ -187,24 +195,30 @@ def _group(tables: list[str], kind: str = "pair") -> str:
     return f'<div class="{kind}">{"".join(tables)}</div>'
 
 
-def _table(name: str, value: np.ndarray, buttons: bool = False, start: int | None = None) -> str:
+def _table(
+    name: str,
+    value: np.ndarray,
+    note: str = "",
+    buttons: bool = False,
+    at: np.ndarray | None = None,
+) -> str:
     """Return an array as a table: a row for each but the last axis, a line between the blocks."""
     flat = value.reshape(-1, value.shape[-1]) if value.ndim else value.reshape(1, 1)
     block = value.shape[-2] if value.ndim > 2 else len(flat)
-    rows, at = "", 0
+    rows, count = "", 0
     for r, row in enumerate(flat):
         cells = ""
         for number in row:
-            index = "" if start is None else f' data-at="{start + at}"'
+            index = "" if at is None else f' data-at="{at.flat[count]}"'
             shown = _number(number)
             if buttons:
-                label = f"{name}, entry {at + 1}"
+                label = f"{name}, entry {count + 1}"
                 shown = f'<button type="button" aria-label="{label}">{shown}</button>'
             cells += f"<td{index}{'' if buttons else _style(number)}>{shown}</td>"
-            at += 1
+            count += 1
         rows += f"<tr{' class=block' if r and r % block == 0 else ''}>{cells}</tr>"
     size = " × ".join(map(str, value.shape)) or "one number"
-    caption = f"{formulas.math_html(shapes.tex_name(name))} <small>{size}</small>"
+    caption = f"{formulas.math_html(shapes.tex_name(name))} <small>{size}{note}</small>"
     return (
         f'<div class="scroll"><table aria-label="{html.escape(name)}">'
         f"<caption>{caption}</caption>{rows}</table></div>"

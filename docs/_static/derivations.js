@@ -36,14 +36,14 @@ function paint(cell, number, wrong, right) {
 }
 
 function enliven(root) {
-  const { backward } = JSON.parse(root.dataset.live);
+  const { size, backward } = JSON.parse(root.dataset.live);
   const buttons = [...root.querySelectorAll(".upstream button")];
   const cells = [...root.querySelectorAll("td[data-at]")];
   const which = root.querySelector("select.which");
   const dy = buttons.map((_, k) => (k === 0 ? 1 : 0));
 
   function answer(rows) {
-    const sums = new Float64Array(cells.length);
+    const sums = new Float64Array(size);
     rows.forEach(([places, numbers], k) => {
       if (dy[k]) places.forEach((at, n) => (sums[at] += dy[k] * numbers[n]));
     });

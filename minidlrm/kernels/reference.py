@@ -176,7 +176,7 @@ def outer(dz, x):
 
     BLAS and broadcasting take four times as long for it as a plain loop.
     """
-    return dz.T * x
+    return dz.T * x  # ③ (out, in)
 
 
 # Cross layers
