@@ -76,12 +76,6 @@ def test_the_banner_of_mpiexec_is_read_and_not_shown(capsys):
     assert capsys.readouterr().out == "before\nafter\n"
 
 
-def test_minidlrm_does_not_import_mpi4py():
-    code = "import minidlrm, sys; print('mpi4py' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert done.stdout.strip() == "False"
-
-
 # Over MPI
 
 
