@@ -487,6 +487,14 @@ def test_the_plan_takes_rows_when_a_table_is_larger_than_a_rank():
         planning.choose(plans, room=2**20)
 
 
+def test_long_bags_are_dear_by_row_since_rows_travel():
+    model = planning.outline(dlrm)
+    table, row, column = planning.plans(model, 4, 1024, 4, per_bag=10.0)
+    assert row.sent["vectors"] == 10 * planned(4, 1024, 4)[1].sent["vectors"]
+    assert table.sent["vectors"] == column.sent["vectors"] < row.sent["vectors"]
+    assert planning.choose([table, row, column], room=2**30)[0].by == "table"
+
+
 @pytest.mark.parametrize("by", WAYS)
 def test_the_memory_of_a_plan_is_what_ranks_hold(by):
     plan = next(p for p in planned(4, 1024, 4) if p.by == by)
