@@ -26,6 +26,7 @@ extensions = [
     "myst_nb",
     "numpydoc",
     "checker_tables",
+    "rank_pictures",
     "site_pages",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",

@@ -24,7 +24,7 @@ from minidlrm.parallel.comm import Communicator
 from minidlrm.parallel.sharding import ShardedEmbeddings, collections, comm_of
 from minidlrm.parallel.whole_rows import step
 
-__all__ = ["RankBlocks", "forward_on_ranks", "own_blocks"]
+__all__ = ["RankBlocks", "forward_on_ranks", "one_worker", "own_blocks"]
 
 
 def own_blocks(comm: Communicator, count: int) -> range:
@@ -70,6 +70,12 @@ def forward_on_ranks(model: Module, rows: Rows) -> np.ndarray:
     each, last = max(1, count // comm.size), min(count, comm.size)
     lengths = [ends[(r + 1) * each] - ends[r * each] if r < last else 0 for r in range(comm.size)]
     return np.concatenate(comm.all_gather(y, lengths, "outputs"))
+
+
+def one_worker(model: Module, workers: int | None) -> None:
+    """Raise ValueError when a model on ranks is to be walked by several threads."""
+    if workers not in (None, 1) and comm_of(model):
+        raise ValueError(f"workers is {workers}: a rank has one thread; take more ranks")
 
 
 def _comm(model: Module) -> Communicator:
@@ -123,11 +129,12 @@ class RankBlocks(Blocks):
         model, loss, parameters = self.parts[k]
         tables = collections(model)
         part = rows[:1] if idle else _read(rows, k, count)
-        share = len(part) / len(rows) if getattr(loss, "reduction", "") == "mean" else 1.0
+        mean = count > 1 and loss.reduction == "mean"
+        share = len(part) / len(rows) if mean else 1.0
         for each in tables:
             each.collect, each.by_rank, each.idle = True, None, idle
         try:
-            value = self._pass(k, part, share)
+            value = self._pass(k, part, *([share] if count > 1 else []))
             by_rank = {n: each.by_rank or [] for n, each in enumerate(tables)}
         finally:
             for each in tables:

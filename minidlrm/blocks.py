@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
@@ -177,7 +176,6 @@ class Team:
 
     def __init__(self, workers: int | None = None):
         self.workers = cores() if workers is None else as_size("workers", workers)
-        self.trial = _Trial() if workers is None and self.workers > 1 else None
         self.pool: ThreadPoolExecutor | None = None
         self.limit = one_blas_thread()
 
@@ -195,12 +193,8 @@ class Team:
 
     def sum(self, count: int, leaf: Callable[[int], Any], add: Callable[[Any, Any], Any]) -> Any:
         """Return the `TreeSum` of leaf(0), leaf(1), ...; `count` of them; errors as `walk`."""
-        tree, start = TreeSum(count, add), time.perf_counter()
-        workers = self.trial.workers(self.workers) if self.trial else self.workers
-        self.walk(range(count), lambda k: tree.put(k, leaf(k)), workers)
-        if self.trial and self.trial.ends((time.perf_counter() - start) / count):
-            self.workers = 1 if self.trial.alone_is_faster() else self.workers
-            self.trial = None
+        tree = TreeSum(count, add)
+        self.walk(range(count), lambda k: tree.put(k, leaf(k)), self.workers)
         return tree.total()
 
     def walk(self, items: Sequence[int], visit: Callable[[int], Any], workers: int) -> None:
@@ -243,25 +237,6 @@ class Team:
             except RuntimeError:  # the system allows no more threads: those that there are do it
                 break
         return helpers
-
-
-class _Trial:
-    """The first steps of a run, alone and together in turn: do threads pay?"""
-
-    STEPS = 8  # the first two warm up
-
-    def __init__(self) -> None:
-        self.seconds: list[float] = []
-
-    def workers(self, most: int) -> int:
-        return most if len(self.seconds) % 2 else 1
-
-    def ends(self, seconds: float) -> bool:
-        self.seconds.append(seconds)
-        return len(self.seconds) == self.STEPS
-
-    def alone_is_faster(self) -> bool:
-        return min(self.seconds[2::2]) < min(self.seconds[3::2])
 
 
 class Blocks:

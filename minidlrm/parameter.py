@@ -206,8 +206,9 @@ class Parameter:
     def check_grad(self) -> None:
         """Raise TypeError or ValueError unless the gradient can be subtracted from the value."""
         grad, value = self.grad, self._value
-        if grad is None:
-            return
+        form = value.shape, value.dtype
+        if grad is None or (type(grad) is np.ndarray and (grad.shape, grad.dtype) == form):
+            return  # as nearly always
         check_type(f"the gradient of {self.name}", grad, np.ndarray, SparseGrad)
         if type(grad) not in (np.ndarray, SparseGrad):  # a mask would be lost
             grad = self.grad = native(f"the gradient of {self.name}", grad)

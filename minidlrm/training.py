@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from minidlrm.across import RankBlocks
+from minidlrm.across import RankBlocks, one_worker
 from minidlrm.arrays import (
     as_flag,
     as_path,
@@ -117,8 +117,7 @@ def fit(
     callback : callable, optional
         Called with each new record.
     workers : int, optional
-        Threads for the blocks of a batch. The default is one for each core, where they are faster
-        than one alone in the first steps; 1 turns threads off.
+        Threads for the blocks of a batch. The default is one for each core; 1 turns threads off.
 
     Returns
     -------
@@ -165,6 +164,7 @@ def fit(
     if (resume or checkpoint_every is not None) and checkpoint is None:
         raise ValueError("checkpoint is None: resume and checkpoint_every need the path of a file")
     _check_labels(loss, train, valid, patience)
+    one_worker(model, workers)
     team = Team(workers)
     steps = _Steps(model, loss, optimizer, max_grad_norm, team)
     watch = _Watch(steps, valid, patience, callback)

@@ -205,6 +205,14 @@ def test_bias_and_relu(shape, relu, dtype, rng):
 
 
 @needs_numba
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_outer_product_of_one_sample(dtype, rng):
+    dz, x = numbers(rng, (1, 4), dtype), numbers(rng, (1, 3), dtype)
+    agree(jit.outer(dz, x), reference.outer(dz, x))
+    agree(jit.outer(dz, x), dz.T @ x)
+
+
+@needs_numba
 def test_bias_backward_of_a_wider_dy_has_the_same_dtype_in_both(rng):
     y, dy = numbers(rng, (4, 3), np.float32), numbers(rng, (4, 3))
     for a, b in zip(

@@ -1,5 +1,6 @@
 """read_libfm."""
 
+import pyarrow as pa
 import pytest
 
 import minidlrm as md
@@ -155,15 +156,41 @@ def test_names_of_tables_say_what_a_line_was(tmp_path):
     assert read_libfm(write(tmp_path / "a", ["1 3:1", "1"] * 7)).feature_names == ["features"]
 
 
-@pytest.mark.parametrize("word", ["1_0", "٣", "1" * 19, "", "+1"])
+@pytest.mark.parametrize("word", ["1_0", "٣", "1" * 41, "", "+1"])
 def test_an_index_is_plain_digits(word, tmp_path):
     with pytest.raises(ValueError, match="line 3: .* is not an index"):
         read_libfm(write(tmp_path / "a", ["1 5:1", "", f"1 {word}:1"]))
 
 
-def test_eighteen_digits_are_exact_and_infinity_is_no_number(tmp_path):
-    path = write(tmp_path / "a", [f"1 {10**18 - 1}:1", f"1 {10**18 - 2}:1"] * 7)
-    assert read_libfm(path).table_sizes == [3]
+@pytest.mark.parametrize("first", [2**53, 10**18, 2**63 - 28, 2**63 - 3, 10**19, 2**64, 10**38])
+def test_an_index_of_any_size_is_exact(first, tmp_path):
+    path = write(tmp_path / "a", [f"{k % 2} {first + k}:1 7:1" for k in range(28)])
+    data = read_libfm(path)
+    assert data.table_sizes == [25, 2]
+    assert data.train.sparse[:, 0].tolist() == list(range(1, 25))
+    rows = pa.table({"field0": [str(first + 3), "5"], "field1": ["7", "7"]})
+    assert data.schema.encode(rows).sparse[:, 0].tolist() == [4, 0]
+
+
+def test_files_number_large_indices_alike(tmp_path):
+    small, large = ["1 3:1 5:1", "0 4:1 5:1"], [f"1 {2**64}:1 5:1", "0 3:1 5:1"]
+    data = read_libfm(
+        write(tmp_path / "a", small),
+        write(tmp_path / "b", large),
+        write(tmp_path / "c", small),
+    )
+    assert data.valid.sparse.tolist() == [[0, 1], [1, 1]]
+
+
+def test_an_index_that_stands_in_its_place_too_has_not_moved(tmp_path):
+    data = read_libfm(write(tmp_path / "a", ["1 3:1 7:1", "0 7:1 7:1"] * 7))
+    assert data.table_sizes == [3, 2]
+    moved = write(tmp_path / "b", ["1 3:1 7:1", "0 7:1 7:1", "0 3:1 7:1", "1 7:1 4:1"])
+    with pytest.raises(ValueError, match="line 4: index 7 is feature 1 here, and feature 2 else"):
+        read_libfm(moved)
+
+
+def test_what_is_no_number_is_named(tmp_path):
     with pytest.raises(ValueError, match="line 2: 'inf' is not a number"):
         read_libfm(write(tmp_path / "a", ["1 5:1", "1 5:inf"]))
     with pytest.raises(ValueError, match="line 2: 'x' is not a number"):

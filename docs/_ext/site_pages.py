@@ -45,6 +45,7 @@ API = {
     "Recommending": "recommending",
     "What a model has learned": "learned",
     "Checkpoints": "checkpoint",
+    "Across machines": "parallel",
     "Modules and parameters": "module",
     "Gradient checks": "checking",
     "Step through a batch": "tracing",

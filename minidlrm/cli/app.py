@@ -47,6 +47,7 @@ _COMMANDS = {  # name: its module, and examples
         "inspect",
         "show dlrm --embedding-dim 32 --top-mlp 512,256",
         "show dlrm --trace --rows 4",
+        "show dlrm --ranks 16",
     ),
     "verify": ("inspect", "verify --trace trace.txt"),
     "paper": ("paper", "paper", "paper 4.2", "paper --all"),

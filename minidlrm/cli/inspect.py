@@ -19,9 +19,12 @@ from rich.text import Text
 import minidlrm as md
 from minidlrm import kernels
 from minidlrm.checking import GradCheckReport, cases, student
+from minidlrm.cli import costs
 from minidlrm.cli import options as given
 from minidlrm.cli.summary import summary
+from minidlrm.data.batch import Jagged
 from minidlrm.models import MODELS
+from minidlrm.parallel.comm import as_ranks
 from minidlrm.printing import as_rich
 from minidlrm.verify import PUBLISHED_LOSSES, PublishedRun, Replay, agreeing, read_trace, replay
 
@@ -45,9 +48,19 @@ def show(
     trace: Annotated[
         bool, typer.Option("--trace", help="Run one step, and show every operation.")
     ] = False,
+    ranks: Annotated[
+        int | None,
+        typer.Option(
+            "--ranks", help="Compute memory, bytes and time of a step on so many ranks, and stop."
+        ),
+    ] = None,
     seed: given.SeedOption = 0,
 ) -> None:
     """Show a model: its layers, parameters, FLOPs, and the bytes that each operation moves."""
+    if ranks is not None:
+        as_ranks(ranks)
+        if trace:
+            given.refuse("ranks", "--trace", ["the whole model"])
     for option, value in (("--rows", rows), ("--batch-size", batch_size)):
         if value is not None:
             given.positive(option, value)
@@ -67,6 +80,16 @@ def show(
     if data == "synthetic" and count is None:
         count = 1000
     dataset = given.read(data, model, {"seed": seed}, rows=count)
+    if ranks is not None:
+        if isinstance(dataset.train.sparse, Jagged):
+            given.refuse("ranks", "bags of ids", ["one id a table"])
+
+        def make(sizes: Sequence[int]) -> Any:
+            known = given.build(model, dataset, seed, options).config
+            return MODELS[model].cls(**{**known, "table_sizes": list(sizes)})
+
+        costs.show_ranks(Console(), make, dataset.table_sizes, ranks, batch_size or 2048)
+        return
     network = given.build(model, dataset, seed, options)
     if trace:
         loss = md.MSE() if dataset.task == "ratings" else md.BCEWithLogits()

@@ -31,7 +31,7 @@ from minidlrm.parallel import planning
 from minidlrm.parallel.comm import Communicator, as_ranks, check_mpi, mpi
 from minidlrm.parallel.folder import index_of
 from minidlrm.parallel.parts import WAYS
-from minidlrm.parallel.sharding import sharded
+from minidlrm.parallel.sharding import comm_of, sharded
 
 RanksOption = Annotated[
     int | None,
@@ -49,7 +49,7 @@ ShardOption = Annotated[
     ),
 ]
 _LAUNCHED = ("PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK")  # variables of a process of mpiexec
-_FIRST = 1.0  # seconds in which rank 0 may say what all would say
+_FIRST = 2.5  # seconds in which rank 0 may say what all would say
 _BANNER, _BANNER_END = "====", "Please see the FAQ"  # of mpiexec, around a rank that was killed
 
 
@@ -71,7 +71,7 @@ def communicator(ranks: int | None) -> Communicator | None:
         )
     if ranks is None:
         return None
-    raise typer.Exit(_start(as_ranks(ranks), ["-m", "minidlrm", *sys.argv[1:]]))
+    sys.exit(_start(as_ranks(ranks), ["-m", "minidlrm", *sys.argv[1:]]))  # all has been said
 
 
 def is_ranked() -> bool:
@@ -136,7 +136,7 @@ def _passed_on(stream: Any) -> str:
     for raw in stream:
         line = raw.decode(errors="replace")
         inside = inside or line.startswith(_BANNER)
-        if not inside:
+        if not inside and not line.startswith("[mpiexec@"):
             sys.stdout.write(line)
             sys.stdout.flush()
         elif "EXIT STRING:" in line:
@@ -210,3 +210,9 @@ def told(folder: Path) -> str:
     index = index_of(folder)
     content = json.loads(index.read_text(encoding="utf-8"))["content"] if index else ""
     return f"SHA-256 of the parameters: {content}"
+
+
+def speaks(model: Model) -> bool:
+    """Whether this process prints, and writes what there is once: rank 0, or the only one."""
+    comm = comm_of(model)
+    return comm is None or comm.rank == 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from rich.box import SIMPLE
 from rich.table import Table
 
@@ -13,18 +15,23 @@ def summary(network: Module, batch_size: int) -> Table:
     """One line for each layer; weights are read once a batch, so a sample's share is 1/B."""
     title = f"{type(network).__name__} at B = {batch_size}"
     table = Table(title=title, box=SIMPLE, show_footer=True)
-    moved, rows = 0.0, []
+    moved, elsewhere, rows = 0.0, 0, []
     for name, layer in network.named_modules():
         if any(layer.named_children()):
             continue
-        size = layer.num_parameters()
-        shapes = " + ".join("×".join(map(str, p.value.shape)) for p in layer.parameters())
+        sizes = [p.value.shape for p in layer.parameters()]
         looked_up = isinstance(layer, EmbeddingBagCollection)  # its rows are counted already
+        if isinstance(layer, EmbeddingBagCollection):  # of all ranks, where there are several
+            sizes = [layer.shape]
+        size = sum(map(math.prod, sizes))
+        elsewhere += size - layer.num_parameters()
+        shapes = " + ".join("×".join(map(str, shape)) for shape in sizes)
         layer_bytes = layer.bytes_per_sample() + (0 if looked_up else 4 * size / batch_size)
         moved += layer_bytes
         cost = (f"{layer.flops_per_sample():,}", f"{layer_bytes:,.0f}")
         rows.append((name, shapes or "-", f"{size:,}", *cost))
-    totals = (f"{network.num_parameters():,}", f"{network.flops_per_sample():,}", f"{moved:,.0f}")
+    total_size = network.num_parameters() + elsewhere
+    totals = (f"{total_size:,}", f"{network.flops_per_sample():,}", f"{moved:,.0f}")
     titles = ("operation", "shapes", "parameters", "FLOPs\na sample", "bytes moved\na sample")
     for k, (name, total) in enumerate(zip(titles, ("total", "", *totals), strict=True)):
         table.add_column(name, total, justify="right" if k > 1 else "left", no_wrap=True)

@@ -194,7 +194,7 @@ def train(
         dataset = across.in_turn(comm, reads) if ":" in data else reads()
         build = partial(given.build, model, dataset, seed, sizes)
         network = across.build(comm, build, dataset, settings, shard) if comm else build()
-    speaks = comm is None or comm.rank == 0
+    speaks = across.speaks(network)
     console = Console(quiet=not speaks)
     _describe(console, dataset, network, settings)
     if dry_run:
@@ -210,7 +210,7 @@ def train(
     source = trained.as_told(data, model, seed, drop_users, reading)
     files = _write(out, model, network, history, results, dataset, source, speaks)
     if comm:
-        console.print(across.told(out / model), highlight=False)
+        console.print(across.told(out / model), highlight=False, soft_wrap=True)
     console.print(f"wrote {names(out, *files)}")
 
 
@@ -287,7 +287,7 @@ def _fit(
             resume=settings.resume,
         )
     except KeyboardInterrupt:
-        if keeps:
+        if keeps and across.speaks(network):
             print(f"{checkpoint} is written: --resume goes on from there", file=sys.stderr)
         raise
     results = {}

@@ -19,6 +19,8 @@ from minidlrm.data.features import Categories, Column
 from minidlrm.data.intern import Interner
 from minidlrm.data.schema import Schema
 
+_DIGITS = 40  # of an index: of a hash of 128 bits, and one more
+
 
 def read_libfm(
     train: str | os.PathLike,
@@ -30,14 +32,15 @@ def read_libfm(
     Three kinds of lines are told apart by the training file:
 
     - The same number of features in each line, in the same order (as Frappe and the like have
-      them): the k-th becomes table k. An index that occurs in two places is an error.
+      them): the k-th becomes table k. An index that moves from one place to another is an error.
     - Any number of features: all indices share one table, and a line is a bag.
     - libFFM's ``field:index:value``: each field becomes a table, and holds a bag.
 
     Within a table, id 0 stands for an index that the training rows do not have; the others are
-    numbered from 1, in rising order. Values other than 1 become the weights of the ids. Where the
-    training labels are -1 and 1, every label above 0 becomes 1 and the others 0; other labels, such
-    as ratings, stay as they are. Empty lines, and what follows a #, are left out.
+    numbered from 1, in rising order. Indices of 2^63 and more, such as hashes, are read as text:
+    then all are numbered in the order of text. Values other than 1 become the weights of the ids.
+    Where the training labels are -1 and 1, every label above 0 becomes 1 and the others 0; other
+    labels, such as ratings, stay as they are. Empty lines, and what follows a #, are left out.
 
     Parameters
     ----------
@@ -73,6 +76,8 @@ def read_libfm(
     given = {"train": train}
     given |= {} if valid is None or test is None else {"valid": valid, "test": test}
     files = [_read(as_path(name, path)) for name, path in given.items()]
+    if any(file.index.dtype.kind == "U" for file in files):
+        files = [replace(file, index=file.index.astype(str)) for file in files]
     first = files[0]
     in_order = all(file.in_order for file in files)
     for file in files:
@@ -111,7 +116,8 @@ def _schema(names: list[str], known: list[np.ndarray], one_each: bool, task: str
     columns = []
     for name, values in zip(names, known, strict=True):
         words = of_words(map(str, values.tolist()))
-        categories = Categories(Interner(words.text, words.offsets[1:]), integers=True)
+        whole = values.dtype.kind == "i"
+        categories = Categories(Interner(words.text, words.offsets[1:]), integers=whole)
         column = Column(name, "sparse", categories=categories, distinct=len(values))
         columns.append(column if one_each else replace(column, role="bag", separator=" "))
     return Schema(tuple(columns), "label", task)
@@ -151,18 +157,26 @@ def _fields(files: list[_File], in_order: bool) -> list[int]:
             file.field[:] = 0
         return [0]
     for file in files:
-        pairs = np.unique(np.stack([file.index, file.field], axis=1), axis=0)
-        twice = np.flatnonzero(np.diff(pairs[:, 0]) == 0)
-        if len(twice):
-            index, place = pairs[twice[0] + 1]
-            k = int(((file.index == index) & (file.field == place)).argmax())
-            raise ValueError(
-                f"{file.path}: line {file.lines[file.row[k]]}: index {index} is feature "
-                f"{place + 1} here, and feature {pairs[twice[0], 1] + 1} elsewhere: features "
-                "must come in one order "
-                "(or name their fields, as libFFM's field:index:value does)"
-            )
+        _check_places(file)
     return list(range(files[0].width))
+
+
+def _check_places(file: _File) -> None:
+    """Refuse an index that moves: one that no place has in each line where it occurs."""
+    index, code = np.unique(file.index, return_inverse=True)
+    pairs = np.unique(code * file.width + file.field)  # each index with each of its places
+    for k in np.unique(pairs[1:][np.diff(pairs // file.width) == 0] // file.width):
+        own = code == k
+        usual = np.bincount(file.field[own]).argmax()
+        moved = own & ~np.isin(file.row, file.row[own & (file.field == usual)])
+        if not moved.any():  # once more beside its place, as in 7:1 7:1
+            continue
+        at = int(moved.argmax())
+        raise ValueError(
+            f"{file.path}: line {file.lines[file.row[at]]}: index {index[k]} is feature "
+            f"{file.field[at] + 1} here, and feature {usual + 1} elsewhere: features must come in "
+            "one order (or name their fields, as libFFM's field:index:value does)"
+        )
 
 
 def _batch(
@@ -222,7 +236,7 @@ def _read(path: Path) -> _File:
     of = [where[k] for k in row]
     index = _whole(path, [part[-2] for part in parts], of)
     value = _floats(path, [part[-1] for part in parts], of)
-    field = _whole(path, [part[0] for part in parts], of) if triples else place
+    field = _whole(path, [part[0] for part in parts], of, 9) if triples else place
     return _File(path, where, label, row, field, index, value, triples, int(counts[0]))
 
 
@@ -245,12 +259,13 @@ def _is_number(word: str) -> bool:
         return False
 
 
-def _whole(path: Path, words: list[str], lines: list[int]) -> np.ndarray:
-    """Read indices exactly: a float would lose the last digits of large ones."""
+def _whole(path: Path, words: list[str], lines: list[int], digits: int = _DIGITS) -> np.ndarray:
+    """Read indices exactly: int64, or text where one has no int64."""
     for k, word in enumerate(words):
-        if not (word.isascii() and word.isdigit() and len(word) <= 18):
+        if not (word.isascii() and word.isdigit() and len(word) <= digits):
             raise ValueError(
                 f"{path}: line {lines[k]}: {word!r} is not an index: "
-                "it must be a whole number below 10^18"
+                f"it must be a whole number of at most {digits} digits"
             )
-    return np.array([int(word) for word in words], np.int64)
+    numbers = [int(word) for word in words]
+    return np.array(numbers, np.int64 if max(numbers, default=0) < 2**63 else str)

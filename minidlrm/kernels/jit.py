@@ -235,6 +235,16 @@ def bias_backward(dy, y, relu):
     return dz, dbias
 
 
+@_compile
+def outer(dz, x):
+    """See `reference.outer`."""
+    dw = np.empty((dz.shape[1], x.shape[1]), dz.dtype)
+    for o in range(dz.shape[1]):
+        for i in range(x.shape[1]):
+            dw[o, i] = dz[0, o] * x[0, i]
+    return dw
+
+
 # Cross layers
 
 

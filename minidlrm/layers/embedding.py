@@ -82,7 +82,8 @@ class EmbeddingBagCollection(Module):
         """Return which rows `sparse` names, where its bags begin, and the scale of each row.
 
         Of one id a table: rows (B * T,), sample by sample, and None twice. Of bags: rows (nnz,),
-        offsets (T * B + 1,), and scales (nnz,), or None where all are 1. Errors as `forward`.
+        offsets (T * B + 1,), and scales (nnz,), or None where all are 1. IndexError, TypeError
+        and ValueError as `forward`.
         """
         if isinstance(sparse, Jagged):
             return self._lookup_bags(sparse)

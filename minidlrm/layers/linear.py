@@ -78,7 +78,7 @@ class Linear(Module):
         x, y = self.kept()
         dy = converted("dy", self.check_dy(dy, y.shape), y.dtype)
         dz, dbias = kernels.bias_backward(dy, y, self.activation == "relu")  # (B, out), (out,)
-        dz_x = dz.T @ x if len(x) != 1 else dz.T * x  # (out, in); BLAS is slow at one sample
+        dz_x = dz.T @ x if len(x) != 1 else kernels.outer(dz, x)  # (out, in)
         self.weight.add_grad(dz_x)
         if self.bias is not None:
             self.bias.add_grad(dbias)

@@ -48,11 +48,16 @@ def content(model: Module, header: dict[str, str], arrays: Arrays) -> str:
 def write_folder(
     path: str | os.PathLike, model: Module, header: dict[str, str], arrays: Arrays
 ) -> None:
-    """Write a checkpoint of all ranks; OSError when it cannot be written."""
+    """Write a checkpoint of all ranks.
+
+    OSError when it cannot be written; RuntimeError when the ranks' copies of what is not shared
+    out, such as the MLPs, are not equal.
+    """
     comm, folder = comm_of(model), Path(path)
     assert comm is not None
-    name = f"rank-{{}}{_letter(comm, folder)}.safetensors"
     tables = {n: _table_of(model, n) for n in arrays}
+    _check_copies(comm, header, {n: a for n, a in arrays.items() if tables[n] is None})
+    name = f"rank-{{}}{_letter(comm, folder)}.safetensors"
     own = {n: a for n, a in arrays.items() if tables[n] is not None or comm.rank == 0}
     about = {key: header[key] for key in ("model", "config")}
     mine = write(folder / name.format(comm.rank), {"format": _FORMAT, **about}, own)
@@ -73,6 +78,17 @@ def write_folder(
             if old.name not in files:
                 old.unlink()
     comm.barrier()
+
+
+def _check_copies(comm: Communicator, header: dict[str, str], copies: Arrays) -> None:
+    """Raise RuntimeError, on all ranks, unless all have the same."""
+    mine = np.frombuffer(content_digest(header, copies).encode(), np.uint8)
+    for rank, theirs in enumerate(comm.all_gather(mine, [len(mine)] * comm.size, "digests")):
+        if not np.array_equal(theirs, mine):
+            raise RuntimeError(
+                f"ranks {comm.rank} and {rank} have other weights outside the tables: a sum was "
+                "taken in another order, or one of them was changed; nothing is saved"
+            )
 
 
 def _letter(comm: Communicator, folder: Path) -> str:

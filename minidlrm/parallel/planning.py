@@ -81,6 +81,9 @@ class Plan:
         gradients, and the optimizer's state.
     sent : dict of str to int
         Bytes of a step, of all ranks, by what they are for: the names of `Communicator.sent`.
+    busiest : int
+        Bytes that the rank with most of them sends or gets in a step; where the tables are not
+        even, more than its share.
     messages : int
         Messages that a rank sends in a step.
     """
@@ -88,6 +91,7 @@ class Plan:
     by: str
     memory: int
     sent: dict[str, int]
+    busiest: int
     messages: int
 
     @property
@@ -130,15 +134,18 @@ def _plan(by: str, model: Module, ranks: int, batch: int, blocks: int, states: i
     rows = _rows_of_ranks(ranks, batch, blocks)
     rounds, others = max(1, blocks // ranks), ranks - 1
     sent = {"headers" if by != "row" else "lengths": 0, "ids": 0, "vectors": 0, "gradients": 0}
-    held = np.zeros(ranks, np.int64)
+    held: Any = np.zeros(ranks, np.int64)  # bytes of the tables, on each rank
+    moved: Any = np.zeros(ranks, np.int64)  # bytes that it sends or gets
     for table in tables:
         size = table.weight.value.itemsize
         parts = shared_out(by, table.own, table.shape[1], ranks)
-        held += [size * math.prod(part.shape) for part in parts]
-        ids, numbers = _travelling(by, table, parts, rows)
-        sent["ids"] += 8 * ids
-        sent["vectors"] += size * numbers
-        sent["gradients"] += size * numbers
+        held += np.array([size * math.prod(part.shape) for part in parts])
+        ids, numbers = _travelling(by, table, parts, rows)  # (R, R), (R, R)
+        sent["ids"] += 8 * int(ids.sum())
+        sent["vectors"] += size * int(numbers.sum())
+        sent["gradients"] += size * int(numbers.sum())
+        both = [8 * ids.sum(axis) + 2 * size * numbers.sum(axis) for axis in (0, 1)]
+        moved += np.maximum(*both)
         sent["headers" if by != "row" else "lengths"] += (
             (32 if by != "row" else 8) * rounds * ranks * others
         )
@@ -147,7 +154,7 @@ def _plan(by: str, model: Module, ranks: int, batch: int, blocks: int, states: i
     sent |= {"loss": 8 * ranks * depth, "norm": 8 * ranks * depth}
     messages = 4 * rounds * len(tables) * others + 3 * depth
     memory = (int(held.max()) + dense) * (1 + states) + dense
-    return Plan(by, memory, sent, messages)
+    return Plan(by, memory, sent, int(moved.max()) + dense * depth, messages)
 
 
 def _rows_of_ranks(ranks: int, batch: int, blocks: int) -> list[int]:
@@ -159,21 +166,21 @@ def _rows_of_ranks(ranks: int, batch: int, blocks: int) -> list[int]:
 
 def _travelling(
     by: str, table: Outline, parts: Sequence[Part], rows: Sequence[int]
-) -> tuple[int, int]:
-    """Return how many ids, and how many numbers of vectors, go from one rank to another."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return how many ids go from rank q to rank r, and numbers of vectors back: (R, R) each."""
+    samples, ranks = np.array(rows, np.int64)[:, None], len(parts)  # (R, 1)
     columns, dim = table.num_tables, table.shape[1]
     if by == "row":  # at most: each id is asked for once, and 1 / R of the rows are at home
-        ids = sum(rows) * columns * (len(parts) - 1) // len(parts)
-        return ids, ids * dim
-    if by == "column":
-        holders = [r for r, part in enumerate(parts) if part.rows]
-        ids = sum(n * columns * len([r for r in holders if r != q]) for q, n in enumerate(rows))
-        home = [part.shape[1] * columns if part.rows else 0 for part in parts]
+        ids = np.repeat(samples * columns // ranks, ranks, axis=1)
+        numbers = ids * dim
     else:
-        mine = [table.tables_of(part) for part in parts]
-        ids = sum(n * (columns - m) for n, m in zip(rows, mine, strict=True))
-        home = [m * dim for m in mine]
-    return ids, sum(n * (columns * dim - h) for n, h in zip(rows, home, strict=True))
+        all_of_them = [columns if part.rows else 0 for part in parts]
+        some = [table.tables_of(part) for part in parts] if by == "table" else all_of_them
+        held = np.array(some, np.int64)  # (R,): columns of ids that a rank looks up
+        ids = samples * held
+        numbers = ids * np.array([part.shape[1] for part in parts], np.int64)
+    away = 1 - np.eye(ranks, dtype=np.int64)  # what a rank asks of itself does not travel
+    return ids * away, numbers * away
 
 
 def memory() -> int:

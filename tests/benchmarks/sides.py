@@ -108,18 +108,22 @@ def _torch(case: Case, wrap: Callable = lambda function: function, each: bool = 
     optimizer, loss = torch.optim.SGD(leaves, lr=LR), torch.nn.BCEWithLogitsLoss()
     batches = [_torch_batch(case, k, tables, each) for k in range(case.steps)]
 
-    def logits(x, ids):
-        rows = {name: _looked_up(state[name], ids[name]) for name in tables}
+    # looked up outside what is compiled: torch.compile cannot take a sparse gradient
+    def looked_up(ids):
+        return {name: _looked_up(state[name], ids[name]) for name in tables}
+
+    def logits(x, rows):
         return FORWARD[case.model](torch, {**state, **rows}, x)
 
-    forward = wrap(lambda x, ids, label: loss(logits(x, ids), label))
+    forward = wrap(lambda x, rows, label: loss(logits(x, rows), label))
     with torch.no_grad():
-        agree(case, logits(*batches[0][:2]))
+        x, ids, _ = batches[0]
+        agree(case, logits(x, looked_up(ids)))
 
     def run() -> float:
-        for batch in batches:
+        for x, ids, label in batches:
             optimizer.zero_grad()
-            value = forward(*batch)
+            value = forward(x, looked_up(ids), label)
             value.backward()
             optimizer.step()
         return value.item()

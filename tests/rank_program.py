@@ -1,0 +1,52 @@
+"""What each rank of an MPI run does in test_ranks.py: train and print hashes; or hold 4 GB."""
+
+import json
+import resource
+import sys
+
+import minidlrm as md
+from minidlrm.checkpoint import pack
+from minidlrm.parallel import folder, mpi, sharded
+from tests import test_parallel as cases
+
+FEW = ("table adam bags", "row adagrad one-hot", "column rowwise bags")
+
+
+def hashes(comm):
+    """Train 50 steps with each optimizer, on each kind of rows, split in each way; or a few."""
+    found = {}
+    for by in cases.WAYS:
+        for name, make in cases.OPTIMIZERS.items():
+            for kind, rows in (("one-hot", cases.one_hot(1580)), ("bags", cases.bags(1580))):
+                if not cases.LONG and f"{by} {name} {kind}" not in FEW:
+                    continue
+                with cut_small():
+                    digest, _ = cases.trained(
+                        comm, by, cases.dlrm, rows, make(), batch_size=64, epochs=2
+                    )
+                found[f"{by} {name} {kind}"] = digest
+    return found
+
+
+def cut_small():
+    from unittest.mock import patch
+
+    return patch.multiple(cases.blocks, _LIGHT=0, _FIRST=8, _ROWS=8)
+
+
+def memory(comm):
+    """Take two steps with a model of 4 GB; return what each rank has held at most, in MiB."""
+    rows = cases.one_hot(512, sizes=[62_500_000, 10])
+    with sharded(comm, "row"):
+        model = md.DLRM(4, [62_500_000, 10], 16, (16,), (16,))
+    md.fit(model, rows, optimizer=md.SGD(0.1), batch_size=256, progress=False)
+    held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    own = model.embeddings.weight.value.nbytes / 2**20
+    return [held, own, len(folder.content(model, *pack(model)))]
+
+
+if __name__ == "__main__":
+    ranks = mpi()
+    result = {"hashes": hashes, "memory": memory}[sys.argv[1]](ranks)
+    if ranks.rank == 0:
+        print(json.dumps(result))
