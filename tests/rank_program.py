@@ -3,9 +3,12 @@
 import json
 import resource
 import sys
+import time
+from unittest.mock import Mock, patch
 
 import minidlrm as md
 from minidlrm.checkpoint import pack
+from minidlrm.cli import app
 from minidlrm.parallel import folder, mpi, sharded
 from tests import test_parallel as cases
 
@@ -29,8 +32,6 @@ def hashes(comm):
 
 
 def cut_small():
-    from unittest.mock import patch
-
     return patch.multiple(cases.blocks, _LIGHT=0, _FIRST=8, _ROWS=8)
 
 
@@ -45,8 +46,17 @@ def memory(comm):
     return [held, own, len(folder.content(model, *pack(model)))]
 
 
+def fail(comm):
+    """Raise on rank 1, inside of the command line, while rank 0 waits for it."""
+    if comm.rank == 0:
+        comm.barrier()
+    print(f"fails at {time.time()}", file=sys.stderr, flush=True)
+    with patch.object(app, "make_app", Mock(side_effect=ValueError("only here"))):
+        app.main()
+
+
 if __name__ == "__main__":
     ranks = mpi()
-    result = {"hashes": hashes, "memory": memory}[sys.argv[1]](ranks)
+    result = {"hashes": hashes, "memory": memory, "fail": fail}[sys.argv[1]](ranks)
     if ranks.rank == 0:
         print(json.dumps(result))

@@ -52,7 +52,7 @@ def test_by_hand_one_step_at_a_time():
 
 
 def test_an_import_brings_nothing_heavy():
-    heavy = ["matplotlib", "pyarrow", "torch", "tqdm", "rich", "safetensors", "pooch"]
+    heavy = ["matplotlib", "pyarrow", "torch", "tqdm", "rich", "safetensors", "pooch", "mpi4py"]
     heavy += ["scipy.stats", "minidlrm.checking", "minidlrm.tracing"]
     code = f"import sys, minidlrm; print([m for m in {heavy} if m in sys.modules])"
     assert python(code).strip() == "[]"

@@ -73,10 +73,20 @@ def trained(comm, by, make, rows, optimizer, valid=None, **options):
 
 
 def on_ranks(ranks, by, make, rows, optimizer, **options):
-    def work(comm):
-        return trained(comm, by, make, rows, OPTIMIZERS[optimizer](), **options)
+    """Train on ranks; return the hash, and see that all ranks have the same outside the tables."""
 
-    return run(ranks, work)[0][0]
+    def work(comm):
+        with sharded(comm, by):
+            model = make()
+        own = OPTIMIZERS[optimizer]()
+        md.fit(model, rows, optimizer=own, progress=False, **options)
+        tables = {part.weight for part in collections(model)}
+        copies = [p.value.tobytes() for p in model.parameters() if p not in tables]
+        return folder.content(model, *pack(model, own)), b"".join(copies)
+
+    hashes, copies = zip(*run(ranks, work), strict=True)
+    assert len(set(copies)) == 1
+    return hashes[0]
 
 
 # The communicator
@@ -326,7 +336,11 @@ def test_early_stopping_and_clipping_have_the_same_bits():
 def test_another_order_of_sums_on_one_rank_is_seen_in_the_hash(monkeypatch):
     rows = one_hot(320)
     assert blocks_for(dlrm(), 32) == 4
-    right = on_ranks(4, "table", dlrm, rows, "sgd", batch_size=32)
+
+    def work(comm):
+        return trained(comm, "table", dlrm, rows, md.SGD(0.1), batch_size=32)[0]
+
+    right = run(4, work)[0]
 
     def broken(self, x, busy=None, what="all reduce", add=np.add):
         parts = self.all_gather(x, [len(x)] * self.size, what)
@@ -335,7 +349,7 @@ def test_another_order_of_sums_on_one_rank_is_seen_in_the_hash(monkeypatch):
         return add(add(parts[0], parts[1]), add(parts[2], parts[3]))
 
     monkeypatch.setattr(Communicator, "all_reduce", broken)
-    assert on_ranks(4, "table", dlrm, rows, "sgd", batch_size=32) != right
+    assert run(4, work)[0] != right
 
 
 def test_ranks_whose_copies_differ_are_not_saved(tmp_path):
@@ -471,6 +485,14 @@ def test_the_plan_takes_rows_when_a_table_is_larger_than_a_rank():
         planning.choose(plans, room=2 * 2**30, by="table")
     with pytest.raises(ValueError, match="take more ranks"):
         planning.choose(plans, room=2**20)
+
+
+def test_long_bags_are_dear_by_row_since_rows_travel():
+    model = planning.outline(dlrm)
+    table, row, column = planning.plans(model, 4, 1024, 4, per_bag=10.0)
+    assert row.sent["vectors"] == 10 * planned(4, 1024, 4)[1].sent["vectors"]
+    assert table.sent["vectors"] == column.sent["vectors"] < row.sent["vectors"]
+    assert planning.choose([table, row, column], room=2**30)[0].by == "table"
 
 
 @pytest.mark.parametrize("by", WAYS)

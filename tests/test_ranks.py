@@ -76,12 +76,6 @@ def test_the_banner_of_mpiexec_is_read_and_not_shown(capsys):
     assert capsys.readouterr().out == "before\nafter\n"
 
 
-def test_minidlrm_does_not_import_mpi4py():
-    code = "import minidlrm, sys; print('mpi4py' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert done.stdout.strip() == "False"
-
-
 # Over MPI
 
 
@@ -132,9 +126,21 @@ def test_an_error_on_all_ranks_is_told_once_with_code_2(tmp_path):
     _, errors = done.communicate(timeout=120)
     assert done.returncode == 2
     assert errors.count("error: ") == 1
-    assert re.search(r"error: step \d+: the (loss|gradient norm) is (nan|inf)", errors), errors
+    what = r"step \d+: the (loss|gradient norm)|the output of row \d+"
+    assert re.search(rf"error: ({what}) is (nan|inf)", errors), errors
     assert time.monotonic() - start < 100
     assert not list(tmp_path.rglob("*.tmp"))
+
+
+@pytest.mark.slow
+def test_an_error_on_one_rank_ends_all_and_is_told_by_it():
+    needs_mpi()
+    done = on_mpi(2, "-m", "tests.rank_program", "fail")
+    took = time.time() - float(re.search(r"fails at ([\d.]+)", done.stderr)[1])
+    assert took < 5
+    assert done.returncode == 2
+    assert "error: rank 1: only here" in done.stderr
+    assert "error: only here" not in done.stderr
 
 
 def started(tmp_path, psutil):

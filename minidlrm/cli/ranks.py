@@ -23,6 +23,7 @@ import typer
 from minidlrm.blocks import blocks_for
 from minidlrm.cli.options import refuse
 from minidlrm.data import Dataset
+from minidlrm.data.batch import Jagged
 from minidlrm.data.rankings import RankingDataset
 from minidlrm.machine import cores
 from minidlrm.models import Model
@@ -185,7 +186,10 @@ def build(
     outline = planning.outline(make)
     count = blocks_for(outline, settings.batch_size)
     states = len(OPTIMIZERS[settings.optimizer].state_names)
-    plans = planning.plans(outline, comm.size, settings.batch_size, count, states)
+    sparse, per_bag = dataset.train.sparse, 1.0
+    if isinstance(sparse, Jagged):
+        per_bag = len(sparse.values) / max(1, len(sparse.offsets) - 1)
+    plans = planning.plans(outline, comm.size, settings.batch_size, count, states, per_bag)
     here = ranks_here()
     chosen, why = planning.choose(plans, planning.memory() // here, by)
     if comm.rank == 0:

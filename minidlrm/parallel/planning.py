@@ -100,7 +100,14 @@ class Plan:
         return sum(self.sent.values())
 
 
-def plans(model: Module, ranks: int, batch_size: int, blocks: int, states: int = 0) -> list[Plan]:
+def plans(
+    model: Module,
+    ranks: int,
+    batch_size: int,
+    blocks: int,
+    states: int = 0,
+    per_bag: float = 1.0,
+) -> list[Plan]:
     """Return the plan of each way, for a model that is outlined.
 
     Parameters
@@ -113,6 +120,8 @@ def plans(model: Module, ranks: int, batch_size: int, blocks: int, states: int =
         K; ranks beyond it hold rows, and have no samples.
     states : int
         Arrays of the optimizer for each parameter.
+    per_bag : float
+        Ids a bag, on average: more than one id makes bytes an estimate.
 
     Examples
     --------
@@ -124,10 +133,18 @@ def plans(model: Module, ranks: int, batch_size: int, blocks: int, states: int =
     (True, True)
     """
     as_ranks(ranks)
-    return [_plan(by, model, ranks, batch_size, blocks, states) for by in WAYS]
+    return [_plan(by, model, ranks, batch_size, blocks, states, per_bag) for by in WAYS]
 
 
-def _plan(by: str, model: Module, ranks: int, batch: int, blocks: int, states: int) -> Plan:
+def _plan(
+    by: str,
+    model: Module,
+    ranks: int,
+    batch: int,
+    blocks: int,
+    states: int,
+    per_bag: float,
+) -> Plan:
     tables = [part for _, part in model.named_modules() if isinstance(part, Outline)]
     own = {part.weight for part in tables}
     dense = sum(p.value.nbytes for p in model.parameters() if p not in own)
@@ -141,6 +158,9 @@ def _plan(by: str, model: Module, ranks: int, batch: int, blocks: int, states: i
         parts = shared_out(by, table.own, table.shape[1], ranks)
         held += np.array([size * math.prod(part.shape) for part in parts])
         ids, numbers = _travelling(by, table, parts, rows)  # (R, R), (R, R)
+        if per_bag != 1:  # an owner pools a bag, but by row it sends each row
+            ids = np.rint(ids * per_bag).astype(np.int64)
+            numbers = ids * table.shape[1] if by == "row" else numbers
         sent["ids"] += 8 * int(ids.sum())
         sent["vectors"] += size * int(numbers.sum())
         sent["gradients"] += size * int(numbers.sum())
