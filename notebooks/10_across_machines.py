@@ -36,6 +36,7 @@ if importlib.util.find_spec("minidlrm") is None:
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", "minidlrm"], check=True)
 
 import hashlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -177,6 +178,7 @@ for s in range(R):  # what rank 1 gets
 # Each block has two samples, a vector a line. The shade says whose table the numbers come from. Left, a rank has one shade; right, it has all. Framed is what
 # rank 1 gets: the second column on the left becomes the second row on the right, one block from each rank. So it is for every rank: **an all-to-all turns the square of blocks
 # about its diagonal**. The diagonal stays where it is, and nothing is sent for it (the dotted arrow). Of each rank's numbers, $(R - 1) / R$ travel.
+# (The paper calls this exchange a *butterfly shuffle*. It is not the butterfly of section 5.)
 #
 # ### Your turn
 #
@@ -699,12 +701,12 @@ command += ["--bottom-mlp", "16", "--top-mlp", "256", "--embedding-dim", "8"]
 for more in (["--ranks", "4"], ["--ranks", "1"]) if importlib.util.find_spec("mpi4py") else ():
     out = ["--out", f"{folder.name}/{more[-1]}"]
     done = subprocess.run([*command, *more, *out], capture_output=True, text=True)
-    lines = (done.stdout + done.stderr).splitlines()
-    wanted = ("tables by", "log loss", "SHA", "error")
     print(" ".join(more))
-    for k, line in enumerate(lines):
-        if line.strip().startswith(wanted):
-            print("  ", line.strip(), *([lines[k + 1]] if "SHA" in line else []))
+    for line in (done.stdout + done.stderr).splitlines():
+        if line.strip().startswith(("tables by", "log loss", "error")):
+            print("  ", line.strip())
+    found = re.search(r"SHA-256 of the parameters:\s*([0-9a-f]{64})", done.stdout)
+    print("   hash of all parameters:", found[1][:24] if found else "none")
 if not importlib.util.find_spec("mpi4py"):
     print('mpi4py is not installed: skipped. pip install "minidlrm[mpi]" brings it')
 
@@ -771,7 +773,7 @@ ax.grid(alpha=0.3)
 _ = ax.legend(fontsize="small")
 
 # %% [markdown]
-# This is a formula with three assumed numbers, not a measurement. With a small batch, messages soon cost more than the work that is left; and the butterfly's bytes do not
+# This is a formula with three assumed numbers, not a measurement. (`minidlrm show dlrm --ranks 16` computes a step with more terms, and numbers that were measured.) With a small batch, messages soon cost more than the work that is left; and the butterfly's bytes do not
 # shrink when $R$ grows. So large machines train with large batches.
 #
 # ## 9. The museum of this chapter
