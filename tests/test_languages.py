@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import test_korean
+from korean_words import other_words
 
 import minidlrm as md
 from minidlrm import languages
@@ -112,7 +112,7 @@ def test_every_message_is_translated_with_its_values(path, messages):
 @pytest.mark.parametrize("path", PO, ids=of_language)
 def test_words_are_the_glossarys(path, messages):
     said = [message.string for message in messages.read(path, of_language(path)) if message.id]
-    used = [(word, text) for word in test_korean.other_words() for text in said if word in text]
+    used = [(word, text) for word in other_words() for text in said if word in text]
     assert used == []
 
 
