@@ -198,12 +198,8 @@ def _in_shape(name: str, array: np.ndarray, grad: np.ndarray) -> tuple[np.ndarra
 
 
 def _shapes(name: str, grad: Any, array: np.ndarray) -> Message:
-    return Message(
-        "the gradient of {name} has shape {shape}, {name} has {right}",
-        name=name,
-        shape=tuple(grad.shape),
-        right=array.shape,
-    )
+    found = {"name": name, "shape": tuple(grad.shape), "right": array.shape}
+    return Message("the gradient of {name} has shape {shape}, {name} has {right}", **found)
 
 
 def backward_faults(
@@ -263,17 +259,13 @@ def _not_cleared(subject: Subject) -> list[Fault]:
         subject.zero_grad()
     held = [name for name, p in subject.parameters.items() if size_of(p.grad) > 0]
     subject.forget()
-    return [
-        Fault(
-            "leftover",
-            name,
-            Message(
-                "zero_grad leaves the gradient of {name} as it was: the next one adds to it",
-                name=name,
-            ),
+    faults = []
+    for name in held:
+        text = Message(
+            "zero_grad leaves the gradient of {name} as it was: the next one adds to it", name=name
         )
-        for name in held
-    ]
+        faults.append(Fault("leftover", name, text))
+    return faults
 
 
 @dataclass(frozen=True)
