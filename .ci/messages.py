@@ -9,6 +9,7 @@ catalogues of mistakes.
 
 import io
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 from babel.messages.catalog import Catalog
@@ -56,10 +57,12 @@ def as_mo(catalog: Catalog) -> bytes:
     return out.getvalue()
 
 
-def read(path: Path) -> Catalog:
-    """Return the catalogue of a file."""
+def read(path: Path, locale: str | None) -> Catalog:
+    """Return the catalogue of a file; the template has no language."""
     with path.open("rb") as file:
-        return read_po(file, locale=path.parents[1].name)
+        catalog = read_po(file, locale=locale)
+    catalog.creation_date = catalog.revision_date = datetime(2000, 1, 1, tzinfo=UTC)  # not today
+    return catalog
 
 
 def main() -> None:
@@ -67,13 +70,14 @@ def main() -> None:
     made = template()
     (LOCALE / "minidlrm.pot").write_bytes(as_po(made))
     for path in sorted(LOCALE.glob("*/LC_MESSAGES/minidlrm.po")):
-        catalog = read(path)
+        locale = path.parents[1].name
+        catalog = read(path, locale)
         catalog.update(made, no_fuzzy_matching=True)
         catalog.obsolete.clear()
         path.write_bytes(as_po(catalog))
-        path.with_suffix(".mo").write_bytes(as_mo(read(path)))
+        path.with_suffix(".mo").write_bytes(as_mo(read(path, locale)))
         missing = sum(not message.string for message in catalog if message.id)
-        print(f"{path.parents[1].name}: {len(catalog)} messages, {missing} without a translation")
+        print(f"{locale}: {len(catalog)} messages, {missing} without a translation")
 
 
 if __name__ == "__main__":

@@ -39,13 +39,31 @@ class Message(str):
 
     def __new__(cls, pattern: str, **values: Any) -> Message:
         """Put the values in."""
-        made = super().__new__(cls, pattern.format(**values))
-        made.pattern, made.values = pattern, values
-        return made
+        return _made(pattern.format(**values), pattern, values)
 
-    def __getnewargs_ex__(self) -> tuple[tuple[str], dict[str, Any]]:
+    def __reduce__(self) -> tuple[Any, ...]:
         """Return what makes it again: a copy remembers, too."""
-        return (self.pattern,), self.values
+        return _made, (str(self), self.pattern, self.values)
+
+
+def _made(text: str, pattern: str, values: dict[str, Any]) -> Message:
+    made = str.__new__(Message, text)
+    made.pattern, made.values = pattern, values
+    return made
+
+
+def sentence(message: str) -> Message:
+    """Return a message with a capital letter and a full stop.
+
+    Examples
+    --------
+    >>> from minidlrm.languages import sentence
+    >>> sentence("the output is empty"), sentence("")
+    ('The output is empty.', '')
+    """
+    end = "" if not message or message.endswith((".", "?")) else "."
+    values = {"text": message, "end": end}
+    return _made(f"{message[:1].upper()}{message[1:]}{end}", "{text}{end}", values)
 
 
 def languages() -> list[str]:

@@ -2,16 +2,14 @@
 
 import functools
 import re
-from pathlib import Path
 
 import pytest
+from korean_words import KO, ROOT, other_words
 
 from minidlrm.grading import assignment, derivations, likeness, proving, release, runner
 
 jupytext = pytest.importorskip("jupytext", reason="jupytext is not installed: no notebooks")
 
-ROOT = Path(__file__).parent.parent
-KO = ROOT / "notebooks" / "ko"
 NOTEBOOKS = sorted(KO.glob("[0-9]*.py"))
 SHEETS = sorted(ROOT.glob("notebooks/assignments/*/ko/*.py"))
 TEXTS = [*NOTEBOOKS, *SHEETS]
@@ -125,14 +123,6 @@ def test_a_term_is_the_glossarys(path):
             if korean and not any(before.rstrip("* ").endswith(word) for word in korean):
                 wrong.append((before[-20:], english, korean))
     assert wrong == []
-
-
-def other_words():
-    """Return the words of other books that we do not use."""
-    text = (KO / "glossary.md").read_text(encoding="utf-8")
-    table = text.split("## 다른 책에서 만나는 말")[1]
-    rows = re.findall(r"^\| [a-z][^|]* \| [^|]* \| ([^|]*) \|", table, re.M)
-    return [word.strip() for row in rows for word in row.split(",")]
 
 
 @pytest.mark.parametrize("path", [*TEXTS, *PAGES], ids=lambda path: path.stem)

@@ -14,6 +14,7 @@ from minidlrm.checking import student
 from minidlrm.checking.bugs import CORPUS, OPTIMIZERS
 from minidlrm.checking.catalogue import CATALOGUE
 from minidlrm.checking.optimizers import CATALOGUE as OPTIMIZER_CATALOGUE
+from minidlrm.languages import say
 
 SEEDS = range(3)
 TRANSCRIPTS = {
@@ -21,6 +22,10 @@ TRANSCRIPTS = {
     "duplicates": "embedding_duplicates.py:example",
     "mean_loss": "mean_loss.py:example",
     "one_side": "dot_one_side.py:DotInteraction",
+}
+HEADS = {
+    "en": ("what is wrong", "what to look at", "planted"),
+    "ko": ("무엇이 틀렸나", "무엇을 볼까", "박물관의 버그"),
 }
 
 
@@ -33,27 +38,26 @@ def write(docs: Path) -> None:
         The folder of the site's sources.
     """
     made = docs / "_generated"
-    made.mkdir(exist_ok=True)
-    tables = {
-        "catalogue": catalogue(CATALOGUE, CORPUS),
-        "optimizers": catalogue(OPTIMIZER_CATALOGUE, OPTIMIZERS),
-        "museum": museum(),
-        "error_sizes": error_sizes(docs.parent),
-        **{name: transcript(docs.parent, file) for name, file in TRANSCRIPTS.items()},
-    }
+    (made / "ko").mkdir(parents=True, exist_ok=True)
+    tables = {"museum": museum(), "error_sizes": error_sizes(docs.parent)}
+    for lang, folder in (("en", ""), ("ko", "ko/")):
+        tables[f"{folder}catalogue"] = catalogue(CATALOGUE, CORPUS, lang)
+        tables[f"{folder}optimizers"] = catalogue(OPTIMIZER_CATALOGUE, OPTIMIZERS, lang)
+        for name, file in TRANSCRIPTS.items():
+            tables[folder + name] = transcript(docs.parent, file, lang)
     for name, text in tables.items():
         path = made / f"{name}.md"
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")
 
 
-def catalogue(causes, bugs) -> str:
+def catalogue(causes, bugs, lang: str = "en") -> str:
     """Return a row for each cause: what is wrong, what to look at, and who shows it."""
     rows = []
     for key, (title, hint) in causes.items():
         planted = [bug.cls.__name__ for bug in bugs if bug.cause == key]
-        rows.append((title, hint, ", ".join(planted) or "-"))
-    return _table(("what is wrong", "what to look at", "planted"), rows)
+        rows.append((say(title, lang), say(hint, lang), ", ".join(planted) or "-"))
+    return _table(HEADS[lang], rows)
 
 
 def museum() -> str:
@@ -88,10 +92,11 @@ def _first(bug, cls, seed: int) -> str | None:
     return None if report.passed else report.diagnosis[0].key
 
 
-def transcript(root: Path, target: str) -> str:
+def transcript(root: Path, target: str, lang: str = "en") -> str:
     """Return what the command line says of one of the planted files."""
     report = student.check(str(root / "tests" / "planted" / target), verbose=False)
-    return f"```\n$ minidlrm gradcheck tests/planted/{target}\n{report}\n```\n"
+    text = report.to_text(lang)
+    return f"```\n$ minidlrm gradcheck tests/planted/{target}\n{text}\n```\n"
 
 
 def error_sizes(root: Path) -> str:

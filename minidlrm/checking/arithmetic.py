@@ -14,6 +14,7 @@ from minidlrm.checking.ids import may_be_offsets
 from minidlrm.checking.report import Cause
 from minidlrm.checking.subject import Subject
 from minidlrm.data.batch import Jagged
+from minidlrm.languages import Message, sentence
 from minidlrm.module import Module, SparseGrad
 
 
@@ -30,11 +31,11 @@ def _scale(evidence: Evidence, w: Whole) -> Iterator[Cause]:
         return  # two numbers always have a ratio
     if not evidence.same(a, c * n) or abs(c - 1) <= evidence.tol:
         return
-    ours = f"The gradient of {w.name} is {_ratio(c)} the right one"
+    ours = _times(w.name, c)
     if abs(c + 1) <= TOL:
-        yield make_cause("sign", w.name, f"{ours}.", 0.92)
+        yield make_cause("sign", w.name, sentence(ours), 0.92)
         return
-    sign = "with the wrong sign, " if c < 0 else ""
+    sign = Message("with the wrong sign, ") if c < 0 else ""
     size = abs(c)
     length = _named(evidence.lengths, size)
     inverse = _named(evidence.lengths, 1 / size)
@@ -42,10 +43,12 @@ def _scale(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     if batch > 1 and _is_about(size, batch) and not _goes_with_batch(evidence, w, c):
         batch = 0.0  # another number of that size
     if abs(size - batch) <= TOL * size and batch > 1:
-        yield make_cause("batch_missing", w.name, f"{ours}, {sign}and {length}.", 0.92)
+        text = Message("{ours}, {sign}and {length}.", ours=ours, sign=sign, length=length)
+        yield make_cause("batch_missing", w.name, text, 0.92)
         return
     if abs(1 / size - batch) <= TOL / size and batch > 1:
-        yield make_cause("batch_twice", w.name, f"{ours}, {sign}and {inverse}.", 0.92)
+        text = Message("{ours}, {sign}and {length}.", ours=ours, sign=sign, length=inverse)
+        yield make_cause("batch_twice", w.name, text, 0.92)
         return
     alone = len(evidence.failed) < len(evidence.checks) and w.name in evidence.subject.parameters
     if abs(c - 2) <= TOL:
@@ -94,11 +97,20 @@ def _ratio(c: float) -> str:
     return f"{'-' if c < 0 else ''}1/{1 / abs(c):.6g} of"
 
 
+def _times(name: str, c: float) -> Message:
+    number, _, unit = _ratio(c).partition(" ")
+    if unit == "times":
+        return Message("The gradient of {name} is {c} times the right one", name=name, c=number)
+    return Message("The gradient of {name} is {c} of the right one", name=name, c=number)
+
+
 def _transposed(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     n = w.numeric
     square = n.ndim == 2 and n.shape[0] == n.shape[1] > 1
     if square and evidence.same(w.analytic, n.T) and not evidence.same(n, n.T):
-        yield make_cause("transpose", w.name, "It equals the transpose of the right one.", 0.97)
+        yield make_cause(
+            "transpose", w.name, Message("It equals the transpose of the right one."), 0.97
+        )
 
 
 def _swapped(evidence: Evidence, w: Whole) -> Iterator[Cause]:

@@ -15,6 +15,7 @@ from minidlrm.checking.numeric import Differences
 from minidlrm.checking.protocol import Fault
 from minidlrm.checking.report import ArrayCheck
 from minidlrm.checking.subject import Subject, rows_of
+from minidlrm.languages import Message
 from minidlrm.module import SparseGrad
 
 TOL = 1e-4  # relative, for "the same" in float32
@@ -282,7 +283,8 @@ class Evidence:
         if y.ndim > 1:
             found[float(y.shape[1])] = f"the number of outputs of a sample, {y.shape[1]}"
         if self.batch_size > 1:
-            found[float(self.batch_size)] = f"B = {self.batch_size}, the batch size"
+            size = self.batch_size
+            found[float(size)] = Message("B = {number}, the batch size", number=size)
         return found
 
     def is_usual(self, c: float) -> bool:

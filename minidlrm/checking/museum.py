@@ -10,6 +10,7 @@ import numpy as np
 from minidlrm.checking.bugs import CORPUS, OPTIMIZERS, Bug
 from minidlrm.checking.gradients import gradcheck
 from minidlrm.checking.optimizers import optimcheck
+from minidlrm.languages import say
 
 
 def exhibits(*names: str) -> list[Bug]:
@@ -66,4 +67,4 @@ def explain(bugs: Iterable[Bug], seed: int = 0) -> None:
         target, *inputs = bug.make(bug.cls, np.random.default_rng(seed))
         check = optimcheck if bug in OPTIMIZERS else gradcheck
         cause = check(target, *inputs, verbose=False).diagnosis[0]
-        print(f"{bug.cls.__name__}: {cause.title}.\n   {cause.evidence}")
+        print(f"{bug.cls.__name__}: {say(cause.title)}.\n   {say(cause.evidence)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from minidlrm.checking.report import Cause
+from minidlrm.languages import sentence
 
 CATALOGUE: dict[str, tuple[str, str]] = {
     "stopped": ("the step stops with an error", "Look at the line."),
@@ -169,6 +170,4 @@ CATALOGUE: dict[str, tuple[str, str]] = {
 def make_cause(key: str, evidence: str, score: float) -> Cause:
     """Return a cause of the catalogue."""
     title, hint = CATALOGUE[key]
-    text = evidence[:1].upper() + evidence[1:]
-    text += "" if not text or text.endswith((".", "?")) else "."
-    return Cause(key, title, "", text, hint, score)
+    return Cause(key, title, "", sentence(evidence), hint, score)

@@ -15,6 +15,7 @@ from minidlrm.checking.report import Cause
 from minidlrm.checking.steps import Paths, Stopped, Trial, alike, follows, walk
 from minidlrm.checking.update_rules import Rule, has_rule
 from minidlrm.checking.wrong_updates import Variant, variants
+from minidlrm.languages import Message
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,10 @@ def diagnose(steps: Steps) -> list[Cause]:
     causes += [*_alone(steps), *_eps(steps)]
     if has_rule(steps.like):
         if steps.follow():
-            return [*causes, make_cause("precision", "the steps agree to seven digits", 0.9)]
+            return [
+                *causes,
+                make_cause("precision", Message("the steps agree to seven digits"), 0.9),
+            ]
         causes += _by_rule(steps) or _in_part(steps) or _two_changes(steps)
     else:
         causes += _one_factor(steps)
@@ -62,7 +66,7 @@ def _unmoved(steps: Steps) -> Iterator[Cause]:
     moving = [name for name in right if _moved(right, name).any()]
     stuck = [name for name in moving if not _moved(theirs, name).any()]
     if stuck and stuck == moving:
-        yield make_cause("stuck", "after every step, each parameter is what it was", 0.99)
+        yield make_cause("stuck", Message("after every step, each parameter is what it was"), 0.99)
     elif stuck:
         rest = ", ".join(name for name in moving if name not in stuck)
         text = f"{', '.join(stuck)}: never changed, though there is a gradient; {rest}: changed"
@@ -76,7 +80,7 @@ def _idle(steps: Steps) -> Iterator[Cause]:
     moves = np.any([path.reshape(len(path), -1).any(axis=1) for path in every], axis=0)
     if moves.any() and not moves.all():
         idle = ", ".join(map(str, np.flatnonzero(~moves) + 1))
-        yield make_cause("idle", f"no parameter moves in step {idle}", 0.959)
+        yield make_cause("idle", Message("no parameter moves in step {steps}", steps=idle), 0.959)
 
 
 def _coarse(steps: Steps) -> Iterator[Cause]:
@@ -88,7 +92,8 @@ def _coarse(steps: Steps) -> Iterator[Cause]:
             rounded = values.astype(dtype)
         if len(values) and np.array_equal(values, rounded):
             name = np.dtype(dtype).name
-            yield make_cause("precision", f"every number that has moved is a {name}", 0.975)
+            text = Message("every number that has moved is a {dtype}", dtype=name)
+            yield make_cause("precision", text, 0.975)
             return
 
 
@@ -103,19 +108,28 @@ def _rows(steps: Steps) -> Iterator[Cause]:
         still, moved[rows] = rows[~moved[rows]], False
         if moved.any() and "other_rows" not in found:
             row = int(np.flatnonzero(moved)[-1])
-            text = f"row {row} of the table was not in the batch of step {number}, and has changed"
+            text = Message(
+                "row {row} of the table was not in the batch of step {step}, and has changed in it",
+                row=row,
+                step=number,
+            )
             found.add("other_rows")
-            yield make_cause("other_rows", f"{text} in it", 0.955)
+            yield make_cause("other_rows", text, 0.955)
         if len(still) and "wrong_rows" not in found and _moved(steps.theirs[0], "table").any():
-            text = f"row {still[0]} of the table was in the batch of step {number}, and has not "
+            text = Message(
+                "row {row} of the table was in the batch of step {step}, and has not changed in it",
+                row=still[0],
+                step=number,
+            )
             found.add("wrong_rows")
-            yield make_cause("wrong_rows", text + "changed in it", 0.957)
+            yield make_cause("wrong_rows", text, 0.957)
 
 
 def _repeated(steps: Steps) -> Iterator[Cause]:
     again = walk(steps.optimizer, steps.trials[0]).paths
     if any(not np.array_equal(again[n], steps.theirs[0][n], equal_nan=True) for n in again):
-        yield make_cause("not_repeatable", "the same steps, taken again, lead elsewhere", 0.98)
+        text = Message("the same steps, taken again, lead elsewhere")
+        yield make_cause("not_repeatable", text, 0.98)
 
 
 def _alone(steps: Steps) -> Iterator[Cause]:
@@ -128,7 +142,7 @@ def _alone(steps: Steps) -> Iterator[Cause]:
             except Stopped:
                 return
             if not alike(alone[name], steps.theirs[k][name]):
-                text = f"{name} takes other steps when it is the only parameter"
+                text = Message("{name} takes other steps when it is the only parameter", name=name)
                 yield make_cause("shared", text, 0.93)
                 return
 
@@ -136,7 +150,7 @@ def _alone(steps: Steps) -> Iterator[Cause]:
 def _eps(steps: Steps) -> Iterator[Cause]:
     nans = [np.isnan(path).any() for paths in steps.theirs for path in paths.values()]
     if any(nans) and not any(np.isnan(p).any() for p in steps.theirs[0].values()):
-        yield make_cause("eps_missing", "nan where a gradient is 0", 0.9)
+        yield make_cause("eps_missing", Message("nan where a gradient is 0"), 0.9)
 
 
 def _rate_changes(steps: Steps) -> Iterator[Cause]:
@@ -146,7 +160,8 @@ def _rate_changes(steps: Steps) -> Iterator[Cause]:
     known = [c for c in factors if c is not None]
     if len(known) == len(factors) and np.ptp(known) > 1e-6:
         numbers = ", ".join(f"{c:.4g}" for c in known)
-        yield make_cause("rate_changes", f"the steps are {numbers} times the right ones", 0.7)
+        text = Message("the steps are {numbers} times the right ones", numbers=numbers)
+        yield make_cause("rate_changes", text, 0.7)
 
 
 def _one_factor(steps: Steps) -> Iterator[Cause]:
@@ -158,7 +173,8 @@ def _one_factor(steps: Steps) -> Iterator[Cause]:
         return
     c, lr = known[0], steps.like.lr
     if abs(c + 1) < 1e-6:
-        yield make_cause("uphill", "every step is the right one with the other sign", 0.95)
+        text = Message("every step is the right one with the other sign")
+        yield make_cause("uphill", text, 0.95)
     elif not callable(lr) and abs(c - lr) < 1e-6 * lr:
         yield make_cause("rate_twice", f"{c:.6g} times each step, and lr is {lr:g}", 0.95)
     elif not callable(lr) and abs(c - 1 / lr) < 1e-6 / lr:
@@ -203,7 +219,7 @@ def _only_large(steps: Steps) -> Iterator[Cause]:
         for theirs, right in zip(steps.theirs, steps.right, strict=True)
     ]
     if len(same) == 3 and same == [True, False, True]:
-        text = "gradients of ordinary size give the right steps, large ones do not"
+        text = Message("gradients of ordinary size give the right steps, large ones do not")
         yield make_cause("clipped", text, 0.8)
 
 

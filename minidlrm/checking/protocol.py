@@ -22,6 +22,7 @@ from minidlrm.checking.nearness import (
     size_of,
 )
 from minidlrm.checking.subject import FunctionPair, Subject
+from minidlrm.languages import Message
 from minidlrm.module import SparseGrad
 
 Arrays = dict[str, np.ndarray]
@@ -56,17 +57,31 @@ def forward_faults(subject: Subject, before: Arrays) -> tuple[list[Fault], np.nd
     """
     if not subject.arrays:
         kinds = ", ".join(str(getattr(value, "dtype", type(value))) for value in subject.inputs)
-        text = f"there is nothing to check: no input is a float array ({kinds})"
+        text = Message(
+            "there is nothing to check: no input is a float array ({kinds})", kinds=kinds
+        )
         return [Fault("no_floats", "", text)], np.zeros(0)
     first = subject.output().copy()  # the code may write its next output there
     faults = _changed(subject, before, "forward")
     if first.dtype.kind != "f":
-        faults.append(Fault("dtype", "", f"the output has dtype {first.dtype}: not a float"))
+        faults.append(
+            Fault(
+                "dtype", "", Message("the output has dtype {dtype}: not a float", dtype=first.dtype)
+            )
+        )
     elif first.size == 0:
-        faults.append(Fault("empty", "", f"the output is empty: shape {first.shape}"))
+        faults.append(
+            Fault("empty", "", Message("the output is empty: shape {shape}", shape=first.shape))
+        )
     elif not np.isfinite(first).all():
         place = tuple(map(int, np.argwhere(~np.isfinite(first))[0]))
-        faults.append(Fault("not_finite", "", f"the output is {first[place]} at {place}"))
+        faults.append(
+            Fault(
+                "not_finite",
+                "",
+                Message("the output is {value} at {place}", value=first[place], place=place),
+            )
+        )
     return faults, first
 
 
@@ -74,7 +89,9 @@ def noise_faults(subject: Subject, first: np.ndarray) -> list[Fault]:
     """Check that forward gives the output once more that it gave at first."""
     if np.array_equal(first, subject.output()):
         return []
-    text = "forward gives another output for the same input: it is random, or keeps a state"
+    text = Message(
+        "forward gives another output for the same input: it is random, or keeps a state"
+    )
     return [Fault("noise", "", text)]
 
 
@@ -82,7 +99,10 @@ def _changed(subject: Subject, before: Arrays, what: str) -> list[Fault]:
     """Report arrays that a pass has changed, and put them back."""
     names = subject.changed(before)
     subject.restore(before)
-    return [Fault("modified", name, f"{what} changes {name} in place") for name in names]
+    return [
+        Fault("modified", name, Message("{what} changes {name} in place", what=what, name=name))
+        for name in names
+    ]
 
 
 def gradient_faults(
@@ -112,59 +132,74 @@ def gradient_faults(
             faults += [fault] if fault else []
         elif name in subject.parameters:
             mended[name] = np.zeros(array.shape)
-            faults.append(Fault("missing", name, f"{name} has no gradient after backward"))
+            text = Message("{name} has no gradient after backward", name=name)
+            faults.append(Fault("missing", name, text))
         elif name in forgotten:
             mended[name] = np.zeros(array.shape)
-            faults.append(Fault("missing", name, f"backward returned no gradient of {name}"))
+            text = Message("backward returned no gradient of {name}", name=name)
+            faults.append(Fault("missing", name, text))
     return mended, faults
 
 
 def _in_form(name: str, array: np.ndarray, grad: Any) -> tuple[Any, Fault | None]:
     if isinstance(grad, SparseGrad):
         if tuple(grad.shape) != array.shape:
-            text = f"the gradient of {name} has shape {grad.shape}, {name} has {array.shape}"
-            return np.zeros(array.shape), Fault("shape", name, text)
+            return np.zeros(array.shape), Fault("shape", name, _shapes(name, grad, array))
         return grad, None
     if grad is Ellipsis:
-        text = f"the gradient of {name} is still '...': it is not written yet"
+        text = Message("the gradient of {name} is still '...': it is not written yet", name=name)
         return np.zeros(array.shape), Fault("missing", name, text)
     kind = type(grad).__name__
     try:
         grad = np.asarray(grad)
         values = grad.astype(np.float64)
     except (TypeError, ValueError):
-        text = f"the gradient of {name} is not an array of numbers: {kind}"
+        text = Message(
+            "the gradient of {name} is not an array of numbers: {kind}", name=name, kind=kind
+        )
         return np.zeros(array.shape), Fault("shape", name, text)
     if not np.isfinite(values).all():
         place = tuple(map(int, np.argwhere(~np.isfinite(values))[0]))
-        text = f"the gradient of {name} is {values[place]} at {place}"
+        found = {"name": name, "value": values[place], "place": place}
+        text = Message("the gradient of {name} is {value} at {place}", **found)
         return np.zeros(array.shape), Fault("nan", name, text)
     if grad.shape != array.shape:
         values, fault = _in_shape(name, array, values)
         if fault:
             return values, fault
     if grad.dtype.itemsize < array.dtype.itemsize and grad.dtype.kind == "f":
-        text = f"the gradient of {name} has dtype {grad.dtype}, {name} has {array.dtype}"
+        found = {"name": name, "dtype": grad.dtype, "right": array.dtype}
+        text = Message("the gradient of {name} has dtype {dtype}, {name} has {right}", **found)
         return values, Fault("dtype", name, text)
     if grad.dtype.kind not in "f":
-        return values, Fault("dtype", name, f"the gradient of {name} has dtype {grad.dtype}")
+        text = Message("the gradient of {name} has dtype {dtype}", name=name, dtype=grad.dtype)
+        return values, Fault("dtype", name, text)
     return values, None
 
 
 def _in_shape(name: str, array: np.ndarray, grad: np.ndarray) -> tuple[np.ndarray, Fault | None]:
     """Mend a gradient of another shape where it is plain how; say what is wrong with it."""
-    text = f"the gradient of {name} has shape {grad.shape}, {name} has {array.shape}"
+    text = _shapes(name, grad, array)
     if grad.size == array.size and "weights" in name:
         return grad.reshape(array.shape), None  # of bags: one number for each id, flat
     if grad.shape == array.shape[::-1]:
-        return grad.T, Fault("transposed_shape", name, text + ": it is transposed")
+        return grad.T, Fault(
+            "transposed_shape", name, Message("{shapes}: it is transposed", shapes=text)
+        )
     if grad.size == array.size:
         return grad.reshape(array.shape), Fault("shape", name, text)
     extra = grad.ndim - array.ndim
     if extra > 0 and grad.shape[extra:] == array.shape:
         summed = grad.sum(axis=tuple(range(extra)))
-        return summed, Fault("not_summed", name, text + ": sum it over the batch")
+        return summed, Fault(
+            "not_summed", name, Message("{shapes}: sum it over the batch", shapes=text)
+        )
     return np.zeros(array.shape), Fault("shape", name, text)
+
+
+def _shapes(name: str, grad: Any, array: np.ndarray) -> Message:
+    found = {"name": name, "shape": tuple(grad.shape), "right": array.shape}
+    return Message("the gradient of {name} has shape {shape}, {name} has {right}", **found)
 
 
 def backward_faults(
@@ -206,10 +241,12 @@ def backward_faults(
     again, _ = subject.gradients(dy)
     faults = kept + _changed(subject, before, "backward")
     if not np.array_equal(dy, given):
-        faults.append(Fault("modified", "dy", "backward changes dy in place"))
+        faults.append(Fault("modified", "dy", Message("backward changes dy in place")))
         dy[...] = given
     if not same(grads, again, tol):
-        text = "backward gives another result the second time: something is left from the first"
+        text = Message(
+            "backward gives another result the second time: something is left from the first"
+        )
         return [*faults, Fault("leftover", "", text)]
     stale = stale_faults(subject, other, dy, tol) if other else []
     not_added = _accumulation(subject, dy, grads, tol)
@@ -222,8 +259,13 @@ def _not_cleared(subject: Subject) -> list[Fault]:
         subject.zero_grad()
     held = [name for name, p in subject.parameters.items() if size_of(p.grad) > 0]
     subject.forget()
-    text = "zero_grad leaves the gradient of {} as it was: the next one adds to it"
-    return [Fault("leftover", name, text.format(name)) for name in held]
+    faults = []
+    for name in held:
+        text = Message(
+            "zero_grad leaves the gradient of {name} as it was: the next one adds to it", name=name
+        )
+        faults.append(Fault("leftover", name, text))
+    return faults
 
 
 @dataclass(frozen=True)
@@ -310,7 +352,7 @@ def _linearity(subject, dy, grads, rng, tol) -> list[Fault]:
     if all(size_of(grad) <= 10 * tol.floor for grad in grads.values()):
         return []
     if same(grads, other, tol):
-        text = "the gradients are the same whatever dy is: backward ignores it"
+        text = Message("the gradients are the same whatever dy is: backward ignores it")
         return [Fault("upstream_ignored", "", text)]
     return next(
         filter(
@@ -331,12 +373,16 @@ def _not_linear(subject, dy, grads, more, other, factor: float, tol) -> list[Fau
     double, _ = subject.gradients((factor * dy).astype(dy.dtype))
     for name in names:
         if size_of(zero.get(name)) > tol.share * size_of(grads[name]) + tol.floor:
-            text = f"backward(0) is not 0: the gradient of {name} has a part without dy"
+            text = Message(
+                "backward(0) is not 0: the gradient of {name} has a part without dy", name=name
+            )
             return [Fault("not_linear", name, text)]
         if not same_array(double.get(name), grads[name], tol, factor):
-            text = f"backward({factor:.0f} dy) is not {factor:.0f} backward(dy), for {name}"
+            text = Message(
+                "backward({c} dy) is not {c} backward(dy), for {name}", c=f"{factor:.0f}", name=name
+            )
             return [Fault("not_linear", name, text)]
-    text = "backward(dy1 + dy2) is not backward(dy1) + backward(dy2)"
+    text = Message("backward(dy1 + dy2) is not backward(dy1) + backward(dy2)")
     return [Fault("not_linear", "", text)]
 
 
@@ -351,10 +397,14 @@ def _accumulation(subject, dy, grads, tol) -> list[Fault]:
         if size_of(grads.get(name)) <= 10 * tol.floor:
             continue
         if grad is None or same_array(grad, grads[name], tol):
-            text = f"a second backward overwrites the gradient of {name}; it must add to it"
+            text = Message(
+                "a second backward overwrites the gradient of {name}; it must add to it", name=name
+            )
             faults.append(Fault("overwritten", name, text))
         elif not same_array(grad, grads[name], tol, 2.0):
-            text = f"a second backward does not add the same gradient to {name} once more"
+            text = Message(
+                "a second backward does not add the same gradient to {name} once more", name=name
+            )
             faults.append(Fault("leftover", name, text))
     subject.zero_grad()
     return faults
@@ -373,8 +423,10 @@ def cache_remarks(subject: Subject, dy: np.ndarray, tol: Near) -> list[str]:
     if same(first, second, tol):
         return []
     return [
-        "backward changes what forward kept: called a second time on the same cache, it gives "
-        "another result"
+        Message(
+            "backward changes what forward kept: called a second time on the same cache, it gives "
+            "another result"
+        )
     ]
 
 
@@ -385,10 +437,12 @@ def stale_faults(subject, other: _Elsewhere, dy: np.ndarray, tol: Near) -> list[
     except Exception:
         return []  # the other inputs do not fit, and say nothing
     if not is_near(y, other.y, tol):
-        text = "forward gives another output after a forward of other inputs: it keeps something"
+        text = Message(
+            "forward gives another output after a forward of other inputs: it keeps something"
+        )
         return [Fault("stale", "", text)]
     for name in other.grads:
         if not same_array(found.get(name), other.grads[name], tol):
-            text = f"the gradient of {name} depends on an earlier forward pass"
+            text = Message("the gradient of {name} depends on an earlier forward pass", name=name)
             return [Fault("stale", name, text)]
     return []

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from minidlrm.checking.subject import Subject
+from minidlrm.languages import Message
 
 
 def unreturned(
@@ -43,7 +44,9 @@ def unreturned(
         role = "a number" if name in settings else _role(subject, name, y, returned == 1)
         rest = [n for n in left if n not in subject.masks and n not in settings]
         if not role and y.size == 1 and rest == [name] == subject.names[-1:]:
-            role = "taken for a label"  # the last argument of a loss, and the only one left out
+            role = Message(
+                "taken for a label"
+            )  # the last argument of a loss, and the only one left out
         if role and (returned or role == _ZEROS_AND_ONES):
             others[name] = role
         else:
@@ -90,8 +93,8 @@ def _role(subject: Subject, name: str, y: np.ndarray, alone: bool) -> str:
         if not of_samples:
             return ""
     if for_each:
-        return "taken for a label"
-    return "taken for a weight" if alone and (value >= 0).all() else ""
+        return Message("taken for a label")
+    return Message("taken for a weight") if alone and (value >= 0).all() else ""
 
 
 def _arrays(value: Any) -> list[Any]:

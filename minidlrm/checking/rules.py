@@ -13,6 +13,7 @@ from minidlrm.checking.evidence import Evidence
 from minidlrm.checking.protocol import Fault
 from minidlrm.checking.report import Cause
 from minidlrm.checking.subject import as_dense
+from minidlrm.languages import sentence
 
 _SCORES = {"leftover": 0.7, "not_linear": 0.97, "missing": 0.97, "shape": 0.96}
 
@@ -28,7 +29,7 @@ def from_faults(faults: Sequence[Fault]) -> tuple[Cause, ...]:
     for fault in faults:
         if fault.key == "stale" and keys & {"leftover", "modified"}:
             continue
-        text = fault.text[0].upper() + fault.text[1:] + "."
+        text = sentence(fault.text)
         key = "transpose" if fault.key == "transposed_shape" else fault.key
         score = _SCORES.get(fault.key, 0.98)
         score -= 0.02 * (key == "missing" and "shape" in keys)  # it may be inside of another

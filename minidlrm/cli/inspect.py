@@ -23,6 +23,7 @@ from minidlrm.cli import costs
 from minidlrm.cli import options as given
 from minidlrm.cli.summary import summary
 from minidlrm.data.batch import Jagged
+from minidlrm.languages import say
 from minidlrm.models import MODELS
 from minidlrm.parallel.comm import as_ranks
 from minidlrm.printing import as_rich
@@ -167,9 +168,10 @@ def _report(target: str, options: dict[str, Any]) -> GradCheckReport:
 def _gradcheck_all(console: Console, chosen: Sequence[cases.Case], options: dict[str, Any]) -> None:
     from tqdm.auto import tqdm
 
-    table = Table(title="analytic gradients against the functions themselves, float64", box=SIMPLE)
-    table.add_column("target", overflow="fold")
-    for column in ("arrays", "entries", "kinks", "worst error"):
+    title = say("analytic gradients against the functions themselves, float64")
+    table = Table(title=title, box=SIMPLE)
+    table.add_column(say("target"), overflow="fold")
+    for column in (say("arrays"), say("entries"), say("kinks"), say("worst error")):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
     failed, arrays, entries = [], 0, 0
@@ -186,8 +188,15 @@ def _gradcheck_all(console: Console, chosen: Sequence[cases.Case], options: dict
     for name, report in failed:
         print(f"\n{name}\n{report}")
     passed = len(chosen) - len(failed)
-    counts = f"{arrays:,} arrays, {entries:,} entries"
-    console.print(f"{passed} of {len(chosen)} targets pass: {counts}")
+    console.print(
+        say(
+            "{passed} of {count} targets pass: {arrays} arrays, {entries} entries",
+            passed=passed,
+            count=len(chosen),
+            arrays=f"{arrays:,}",
+            entries=f"{entries:,}",
+        )
+    )
     if failed:
         raise typer.Exit(1)
 
