@@ -100,6 +100,12 @@ SECTIONS = {
         "prior_models",
         ("rows",),
     ),
+    "3": Section(
+        "Parallelism",
+        "tables shared out among ranks, Figure 2, and every byte that they send",
+        0.3,
+        "ranks",
+    ),
     "4.1": Section(
         "Random data",
         "batches of bags by the options of the reference's generator, and what it gets wrong",
