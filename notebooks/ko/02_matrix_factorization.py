@@ -22,7 +22,7 @@
 # 빈자리를 짐작하려고 합니다. 이 장의 모델은 넷플릭스(Netflix) 대회에서 유명해졌고, 이 강좌의 모든 모델이 여기서
 # 나왔습니다. **평점은 두 임베딩(embedding)의 곱입니다**.
 #
-# 01장의 내용이 필요합니다. 읽는 시간은 약 60분입니다.
+# 01장의 내용이 필요합니다. 읽는 시간은 약 75분입니다.
 #
 # **이 장을 마치면** 행렬 분해(matrix factorization)를 손으로, 그리고 라이브러리로 학습하게 됩니다. 실제 평점이 있으면
 # 실제 평점으로 합니다. 인수(factor)가 무엇을 뜻하는지 짐작하게 되고, 기울기(gradient)를 직접 유도하게 됩니다.
@@ -136,7 +136,229 @@ print("the answer:")
 check_head_share(head_share_answer)
 
 # %% [markdown]
-# ## 2. 단순한 짐작으로 어디까지 갈까?
+# ## 2. 영화를 보는 두 가지 눈
+#
+# 추천 모델은 영화를 두 가지 방법으로 볼 수 있습니다. **내용 기반 필터링**(content filtering)은 영화가 *무엇인지*를
+# 묻습니다. 이를테면 장르입니다. 코미디를 좋아했다면 여기 코미디가 하나 더 있습니다. **협업 필터링**(collaborative
+# filtering)은 *사람들이* 그 영화에 무엇을 했는지를 묻습니다. 평점을 준 사람들이 별을 몇 개 주었는지 봅니다. DLRM의
+# 논문은 이 둘로 시작합니다. DLRM이 둘을 합친 것이기 때문입니다.
+#
+# 내용입니다. `G`의 행 $i$에는 영화 $i$의 장르가 비율로 들어 있고, 모두 더하면 1입니다. 만들어 낸 평점이라면 숨은 둘째
+# 인수의 부호를 장르로 삼고, 아무 뜻이 없는 장르를 하나 더 둡니다.
+
+# %%
+if real:
+    from minidlrm.data.movies import read_movies
+
+    _, bags, genre_names = read_movies(folder / "ratings.csv", data.vocabulary.items)
+    G = np.zeros((num_movies, len(genre_names)))
+    G[np.repeat(np.arange(num_movies), np.diff(bags.offsets)), bags.values] = 1
+else:
+    genre_names = [f"genre {k}" for k in range(4)]
+    G = np.eye(4)[(planted[1][:, 1] > 0) + 2 * (np.arange(num_movies) % 2)]
+G /= np.maximum(G.sum(axis=1, keepdims=True), 1)
+print(f"{len(genre_names)} genres:", ", ".join(genre_names)[:100])
+
+# %% [markdown]
+# ### 직접 해 보기
+#
+# 사용자 $u$는 장르 $g$를 어떻게 생각할까요? 사용자의 평점에서 평균을 뺀 나머지 `rest`를, 그 영화의 장르에 비율대로
+# 나누어 줍니다. 그리고 비율의 합에 5를 더한 값으로 나눕니다. 그러면 평점이 적을 때는 값도 작아집니다. 사용자 $u$의
+# 평점을 $k$로, 평점마다의 영화를 $i_k$로 쓰면 다음과 같습니다.
+#
+# $$ \mathrm{taste}_{ug} = \frac{\sum_k \mathrm{rest}_k\, G_{i_k g}}{5 + \sum_k G_{i_k g}} . $$
+#
+# 빈칸의 코드는 평점을 모든 장르에 똑같이 나누어 줍니다. 그래서 어느 사용자가 짠지는 배우지만 취향은 배우지 못합니다.
+# (`np.add.at`은 01장에서처럼, 여러 번 나오는 행을 모두 더합니다.)
+
+
+# %%
+def tastes(u, i, rest, G, num_users):
+    total = np.zeros((num_users, G.shape[1]))
+    weight = np.zeros((num_users, G.shape[1]))
+    np.add.at(weight, u, G[i])
+    np.add.at(
+        total, u, np.broadcast_to(rest[:, None], (len(u), G.shape[1]))
+    )  # 직접 해 보기 (your turn)
+    return total / (5 + weight)
+
+
+def check_tastes(function):
+    shares = np.array([[1.0, 0], [0.5, 0.5], [0, 1]])
+    rest = np.array([1.0, 2, -1, 3])
+    said = function(np.array([0, 0, 0, 1]), np.array([0, 1, 2, 2]), rest, shares, 2)
+    wanted = np.array([[(1 + 1) / 6.5, (1 - 1) / 6.5], [0, 3 / 6]])
+    wrong = md.checking.difference(said, wanted, "taste")
+    print(f"not yet: {wrong}" if wrong else "right: each genre gets its share of a rating")
+
+
+check_tastes(tastes)
+
+# %% [markdown]
+# <details><summary>답</summary>
+#
+# `np.add.at(total, u, rest[:, None] * G[i])`: 장르의 비율이 평점의 가중치가 됩니다.
+#
+# </details>
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "answer"]
+def tastes_answer(u, i, rest, G, num_users):
+    total = np.zeros((num_users, G.shape[1]))
+    weight = np.zeros((num_users, G.shape[1]))
+    np.add.at(weight, u, G[i])
+    np.add.at(total, u, rest[:, None] * G[i])
+    return total / (5 + weight)
+
+
+print("the answer:")
+check_tastes(tastes_answer)
+
+# %% [markdown]
+# 이제 두 눈을 비교합니다. 영화 몇 편은 **새** 영화입니다. 영화의 10분의 1을 그 평점과 함께 숨깁니다. 가장 단순한 협업
+# 필터링은 다른 사람들이 그 영화에 준 평점의 평균을 씁니다. 내용 기반 필터링은 취향을 씁니다. 둘을 합친 것은 영화의
+# 평균을 뺀 나머지에 취향을 씁니다. (셋 다 사용자가 얼마나 짠지는 압니다.)
+
+# %%
+is_new = np.random.default_rng(5).random(num_movies) < 0.1
+u, i = train.sparse[~is_new[train.sparse[:, 1]]].T
+stars = train.label[~is_new[train.sparse[:, 1]]]
+count = np.bincount(i, minlength=num_movies)
+strict = np.bincount(u, stars - stars.mean(), num_users) / (5 + np.bincount(u, minlength=num_users))
+rest = stars - stars.mean() - strict[u]
+liked = np.bincount(i, rest, num_movies) / (5 + count)  # 새 영화는 0
+test_u, test_i = test.sparse.T
+base = stars.mean() + strict[test_u]
+
+
+def by_taste(what_is_left):
+    taste = tastes_answer(u, i, what_is_left, G, num_users)
+    return (taste[test_u] * G[test_i]).sum(axis=1)
+
+
+views = {
+    "content": base + by_taste(rest),
+    "collaborative": base + liked[test_i],
+    "both": base + liked[test_i] + by_taste(rest - liked[i]),
+}
+
+# %%
+groups = {"new": (0, 0), "1 to 49": (1, 49), "50 or more": (50, 10**6)}
+fig, ax = plt.subplots(figsize=(6.4, 3.4), layout="constrained")
+for (name, guess), style in zip(views.items(), ("o-", "s-", "^-"), strict=True):
+    errors = []
+    for low, high in groups.values():
+        rows = (count[test_i] >= low) & (count[test_i] <= high)
+        errors.append(np.sqrt(np.mean((test.label - guess)[rows] ** 2)))
+    ax.plot(list(groups), errors, style, label=name)
+    print(f"{name:14}", *(f"{group}: {e:.3f}  " for group, e in zip(groups, errors, strict=True)))
+ax.set(
+    xlabel="ratings of the film that we know",
+    ylabel="RMSE (stars)",
+    title="Each view has its films",
+)
+ax.legend()
+ax.grid(alpha=0.3)
+
+# %% [markdown]
+# 새 영화에 대해서는 사람들이 할 말이 없지만 내용은 있습니다. 많은 사람이 평점을 준 영화라면 장르보다 사람들의 말이 더
+# 많은 것을 알려 줍니다. 둘 다에서 배울 것이 있는 곳에서는 둘을 합친 것이 가장 낫습니다. 라이브러리의
+# `minidlrm paper 1`은 같은 것을 벡터로, 똑같이 학습하여, 여러 시드(seed)로 잽니다.
+#
+# ## 3. 직선에서 신경망으로
+#
+# 논문의 둘째 눈은 **예측**(prediction)입니다. 특성(feature)에서 어떤 일이 일어날 확률을 구합니다. 별 4개 이상의
+# 평점을 "좋아한다"라는 일로 봅시다. 가장 단순한 모델은 직선입니다. 사용자마다 숫자 하나, 영화마다 숫자 하나를 두고 그
+# 합 $s$를 냅니다. 그런데 합은 어떤 수든 될 수 있지만 확률은 그럴 수 없습니다. 로지스틱 회귀(logistic regression)는
+# 합을 시그모이드(sigmoid) $\sigma$에 넣습니다.
+#
+# $$ p = \sigma(s) = \frac{1}{1 + e^{-s}} . $$
+#
+# ### 직접 해 보기
+#
+# 점수를 확률로 바꾸세요. 점수가 크면 $e^{-s}$나 $e^{s}$가 실수형이 담을 수 있는 것보다 커집니다. `np.exp`에는 음수만
+# 넣으세요. 빈칸의 코드는 직선 그대로입니다.
+
+
+# %%
+def probability(s):
+    return s  # 직접 해 보기 (your turn)
+
+
+def check_probability(function):
+    scores = np.array([-1000.0, -2, 0, 2, 1000])
+    with np.errstate(over="raise"):
+        try:
+            p = np.asarray(function(scores))
+        except FloatingPointError:
+            print("not yet: np.exp got a large number; exp(s) / (1 + exp(s)) is the same sigmoid")
+            return
+    wrong = md.checking.difference(
+        p, np.array([0, 0.11920292202211755, 0.5, 0.8807970779778823, 1]), "p"
+    )
+    print(f"not yet: {wrong}" if wrong else "right: from 0 to 1, and 0.5 in the middle")
+
+
+check_probability(probability)
+
+# %% [markdown]
+# <details><summary>답</summary>
+#
+# $\sigma(s) = e^{s} / (1 + e^{s})$이기도 합니다. `small`을 `np.exp(-np.abs(s))`라고 하면 1보다 커지는 일이 없습니다.
+# $s$가 음수가 아닌 곳에서는 `1 / (1 + small)`, 나머지에서는 `small / (1 + small)`입니다.
+#
+# </details>
+
+
+# %% jupyter={"source_hidden": true} tags=["hide-input", "answer"]
+def probability_answer(s):
+    small = np.exp(-np.abs(s))
+    return np.where(s >= 0, 1, small) / (1 + small)
+
+
+print("the answer:")
+check_probability(probability_answer)
+
+# %% [markdown]
+# 직선은 사용자와 영화를 더할 뿐이어서, *이* 사용자가 *저* 영화를 좋아한다고 말할 수 없습니다. 딥러닝 신경망은 말할 수
+# 있습니다. 다만 아이디를 읽을 수 있어야 합니다. 그런데 아이디는 이름입니다. 17번 영화가 16번 영화보다 "큰" 것은
+# 아닙니다. 아이디를 숫자로 넣으면 신경망은 영화 하나하나를 피해 가며 평면을 꺾어야 합니다. 아이디마다 학습되는 벡터,
+# 곧 **임베딩**을 주면 비슷한 영화는 비슷한 벡터를 가질 수 있습니다. 같은 평점에 네 가지 모델을 써 봅시다.
+
+# %%
+likes = {
+    name: md.data.Batch(part.dense, part.sparse, (part.label >= 4).astype(np.float32))
+    for name, part in (("train", train), ("test", test))
+}
+as_numbers = {
+    name: md.data.Batch(
+        (part.sparse / data.table_sizes).astype(np.float32), part.sparse[:, :0], part.label
+    )
+    for name, part in likes.items()
+}
+contenders = {
+    "line": (md.LogisticRegression(0, data.table_sizes), likes, md.MSE()),
+    "logistic": (md.LogisticRegression(0, data.table_sizes), likes, None),
+    "deep, ids as numbers": (md.MLPModel(2, [], 8, (32, 16)), as_numbers, None),
+    "deep, embeddings": (md.MLPModel(0, data.table_sizes, 8, (32, 16)), likes, None),
+}
+
+# %%
+for name, (network, rows, loss) in contenders.items():
+    options = {"optimizer": md.Adam(0.01), "batch_size": 512, "progress": False}
+    md.fit(network, rows["train"], loss=loss, epochs=3, **options)
+    p = md.predict(network, rows["test"]).astype(float)
+    beyond = np.mean((p < 0) | (p > 1))
+    score = md.metrics.auc(rows["test"].label, p)
+    print(f"{name:21} AUC {score:.3f}, beyond 0 and 1: {beyond:.1%}")
+
+# %% [markdown]
+# AUC는 좋아한 것 하나와 그렇지 않은 것 하나의 쌍 가운데 순서가 맞은 쌍의 비율입니다(06장). 아이디를 숫자로 넣은
+# 신경망은 동전 던지기와 다를 것이 없습니다. 임베딩을 쓰면 로지스틱 회귀만큼 하거나 더 잘하고, 사용자와 영화에 대해
+# 배운 숫자가 수천 개 있습니다. 임베딩이 *무엇인지*가 이 장의 나머지에서 다룰 내용입니다.
+
+# %% [markdown]
+# ## 4. 단순한 짐작으로 어디까지 갈까?
 #
 # 사용자 $u$가 영화 $i$에 준 평점이 $r_{ui}$이고, 우리의 짐작이 $\hat r_{ui}$입니다. 테스트 데이터의 평점 $n$개에 대해
 # **평균 제곱근 오차**(root mean squared error, RMSE)
@@ -204,7 +426,7 @@ print("the answer:")
 check_bias(bias_answer)
 
 # %% [markdown]
-# ## 3. 모델과 그 기울기
+# ## 5. 모델과 그 기울기
 #
 # 사용자 $u$에게는 숫자 $D$개로 된 벡터 $p_u$가, 영화 $i$에는 벡터 $q_i$가 있습니다. 인수 하나를 취향 하나, 이를테면
 # 액션이라고 생각해 봅시다. $q_{id}$는 영화에 그것이 얼마나 들어 있는지, $p_{ud}$는 사용자가 그것을 얼마나 좋아하는지
@@ -273,7 +495,7 @@ report = md.gradcheck((one_rating, one_rating_answer), p, q, verbose=False)
 print("the answer: passed =", report.passed)
 
 # %% [markdown]
-# ## 4. 손으로 하는 SGD
+# ## 6. 손으로 하는 SGD
 #
 # 평점을 무작위 순서로 하나씩 처리합니다. 학습 프로그램은 이것이 전부입니다. (학습률 `lr`이 $\eta$이고, `P`의 행 $u$가
 # $p_u$, `Q`의 행 $i$가 $q_i$입니다.)
@@ -344,7 +566,7 @@ print("the answer:")
 check_step(one_step_answer)
 
 # %% [markdown]
-# ## 5. 라이브러리의 클래스
+# ## 7. 라이브러리의 클래스
 #
 # `md.MatrixFactorization`은 같은 모델입니다. `sgd_epoch`은 이 반복문을 컴파일한 것이어서 1초가 아니라 몇 밀리초가
 # 걸립니다. 먼저 둘이 같은지 봅시다. 우리의 숫자를 넣고, 둘이 같은 스텝을 하게 합니다.
@@ -439,7 +661,7 @@ batch = md.data.Batch(np.zeros((6, 0)), np.stack([np.arange(6), np.arange(6)], a
 report = md.gradcheck(small, batch)
 
 # %% [markdown]
-# ## 6. 60에폭, 그리고 벌점이 하는 일
+# ## 8. 60에폭, 그리고 벌점이 하는 일
 
 
 # %%
@@ -479,7 +701,7 @@ print(f"best test RMSE with the penalty: {with_penalty[:, 2].min():.4f}")
 # ### 직접 해 보기
 #
 # 영화의 벡터를 고정하고, 영화 $n = 2$편에 평점을 준 사용자 한 명을 봅시다. 영화의 벡터는 모양이 $(n, D)$인 `q`의
-# 행입니다. `rest`에는 평점에서 평균과 편향을 뺀 값이 들어 있습니다. 3절의 손실을 평점에 대해 모두 더하면 다음과
+# 행입니다. `rest`에는 평점에서 평균과 편향을 뺀 값이 들어 있습니다. 5절의 손실을 평점에 대해 모두 더하면 다음과
 # 같습니다.
 #
 # $$ L = \sum_{k=1}^{n} (\mathrm{rest}_k - \langle p, q_k \rangle)^2 + n \lambda |p|^2 . $$
@@ -529,7 +751,7 @@ print("the answer:")
 check_best_vector(best_vector_answer)
 
 # %% [markdown]
-# ## 7. 답을 아는 경우
+# ## 9. 답을 아는 경우
 #
 # **빈**자리가 하나도 없으면 가장 좋은 분해를 압니다. 특잇값 분해(singular value decomposition, SVD)를 $D$개의 항에서
 # 자른 것입니다(Eckart와 Young). 그러니 작고 꽉 찬 행렬에서, 편향 없이, 우리도 그 오차에 이르러야 합니다. 여기서는
@@ -587,7 +809,7 @@ for number in range(2000):
 print(f"SVD: {best:.4f}   ours: {reached[-1]:.4f}")
 
 # %% [markdown]
-# ## 8. 인수는 무엇을 뜻할까?
+# ## 10. 인수는 무엇을 뜻할까?
 #
 # 모델에 장르를 알려 준 적은 없습니다. 평점이 많은 영화를 골라, 그 벡터들이 가장 많이 달라지는 방향(주성분, principal
 # component)을 봅시다. MovieLens라면 양쪽 끝에 영화 제목이 보입니다. 참값을 정해 놓은 데이터라면 숨은 인수를 알고
@@ -666,7 +888,7 @@ print("the answer:")
 check_other_factors(other_factors_answer)
 
 # %% [markdown]
-# ## 9. 이 장의 박물관
+# ## 11. 이 장의 박물관
 #
 # 잘못이 세 가지 있습니다. 둘은 기울기에 있습니다. 벡터에 다른 벡터가 아니라 자신을 곱하는 것과, 오차의 부호를
 # 잃어버린 것입니다. 하나는 *스텝*에 있습니다. $q_i$가 읽기 전에 $p_u$를 고칩니다. 어느 것이 어느 것이고, 학습이 되는
@@ -737,5 +959,6 @@ print(report.diagnosis[0].evidence)
 # 2. 곱을 한 인수로 미분하면 다른 인수입니다.
 # 3. 벌점은 손실의 일부이므로 기울기의 일부이기도 합니다.
 # 4. 꽉 찬 행렬에서는 SVD가 정답입니다.
+# 5. 내용은 새 영화를 알고, 사람들은 평점이 있는 영화를 압니다. 범주에는 임베딩이 필요합니다.
 #
 # 다음: 03장, 인수분해 기계(factorization machine). 같은 생각을 특성(feature)이 몇 개든 쓸 수 있게 합니다.
