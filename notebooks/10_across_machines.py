@@ -873,7 +873,7 @@ class OwnOrder(Rank):
 # %% [markdown]
 # ### Which of them train?
 #
-# Each is trained beside its right twin, for 64 steps, from the same start: 1 and 4 by SGD, the others by Adam. Every eight steps we take the log loss of validation rows, on all ranks together,
+# Each is trained beside its right twin, for 48 steps, from the same start: 1 and 4 by SGD, the others by Adam. Every eight steps we take the log loss of validation rows, on all ranks together,
 # and look at the copies of the MLPs: what is the largest difference between two ranks?
 
 
@@ -905,7 +905,7 @@ def adam():
 def train(comm, kind, make=make, rule=adam, by_label=False, B=256):
     rank = kind(comm, make, rule)
     curve = [(0, loss_of(rank), 0.0)]
-    for step in range(1, 65):
+    for step in range(1, 49):
         batch = clicks.train[B * (step - 1) : B * step]
         if by_label:
             batch = batch[np.argsort(batch.label, kind="stable")]
@@ -960,7 +960,7 @@ for ax in axes.flat:
 # All of them train.
 #
 # - 1 takes steps that are $R$ times too long. With SGD the curve is restless, and looks like a learning rate that is too large. Adam divides by the size of the gradient, and hides it (see the last lines).
-# - 2 is the only one that looks broken, and only because the rows are sorted. With shuffled rows the ranks' means are nearly equal, and it does not show.
+# - 2 is the only one that looks broken, and only because the rows are sorted. With shuffled rows little is left of it, which one would call noise (the last line).
 # - 3 has a curve like its twin's. But now there are four models, and the checkpoint has one of them.
 # - 4 looks *better* than its twin: its table has a larger learning rate.
 # - 5 is its twin, until one looks at the bits. A difference of $10^{-16}$ is harmless by itself. But then equal bits are no test any more, and a copy that is wrong for another reason, as in exhibit 3, is not
