@@ -19,9 +19,10 @@ ALLOWED = set(
     re.findall(
         r"\S+",
         """
-    Adagrad Adam AUC BLAS Colab Criteo CIN CSV DCN Deep DeepFM DLRM English FLOPs FM GB GMF HR
-    JSON Kaggle Keras KiB LaTeX latest-small Lazy Leaky LR MF MLP MovieLens NCF NDCG NeuMF Next
-    Numba NumPy PyTorch README ReLU RMSE Row-wise SGD STUDENT SVD TB TensorFlow True Wide XOR
+    Adagrad Adam AUC BLAS Colab Criteo CIN CSV DCN Deep DeepFM DLRM English FIFO FLOPs FM GB GMF
+    HR JSON Kaggle Keras KiB LaTeX latest-small Lazy Leaky LR LRU MF MLP MovieLens MPI NCF NDCG
+    NeuMF Next Numba NumPy PyTorch README ReLU RMSE Row-wise SGD STUDENT SVD TB TensorFlow True
+    Wide XOR
     backward float matplotlib minidlrm pickle safetensors xDeepFM
     Cheng Guo He Lian Mudigere Naumov Rendle Wang Weinberger
     db dx dW dy train_and_predict
