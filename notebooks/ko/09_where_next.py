@@ -521,7 +521,8 @@ _ = axes[1].legend(fontsize="small")
 #   있는 *한* 행이고, 아주 작은 테이블에서는 이 행이 행 찾기의 큰 몫을 차지합니다.
 # - 열로 나누면 완전히 고릅니다. 그 대가는 위 표의 마지막 열에 있습니다. 모든 아이디를 모든 기계에 보내야 합니다.
 #
-# 실제 시스템은 테이블마다 방법을 섞어 씁니다. Mudigere 등(2022)은 모두를 함께 씁니다.
+# 실제 시스템은 테이블마다 방법을 섞어 씁니다. Mudigere 등(2022)은 모두를 함께 씁니다. 10장에서는 나눈
+# 테이블로 학습합니다.
 #
 # ### 직접 해 보기
 #
@@ -821,8 +822,7 @@ ax.grid(alpha=0.3)
 # 표본 $n$의 손실을 $\ell_n$이라고 합시다.
 #
 # $$ g = \frac{1}{B} \sum_{n} \frac{\partial \ell_n}{\partial \theta}
-#      = \frac{1}{R} \sum_{r} \Big( \frac{R}{B} \sum_{n \in r} \frac{\partial \ell_n}{\partial \theta}
-#      \Big)
+#      = \frac{1}{R} \sum_{r} \Big( \frac{R}{B} \sum_{n \in r} \frac{\partial \ell_n}{\partial \theta} \Big)
 #      = \frac{1}{R} \sum_{r} g_r , $$
 #
 # $\theta$는 모든 매개변수를, $n \in r$은 작업자 $r$의 표본을 뜻합니다. 부분들의 크기가 같으면 **작업자들의 기울기를
@@ -1294,4 +1294,4 @@ for name, (right, wrong) in twins.items():
 # 4. 해시는 행 찾기를 잘 나눕니다. 가장 잦은 행들만 고르지 않게 남습니다.
 # 5. 작업자들의 기울기를 행의 합집합에 대해 평균하면 큰 배치의 기울기입니다.
 #
-# 다음: 여러분의 클릭으로 만드는 여러분의 모델.
+# 다음: 10장, [여러 기계에서](10_across_machines.ipynb). 또는 여러분의 클릭으로 만드는 여러분의 모델.
