@@ -40,6 +40,7 @@ if importlib.util.find_spec("minidlrm") is None:
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", "minidlrm"], check=True)
 
 import hashlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -186,7 +187,8 @@ for s in range(R):  # 랭크 1이 받는 것
 # 랭크의 음영이 하나이고, 오른쪽에서는 모두 있습니다. 테두리를 두른 것은 랭크 1이 받는 것입니다. 왼쪽의 둘째 열이 오른쪽의
 # 둘째 행이 되며, 랭크마다 블록을 하나씩 보냅니다. 다른 랭크도 마찬가지입니다. **모두가 모두에게 보내면 블록으로 된
 # 정사각형이 대각선을 축으로 뒤집힙니다**. 대각선은 제자리에 있고, 보내는 것이 없습니다(점선 화살표). 랭크가 가진 수
-# 가운데 $(R - 1) / R$이 옮겨 갑니다.
+# 가운데 $(R - 1) / R$이 옮겨 갑니다. (논문은 이 교환을 *나비 셔플*(butterfly shuffle)이라고 부릅니다. 5절의 나비와는 다른
+# 것입니다.)
 #
 # ### 직접 해 보기
 #
@@ -728,12 +730,12 @@ command += ["--bottom-mlp", "16", "--top-mlp", "256", "--embedding-dim", "8"]
 for more in (["--ranks", "4"], ["--ranks", "1"]) if importlib.util.find_spec("mpi4py") else ():
     out = ["--out", f"{folder.name}/{more[-1]}"]
     done = subprocess.run([*command, *more, *out], capture_output=True, text=True)
-    lines = (done.stdout + done.stderr).splitlines()
-    wanted = ("tables by", "log loss", "SHA", "error")
     print(" ".join(more))
-    for k, line in enumerate(lines):
-        if line.strip().startswith(wanted):
-            print("  ", line.strip(), *([lines[k + 1]] if "SHA" in line else []))
+    for line in (done.stdout + done.stderr).splitlines():
+        if line.strip().startswith(("tables by", "log loss", "error")):
+            print("  ", line.strip())
+    found = re.search(r"SHA-256 of the parameters:\s*([0-9a-f]{64})", done.stdout)
+    print("   hash of all parameters:", found[1][:24] if found else "none")
 if not importlib.util.find_spec("mpi4py"):
     print('mpi4py is not installed: skipped. pip install "minidlrm[mpi]" brings it')
 
@@ -802,8 +804,9 @@ ax.grid(alpha=0.3)
 _ = ax.legend(fontsize="small")
 
 # %% [markdown]
-# 이것은 가정한 수 세 개를 넣은 식이지, 잰 것이 아닙니다. 배치가 작으면 곧 남은 일보다 메시지가 더 비싸집니다. 그리고 나비의
-# 바이트는 $R$이 커져도 줄지 않습니다. 그래서 큰 기계는 큰 배치로 학습합니다.
+# 이것은 가정한 수 세 개를 넣은 식이지, 잰 것이 아닙니다. (`minidlrm show dlrm --ranks 16`은 더 많은 항과 실제로 잰 수로 한
+# 스텝을 계산합니다.) 배치가 작으면 곧 남은 일보다 메시지가 더 비싸집니다. 그리고 나비의 바이트는 $R$이 커져도 줄지
+# 않습니다. 그래서 큰 기계는 큰 배치로 학습합니다.
 #
 # ## 9. 이 장의 박물관
 #
@@ -902,7 +905,7 @@ class OwnOrder(Rank):
 # %% [markdown]
 # ### 어느 것이 학습이 될까요?
 #
-# 저마다 올바른 짝과 나란히, 같은 곳에서 시작하여 64스텝을 학습합니다. 1과 4는 SGD, 나머지는 Adam을 씁니다. 여덟 스텝마다
+# 저마다 올바른 짝과 나란히, 같은 곳에서 시작하여 48스텝을 학습합니다. 1과 4는 SGD, 나머지는 Adam을 씁니다. 여덟 스텝마다
 # 모든 랭크가 함께 검증 데이터의 로그 손실(log loss)을 구하고, MLP의 복사본을 봅니다. 두 랭크의 차이는 가장 클 때 얼마일까요?
 
 
@@ -934,7 +937,7 @@ def adam():
 def train(comm, kind, make=make, rule=adam, by_label=False, B=256):
     rank = kind(comm, make, rule)
     curve = [(0, loss_of(rank), 0.0)]
-    for step in range(1, 65):
+    for step in range(1, 49):
         batch = clicks.train[B * (step - 1) : B * step]
         if by_label:
             batch = batch[np.argsort(batch.label, kind="stable")]
@@ -990,8 +993,8 @@ for ax in axes.flat:
 #
 # - 1은 스텝이 $R$배 깁니다. SGD에서는 곡선이 출렁이고, 학습률(learning rate)이 너무 큰 것처럼 보입니다. Adam은 기울기의
 #   크기로 나누므로 이것을 감춥니다(마지막 줄들을 보세요).
-# - 2만 고장 난 것처럼 보입니다. 그것도 행이 정렬되어 있기 때문입니다. 행을 섞으면 랭크들의 평균이 거의 같아서 드러나지
-#   않습니다.
+# - 2만 고장 난 것처럼 보입니다. 그것도 행이 정렬되어 있기 때문입니다. 행을 섞으면 차이가 조금밖에 남지 않아서
+#   잡음으로 보입니다(마지막 줄).
 # - 3의 곡선은 짝과 비슷합니다. 그러나 이제 모델이 네 개이고, 체크포인트(checkpoint)에는 그중 하나만 있습니다.
 # - 4는 짝보다 *더 좋아* 보입니다. 테이블의 학습률이 더 크기 때문입니다.
 # - 5는 비트를 보기 전까지는 짝과 같습니다. $10^{-16}$의 차이는 그 자체로는 해가 없습니다. 그러나 이제 비트가 같은지로 검사할
