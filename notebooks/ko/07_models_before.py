@@ -881,7 +881,8 @@ ax.grid(axis="y", alpha=0.3)
 # xDeepFM)과 쌍을 하나하나 읽는 모델(DLRM)은, MLP만 있는 모델이나 쌍을 더해 버리는 모델(DeepFM)보다 많이 찾습니다.
 #
 # 모든 모델에 같은 학습률(learning rate)을 썼으므로 이것으로 증명되는 것은 거의 없습니다.
-# `minidlrm compare --experiment order`는 모델마다 검증 데이터로 학습률을 고르고, 테이블도 더 큽니다.
+# `minidlrm compare --experiment order`는 모델마다 검증 데이터로 학습률을 고르고, 테이블도 더 큽니다. `minidlrm paper 2.3`은
+# 이 모델들에 대해 흔히 하는 말을 하나하나 들어, 저마다 잰 수와 견주어 봅니다.
 #
 # ### 직접 해 보기
 #
