@@ -79,7 +79,7 @@ def arguments(checks, function, given):
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("name", "task", "function"), TASKS)
 def test_every_wrong_answer_gets_its_points_and_its_name(name, task, function, seed):
     text = assignment.find(name).text()

@@ -29,7 +29,7 @@ WRONG = {
         (
             "e = r - mu - p @ q\n    return dL * 2 * (lam * q - e * p), dL * 2 * (lam * p - e * q)",
             0,
-            "wrong operand",
+            "go to the wrong arrays",
         ),
         (
             "e = r - mu - p @ q\n    return dL * 2 * (lam * p - e * q), -dL * 2 * e * p",

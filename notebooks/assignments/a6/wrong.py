@@ -117,7 +117,7 @@ WRONG = {
             "b1)\n"
             "    return first + second + dx, dW2, db2, dW1, db1",
             2,
-            "wrong operand",
+            "go to the wrong arrays",
         ),
         (
             "x1 = cross_forward(x0, x0, W1, b1)\n"
