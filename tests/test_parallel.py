@@ -3,6 +3,8 @@
 import json
 import os
 import threading
+from collections import defaultdict
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +16,9 @@ from minidlrm.across import own_blocks
 from minidlrm.blocks import TreeSum, blocks_for
 from minidlrm.checkpoint import pack, state_arrays
 from minidlrm.cli import costs
+from minidlrm.cli import ranks as command
 from minidlrm.data.batch import Batch, Jagged
+from minidlrm.data.cutting import Rows
 from minidlrm.digested import content_digest
 from minidlrm.parallel import cost, folder, planning, run, sharded
 from minidlrm.parallel.comm import Communicator, RankFailedError
@@ -317,16 +321,24 @@ def test_every_model_with_tables_can_be_sharded(make):
         assert on_ranks(2, by, make, one_hot(70), "adagrad", batch_size=32) == alone
 
 
-def test_early_stopping_and_clipping_have_the_same_bits():
+@pytest.mark.parametrize(
+    ("by", "ranks"),
+    [
+        ("row", 2),
+        pytest.param("column", 4, marks=pytest.mark.slow),
+        pytest.param("table", 8, marks=pytest.mark.slow),
+    ],
+)
+def test_early_stopping_and_clipping_have_the_same_bits(by, ranks):
     options = {"batch_size": 64, "epochs": 8, "eval_every": 1, "patience": 2}
     options |= {"max_grad_norm": 0.05, "valid": one_hot(50, seed=1)}
     alone, history = trained(None, None, dlrm, one_hot(100), md.Adam(0.05), **options)
     assert history.stopped_early
 
     def work(comm):
-        return trained(comm, "row", dlrm, one_hot(100), md.Adam(0.05), **options)
+        return trained(comm, by, dlrm, one_hot(100), md.Adam(0.05), **options)
 
-    results = run(2, work)
+    results = run(ranks, work)
     assert results[0][0] == alone  # rank 0 has the hash
     for _, told in results:
         assert told.records[-1]["grad_norm"] == history.records[-1]["grad_norm"]
@@ -418,6 +430,19 @@ def test_blocks_are_shared_out_as_subtrees(ranks, count):
     assert len({len(each) for each in mine if each}) == 1
 
 
+def test_a_rank_reads_its_own_rows_alone(monkeypatch):
+    read, take = defaultdict(list), Rows.__getitem__
+
+    def told(self, rows):
+        read[threading.current_thread().name] += np.asarray(self.numbers[rows]).tolist()
+        return take(self, rows)
+
+    monkeypatch.setattr(Rows, "__getitem__", told)
+    run(4, lambda comm: trained(comm, "row", dlrm, one_hot(128), md.SGD(0.1), batch_size=64))
+    assert [len(rows) for rows in read.values()] == [32] * 4
+    assert sorted(n for rows in read.values() for n in rows) == list(range(128))
+
+
 # Bytes
 
 
@@ -434,7 +459,8 @@ def test_counted_bytes_are_those_of_the_formulas(by, ranks):
         md.fit(model, rows, optimizer=md.SGD(0.1), batch_size=batch, progress=False)
         return comm.totals()
 
-    sent = {name: s.bytes for name, s in run(ranks, one_step)[0].items()}
+    totals = run(ranks, one_step)[0]
+    sent = {name: s.bytes for name, s in totals.items()}
     dense = sum(p.value.size for p in dlrm().parameters()[1:])
     share = (ranks - 1) / ranks
     depth = ranks.bit_length() - 1
@@ -447,10 +473,41 @@ def test_counted_bytes_are_those_of_the_formulas(by, ranks):
         assert all(sent[name] <= plan.sent[name] for name in sent)
         return
     assert {name: sent.get(name, 0) for name in plan.sent} == plan.sent
+    if ranks <= count:  # and no rank is without a table, or without samples
+        assert sum(totals[name].messages for name in plan.sent if name in totals) == (
+            ranks * plan.messages
+        )
     if ranks <= count:
         assert sent["vectors"] == sent["gradients"] == 4 * batch * tables * dim * share
         travels = 8 * batch * tables * (share if by == "table" else ranks - 1)
         assert sent["ids"] == travels
+
+
+@pytest.mark.parametrize("ranks", [2, 4, 8])
+@pytest.mark.parametrize("by", ["table", "column"])
+def test_counted_bytes_of_bags_are_those_of_the_formulas(by, ranks):
+    rows = bags(32)
+    (shuffled,) = md.data.minibatches(rows, 32, (0, 0))
+    lengths = np.diff(shuffled.sparse.offsets).reshape(len(SIZES), 32)  # (T, B)
+
+    def one_step(comm):
+        with sharded(comm, by):
+            model = dlrm()
+        md.fit(model, rows, optimizer=md.SGD(0.1), batch_size=32, progress=False)
+        return comm.totals()
+
+    sent = {name: s.bytes for name, s in run(ranks, one_step)[0].items()}
+    away = np.zeros((len(SIZES), 32), int)  # (T, B): how many ranks a bag is sent to
+    parts, busy = shared_out(by, SIZES, 8, ranks), min(ranks, 4)  # K = 4
+    first = np.cumsum([0, *SIZES])[:-1]
+    for r, part in enumerate(parts):
+        has = [any(a <= row < b for a, b in part.rows) for row in first]
+        away[has] += np.arange(32) * busy // 32 != r
+    assert sent["ids"] == 8 * (away * lengths).sum()
+    assert sent["weights"] == 4 * (away * lengths).sum()
+    assert sent["bags"] == 8 * away.sum()
+    pieces = ranks if by == "column" else 1
+    assert sent["vectors"] == sent["gradients"] == 4 * 8 // pieces * away.sum()
 
 
 def planned(ranks, batch, count):
@@ -506,6 +563,30 @@ def test_the_memory_of_a_plan_is_what_ranks_hold(by):
         return sum(p.value.nbytes for p in model.parameters()) + dense
 
     assert plan.memory == max(run(4, work))
+
+
+def test_a_plan_counts_the_state_of_the_optimizer_as_it_is():
+    model = planning.outline(dlrm)
+    sizes = {}
+    for name, make in OPTIMIZERS.items():
+        sizes[name] = planning.plans(model, 1, 1024, 4, make())[0].memory
+    table, dense = 4 * 8 * sum(SIZES), sum(p.value.nbytes for p in dlrm().parameters()[1:])
+    assert sizes["sgd"] == table + 2 * dense
+    assert sizes["adagrad"] == 2 * table + 3 * dense
+    assert sizes["rowwise"] == table + table // 8 + 3 * dense  # one number a row
+    assert sizes["adam"] == 3 * table + 4 * dense
+
+
+def test_more_ranks_than_cores_or_blocks_are_warned_of_once(capsys, monkeypatch):
+    monkeypatch.setattr(command, "ranks_here", lambda: 8)
+    monkeypatch.setattr(command, "cores", lambda: 2)
+    rows = SimpleNamespace(train=one_hot(64))
+    settings = SimpleNamespace(batch_size=32, make_optimizer=lambda _: md.Adam())
+    run(8, lambda comm: command.build(comm, dlrm, rows, settings, "row"))
+    told = capsys.readouterr().out
+    assert told.count("tables by row on 8 ranks: by table ") == 1
+    assert told.count("warning: a batch of 32 rows is 4 blocks: 4 of 8 ranks hold tables") == 1
+    assert told.count("warning: 8 ranks on 2 cores: they wait for each other") == 1
 
 
 # Checkpoints

@@ -13,7 +13,7 @@ from matplotlib.patches import Rectangle
 
 import minidlrm as md
 from minidlrm.parallel.cost import Network, Work, seconds, takes_over
-from minidlrm.parallel.planning import outline, plans
+from minidlrm.parallel.planning import Plan, outline, plans
 
 RANKS = [2**k for k in range(11)]
 ROWS = 16_384  # a batch
@@ -101,14 +101,24 @@ def butterfly(ranks: int = 8) -> Figure:
 
 
 def curve(make, work: Work, network: Network) -> list[tuple[int, dict[str, float]]]:
-    """Return the parts of T(R) at each number of ranks, with the plan that takes least time."""
+    """Return the parts of T(R) at each number of ranks, with the plan that takes least time.
+
+    "all to all" is the share of the seconds of sending that is not the butterfly's.
+    """
     model, points = outline(make), []
     for ranks in RANKS:
         share = Work(work.walk, work.tables, work.dense, max(work.blocks, ranks))
         each = plans(model, ranks, ROWS, max(work.blocks, ranks))
-        options = [seconds(plan, share, network, ranks) for plan in each]
+        options = [_parts(plan, share, network, ranks) for plan in each]
         points.append((ranks, min(options, key=lambda parts: parts["step"])))
     return points
+
+
+def _parts(plan: Plan, work: Work, network: Network, ranks: int) -> dict[str, float]:
+    parts, rounds = seconds(plan, work, network, ranks), ranks.bit_length() - 1
+    butterfly = rounds * network.alpha + plan.sent["all reduce"] / ranks * network.beta
+    sending = parts["step"] - parts["work"]
+    return {**parts, "all to all": 1 - butterfly / sending if sending else 0.0}
 
 
 def speed_up(stored: dict) -> Figure:
@@ -124,10 +134,11 @@ def speed_up(stored: dict) -> Figure:
         ax.plot(RANKS, speeds, color=color, marker=".", label=title)
         ranks = takes_over(points)
         if ranks is not None:
-            at = speeds[RANKS.index(ranks)]
+            at, share = speeds[RANKS.index(ranks)], dict(points)[ranks]["all to all"]
             ax.scatter([ranks], [at], s=90, facecolors="none", edgecolors=color, zorder=3)
             ax.annotate(
-                f"from {ranks} ranks on, sending\ntakes longer than work",
+                f"from {ranks} ranks on, sending\ntakes longer than work;\n"
+                f"{share:.0%} of it all to all",
                 (ranks, at),
                 (ranks / 12, at * 2.2),
                 arrowprops={"arrowstyle": "->"},

@@ -38,7 +38,7 @@ def show_ranks(console: Console, make: Make, sizes: Sequence[int], ranks: int, r
     work, (network, where) = work_of(make([min(n, _ROWS) for n in sizes]), rows), network_here()
     head = ("tables by", "MiB a rank", "MB a step", "messages", "ms work", "ms sending", "ms")
     lines: list[tuple[str, ...]] = [head]
-    for plan in plans(model, ranks, rows, count, states=1):
+    for plan in plans(model, ranks, rows, count, Adagrad()):
         parts = seconds(plan, work, network, ranks)
         sending = parts["messages"] + parts["bytes"]
         times = (f"{1e3 * t:,.2f}" for t in (parts["work"], sending, parts["step"]))
@@ -63,7 +63,7 @@ def work_of(model: Model, rows: int) -> Work:
     dense = [p for p in model.parameters() if p not in tables]
     with Team(1) as team:
         blocks = Blocks(model, BCEWithLogits(), team)
-        walk = timed(lambda: blocks.take(batch))
+        walk = timed(lambda: (blocks.take(batch), blocks.grad_norm(exact=False)))
         of_tables = timed(lambda: first.step(tables))
         of_dense = timed(lambda: second.step(dense))
     return Work(walk, of_tables, of_dense, blocks_for(model, rows))

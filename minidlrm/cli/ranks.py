@@ -27,7 +27,6 @@ from minidlrm.data.batch import Jagged
 from minidlrm.data.rankings import RankingDataset
 from minidlrm.machine import cores
 from minidlrm.models import Model
-from minidlrm.optim import OPTIMIZERS
 from minidlrm.parallel import planning
 from minidlrm.parallel.comm import Communicator, as_ranks, check_mpi, mpi
 from minidlrm.parallel.folder import index_of
@@ -185,11 +184,11 @@ def build(
         refuse("ranks", "rankings", ["clicks", "ratings"])
     outline = planning.outline(make)
     count = blocks_for(outline, settings.batch_size)
-    states = len(OPTIMIZERS[settings.optimizer].state_names)
+    optimizer = settings.make_optimizer(len(dataset.train))
     sparse, per_bag = dataset.train.sparse, 1.0
     if isinstance(sparse, Jagged):
         per_bag = len(sparse.values) / max(1, len(sparse.offsets) - 1)
-    plans = planning.plans(outline, comm.size, settings.batch_size, count, states, per_bag)
+    plans = planning.plans(outline, comm.size, settings.batch_size, count, optimizer, per_bag)
     here = ranks_here()
     chosen, why = planning.choose(plans, planning.memory() // here, by)
     if comm.rank == 0:

@@ -47,7 +47,7 @@ class Work:
     Parameters
     ----------
     walk : float
-        All blocks, forward and backward.
+        All blocks, forward and backward, and the norm of the gradients.
     tables, dense : float
         The optimizer, on the rows of tables, and on all other parameters.
     blocks : int

@@ -27,6 +27,7 @@ import numpy as np
 from minidlrm.arrays import check_word
 from minidlrm.layers.embedding import EmbeddingBagCollection, made_by
 from minidlrm.module import Module
+from minidlrm.optim import Optimizer
 from minidlrm.parallel.comm import as_ranks
 from minidlrm.parallel.parts import WAYS, Part, shared_out
 
@@ -105,7 +106,7 @@ def plans(
     ranks: int,
     batch_size: int,
     blocks: int,
-    states: int = 0,
+    optimizer: Optimizer | None = None,
     per_bag: float = 1.0,
 ) -> list[Plan]:
     """Return the plan of each way, for a model that is outlined.
@@ -118,8 +119,8 @@ def plans(
         R and B.
     blocks : int
         K; ranks beyond it hold rows, and have no samples.
-    states : int
-        Arrays of the optimizer for each parameter.
+    optimizer : Optimizer, optional
+        Whose state is part of the memory; row-wise Adagrad has one number for a row of a table.
     per_bag : float
         Ids a bag, on average: more than one id makes bytes an estimate.
 
@@ -133,7 +134,7 @@ def plans(
     (True, True)
     """
     as_ranks(ranks)
-    return [_plan(by, model, ranks, batch_size, blocks, states, per_bag) for by in WAYS]
+    return [_plan(by, model, ranks, batch_size, blocks, optimizer, per_bag) for by in WAYS]
 
 
 def _plan(
@@ -142,12 +143,15 @@ def _plan(
     ranks: int,
     batch: int,
     blocks: int,
-    states: int,
+    optimizer: Optimizer | None,
     per_bag: float,
 ) -> Plan:
     tables = [part for _, part in model.named_modules() if isinstance(part, Outline)]
     own = {part.weight for part in tables}
-    dense = sum(p.value.nbytes for p in model.parameters() if p not in own)
+    outside = [p.value for p in model.parameters() if p not in own]
+    dense = sum(value.nbytes for value in outside)
+    always = 2 * dense  # with gradients
+    always += sum(value.itemsize * _state(optimizer, value.shape, 0) for value in outside)
     rows = _rows_of_ranks(ranks, batch, blocks)
     rounds, others = max(1, blocks // ranks), ranks - 1
     sent = {"headers" if by != "row" else "lengths": 0, "ids": 0, "vectors": 0, "gradients": 0}
@@ -156,7 +160,8 @@ def _plan(
     for table in tables:
         size = table.weight.value.itemsize
         parts = shared_out(by, table.own, table.shape[1], ranks)
-        held += np.array([size * math.prod(part.shape) for part in parts])
+        shapes = [part.shape for part in parts]
+        held += np.array([size * (math.prod(s) + _state(optimizer, s, -1)) for s in shapes])
         ids, numbers = _travelling(by, table, parts, rows)  # (R, R), (R, R)
         if per_bag != 1:  # an owner pools a bag, but by row it sends each row
             ids = np.rint(ids * per_bag).astype(np.int64)
@@ -173,8 +178,14 @@ def _plan(
     sent |= {"all reduce": dense * ranks * depth}
     sent |= {"loss": 8 * ranks * depth, "norm": 8 * ranks * depth}
     messages = 4 * rounds * len(tables) * others + 3 * depth
-    memory = (int(held.max()) + dense) * (1 + states) + dense
-    return Plan(by, memory, sent, int(moved.max()) + dense * depth, messages)
+    return Plan(by, int(held.max()) + always, sent, int(moved.max()) + dense * depth, messages)
+
+
+def _state(optimizer: Optimizer | None, shape: tuple[int, ...], kind: int) -> int:
+    """Return how many numbers an optimizer keeps: of the first kind of state, or of the last."""
+    if optimizer is None:
+        return 0
+    return sum(math.prod(each) for each in optimizer.state_shapes(shape)[kind].values())
 
 
 def _rows_of_ranks(ranks: int, batch: int, blocks: int) -> list[int]:
