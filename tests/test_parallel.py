@@ -411,6 +411,16 @@ def test_a_loss_of_ones_own_is_given_the_whole_batch():
     assert run(2, work)[0][0] == alone
 
 
+def test_ranks_show_one_progress_bar(capsys):
+    def work(comm):
+        with sharded(comm, "row"):
+            model = dlrm()
+        md.fit(model, one_hot(64), batch_size=32)
+
+    run(4, work)
+    assert capsys.readouterr().err.count("training:   0%|") == 1
+
+
 def test_a_rank_has_one_thread_and_another_number_is_refused():
     def work(comm):
         with sharded(comm, "row"):
