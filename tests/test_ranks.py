@@ -58,6 +58,13 @@ def test_without_mpi4py_ranks_are_refused_by_name(monkeypatch):
         md.parallel.mpi()
 
 
+def test_on_windows_ranks_are_refused_by_name_whatever_is_installed(monkeypatch):
+    monkeypatch.setattr(command.platform, "system", lambda: "Windows")
+    monkeypatch.setattr(command, "check_mpi", lambda: pytest.fail("looked for MPI"))
+    with pytest.raises(OSError, match=r"--ranks needs Linux or macOS: .*minidlrm\.parallel\.run"):
+        command.communicator(2)
+
+
 def test_mpiexec_without_the_module_mpi4py_is_refused(monkeypatch):
     monkeypatch.setenv("PMI_RANK", "0")
     with pytest.raises(ValueError, match="python -m mpi4py -m minidlrm"):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import shutil
 import signal
 import subprocess
@@ -97,6 +98,11 @@ def mpiexec() -> str:
 
 def _start(ranks: int, arguments: list[str]) -> int:
     """Run Python on all ranks; return 0, 2 after an error, or 130 after Ctrl-C."""
+    if platform.system() == "Windows":
+        raise OSError(
+            "--ranks needs Linux or macOS: mpich has no wheel for Windows; "
+            "minidlrm.parallel.run has ranks in one process, everywhere"
+        )
     check_mpi()
     command = [mpiexec(), "-n", str(ranks), sys.executable, "-m", "mpi4py", *arguments]
     child = subprocess.Popen(  # Ctrl-C is handed on once, and does not reach it by itself
