@@ -16,7 +16,10 @@ FEW = ("table adam bags", "row adagrad one-hot", "column rowwise bags")
 
 
 def hashes(comm):
-    """Train 50 steps with each optimizer, on each kind of rows, split in each way; or a few."""
+    """Train 50 steps with each optimizer, on each kind of rows, split in each way; or a few.
+
+    And once with early stopping.
+    """
     found = {}
     for by in cases.WAYS:
         for name, make in cases.OPTIMIZERS.items():
@@ -28,7 +31,19 @@ def hashes(comm):
                         comm, by, cases.dlrm, rows, make(), batch_size=64, epochs=2
                     )
                 found[f"{by} {name} {kind}"] = digest
-    return found
+    return found | {"row adam early stopping": stopped_early(comm)}
+
+
+def stopped_early(comm):
+    """Train until the scores of other rows get worse; return the hash of the best weights."""
+    rows, valid = cases.one_hot(100), cases.one_hot(50, seed=1)
+    options = {"batch_size": 64, "epochs": 8, "eval_every": 1, "patience": 2}
+    with cut_small():
+        digest, history = cases.trained(
+            comm, "row", cases.dlrm, rows, md.Adam(0.05), valid, **options
+        )
+    assert history.stopped_early
+    return digest
 
 
 def cut_small():
