@@ -115,6 +115,14 @@ def test_no_formula_is_left_as_plain_text(topic):
     assert [line for line in text.splitlines() if re.search(plain, line)] == []
 
 
+def test_the_symbols_of_the_list_of_derivations_are_typeset():
+    """The list includes them from the glossary."""
+    text = (EXT.parent / "glossary.md").read_text(encoding="utf-8")
+    symbols = text.split("<!-- symbols -->")[1].split("<!-- words -->")[0]
+    plain = re.sub(r"\$[^$]+\$|`[^`]*`", "", symbols)
+    assert re.findall(r"\^|∂|exp\(|log\(|\b[A-Z] \([A-Z]", plain) == []
+
+
 def test_plain_formulas_are_typeset():
     typeset = {
         "dW = -dy^T x": r"dW = -dy^\top\,x",
