@@ -65,7 +65,7 @@ def run(options: Options) -> Findings:
         epoch, train, valid, test = zip(*runs, strict=True)
         curves[key] = Curve(np.array(epoch[0]), np.array(train), np.array(valid), np.array(test))
     bayes = _bayes(dataset)
-    clicked = float(np.mean(dataset.test.label))
+    clicked = float(np.asarray(dataset.test.label).mean())
     ahead = [_ahead(curves, rule, max(clicked, 1 - clicked)) for rule in _RULES]
     claims = [_sizes(), *ahead, _level(dataset, curves, bayes)]
     table = _rows(curves, bayes)
