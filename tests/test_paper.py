@@ -10,6 +10,7 @@ import minidlrm as md
 from minidlrm.cli.app import make_app
 from minidlrm.data import random_bags
 from minidlrm.paper import (
+    NOT_RUN,
     SECTIONS,
     Claim,
     Findings,
@@ -190,6 +191,7 @@ def test_all_keeps_what_is_finished(tmp_path, monkeypatch):
     assert len(calls) == 3
     page = (tmp_path / "paper.md").read_text()
     assert all(f"## {number} " in page for number in chosen)
+    assert all(f"- **{part}**: not to be run here, because" in page for part in NOT_RUN)
 
 
 def test_all_gives_data_to_the_sections_that_read_them(tmp_path, monkeypatch):
