@@ -90,7 +90,8 @@ def test_a_page_has_formula_picture_code_and_numbers_that_lead_to_each_other(top
     page = page_of(topic)
     for name, cls in derivations.derived(module).items():
         slug = name.lower()
-        assert not hasattr(cls, "equation") or f".. math:: {cls.equation}" in page
+        assert cls.equation
+        assert f".. math:: {cls.equation}" in page
         assert f'aria-label="The shapes of {name}"' in page
         assert f'id="{slug}-live"' in page
         for step in numbered.steps(cls):
@@ -113,6 +114,14 @@ def test_no_formula_is_left_as_plain_text(topic):
         text = re.sub(typeset_or_code, "", text, flags=re.M | re.S)
     plain = r"\^|\w_\{|\b[A-Z] \([A-Z]|\b[dxyzWFN] [=+] |\\[a-z]"
     assert [line for line in text.splitlines() if re.search(plain, line)] == []
+
+
+def test_the_symbols_of_the_list_of_derivations_are_typeset():
+    """The list includes them from the glossary."""
+    text = (EXT.parent / "glossary.md").read_text(encoding="utf-8")
+    symbols = text.split("<!-- symbols -->")[1].split("<!-- words -->")[0]
+    plain = re.sub(r"\$[^$]+\$|`[^`]*`", "", symbols)
+    assert re.findall(r"\^|∂|exp\(|log\(|\b[A-Z] \([A-Z]", plain) == []
 
 
 def test_plain_formulas_are_typeset():

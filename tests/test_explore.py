@@ -394,6 +394,11 @@ def test_ids_are_chosen_by_name(page, made):
 
 
 @pages
+def test_the_page_of_the_site_is_small(made):
+    assert len(made[2].to_html().encode()) < 1_000_000
+
+
+@pages
 def test_a_dense_feature_moves_by_a_slider(page, made):
     dataset, model, _ = made
     page.set(".fields input[type=range]", 15.5)

@@ -42,5 +42,5 @@ def test_results_are_put_below_one_heading(tmp_path):
     findings.write(docs / "measured" / "paper", "4.1", SECTIONS["4.1"].title, {})
     text = paper_page.section(docs, "4.1")
     assert text.count("## 4.1") == 1
-    assert "![4.1_f](measured/paper/4.1_f.png)" in text
+    assert "![Random data: f](measured/paper/4.1_f.png)" in text
     assert "Not measured yet" in paper_page.section(docs, "4.2")

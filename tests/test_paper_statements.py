@@ -99,6 +99,15 @@ def test_the_probes_of_the_models():
     assert found["xDeepFM"].reordered < 1e-9 < found["DCN"].within
 
 
+def test_a_section_that_is_interrupted_ends(monkeypatch, tmp_path):
+    """`trained` returns what is finished: less than all is nothing to judge."""
+    asked = []
+    monkeypatch.setattr(prior_models, "trained", lambda data, *_: asked.append(data) or [])
+    with pytest.raises(KeyboardInterrupt):
+        prior_models.run(Options(rows=600, folder=tmp_path, progress=False))
+    assert len(asked) == 1  # it does not go on with the next data
+
+
 @pytest.mark.slow
 def test_the_section_runs_and_goes_on_where_it_was(tmp_path, monkeypatch):
     budget = Budget(epochs=1, batch_size=256, learning_rates=(0.003,), seeds=1)

@@ -7,7 +7,7 @@ The list of sections is that of `minidlrm.paper.SECTIONS`. What each gave is in
 import re
 from pathlib import Path
 
-from minidlrm.paper import SECTIONS
+from minidlrm.paper import SECTIONS, not_run
 
 FOLDER = "measured/paper"
 
@@ -27,8 +27,8 @@ def write(docs: Path) -> None:
 
 
 def body(docs: Path) -> str:
-    """Return all sections."""
-    return "\n".join(section(docs, number) for number in SECTIONS)
+    """Return all sections, and what is not run."""
+    return "\n".join([*(section(docs, number) for number in SECTIONS), not_run()])
 
 
 def section(docs: Path, number: str) -> str:

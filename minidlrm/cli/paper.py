@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from minidlrm.paper import SECTIONS, Findings, Options, Section
+from minidlrm.paper import SECTIONS, Findings, Options, Section, not_run
 from minidlrm.paper.rows import found
 from minidlrm.printing import as_rich
 from minidlrm.writing import names, write_text
@@ -53,7 +53,8 @@ def paper(
         _run(console, number, options, out, everything)
     if everything:
         pages = [(out / f"{number}.md").read_text(encoding="utf-8") for number in SECTIONS]
-        write_text(out / "paper.md", "# The paper, section by section\n\n" + "\n".join(pages))
+        page = "\n".join(["# The paper, section by section\n", *pages, not_run()])
+        write_text(out / "paper.md", page)
         console.print(f"wrote {names(out, 'paper.md')}")
 
 

@@ -199,6 +199,8 @@ class ComposedTables(Module):
     ((2, 2, 4), 1044)
     """
 
+    equation = r"z_{bt} = \mathrm{table}_t(v_{bt})"
+
     def forward(self, sparse: np.ndarray | Jagged) -> np.ndarray:
         """Look up `sparse`, ids (B, T) or bags -> z (B, T, D), as `EmbeddingBagCollection`."""
         if isinstance(sparse, Jagged):

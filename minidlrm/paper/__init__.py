@@ -13,7 +13,7 @@ from pathlib import Path
 
 from minidlrm.paper.findings import Claim, Findings
 
-__all__ = ["SECTIONS", "Claim", "Findings", "Options", "Section"]
+__all__ = ["NOT_RUN", "SECTIONS", "Claim", "Findings", "Options", "Section", "not_run"]
 
 
 @dataclass(frozen=True)
@@ -135,3 +135,15 @@ SECTIONS = {
         ("rows",),
     ),
 }
+
+NOT_RUN = {
+    "2.1": "its formulas are the course itself: notebooks 01 to 05",
+    "4.3": "it describes the Criteo data; `minidlrm data fetch criteo-kaggle` brings them",
+    "5 on eight GPUs, and Figure 4": "they need the platform that Figure 4 shows",
+}
+
+
+def not_run() -> str:
+    """Return what of the paper no section runs, and why, as Markdown."""
+    lines = [f"- **{part}**: not to be run here, because {why}." for part, why in NOT_RUN.items()]
+    return "\n".join(["## What is not run here\n", *lines]) + "\n"

@@ -94,5 +94,7 @@ class Findings:
         parts = [f"## {number} {title}", as_markdown(self.claim_rows())]
         for caption, rows in self.tables.items():
             parts += [f"**{caption}**", as_markdown(rows)]
-        parts += [f"![{name.removesuffix('.png')}]({name})" for name in pictures]
+        for name in pictures:
+            words = name.removesuffix(".png").removeprefix(f"{number}_").replace("_", " ")
+            parts.append(f"![{title}: {words}]({name})")
         return "\n\n".join([*parts, *self.notes]) + "\n"

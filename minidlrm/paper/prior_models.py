@@ -66,7 +66,10 @@ def run(options: Options) -> Findings:
 
 def _trained(data: Dataset, folder: Path, progress: bool) -> dict[str, Result]:
     entries = [ENTRIES[name] for name in _NAMES]
-    return {result.title: result for result in trained(data, _BUDGET, folder, entries, progress)}
+    results = trained(data, _BUDGET, folder, entries, progress)
+    if len(results) < len(entries):  # interrupted: there is nothing to judge yet
+        raise KeyboardInterrupt
+    return {result.title: result for result in results}
 
 
 def _learned(rows: int, options: Options, folder: Path) -> dict[str, list[float]]:
