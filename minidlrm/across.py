@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from minidlrm.arrays import as_size
 from minidlrm.blocks import Blocks, Gradient, TreeSum, add_both, blocks_for, merged
 from minidlrm.data.batch import Batch
 from minidlrm.data.cutting import Rows
@@ -74,7 +75,7 @@ def forward_on_ranks(model: Module, rows: Rows) -> np.ndarray:
 
 def one_worker(model: Module, workers: int | None) -> None:
     """Raise ValueError when a model on ranks is to be walked by several threads."""
-    if workers not in (None, 1) and comm_of(model):
+    if workers is not None and as_size("workers", workers) > 1 and comm_of(model):
         raise ValueError(f"workers is {workers}: a rank has one thread; take more ranks")
 
 

@@ -103,7 +103,7 @@ def say(message: str, lang: str | None = None, **values: Any) -> str:
     >>> say("no such message", "ko")
     'no such message'
     """
-    if lang is not None and lang not in languages():
+    if lang is not None and not (isinstance(lang, str) and lang in languages()):
         raise ValueError(f"lang is {lang!r}: it must be one of {', '.join(languages())}")
     if isinstance(message, Message):
         said = {

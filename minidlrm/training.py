@@ -33,6 +33,7 @@ from minidlrm.guard import bad_number, grad_norm, scale_grads
 from minidlrm.history import History
 from minidlrm.losses import MSE, BCEWithLogits, Loss
 from minidlrm.machine import keep_memory
+from minidlrm.models.model import Model
 from minidlrm.module import Module
 from minidlrm.optim import Adagrad, Optimizer, OptimizerGroup
 from minidlrm.parallel.sharding import comm_of
@@ -257,7 +258,9 @@ def _check_parts(loss: Any, optimizer: Any) -> None:
         ("loss", loss, ("forward", "backward")),
         ("optimizer", optimizer, ("step",)),
     ):
-        if isinstance(part, type) or not all(callable(getattr(part, m, None)) for m in methods):
+        if isinstance(part, (type, Model)) or not all(
+            callable(getattr(part, m, None)) for m in methods
+        ):
             raise TypeError(f"{name} is {part!r}: it must have {' and '.join(methods)}")
 
 

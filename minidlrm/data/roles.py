@@ -70,7 +70,7 @@ class Roles:
             label, dense, sparse, bags = _inferred(source, label, (*others, sample_weight))
         columns = [Column(name, "dense", _transform(name, transform)) for name in dense or ()]
         columns += [Column(name, "sparse") for name in sparse or ()]
-        columns += _bags(bags or {}, bag_weights or {}, padding)
+        columns += _bags({} if bags is None else bags, bag_weights or {}, padding)
         if isinstance(transform, Mapping):
             _known("transform", transform, list(dense or ()))
         if label is None:
@@ -93,7 +93,14 @@ class Roles:
         return roles
 
     def _check(self, source: Source, others: Sequence[str]) -> None:
-        source.need((*self.wanted, *others))
+        for option, names in (
+            ("label", [self.label]),
+            ("sample_weight", [self.sample_weight]),
+            ("dense", [c.name for c in self.dense]),
+            ("sparse or bags", [name for c in self.sparse for name in c.sources]),
+            ("split, time, user or split_column", others),
+        ):
+            source.need([name for name in names if name is not None], option)
         places: dict[str, str] = {}
         roles = [(self.label, "label"), (self.sample_weight, "sample_weight")]
         roles += [(name, c.role) for c in self.columns for name in c.sources]

@@ -180,12 +180,21 @@ class EmbeddingBagCollection(Module):
         """Set the rows from `first` to `last` of the weight, all by default, to ``draw(shape)``.
 
         It is called for a few rows at a time, in order: a table may be larger than the memory of
-        one rank, which keeps its own rows only.
+        one rank, which keeps its own rows only. TypeError when `draw` cannot be called; ValueError
+        when `first` or `last` is no row, or `draw` gives another shape.
         """
-        last = self.shape[0] if last is None else last
+        if not callable(draw):
+            raise TypeError(f"draw is {draw!r}: it must be a function of a shape")
+        first = as_size("first", first, 0)
+        last = self.shape[0] if last is None else as_size("last", last, first, self.shape[0])
         for start in range(first, last, _PIECE):
             stop = min(start + _PIECE, last)
-            self._put(start, draw((stop - start, self.shape[1])))
+            values = np.asarray(draw((stop - start, self.shape[1])))
+            if values.shape != (stop - start, self.shape[1]):
+                raise ValueError(
+                    f"draw gave the shape {values.shape}: it must give what it is asked"
+                )
+            self._put(start, values)
 
     def _put(self, first: int, values: np.ndarray) -> None:
         self.weight.value[first : first + len(values)] = values

@@ -129,7 +129,7 @@ class Catalogue:
             When a column does not exist, or there are fewer than two tables.
         """
         check_type("data", data, Dataset)
-        tables = data.feature_names[data.num_dense :]
+        tables = as_names("data.feature_names", data.feature_names)[data.num_dense :]
         if len(tables) < 2:
             raise ValueError(f"the data have the tables {tables}: users and items need two")
         place = {name: t for t, name in enumerate(tables)}
