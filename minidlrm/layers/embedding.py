@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from minidlrm import kernels
-from minidlrm.arrays import as_dtype, check_room, check_word, integers
+from minidlrm.arrays import as_dtype, check_room, check_type, check_word, integers
 from minidlrm.data.batch import Jagged
 from minidlrm.layers.inputs import as_shared, as_size, as_sizes, check_rng, converted
 from minidlrm.module import Module, Parameter, SparseGrad
@@ -183,8 +183,7 @@ class EmbeddingBagCollection(Module):
         one rank, which keeps its own rows only. TypeError when `draw` cannot be called; ValueError
         when `first` or `last` is no row, or `draw` gives another shape.
         """
-        if not callable(draw):
-            raise TypeError(f"draw is {draw!r}: it must be a function of a shape")
+        check_type("draw", draw, Callable)  # type: ignore[arg-type]  # mypy: "abstract"
         first = as_size("first", first, 0)
         last = self.shape[0] if last is None else as_size("last", last, first, self.shape[0])
         for start in range(first, last, _PIECE):
