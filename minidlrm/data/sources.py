@@ -43,11 +43,14 @@ class Source:
         What it is, in a few words.
     paths : sequence of Path
         Its files.
+    named_by : str
+        The argument that names the columns, where the source itself does not.
     """
 
     names: list[str]
     description: str
     paths: Sequence[Path] = ()
+    named_by = ""
 
     def place(self, row: int) -> str:
         """Word a row of the whole source, counted from 0."""
@@ -84,9 +87,10 @@ class Source:
             raise TypeError(f"{by}a column is named {wrong[0]!r}: give its name as text")
         lost = [name for name in dict.fromkeys(wanted) if name not in self.names]
         if lost:
+            told = f" by {self.named_by}" if self.named_by else ""
             raise ValueError(
                 f"{by}{self.description} has no column {', '.join(map(repr, lost))}; "
-                f"it has {', '.join(self.names)}"
+                f"it has {', '.join(self.names)}{told}"
             )
 
     def blocks(self, schema: Any, also: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
@@ -203,6 +207,7 @@ class TextSource(Source):
         if delimiter is not None and len(delimiter) != 1:
             raise ValueError(f"delimiter is {delimiter!r}: it must be one character")
         self._header = column_names is None
+        self.named_by = "" if self._header else "column_names"
         first = _first_line(paths[0], encoding)
         self.delimiter = delimiter or _guess_delimiter(paths[0], first)
         self.names = list(column_names) if column_names else _fields(first, self.delimiter)

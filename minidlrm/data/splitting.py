@@ -59,7 +59,7 @@ def rows_of(
     else:
         part = np.array([SPLITS.index(w) for w in words], np.int8)[key.astype(np.int64)]
     if not (part == 0).any():
-        raise ValueError(f"no row is left to train on ({split})")
+        raise ValueError(f"no row is left to train on ({split}): the source has {count}")
     small = np.promote_types(np.int32, np.min_scalar_type(-count))  # int64 from 2^31 rows on
     return {n: np.flatnonzero(part == k).astype(small) for k, n in enumerate(SPLITS)}
 
