@@ -3,6 +3,7 @@
 Nothing on it is loaded from elsewhere: MathJax is copied from `node_modules`.
 """
 
+import os
 import sys
 from pathlib import Path
 
@@ -44,6 +45,7 @@ myst_enable_extensions = ["colon_fence", "dollarmath", "deflist"]
 myst_heading_anchors = 3
 nb_execution_mode = "cache"
 nb_execution_timeout = 600
+nb_execution_excludepatterns = os.environ.get("MINIDLRM_NOT_EXECUTED", "").split()
 nb_execution_raise_on_error = True
 nb_merge_streams = True
 nb_output_stderr = "warn"
