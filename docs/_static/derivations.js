@@ -82,5 +82,5 @@ function enliven(root) {
 
 window.addEventListener("DOMContentLoaded", () => {
   document.querySelectorAll(".beside").forEach(join);
-  document.querySelectorAll(".live").forEach(enliven);
+  document.querySelectorAll(".live[data-live]").forEach(enliven);
 });
