@@ -127,6 +127,8 @@ def as_bags(input: Any, offsets: Any, per_sample_weights: Any, include_last_offs
             )
         weights = weights.ravel()
     try:
-        return Jagged(ids.ravel(), offsets, weights)
+        bags = Jagged(ids.ravel(), offsets, weights)
+        bags.check(1)  # at least one bag
     except ValueError as error:
         raise ValueError(f"{error}; input has shape {ids.shape}") from None
+    return bags
