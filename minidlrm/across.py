@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from minidlrm.arrays import as_size
-from minidlrm.blocks import Blocks, Gradient, TreeSum, add_both, blocks_for, merged
+from minidlrm.blocks import Blocks, Gradient, TreeSum, add_both, blocks_for, ends_of, merged
 from minidlrm.data.batch import Batch
 from minidlrm.data.cutting import Rows
 from minidlrm.guard import grad_norm, norm_of
@@ -43,7 +43,8 @@ def own_blocks(comm: Communicator, count: int) -> range:
 
 
 def _read(rows: Rows, k: int, count: int) -> Batch:
-    return rows[len(rows) * k // count : len(rows) * (k + 1) // count]
+    first, last = ends_of(len(rows), count)[k : k + 2]
+    return rows[first:last]
 
 
 @contextmanager
@@ -61,7 +62,7 @@ def _idle(tables: list[ShardedEmbeddings]) -> Iterator[None]:
 def forward_on_ranks(model: Module, rows: Rows) -> np.ndarray:
     """Return the outputs (B,) of a batch, to all ranks: each goes forward with its blocks."""
     comm, count = _comm(model), blocks_for(model, len(rows))
-    ends = [len(rows) * k // count for k in range(count + 1)]
+    ends = ends_of(len(rows), count)
     mine = own_blocks(comm, count)
     if mine:
         y = np.concatenate([model.forward(_read(rows, k, count)) for k in mine])

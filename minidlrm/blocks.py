@@ -39,6 +39,7 @@ __all__ = [
     "blocks",
     "blocks_for",
     "cut",
+    "ends_of",
     "merged",
 ]
 
@@ -93,12 +94,23 @@ def blocks_for(model: Module, rows: int) -> int:
     return count if seconds * rows / count >= _LIGHT else 1
 
 
+def ends_of(rows: int, count: int) -> list[int]:
+    """Return where each of `count` blocks of a batch ends, after a 0; their sizes differ by one.
+
+    Examples
+    --------
+    >>> from minidlrm.blocks import ends_of
+    >>> ends_of(10, 4)
+    [0, 2, 5, 7, 10]
+    """
+    return [rows * k // count for k in range(count + 1)]
+
+
 def cut(batch: Batch, count: int) -> list[Batch]:
     """Cut a batch into `count` parts, whose sizes differ by one at most."""
     if count == 1:
         return [batch]
-    ends = [len(batch) * k // count for k in range(count + 1)]
-    return [batch[first:last] for first, last in itertools.pairwise(ends)]
+    return [batch[first:last] for first, last in itertools.pairwise(ends_of(len(batch), count))]
 
 
 class TreeSum:
