@@ -3,8 +3,8 @@
     python .ci/messages.py
 
 Writes `minidlrm/locale/minidlrm.pot`, brings the catalogues of all languages up to date with it,
-and compiles them. A message is the first argument of `say` or `Message`, or a text of the
-catalogues of mistakes.
+and compiles them. A message is the first argument of `say` or `Message`, of `tell` in the scripts
+of a page, or a text of the catalogues of mistakes.
 """
 
 import io
@@ -25,6 +25,7 @@ KEYWORDS = {"say": None, "Message": None}
 def template() -> Catalog:
     """Return all messages of the package, without translations."""
     from minidlrm.checking import catalogue, optimizer_catalogue
+    from minidlrm.exploring.explorable import sentences
 
     made = Catalog(project="minidlrm", fuzzy=False)
     for path in sorted(ROOT.glob("minidlrm/**/*.py")):
@@ -33,6 +34,8 @@ def template() -> Catalog:
         with path.open("rb") as file:
             for _, message, *_ in extract("python", file, KEYWORDS):
                 made.add(message, locations=[(path.relative_to(ROOT).as_posix(), None)])
+    for message in sentences():
+        made.add(message, locations=[("minidlrm/exploring/page", None)])
     for module in (catalogue, optimizer_catalogue):
         place = f"minidlrm/checking/{module.__name__.split('.')[-1]}.py"
         for texts in module.CATALOGUE.values():

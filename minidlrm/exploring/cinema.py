@@ -16,6 +16,7 @@ import numpy as np
 from minidlrm.data.batch import Batch, Dataset
 from minidlrm.data.frame import read_table
 from minidlrm.exploring.explorable import Explorable, explore
+from minidlrm.languages import Message
 from minidlrm.layers.activation import sigmoid
 from minidlrm.metrics import log_loss
 from minidlrm.models.dlrm import DLRM
@@ -151,13 +152,16 @@ def page_of(dataset: Dataset, model: DLRM) -> Explorable:
     page, test = explore(model, evenings(dataset), dataset.schema), dataset.test
     assert test.label is not None
     p, score = truth_of(dataset, test), evaluate(model, test)["log_loss"]
-    notes = [
+    made = Message(
         "Guests, films and evenings are made up, with a truth that is known. The model was "
-        f"trained on {len(dataset.train):,} evenings; on {len(test):,} others its log loss is "
-        f"{score:.3f}. The truth itself scores {log_loss(test.label, np.log(p / (1 - p))):.3f}: "
-        "nothing can do better.",
-        *page.content["notes"],
-    ]
+        "trained on {trained} evenings; on {others} others its log loss is {score}. The truth "
+        "itself scores {best}: nothing can do better.",
+        trained=f"{len(dataset.train):,}",
+        others=f"{len(test):,}",
+        score=f"{score:.3f}",
+        best=f"{log_loss(test.label, np.log(p / (1 - p))):.3f}",
+    )
+    notes = [made, *page.content["notes"]]
     return Explorable(page.content | {"notes": notes, "truth": described(dataset)})
 
 

@@ -19,21 +19,24 @@ from minidlrm.checking.catalogue import CATALOGUE
 from minidlrm.data.batch import Batch
 from minidlrm.data.schema import Schema
 from minidlrm.exploring.packing import packed
+from minidlrm.languages import Message, code_of, say
 from minidlrm.models.dlrm import DLRM
 from minidlrm.writing import write_text
 
 _FOLDER = Path(__file__).parent / "page"
 _SCRIPTS = (  # each is read after those that it imports
-    *("arithmetic", "checking", "packed", "dom", "grid", "blocks", "stages"),
+    *("words", "arithmetic", "checking", "packed", "dom", "grid", "blocks", "stages"),
     *("picture", "tools", "page"),
 )
 _MISTAKES = {  # key in the catalogue: what the switch says
-    "duplicates": "Lose repeats",
-    "triangle": "Forget one triangle",
-    "second_path": "Forget the dense vector's second path",
-    "batch_twice": "Divide by B twice",
+    "duplicates": Message("Lose repeats"),
+    "triangle": Message("Forget one triangle"),
+    "second_path": Message("Forget the dense vector's second path"),
+    "batch_twice": Message("Divide by B twice"),
 }
 _LR = 0.5  # at which a step of a small batch is seen
+_TEXT = r'"(?:[^"\\]|\\.)*"'
+_TOLD = re.compile(rf"\btell\(\s*({_TEXT}(?:\s*\+\s*{_TEXT})*)")  # a sentence of the scripts
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,22 +62,29 @@ class Explorable:
 
     content: dict[str, Any] = field(repr=False)
 
-    def to_html(self, path: str | os.PathLike | None = None) -> str:
+    def to_html(self, path: str | os.PathLike | None = None, lang: str | None = None) -> str:
         """Return HTML that computes by itself, and loads nothing.
 
         Parameters
         ----------
         path : path, optional
             A file to write it to as well, as a page of its own.
+        lang : str, optional
+            Language of its words, such as "ko"; by default the user's.
 
         Returns
         -------
         str
             HTML to put into a page.
+
+        Raises
+        ------
+        ValueError
+            When there is no catalogue for `lang`.
         """
-        text = _fragment(self.content)
+        text = _fragment(self.content, lang)
         if path is not None:
-            write_text(path, _whole(text))
+            write_text(path, _whole(text, lang))
         return text
 
     def _repr_html_(self) -> str:
@@ -129,7 +139,12 @@ def explore(model: DLRM, batch: Batch, schema: Schema | None = None) -> Explorab
     notes = []
     if cut:
         names = ", ".join(f"{c['name']} ({len(c['names'])} of {c['size']:,})" for c in cut)
-        notes.append(f"Of large tables the page holds the rows of these examples only: {names}.")
+        notes.append(
+            Message(
+                "Of large tables the page holds the rows of these examples only: {names}.",
+                names=names,
+            )
+        )
     return Explorable(content | _words() | {"notes": notes, "truth": None, "lr": _LR})
 
 
@@ -151,14 +166,32 @@ def _wrapped(name: str) -> str:
     return f"const js_{name} = (() => {{\n{text}return {{ {', '.join(exported)} }};\n}})();"
 
 
-def _fragment(content: dict[str, Any]) -> str:
-    data = json.dumps(content, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+def sentences() -> list[str]:
+    """Return what the scripts say, in English: the first argument of each `tell`."""
+    files = [_FOLDER / f"{name}.js" for name in _SCRIPTS]
+    told = [found for f in files for found in _TOLD.findall(f.read_text(encoding="utf-8"))]
+    return ["".join(json.loads(part) for part in re.findall(_TEXT, text)) for text in told]
+
+
+def _spoken(content: dict[str, Any], lang: str | None) -> dict[str, Any]:
+    """Return the content with its notes in a language, and with what the scripts say in it."""
+    catalogued = [text for texts in content["catalogue"].values() for text in texts]
+    known = [*sentences(), *content["mistakes"].values(), *catalogued]
+    words = {text: say(str(text), lang) for text in known}
+    other = {text: said for text, said in words.items() if said != text}
+    return content | {"notes": [say(note, lang) for note in content["notes"]], "words": other}
+
+
+def _fragment(content: dict[str, Any], lang: str | None) -> str:
+    spoken = _spoken(content, lang)
+    data = json.dumps(spoken, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
     style = (_FOLDER / "page.css").read_text(encoding="utf-8")
     name = f"explore-{hashlib.sha256(data.encode()).hexdigest()[:8]}"
+    title = say("A DLRM that can be touched", lang)
+    needs = say("This page computes in your browser: it needs JavaScript.", lang)
     return (
-        f'<style>{style}</style><div class="explore" id="{name}" role="group" '
-        'aria-label="A DLRM that can be touched"><noscript>This page computes in your browser: '
-        "it needs JavaScript.</noscript></div>\n"
+        f'<style>{style}</style><div class="explore" id="{name}" lang="{code_of(lang)}" '
+        f'role="group" aria-label="{title}"><noscript>{needs}</noscript></div>\n'
         f'<script type="application/json" id="{name}-data">{data}</script>\n'
         f'<script>(() => {{\n"use strict";\n{script()}\n'
         f'js_page.start(document.getElementById("{name}"), '
@@ -166,13 +199,14 @@ def _fragment(content: dict[str, Any]) -> str:
     )
 
 
-def _whole(fragment: str) -> str:
+def _whole(fragment: str, lang: str | None) -> str:
+    title = say("A DLRM that can be touched", lang)
     return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f'<!doctype html><html lang="{code_of(lang)}"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        '<meta name="color-scheme" content="light dark"><title>A DLRM that can be touched</title>'
+        f'<meta name="color-scheme" content="light dark"><title>{title}</title>'
         "<style>body { margin: 0; background: light-dark(#ffffff, #14181e) } "
         "main { max-width: 1320px; margin: auto; padding: 16px } "
         "h1 { font: 600 22px system-ui, sans-serif; color: light-dark(#16202b, #e8edf2) }</style>"
-        f"</head><body><main><h1>A DLRM that can be touched</h1>{fragment}</main></body></html>"
+        f"</head><body><main><h1>{title}</h1>{fragment}</main></body></html>"
     )

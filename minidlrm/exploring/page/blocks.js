@@ -4,6 +4,7 @@
 // whenever it is drawn.
 import { say, sum } from "./dom.js";
 import { pairsOf } from "./arithmetic.js";
+import { tell } from "./words.js";
 
 export function vectorNames(page) {
   const names = page.columns.map((column) => column.name);
@@ -23,7 +24,8 @@ export function mixedNames(page) {
 function mixedHeads(s, inputs) {
   const D = s.page.dense.length ? s.model.dim : 0;
   if (s.model.interaction === "cat" || inputs > MOST) return null;
-  return D ? [["dense", D], ["dot products", inputs - D]] : [["dot products", inputs]];
+  const pairs = tell("dot products");
+  return D ? [["dense", D], [pairs, inputs - D]] : [[pairs, inputs]];
 }
 
 // Rows of a table that a sample looks up: their numbers in `embeddings`
@@ -53,13 +55,16 @@ function tableBlock(s, t, { order, back }) {
   return {
     key: `table-${t}`, title: column.name, css: "of-table", size: cellOf(D, [22, 15, 10]), rows: column.names.length, cols: D,
     shape: column.names.length < column.size
-      ? `${column.names.length} of ${column.size.toLocaleString("en")} rows` : `${D} numbers a row`,
+      ? tell("{some} of {all} rows", { some: column.names.length,
+        all: column.size.toLocaleString("en") })
+      : tell("{count} numbers a row", { count: D }),
     row: (i) => column.names[i],
     order, back, array: "embeddings.weight",
     value: (i, d) => s.model.embeddings.data[at(i, d)],
     grad: (i, d) => s.grads.embeddings.data[at(i, d)],
     place: at,
-    name: (i, d) => `${column.name} ${column.names[i]}, number ${d}`,
+    name: (i, d) => tell("{name}, number {place}", {
+      name: `${column.name} ${column.names[i]}`, place: d }),
     marks: (i) => {
       const r = column.start + i;
       return {
@@ -68,10 +73,11 @@ function tableBlock(s, t, { order, back }) {
     },
     words: (i, d) => {
       const uses = s.grads.uses[column.start + i];
-      if (!uses) return "No example of the batch looks this row up: its gradient is 0.";
-      const times = uses === 1 ? "once" : `${uses} times`;
-      return `The batch looks this row up ${times}. Its gradient is the sum over all uses: ` +
-        `${say(s.grads.embeddings.data[at(i, d)])}.`;
+      if (!uses) return tell("No example of the batch looks this row up: its gradient is 0.");
+      const times = uses === 1 ? tell("once") : tell("{count} times", { count: uses });
+      return tell("The batch looks this row up {times}. " +
+        "Its gradient is the sum over all uses: {gradient}.",
+        { times, gradient: say(s.grads.embeddings.data[at(i, d)]) });
     },
   };
 }
@@ -95,7 +101,7 @@ export function layerBlock(s, part, k, { order, back, arrives }) {
       css: "strip", heads: part === "top" && k === 0 ? mixedHeads(s, inputs) : null, rows: 1, cols: inputs, order, back,
       value: (_, i) => kept()[k].data[b() * inputs + i],
       grad: (_, i) => flow()[k].data[b() * inputs + i],
-      name: (_, i) => `input ${nameOf(i)}`,
+      name: (_, i) => tell("input {name}", { name: nameOf(i) }),
       words: (_, i) => inputWords(s, part, k, i, nameOf(i)),
       array: part === "bottom" && k === 0 ? "dense" : null, place: (_, i) => b() * inputs + i,
     },
@@ -105,23 +111,24 @@ export function layerBlock(s, part, k, { order, back, arrives }) {
       place: (o, i) => o * inputs + i,
       value: (o, i) => layer.weight.data[o * inputs + i],
       grad: (o, i) => own().weight.data[o * inputs + i],
-      name: (o, i) => `weight from ${nameOf(i)} to output ${o}`,
+      name: (o, i) => tell("weight from {name} to output {place}", { name: nameOf(i), place: o }),
       words: (o, i) => weightWords(s, part, k, o, i),
     },
     bias: layer.bias && {
       key: `${part}-${k}-bias`, title: "b", css: "strip", rows: outputs, cols: 1, order,
       back, array: `${part}.layers.${k}.bias`, place: (o) => o,
       value: (o) => layer.bias[o], grad: (o) => own().bias[o],
-      name: (o) => `bias of output ${o}`,
-      words: (o) => `Added to output ${o} in every example, so its gradient adds up over them: ` +
-        `${say(own().bias[o])}.`,
+      name: (o) => tell("bias of output {place}", { place: o }),
+      words: (o) => tell("Added to output {place} in every example, " +
+        "so its gradient adds up over them: {gradient}.",
+        { place: o, gradient: say(own().bias[o]) }),
     },
     y: {
-      key: `${part}-${k}-y`, title: last ? "logit" : "y", css: "strip out", rows: outputs, cols: 1,
+      key: `${part}-${k}-y`, title: last ? tell("logit") : "y", css: "strip out", rows: outputs, cols: 1,
       order, back: arrives, digits: outputs <= 14,
       value: (o) => kept()[k + 1].data[b() * outputs + o],
       grad: (o) => flow()[k + 1].data[b() * outputs + o],
-      name: (o) => (last ? "logit" : `output ${o}`),
+      name: (o) => (last ? tell("logit") : tell("output {place}", { place: o })),
       words: (o) => outputWords(s, part, k, o),
     },
   };
@@ -133,18 +140,18 @@ export function layerBlock(s, part, k, { order, back, arrives }) {
 function inputWords(s, part, k, i, name) {
   if (part === "bottom" && k === 0) {
     const column = s.page.dense[i];
-    return `The feature ${column.name}, scaled as the training rows were.`;
+    return tell("The feature {name}, scaled as the training rows were.", { name: column.name });
   }
-  if (part === "top" && k === 0) return `${name} goes into the top MLP.`;
-  return `${name} is output ${i} of the layer before.`;
+  if (part === "top" && k === 0) return tell("{name} goes into the top MLP.", { name });
+  return tell("{name} is output {place} of the layer before.", { name, place: i });
 }
 
 function weightWords(s, part, k, o, i) {
   const kept = s.tape[part][k], own = s.grads[part][k], B = s.batch.size;
   const dz = Array.from({ length: B }, (_, b) => own.dz.data[b * own.dz.cols + o]);
   const x = Array.from({ length: B }, (_, b) => kept.data[b * kept.cols + i]);
-  return `It serves every example: gradient = Σ over the batch of dz × x = ${sum(dz, x)} = ` +
-    `${say(own.weight.data[o * kept.cols + i])}.`;
+  return tell("It serves every example: gradient = Σ over the batch of dz × x = {sum} = {number}.",
+    { sum: sum(dz, x), number: say(own.weight.data[o * kept.cols + i]) });
 }
 
 function outputWords(s, part, k, o) {
@@ -159,34 +166,37 @@ function outputWords(s, part, k, o) {
 export function vectorsBlock(s, { order, back }) {
   const names = vectorNames(s.page), D = s.model.dim, first = s.page.dense.length ? 1 : 0;
   return {
-    key: "vectors", title: "vectors", css: "vectors", rows: names.length, cols: D,
+    key: "vectors", title: tell("vectors"), css: "vectors", rows: names.length, cols: D,
     shape: `${names.length} × ${D}`, row: (i) => names[i], order, back, digits: D <= 5,
     size: cellOf(D, [52, 24, 13]),
     value: (i, d) => s.tape.z.data[s.chosen * s.tape.z.cols + i * D + d],
     grad: (i, d) => (i < first ? s.grads.dx.data[s.chosen * D + d]
       : s.grads.dz.data[s.chosen * s.tape.z.cols + i * D + d]),
-    name: (i, d) => `vector ${names[i]}, number ${d}`,
+    name: (i, d) => tell("vector {name}, number {place}", { name: names[i], place: d }),
     words: (i, d) => (i < first ? denseWords(s, d) : vectorWords(s, names, i, d)),
   };
 }
 
 function denseWords(s, d) {
   const D = s.model.dim, z = s.grads.dz.data[s.chosen * s.tape.z.cols + d];
-  if (s.model.interaction === "cat") return "The dense vector has one way on: the top MLP.";
+  if (s.model.interaction === "cat")
+    return tell("The dense vector has one way on: the top MLP.");
   const straight = s.grads.dmixed.data[s.chosen * s.grads.dmixed.cols + d];
   const total = s.grads.dx.data[s.chosen * D + d];
-  const both = `${say(z)} through the dot products, ${say(straight)} straight from the top MLP`;
-  return `It goes two ways, so two gradients come back: ${both}. Here it gets ${say(total)}.`;
+  return tell("It goes two ways, so two gradients come back: {first} through the dot products, " +
+    "{second} straight from the top MLP. Here it gets {total}.",
+    { first: say(z), second: say(straight), total: say(total) });
 }
 
 function vectorWords(s, names, i, d) {
   const column = s.page.columns[i - (s.page.dense.length ? 1 : 0)];
   const rows = rowsOf(s, i - (s.page.dense.length ? 1 : 0), s.chosen)
     .map((r) => column.names[r - column.start]);
-  const what = rows.length === 1 ? `row ${rows[0]}` : `rows ${rows.join(", ") || "none"}`;
+  const what = rows.length === 1 ? tell("row {name}", { name: rows[0] })
+    : tell("rows {names}", { names: rows.join(", ") || tell("none") });
   const g = s.grads.dz.data[s.chosen * s.tape.z.cols + i * s.model.dim + d];
-  return `From ${what} of table ${column.name}. Every pair that holds it sends a gradient: ` +
-    `together ${say(g)}.`;
+  return tell("From {rows} of table {table}. Every pair that holds it sends a gradient: " +
+    "together {gradient}.", { rows: what, table: column.name, gradient: say(g) });
 }
 
 // The triangle: cell (i, j) is the dot product of the vectors i and j
@@ -197,8 +207,8 @@ export function pairsBlock(s, { order, back }) {
   const at = (i, j) => s.chosen * s.tape.top[0].cols + width + index(i, j);
   const count = names.length - first;
   return {
-    key: "pairs", title: "dot products", css: "pairs", rows: count, cols: count,
-    shape: `${(count * (count + 1)) / 2} pairs`, row: (i) => names[i + first],
+    key: "pairs", title: tell("dot products"), css: "pairs", rows: count, cols: count,
+    shape: tell("{count} pairs", { count: (count * (count + 1)) / 2 }), row: (i) => names[i + first],
     footer: count <= 6 ? names.slice(0, count) : null, has: (i, j) => j <= i, order, back,
     digits: count <= 6, size: count <= 6 ? 56 : 14, high: count <= 6 ? 32 : 14,
     value: (i, j) => s.tape.top[0].data[at(i, j)], grad: (i, j) => s.grads.dmixed.data[at(i, j)],

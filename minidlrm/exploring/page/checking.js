@@ -1,5 +1,6 @@
 // What a gradient promises, beside what the loss does: finite differences, and known mistakes.
 import { backward, forward, parameters } from "./arithmetic.js";
+import { tell } from "./words.js";
 
 // The mistakes that the page can make, by their keys in minidlrm's catalogue
 export const MISTAKES = ["duplicates", "triangle", "second_path", "batch_twice"];
@@ -87,12 +88,15 @@ export function evidence(checks, grads, size) {
     .map((e) => e.given / e.slope));
   const [least, most] = [Math.min(...ratios), Math.max(...ratios)];
   if (ratios.length > 2 && most - least < 1e-3 * Math.abs(most) && Math.abs(most) > 1e-9)
-    said.push(`Each wrong number is ${short(most)} times its slope` +
-      (Math.abs(most * size - 1) < 1e-3 ? `: that is 1/B, with B = ${size}.` : "."));
+    said.push(Math.abs(most * size - 1) < 1e-3
+      ? tell("Each wrong number is {times} times its slope: that is 1/B, with B = {size}.",
+        { times: short(most), size })
+      : tell("Each wrong number is {times} times its slope.", { times: short(most) }));
   const right = checks.filter((c) => !c.wrong && c.entries.length).map((c) => c.name);
   const places = wrong.map((c) => c.name);
   said.push(right.length
-    ? `Wrong: ${places.join(", ")}. All others agree.` : "Every array is wrong.");
+    ? tell("Wrong: {arrays}. All others agree.", { arrays: places.join(", ") })
+    : tell("Every array is wrong."));
   const table = wrong.find((c) => c.name === "embeddings.weight");
   if (table) said.push(rowsSaid(table, grads));
   return said;
@@ -108,8 +112,10 @@ function rowsSaid(table, grads) {
   const bad = [...rows].filter(([, wrong]) => wrong).map(([row]) => row);
   const all = bad.length === repeated.length && repeated.every(([, wrong]) => wrong);
   return all
-    ? `The wrong rows are just the ${bad.length} that the batch uses more than once.`
-    : `${bad.length} of ${rows.size} rows that were looked up are wrong.`;
+    ? tell("The wrong rows are just the {count} that the batch uses more than once.",
+      { count: bad.length })
+    : tell("{some} of {all} rows that were looked up are wrong.",
+      { some: bad.length, all: rows.size });
 }
 
 function short(x) {

@@ -1,5 +1,6 @@
 // A block of the picture: numbers as coloured cells, in a table that arrow keys walk through.
 import { el, say, signed } from "./dom.js";
+import { tell } from "./words.js";
 
 const MOST_ROWS = 101, MOST_COLUMNS = 64; // of a block; the page says what is left out
 const SCROLLS = 20; // rows of a block that scrolls
@@ -32,7 +33,8 @@ export function makeGrid(spec, events) {
   cells[0].td.tabIndex = 0;
   const table = el("table", { role: "grid", "aria-label": spec.title }, body);
   const cut = rows < spec.rows || cols < spec.cols
-    ? el("p", { class: "cut" }, `the first ${rows} × ${cols} of ${spec.rows} × ${spec.cols}`)
+    ? el("p", { class: "cut" }, tell("the first {some} of {all}", {
+        some: `${rows} × ${cols}`, all: `${spec.rows} × ${spec.cols}` }))
     : null;
   const long = rows > SCROLLS ? "scroll" : "";
   const node = el("figure", { class: `block ${spec.css || ""}`, "data-block": spec.key },
@@ -107,9 +109,9 @@ export function drawGrid(grid, { face, reached, wrong }) {
     if (spec.digits) td.textContent = say(x, 2);
     const bad = wrong && wrong(cell.i, cell.j);
     td.classList.toggle("wrong", Boolean(bad));
-    const face_ = face === "gradient" ? "gradient " : "";
-    td.setAttribute("aria-label", `${spec.name(cell.i, cell.j)}: ${face_}${say(x)}` +
-      (bad ? ", disagrees with the finite difference" : ""));
+    const said = face === "gradient" ? tell("gradient {number}", { number: say(x) }) : say(x);
+    td.setAttribute("aria-label", `${spec.name(cell.i, cell.j)}: ${said}` +
+      (bad ? tell(", disagrees with the finite difference") : ""));
     const changed = cell.shown !== null && cell.shown !== x;
     cell.shown = x;
     return changed;
@@ -124,5 +126,6 @@ export function pulse(cells) {
 }
 
 export function title(spec, i, j) {
-  return `${spec.name(i, j)} = ${say(spec.value(i, j), 4)}, gradient ${signed(spec.grad(i, j))}`;
+  return tell("{name} = {number}, gradient {gradient}", { name: spec.name(i, j),
+    number: say(spec.value(i, j), 4), gradient: signed(spec.grad(i, j)) });
 }

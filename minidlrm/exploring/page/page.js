@@ -7,12 +7,14 @@ import { title } from "./grid.js";
 import { makeStages } from "./stages.js";
 import { drawArrows, drawPicture, makePicture } from "./picture.js";
 import { makeExample, makeMistakes, makeTabs, makeTraining, makeWhatIf, unscaled } from "./tools.js";
+import { speak, tell } from "./words.js";
 
 const PACE = 1600; // milliseconds a stage when it plays
 const MANY = 3000; // cells: the colours of more of them do not glide
 const PATIENCE = 2e8; // products that a check, or a curve, may take: large models get fewer numbers
 
 export function start(root, page) {
+  speak(page.words);
   const s = { page, model: modelOf(page.model), batch: batchOf(page.batch), chosen: 0,
     faults: new Set(), lr: page.lr, playing: null };
   const first = copyOf(s.model);
@@ -126,7 +128,8 @@ function train(s, count) {
 }
 
 function trainedWords(s) {
-  return `${s.history.length - 1} steps: loss ${say(s.tape.loss, 4)}, this example ${headline(s)}`;
+  return tell("{count} steps: loss {loss}, this example {told}",
+    { count: s.history.length - 1, loss: say(s.tape.loss, 4), told: headline(s) });
 }
 
 // "What if": the number that is moved, where it was, and what the gradient promised there
@@ -183,23 +186,24 @@ function makeBar(s, draw, take) {
     tick();
   };
   const button = (css, text, f) => el("button", { type: "button", class: css, onclick: f }, text);
-  const play = button("play", "Play", toggle);
-  const range = el("input", { type: "range", min: 0, max: last(), "aria-label": "stage",
+  const play = button("play", tell("Play"), toggle);
+  const range = el("input", { type: "range", min: 0, max: last(), "aria-label": tell("stage"),
     oninput: () => go(range.valueAsNumber) });
   const head = el("b"), words = el("span");
   const bar = {};
   bar.node = el("div", { class: "bar-of-stages" },
-    el("div", { class: "buttons" }, button("previous", "Back", () => go(s.stage - 1)), play,
-      button("next", "Next", () => go(s.stage + 1)), range),
+    el("div", { class: "buttons" }, button("previous", tell("Back"), () => go(s.stage - 1)), play,
+      button("next", tell("Next"), () => go(s.stage + 1)), range),
     el("p", { class: "stage" }, head, words));
   bar.draw = () => {
     const stage = s.steps.stages[s.stage];
     if (!stage) return;
-    play.textContent = s.playing ? "Pause" : "Play";
+    play.textContent = s.playing ? tell("Pause") : tell("Play");
     range.value = s.stage;
-    range.setAttribute("aria-valuetext", `${s.stage + 1} of ${last() + 1}: ${stage.title}`);
+    const at = { k: s.stage + 1, all: last() + 1, title: stage.title };
+    range.setAttribute("aria-valuetext", tell("{k} of {all}: {title}", at));
     bar.node.dataset.phase = stage.phase;
-    head.textContent = `${s.stage + 1} of ${last() + 1}, ${stage.title}. `;
+    head.textContent = tell("{k} of {all}, {title}. ", at);
     words.textContent = stage.words();
   };
   return bar;
@@ -208,8 +212,8 @@ function makeBar(s, draw, take) {
 // Showing
 
 function build(view, s) {
-  view.tabs = makeTabs([["What if", view.whatIf.node], ["Train", view.training.node],
-    ["Break it", view.mistakes.node]]);
+  view.tabs = makeTabs([[tell("What if"), view.whatIf.node],
+    [tell("Train"), view.training.node], [tell("Break it"), view.mistakes.node]]);
   view.reading = el("p", { class: "reading" });
   view.live = el("p", { class: "live", "aria-live": "polite" });
   const notes = s.page.notes.map((text) => el("p", { class: "note" }, text));
@@ -224,9 +228,11 @@ function build(view, s) {
 
 function legend() {
   const swatch = (css, text) => el("span", {}, el("i", { class: `swatch ${css}` }), text);
-  return el("p", { class: "legend" }, swatch("plus", "positive"), swatch("minus", "negative"),
-    swatch("plus gradient", "gradient, positive"), swatch("minus gradient", "gradient, negative"),
-    swatch("wrong", "disagrees with the finite difference"));
+  return el("p", { class: "legend" }, swatch("plus", tell("positive")),
+    swatch("minus", tell("negative")),
+    swatch("plus gradient", tell("gradient, positive")),
+    swatch("minus gradient", tell("gradient, negative")),
+    swatch("wrong", tell("disagrees with the finite difference")));
 }
 
 function drawAll(view, s, animate, wave) {

@@ -3,6 +3,7 @@ import { sigmoid } from "./arithmetic.js";
 import { el, percent, say, svg } from "./dom.js";
 import { drawGrid, makeGrid, pulse } from "./grid.js";
 import { layerBlock, pairsBlock, rowsOf, tableBlocks, vectorsBlock } from "./blocks.js";
+import { tell } from "./words.js";
 
 export function makePicture(s, events) {
   const { stages } = s.steps, M = s.model.top.length, L = s.model.bottom.length;
@@ -26,21 +27,23 @@ export function makePicture(s, events) {
   const column = (name, heading, ...nodes) => el("div", { class: `column ${name}` },
     el("h2", {}, heading), ...nodes);
   const node = el("div", { class: "picture" }, arrows,
-    column("inputs", "Tables", el("div", { class: `tables ${many}` }, ...tables)),
+    column("inputs", tell("Tables"), el("div", { class: `tables ${many}` }, ...tables)),
     el("div", { class: "column middle" },
-      bottom.length ? el("h2", {}, "Bottom MLP") : null, el("div", { class: "bottom" }, ...bottom),
-      el("h2", {}, "Interaction"), vectors, pairs),
-    column("right", "Top MLP", ...top, output.node));
+      bottom.length ? el("h2", {}, tell("Bottom MLP")) : null, el("div", { class: "bottom" }, ...bottom),
+      el("h2", {}, tell("Interaction")), vectors, pairs),
+    column("right", tell("Top MLP"), ...top, output.node));
   return { node, grids, arrows, output, edges: [] };
 }
 
 function layerNode({ part, k, inputs, outputs, relu, grids, cut }, make) {
+  const sizes = { k: k + 1, inputs, outputs };
   const css = `${inputs > 14 ? "wide" : ""} ${outputs > 14 ? "tall" : ""}`;
   return el("div", { class: `layer ${css}`, "data-block": `${part}-${k}`, role: "group",
-    "aria-label": `${part} MLP, layer ${k + 1}: ${inputs} to ${outputs}` },
+    "aria-label": part === "bottom" ? tell("bottom MLP, layer {k}: {inputs} to {outputs}", sizes)
+      : tell("top MLP, layer {k}: {inputs} to {outputs}", sizes) },
     el("p", { class: "caption" }, `${inputs} → ${outputs}`,
       el("small", {}, relu ? " y = max(0, W x + b)" : " y = W x + b",
-        cut ? `, the first ${cut}` : "")),
+        cut ? tell(", the first {count}", { count: cut }) : "")),
     make(grids.x), el("div", { class: "product" }, make(grids.weight),
       grids.bias ? make(grids.bias) : null, make(grids.y)));
 }
@@ -51,7 +54,8 @@ function outputNode(s) {
   const tick = el("b", { class: "tick", hidden: true });
   bar.append(tick);
   const node = el("div", { class: "output", "data-block": "output" },
-    el("p", { class: "caption" }, s.model.loss === "bce" ? "probability" : "prediction"), big,
+    el("p", { class: "caption" }, s.model.loss === "bce" ? tell("probability") : tell("prediction")),
+    big,
     s.model.loss === "bce" ? bar : null, truth, more);
   return { node, big, bar, more, truth, tick };
 }
@@ -114,10 +118,13 @@ function drawOutput(output, s, reached, backward) {
   output.tick.hidden = truth === null;
   if (truth !== null) {
     output.tick.style.left = `${(100 * truth).toFixed(2)}%`;
-    output.truth.textContent = `the truth: ${percent(truth)}`;
+    output.truth.textContent = tell("the truth: {p}", { p: percent(truth) });
   }
-  const slope = backward ? `, slope ${say(s.grads.dlogits.data[s.chosen])}` : "";
-  output.more.textContent = `logit ${say(x)}${slope}; loss of the batch ${say(s.tape.loss, 4)}`;
+  const values = { x: say(x), slope: say(s.grads.dlogits.data[s.chosen]),
+    loss: say(s.tape.loss, 4) };
+  output.more.textContent = backward
+    ? tell("logit {x}, slope {slope}; loss of the batch {loss}", values)
+    : tell("logit {x}; loss of the batch {loss}", values);
 }
 
 // Arrows

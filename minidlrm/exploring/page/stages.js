@@ -2,6 +2,7 @@
 import { sigmoid } from "./arithmetic.js";
 import { percent, say, sum } from "./dom.js";
 import { row, rowsOf, vectorNames } from "./blocks.js";
+import { tell } from "./words.js";
 
 // Each: {key, phase, title, lit: keys of blocks, edges: keys of arrows, words()}
 export function makeStages(s) {
@@ -10,52 +11,53 @@ export function makeStages(s) {
   const add = (phase, key, title, lit, edges, words) =>
     stages.push({ phase, key, title, lit, edges, words });
   const tables = page.columns.flatMap((c, t) => (c.shared === null ? [`table-${t}`] : []));
-  add("forward", "rows", "look up the rows", tables, ["lookup"], () => rowsWords(s));
+  add("forward", "rows", tell("look up the rows"), tables, ["lookup"], () => rowsWords(s));
   for (let k = 0; k < L; k++)
-    add("forward", `bottom-${k}`, `bottom MLP, layer ${k + 1} of ${L}`, [`bottom-${k}`],
-      k ? [`bottom-${k}`] : [], () => layerWords(s, "bottom", k));
-  add("forward", "vectors", "the vectors", ["vectors"], ["lookup", "dense"], () =>
-    `${vectorNames(page).length} vectors of ${model.dim} numbers meet: ` +
-    `${vectorNames(page).join(", ")}.`);
+    add("forward", `bottom-${k}`, tell("bottom MLP, layer {k} of {all}", { k: k + 1, all: L }),
+      [`bottom-${k}`], k ? [`bottom-${k}`] : [], () => layerWords(s, "bottom", k));
+  add("forward", "vectors", tell("the vectors"), ["vectors"], ["lookup", "dense"], () =>
+    tell("{count} vectors of {size} numbers meet: {names}.", { count: vectorNames(page).length,
+      size: model.dim, names: vectorNames(page).join(", ") }));
   if (model.interaction === "dot")
-    add("forward", "pairs", "dot products", ["pairs"], [], () => pairWords(s));
+    add("forward", "pairs", tell("dot products"), ["pairs"], [], () => pairWords(s));
   for (let k = 0; k < M; k++)
-    add("forward", `top-${k}`, `top MLP, layer ${k + 1} of ${M}`, [`top-${k}`],
-      k ? [`top-${k}`] : ["mixed", "straight"], () => layerWords(s, "top", k));
+    add("forward", `top-${k}`, tell("top MLP, layer {k} of {all}", { k: k + 1, all: M }),
+      [`top-${k}`], k ? [`top-${k}`] : ["mixed", "straight"], () => layerWords(s, "top", k));
   add("forward", "output", outputTitle(s), ["output"], ["output"], () => outputWords(s));
-  add("forward", "loss", "the loss", ["output"], [], () => lossWords(s));
+  add("forward", "loss", tell("the loss"), ["output"], [], () => lossWords(s));
   const turn = stages.length;
-  add("backward", "output", "back: the slope of the loss", ["output"], [], () => slopeWords(s));
+  add("backward", "output", tell("back: the slope of the loss"), ["output"], [], () => slopeWords(s));
   for (let k = M - 1; k >= 0; k--)
-    add("backward", `top-${k}`, `back through the top MLP, layer ${k + 1} of ${M}`, [`top-${k}`],
-      k < M - 1 ? [`top-${k + 1}`] : ["output"], () => layerBack(s, "top", k));
+    add("backward", `top-${k}`, tell("back through the top MLP, layer {k} of {all}",
+      { k: k + 1, all: M }), [`top-${k}`], k < M - 1 ? [`top-${k + 1}`] : ["output"], () => layerBack(s, "top", k));
   if (model.interaction === "dot")
-    add("backward", "pairs", "back to the dot products", ["pairs"], ["mixed"], () =>
-      "Each pair gets its part of the gradient of the top MLP's input.");
-  add("backward", "vectors", "back to the vectors", ["vectors"],
+    add("backward", "pairs", tell("back to the dot products"), ["pairs"], ["mixed"], () =>
+      tell("Each pair gets its part of the gradient of the top MLP's input."));
+  add("backward", "vectors", tell("back to the vectors"), ["vectors"],
     model.interaction === "dot" ? ["straight"] : ["mixed"], () => vectorsBack(s));
-  add("backward", "rows", "back to the rows", tables, ["lookup"], () => rowsBack(s));
+  add("backward", "rows", tell("back to the rows"), tables, ["lookup"], () => rowsBack(s));
   for (let k = L - 1; k >= 0; k--)
-    add("backward", `bottom-${k}`, `back through the bottom MLP, layer ${k + 1} of ${L}`,
-      [`bottom-${k}`], k < L - 1 ? [`bottom-${k + 1}`] : ["dense"],
+    add("backward", `bottom-${k}`, tell("back through the bottom MLP, layer {k} of {all}",
+      { k: k + 1, all: L }), [`bottom-${k}`], k < L - 1 ? [`bottom-${k + 1}`] : ["dense"],
       () => layerBack(s, "bottom", k));
-  add("backward", "update", "take the step", [], [], () =>
-    `Every number moves against its gradient: w ← w − ${say(s.lr)} × gradient. ` +
-    "Press Next to take the step.");
+  add("backward", "update", tell("take the step"), [], [], () =>
+    tell("Every number moves against its gradient: w ← w − {rate} × gradient. " +
+      "Press Next to take the step.", { rate: say(s.lr) }));
   return { stages, turn, ready: turn - 2 };
 }
 
 function outputTitle(s) {
-  return s.model.loss === "bce" ? "the probability" : "the prediction";
+  return s.model.loss === "bce" ? tell("the probability") : tell("the prediction");
 }
 
 function rowsWords(s) {
   const names = s.page.columns.map((c, t) => {
     const rows = rowsOf(s, t, s.chosen)
       .map((r) => c.names[r - s.page.columns[c.shared ?? t].start]);
-    return `${c.name} ${rows.join(" + ") || "(empty)"}`;
+    return `${c.name} ${rows.join(" + ") || tell("(empty)")}`;
   });
-  return `Each id picks a row of its table: ${names.join("; ")}. Nothing is computed.`;
+  return tell("Each id picks a row of its table: {rows}. Nothing is computed.",
+    { rows: names.join("; ") });
 }
 
 function layerWords(s, part, k) {
@@ -67,7 +69,7 @@ function layerWords(s, part, k) {
   const off = relu ? outputs.filter((v) => v === 0).length : 0;
   return `${relu ? "y = max(0, W x + b)" : "y = W x + b"}. y[${o}] = ` +
     `${relu ? `max(0, ${body})` : body} = ${say(outputs[o])}.` +
-    (off ? ` ${off} of ${outputs.length} are cut off at 0.` : "");
+    (off ? tell(" {some} of {all} are cut off at 0.", { some: off, all: outputs.length }) : "");
 }
 
 function pairWords(s) {
@@ -76,48 +78,58 @@ function pairWords(s) {
   const dots = row(tape.top[0].data, tape.top[0].cols, s.chosen).slice(width);
   const p = dots.reduce((best, x, k) => (Math.abs(x) > Math.abs(dots[best]) ? k : best), 0);
   const [i, j] = tape.pairs[p], z = (v) => row(tape.z.data, D, s.chosen * names.length + v);
-  return `Each cell multiplies the vector of its row by that of its column. The largest: ` +
-    `⟨${names[i]}, ${names[j]}⟩ = ${sum(z(i), z(j))} = ${say(dots[p])}.`;
+  return tell("Each cell multiplies the vector of its row by that of its column. " +
+    "The largest: {product}.",
+    { product: `⟨${names[i]}, ${names[j]}⟩ = ${sum(z(i), z(j))} = ${say(dots[p])}` });
 }
 
 function outputWords(s) {
   const x = s.tape.logits[s.chosen];
   return s.model.loss === "bce"
-    ? `p = 1 / (1 + e⁻ˣ) with the logit x = ${say(x)}: ${percent(sigmoid(x))}.`
-    : `The prediction is ${say(x)}.`;
+    ? tell("p = 1 / (1 + e⁻ˣ) with the logit x = {x}: {p}.",
+      { x: say(x), p: percent(sigmoid(x)) })
+    : tell("The prediction is {x}.", { x: say(x) });
 }
 
 function lossWords(s) {
   const b = s.chosen, x = s.tape.logits[b], y = s.batch.label[b], term = say(s.tape.terms[b]);
   const own = s.model.loss === "mse" ? `(${say(x)} − ${say(y)})² = ${term}`
     : y === 1 ? `−log p = ${term}` : y === 0 ? `−log(1 − p) = ${term}` : term;
-  return `This example's loss: ${own}. The mean of all ${s.batch.size}: ${say(s.tape.loss, 4)}.`;
+  return tell("This example's loss: {own}. The mean of all {count}: {loss}.",
+    { own, count: s.batch.size, loss: say(s.tape.loss, 4) });
 }
 
 function slopeWords(s) {
   const b = s.chosen, x = s.tape.logits[b], y = s.batch.label[b], B = s.batch.size;
-  const d = say(s.grads.dlogits.data[b]);
-  return s.model.loss === "bce"
-    ? `dL/dx = (p − y) / B = (${say(sigmoid(x))} − ${say(y)}) / ${B}; here it is ${d}.`
-    : `dL/dx = 2 (x − y) / B = 2 (${say(x)} − ${say(y)}) / ${B}; here it is ${d}.`;
+  const slope = s.model.loss === "bce"
+    ? `dL/dx = (p − y) / B = (${say(sigmoid(x))} − ${say(y)}) / ${B}`
+    : `dL/dx = 2 (x − y) / B = 2 (${say(x)} − ${say(y)}) / ${B}`;
+  return tell("{slope}; here it is {number}.", { slope, number: say(s.grads.dlogits.data[b]) });
 }
 
 function layerBack(s, part, k) {
-  const relu = s.model[part][k].relu ? " Where the ReLU cut off, nothing comes through." : "";
-  return `dW = dzᵀ x adds up over the ${s.batch.size} examples; dx = dz W goes on.${relu}`;
+  const relu = s.model[part][k].relu
+    ? tell(" Where the ReLU cut off, nothing comes through.") : "";
+  return tell("dW = dzᵀ x adds up over the {count} examples; dx = dz W goes on.",
+    { count: s.batch.size }) + relu;
 }
 
 function vectorsBack(s) {
-  if (s.model.interaction === "cat") return "The gradient is cut into vectors again.";
+  if (s.model.interaction === "cat") return tell("The gradient is cut into vectors again.");
   const two = s.page.dense.length
-    ? " The dense vector goes a second way, straight into the top MLP: both gradients add up." : "";
-  return `dz = (G + Gᵀ) z: each vector of a pair gets the pair's gradient times the other.${two}`;
+    ? tell(" The dense vector goes a second way, straight into the top MLP: " +
+      "both gradients add up.") : "";
+  return tell("dz = (G + Gᵀ) z: each vector of a pair gets the pair's gradient times the other.") +
+    two;
 }
 
 function rowsBack(s) {
   const uses = Array.from(s.grads.uses), looked = uses.filter((n) => n).length;
   const repeated = uses.filter((n) => n > 1).length;
-  return `${looked} rows were looked up and get a gradient; all others get 0. ` +
-    (repeated ? `${repeated} of them were used more than once: their gradients add up.`
-      : "None was used twice.");
+  const words = tell("{count} rows were looked up and get a gradient; all others get 0.",
+    { count: looked });
+  return `${words} ${repeated
+    ? tell("{count} of them were used more than once: their gradients add up.",
+      { count: repeated })
+    : tell("None was used twice.")}`;
 }

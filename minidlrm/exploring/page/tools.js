@@ -2,6 +2,7 @@
 import { sigmoid } from "./arithmetic.js";
 import { el, percent, say, signed, svg } from "./dom.js";
 import { rowsOf } from "./blocks.js";
+import { tell } from "./words.js";
 
 // Tools under tabs: [[title, node], ...]; arrow keys walk along the tabs
 export function makeTabs(tools) {
@@ -26,16 +27,17 @@ export function makeTabs(tools) {
   });
   open(0);
   return { node: el("section", { class: "tool" },
-    el("div", { class: "tabs", role: "tablist", "aria-label": "Tools" }, ...tabs), ...panels), open };
+    el("div", { class: "tabs", role: "tablist", "aria-label": tell("Tools") }, ...tabs), ...panels), open };
 }
 
 // The example: which one of the batch, its ids, its numbers, its label
 
 export function makeExample(s, changed) {
-  const list = el("div", { class: "examples", role: "group", "aria-label": "The batch" });
+  const list = el("div", { class: "examples", role: "group",
+    "aria-label": tell("The batch") });
   const fields = el("div", { class: "fields" });
   const node = el("section", { class: "tool example" },
-    el("h2", {}, "The batch"), list, fields);
+    el("h2", {}, tell("The batch")), list, fields);
   const draw = () => {
     drawList(s, list, changed);
     drawFields(s, fields, changed);
@@ -62,8 +64,8 @@ function drawList(s, list, changed) {
     button.setAttribute("aria-pressed", String(b === s.chosen));
     button.children[0].textContent = summary(s, b);
     button.children[1].textContent = `${told} ${label}`;
-    button.setAttribute("aria-label", `Example ${b + 1}: ${summary(s, b)}; ` +
-      `${told}; ${s.page.label} ${say(y)}`);
+    button.setAttribute("aria-label", tell("Example {k}: {words}", { k: b + 1,
+      words: `${summary(s, b)}; ${told}; ${s.page.label} ${say(y)}` }));
   });
 }
 
@@ -160,10 +162,10 @@ export function makeTraining(s, { step, restart }) {
   const chart = svg("svg", { viewBox: "0 0 240 56", class: "chart", role: "img" });
   const button = (text, f) => el("button", { type: "button", onclick: f }, text);
   const node = el("div", { class: "training" },
-    el("p", {}, "Steps of SGD on the examples above."),
-    el("div", { class: "buttons" }, button("One step", () => step(1)),
-      button("Ten steps", () => step(10)), button("Start again", restart)),
-    el("label", {}, el("span", {}, "learning rate"), range, rate), chart,
+    el("p", {}, tell("Steps of SGD on the examples above.")),
+    el("div", { class: "buttons" }, button(tell("One step"), () => step(1)),
+      button(tell("Ten steps"), () => step(10)), button(tell("Start again"), restart)),
+    el("label", {}, el("span", {}, tell("learning rate")), range, rate), chart,
     el("p", { class: "told" }, out));
   return { node, draw: () => drawTraining(s, out, chart) };
 }
@@ -176,9 +178,11 @@ function drawTraining(s, out, chart) {
     svg("polyline", { points: losses.map((l, k) => `${x(k)},${y(l)}`).join(" ") }),
     svg("circle", { cx: x(losses.length - 1), cy: y(losses[losses.length - 1]), r: 3 }));
   const last = losses[losses.length - 1];
-  chart.setAttribute("aria-label", `Loss of the batch after each step, now ${say(last, 4)}`);
-  out.textContent = losses.length === 1 ? `loss ${say(last, 4)}; no step yet`
-    : `${losses.length - 1} steps: loss ${say(losses[0], 4)} → ${say(last, 4)}`;
+  chart.setAttribute("aria-label",
+    tell("Loss of the batch after each step, now {loss}", { loss: say(last, 4) }));
+  out.textContent = losses.length === 1 ? tell("loss {loss}; no step yet", { loss: say(last, 4) })
+    : tell("{count} steps: loss {first} → {last}",
+      { count: losses.length - 1, first: say(losses[0], 4), last: say(last, 4) });
 }
 
 // Mistakes
@@ -199,12 +203,12 @@ export function makeMistakes(s, toggled) {
       toggled();
     } });
     return el("label", { class: "mistake" }, input, el("span", {},
-      el("b", {}, s.page.mistakes[key]), el("code", {}, el("del", {}, right), " ", 
+      el("b", {}, tell(s.page.mistakes[key])), el("code", {}, el("del", {}, right), " ", 
         el("ins", {}, wrong))));
   });
   const found = el("div", { class: "found", "aria-live": "polite" });
   const node = el("div", { class: "mistakes" },
-    el("p", {}, "Put a mistake into the backward pass of this page."), ...boxes, found);
+    el("p", {}, tell("Put a mistake into the backward pass of this page.")), ...boxes, found);
   return { node, draw: () => drawFound(s, found) };
 }
 
@@ -217,8 +221,8 @@ function drawFound(s, found) {
       el("td", {}, `${c.wrong}/${c.entries.length}`), el("td", {}, say(worst.given, 2)),
       el("td", {}, say(worst.slope, 2)));
   });
-  const heads = ["array", "wrong", "gradient", "slope"];
-  const table = el("table", {}, el("caption", {}, "Worst number of each wrong array"),
+  const heads = [tell("array"), tell("wrong"), tell("gradient"), tell("slope")];
+  const table = el("table", {}, el("caption", {}, tell("Worst number of each wrong array")),
     el("thead", {}, el("tr", {}, ...heads.map((h) => el("th", { scope: "col" }, h)))),
     el("tbody", {}, ...rows));
   found.replaceChildren(el("div", { class: "verdict" }, ...verdict(s)), rows.length ? table : "");
@@ -232,15 +236,16 @@ function breakable(name) {
 function verdict(s) {
   const { causes, said } = s;
   if (!s.checks.some((c) => c.wrong)) {
-    const hidden = s.faults.size ? " The mistake is in, and this batch cannot show it." +
-      (s.faults.has("duplicates") ? " No row is used twice: choose one user for two examples." : "")
+    const hidden = s.faults.size
+      ? tell(" The mistake is in, and this batch cannot show it.") + (s.faults.has("duplicates")
+        ? tell(" No row is used twice: choose one user for two examples.") : "")
       : "";
     const count = s.checks.reduce((n, c) => n + c.entries.length, 0);
-    return [el("p", {}, `All ${count} numbers that were checked agree.${hidden}`)];
+    return [el("p", {}, tell("All {count} numbers that were checked agree.", { count }) + hidden)];
   }
-  const named = causes === null ? [el("p", {}, el("b", {}, "No known cause fits."))]
-    : causes.map((key) => el("p", {}, el("b", {}, `Cause: ${s.page.catalogue[key][0]}.`), " ",
-      s.page.catalogue[key][1]));
+  const named = causes === null ? [el("p", {}, el("b", {}, tell("No known cause fits.")))]
+    : causes.map((key) => el("p", {}, el("b", {}, tell("Cause: {cause}.", {
+      cause: tell(s.page.catalogue[key][0]) })), " ", tell(s.page.catalogue[key][1])));
   return [...named, ...said.map((text) => el("p", {}, text))];
 }
 
@@ -253,9 +258,10 @@ export function makeWhatIf(s, { move, back }) {
   const range = el("input", { type: "range", step: "any", oninput: () => move(range.valueAsNumber) });
   const chart = svg("svg", { viewBox: `0 0 ${WIDE} ${HIGH}`, class: "chart", role: "img" });
   const node = el("div", { class: "what-if" },
-    el("p", {}, "Choose any number in the picture, and move it: ", name),
-    el("label", {}, el("span", {}, "its value"), range, out), chart, told,
-    el("div", { class: "buttons" }, el("button", { type: "button", onclick: back }, "Put it back")));
+    el("p", {}, tell("Choose any number in the picture, and move it: "), name),
+    el("label", {}, el("span", {}, tell("its value")), range, out), chart, told,
+    el("div", { class: "buttons" }, el("button", { type: "button", onclick: back },
+      tell("Put it back"))));
   const draw = () => {
     const { what } = s;
     name.textContent = what.name;
@@ -288,8 +294,10 @@ function drawCurve(s, chart, told) {
     svg("circle", { class: "at", cx: x(now), cy: y(s.tape.loss), r: 4.5 }));
   const actual = s.tape.loss - what.loss, wanted = what.slope * (now - what.before);
   told.textContent = now === what.before
-    ? `The gradient promises ${signed(what.slope)} of loss for each 1 that it grows: the dashed line.`
-    : `Moved by ${signed(now - what.before)}: the loss by ${signed(actual)}; promised ` +
-      `${signed(wanted)}.`;
-  chart.setAttribute("aria-label", `Loss against ${what.name}: ${told.textContent}`);
+    ? tell("The gradient promises {slope} of loss for each 1 that it grows: the dashed line.",
+      { slope: signed(what.slope) })
+    : tell("Moved by {by}: the loss by {actual}; promised {wanted}.",
+      { by: signed(now - what.before), actual: signed(actual), wanted: signed(wanted) });
+  chart.setAttribute("aria-label",
+    tell("Loss against {name}: {words}", { name: what.name, words: told.textContent }));
 }
