@@ -386,7 +386,7 @@ def both_arrows_answer(dtop, dz):
 print("the answer: passed =", check_arrows(both_arrows_answer).passed)
 
 # %% [markdown]
-# 이제 끝까지 갑니다. 줄마다 앞 장에서 유도한 식입니다.
+# 이제 끝까지 갑니다. 한 줄 한 줄이 앞의 장들에서 유도한 식입니다.
 
 # %%
 dlogit = (1 / (1 + np.exp(-logit)) - label) / B  # (B,): 로그 손실(log loss, 04장), 표본 B개의 평균

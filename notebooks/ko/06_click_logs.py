@@ -368,7 +368,8 @@ for name, scores in (("the model", logit), ("logits + 1", logit + 1)):
 # ## 4. 한계
 #
 # 클릭은 무작위입니다. 모든 행의 참 클릭률 $p$를 알아도 *이번에* 클릭할지는 알 수 없습니다. 참 클릭률로 예측할 때
-# 기대되는 로그 손실이 **베이즈 한계**(Bayes limit)입니다. 모델이 이보다 낮아지는 것은 운이 좋을 때뿐입니다.
+# 기대되는 로그 손실이 **베이즈 한계**(Bayes limit)입니다. 모델의 로그 손실이 이보다 작아지는 것은 운이 좋을
+# 때뿐입니다.
 #
 # ### 직접 해 보기
 #
@@ -505,7 +506,8 @@ check_adagrad(adagrad_step)
 # %% [markdown]
 # <details><summary>답</summary>
 #
-# 먼저 `h = h + g * g`를 하고, 그다음에 스텝을 합니다. 그러면 행의 첫 스텝은 기울기가 얼마든 크기가 $\eta$입니다.
+# 먼저 `h = h + g * g`로 합을 고치고, 그다음에 행을 고칩니다. 그러면 행의 첫 스텝은 기울기가 얼마든 크기가
+# $\eta$입니다.
 #
 # </details>
 
@@ -549,9 +551,9 @@ for ax, bug, lr in zip(axes, bugs, (0.03, 0.03, 0.003), strict=True):
 _ = axes[0].set(ylabel="validation log loss (nats)")
 
 # %% [markdown]
-# 여섯 곡선이 모두 내려갑니다. `SquaresNotSummed`는 느려지는 일이 없어서 흔들립니다. `SumForMean`은 스텝이
-# $\sqrt{D}$배만큼 작을 뿐입니다. 학습률을 다르게 골랐다면 드러나지 않았을 것입니다. `BiasNotCorrected`는 처음에 큰
-# 스텝을 하고, 거의 내내 *앞섭니다*. 하나만 놓고 보면 틀린 것으로 보이는 곡선이 없습니다.
+# 여섯 곡선이 모두 내려갑니다. `SquaresNotSummed`는 스텝이 작아지지 않아서 흔들립니다. `SumForMean`은 스텝이
+# $\sqrt{D}$배만큼 작을 뿐입니다. 학습률을 다르게 골랐다면 드러나지 않았을 것입니다. `BiasNotCorrected`는 처음에 크게
+# 움직이고, 거의 내내 *앞섭니다*. 하나만 놓고 보면 틀린 것으로 보이는 곡선이 없습니다.
 
 # %% [markdown]
 # ## 7. 여러분의 표

@@ -17,8 +17,8 @@
 # **목표**: 논문을 읽고, 그 층(layer)을 유도합니다. 검사하고, 만들고, 비교합니다. **시간**: 약 10시간. **점수**: 20점.
 # **필요한 것**: 07장.
 #
-# 논문은 Wang 등(2021)의 "DCN V2: improved deep & cross network" 3.1절부터 3.3절까지입니다. (Lian 등(2018)의 CIN을
-# 하고 싶으면 보고서에서 같은 일을 CIN으로 하세요. 기계는 교차 층(cross layer)을 검사합니다.)
+# 논문은 Wang 등(2021)의 "DCN V2: improved deep & cross network" 3.1절부터 3.3절까지입니다. (Lian 등(2018)의 CIN이 더
+# 끌린다면 보고서에서는 같은 일을 CIN으로 해도 됩니다. 기계가 검사하는 것은 교차 층(cross layer)입니다.)
 #
 # 몇 번이든 스스로 검사할 수 있습니다: `minidlrm grade check A6 a6_cross.py`
 #
