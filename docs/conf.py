@@ -59,7 +59,7 @@ linkcode_resolve = site_pages.code_page
 
 mathjax_path = MATHJAX.name  # MathJax 3: version 4 clips glyphs without network
 html_extra_path = ["_generated/alone"]  # the page that can be touched, without the site around it
-html_static_path = ["_static", str(MATHJAX)]
+html_static_path = ["_static", "_generated/scripts", str(MATHJAX)]
 html_css_files = ["site.css", "derivations.css"]
 html_js_files = ["site.js", "derivations.js"]
 html_theme = "pydata_sphinx_theme"

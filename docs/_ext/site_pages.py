@@ -12,6 +12,7 @@ from pathlib import Path
 
 import derivations
 import numpy as np
+import site_words
 from derivations import topics
 from writing import heading, put
 
@@ -57,6 +58,7 @@ def write(docs: Path) -> None:
     write_api(docs)
     write_trace(docs)
     write_explore(docs)
+    site_words.write_scripts(docs)
 
 
 def public_names(module: str) -> list[str]:
@@ -104,8 +106,13 @@ def code_page(domain: str, info: dict[str, str]) -> str | None:
 # Tutorials
 
 
-def fold_answers(notebook: dict) -> None:
+def fold_answers(notebook: dict, lang: str = "en") -> None:
     """Hide the cells that give an answer, until a reader opens them."""
+    tell = site_words.teller(lang)
+    for verb in ("Show", "Hide"):
+        notebook["metadata"].setdefault("mystnb", {})[f"code_prompt_{verb.lower()}"] = tell(
+            f"{verb} code cell {{type}}"
+        )
     for cell in notebook["cells"]:
         if "answer" in cell["metadata"].get("tags", []):
             cell["metadata"]["tags"] = ["hide-cell", "answer"]
@@ -116,7 +123,7 @@ def write_tutorials(docs: Path) -> None:
     source, target = docs.parent / "notebooks", docs / "tutorials"
     for path in sorted([*source.glob("[0-9]*.ipynb"), *source.glob("ko/[0-9]*.ipynb")]):
         notebook = json.loads(path.read_text(encoding="utf-8"))
-        fold_answers(notebook)
+        fold_answers(notebook, "ko" if path.parent.name == "ko" else "en")
         text = json.dumps(notebook, ensure_ascii=False, indent=1)
         put(target / path.relative_to(source), on_the_site(text))
     put(target / "colab.svg", (source / "colab.svg").read_text(encoding="utf-8"))
@@ -175,10 +182,11 @@ def write_trace(docs: Path) -> None:
 
 def write_explore(docs: Path) -> None:
     """Write the page that can be touched: a small DLRM, trained on a cinema that we made up."""
-    page, alone = demonstration(), docs / "_generated" / "alone"
-    put(docs / "_generated" / "explore.html", page.to_html())
-    alone.mkdir(parents=True, exist_ok=True)
-    page.to_html(alone / "touch.html")
+    page, made = demonstration(), docs / "_generated"
+    for lang, folder in (("en", ""), ("ko", "ko/")):
+        alone = made / "alone" / folder / "touch.html"
+        alone.parent.mkdir(parents=True, exist_ok=True)
+        put(made / folder / "explore.html", page.to_html(alone, lang))
 
 
 def relink(app, name, source):
@@ -215,7 +223,7 @@ def switch_language(app, name, template, context, doctree):
     context["other_language"] = other_language(name, app.env.found_docs)
     context["is_korean"] = is_korean(name)
     if context["is_korean"]:
-        context["language"] = "ko"  # of the html element: how a screen reader speaks
+        site_words.speak(app, name, context, "ko", site_words.teller("ko"))
 
 
 def speak(app, name, template, context, doctree):
@@ -229,5 +237,6 @@ def setup(app):
     write(Path(app.srcdir))
     app.connect("source-read", relink)
     app.connect("html-page-context", speak)
-    app.connect("html-page-context", switch_language)
+    app.connect("html-page-context", switch_language, priority=900)  # the theme's first
+    app.connect("html-collect-pages", site_words.search_pages)
     return {"parallel_read_safe": True}

@@ -2,7 +2,9 @@
 function speak() {
   for (const summary of document.querySelectorAll("li > details > summary")) {
     const link = summary.closest("li").querySelector("a");
-    summary.setAttribute("aria-label", `Pages below ${link ? link.textContent.trim() : "this"}`);
+    const name = link ? link.textContent.trim() : "";
+    const words = Documentation.gettext("Pages below {name}").replace("{name}", name);
+    summary.setAttribute("aria-label", words);
   }
   for (const box of document.querySelectorAll(".bd-article *")) {
     const scrolls = ["auto", "scroll"].includes(getComputedStyle(box).overflowX);
