@@ -78,19 +78,6 @@ def languages() -> list[str]:
     return ["en", *sorted(path.parents[1].name for path in FOLDER.glob("*/LC_MESSAGES/*.mo"))]
 
 
-def code_of(lang: str | None = None) -> str:
-    """Return the code of the language in which messages are said: that of a page's `lang`.
-
-    Examples
-    --------
-    >>> from minidlrm.languages import code_of
-    >>> code_of("ko"), code_of("en")
-    ('ko', 'en')
-    """
-    found = _catalogue(lang or _of_user())
-    return found.info().get("language", "en")
-
-
 def say(message: str, lang: str | None = None, **values: Any) -> str:
     """Return a message in a language, with its values.
 
@@ -123,13 +110,13 @@ def say(message: str, lang: str | None = None, **values: Any) -> str:
             name: say(v, lang) if isinstance(v, str) else v for name, v in message.values.items()
         }
         return say(message.pattern, lang).format(**said)
-    found = _catalogue(lang or _of_user()).gettext(message)
+    found = _catalogue(lang or os.environ.get("MINIDLRM_LANG") or _of_locale()).gettext(message)
     found = found if message else ""  # gettext answers "" with the head of the catalogue
     return found.format(**values) if values else found
 
 
-def _of_user() -> str:
-    names = ("MINIDLRM_LANG", "LC_ALL", "LC_MESSAGES", "LANG")
+def _of_locale() -> str:
+    names = ("LC_ALL", "LC_MESSAGES", "LANG")
     return next(filter(None, map(os.environ.get, names)), "en")
 
 

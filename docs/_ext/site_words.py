@@ -125,7 +125,9 @@ def _link(app, page: str, name: str, pathto: Callable) -> tuple[str, str]:
 
 def search_pages(app) -> list[tuple[str, dict, str]]:
     """Return a page of the search for each language: Sphinx makes that of the site's own."""
-    return [(f"{lang}/search", {"title": teller(lang)("Search")}, "search_in.html") for lang in WORDS]
+    return [
+        (f"{lang}/search", {"title": teller(lang)("Search")}, "search_in.html") for lang in WORDS
+    ]
 
 
 def write_scripts(docs: Path) -> None:

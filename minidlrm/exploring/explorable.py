@@ -12,6 +12,7 @@ import json
 import os
 import re
 from dataclasses import dataclass, field
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +139,7 @@ def explore(model: DLRM, batch: Batch, schema: Schema | None = None) -> Explorab
     cut = [c for c in content["columns"] if len(c["names"]) < c["size"] and c["shared"] is None]
     notes = []
     if cut:
-        names = ", ".join(f"{c['name']} ({len(c['names'])} of {c['size']:,})" for c in cut)
+        names = reduce(lambda a, b: Message("{first}, {others}", first=a, others=b), map(_cut, cut))
         notes.append(
             Message(
                 "Of large tables the page holds the rows of these examples only: {names}.",
@@ -146,6 +147,11 @@ def explore(model: DLRM, batch: Batch, schema: Schema | None = None) -> Explorab
             )
         )
     return Explorable(content | _words() | {"notes": notes, "truth": None, "lr": _LR})
+
+
+def _cut(column: dict[str, Any]) -> Message:
+    some, size = len(column["names"]), f"{column['size']:,}"
+    return Message("{name} ({some} of {all})", name=column["name"], some=some, all=size)
 
 
 def _words() -> dict[str, Any]:
