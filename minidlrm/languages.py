@@ -109,6 +109,19 @@ def languages() -> list[str]:
     return ["en", *sorted(path.parents[1].name for path in FOLDER.glob("*/LC_MESSAGES/*.mo"))]
 
 
+def code_of(lang: str | None = None) -> str:
+    """Return the code of the language in which messages are said: that of a page's `lang`.
+
+    Examples
+    --------
+    >>> from minidlrm.languages import code_of
+    >>> code_of("ko"), code_of("en")
+    ('ko', 'en')
+    """
+    found = _catalogue(lang or os.environ.get("MINIDLRM_LANG") or _of_locale())
+    return found.info().get("language", "en")
+
+
 def say(message: str, lang: str | None = None, **values: Any) -> str:
     """Return a message in a language, with its values.
 

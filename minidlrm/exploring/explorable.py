@@ -12,7 +12,6 @@ import json
 import os
 import re
 from dataclasses import dataclass, field
-from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from minidlrm.checking.catalogue import CATALOGUE
 from minidlrm.data.batch import Batch
 from minidlrm.data.schema import Schema
 from minidlrm.exploring.packing import packed
-from minidlrm.languages import Message, code_of, say
+from minidlrm.languages import Message, code_of, joined, say
 from minidlrm.models.dlrm import DLRM
 from minidlrm.writing import write_text
 
@@ -139,7 +138,7 @@ def explore(model: DLRM, batch: Batch, schema: Schema | None = None) -> Explorab
     cut = [c for c in content["columns"] if len(c["names"]) < c["size"] and c["shared"] is None]
     notes = []
     if cut:
-        names = reduce(lambda a, b: Message("{first}, {others}", first=a, others=b), map(_cut, cut))
+        names = joined(map(_cut, cut), ", ")
         notes.append(
             Message(
                 "Of large tables the page holds the rows of these examples only: {names}.",
