@@ -19,10 +19,13 @@ LOCALES = Path(sphinx.__file__).parent / "locale"
 SHOWN = 5  # links in the header; the others are in a menu
 WORDS = {
     "ko": {
+        "Announcement": "알림",
         "Back to top": "맨 위로",
         "Breadcrumb": "현재 위치",
+        "Collapse Sidebar": "옆 메뉴 접기",
         "Color mode": "색 모드",
         "Dark": "어두운 색",
+        "Expand Sidebar": "옆 메뉴 펼치기",
         "Hide code cell {type}": "코드 접기",
         "Home": "첫 페이지",
         "Light": "밝은 색",
@@ -44,6 +47,7 @@ WORDS = {
         "Site navigation": "사이트 메뉴",
         "Skip to main content": "본문으로 건너뛰기",
         "System Settings": "시스템 설정",
+        "Version warning": "판에 대한 주의",
         "next page": "다음 페이지",
         "previous page": "이전 페이지",
         "© Copyright %(copyright)s.": "© %(copyright)s.",
