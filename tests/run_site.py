@@ -13,6 +13,7 @@ import html.parser
 import http.server
 import inspect
 import json
+import re
 import threading
 import time
 import zlib
@@ -21,6 +22,7 @@ from urllib.parse import unquote, urldefrag, urlsplit
 
 import pytest
 import test_docstrings
+import test_pseudo_site
 
 DOCS = Path(__file__).parent.parent / "docs"
 SITE, SHOTS = DOCS / "_build" / "html", DOCS / "_build" / "screenshots"
@@ -36,6 +38,7 @@ PAGES = [
     "tutorials/ko/01_embeddings.html",
     "ko/index.html",
     "ko/gradcheck.html",
+    "ko/explore.html",
     "explore.html",
     "stepper.html",
     "comparison.html",
@@ -111,6 +114,17 @@ def test_every_public_name_has_a_page():
             if not inspect.ismodule(value) and not places & documented:
                 missing.append(name)
     assert missing == []
+
+
+def test_the_words_around_a_korean_page_are_korean():
+    """Links of its header and its menus, too; but names, and the way to the English page."""
+    names = {"Ctrl", "English", "Sphinx", "The", "minidlrm", "developers"}
+    names |= {"DLRM", "MLP", "NCF", "README"}
+    for page in [*SITE.glob("ko/*.html"), *SITE.glob("tutorials/ko/*.html")]:
+        if page.name == "touch.html":
+            continue  # without the site around it
+        said = test_pseudo_site.Around(page.read_text(encoding="utf-8")).said
+        assert set(re.findall(r"[A-Za-z]{2,}", "\n".join(said))) <= names, page
 
 
 # In a browser
@@ -203,6 +217,7 @@ def test_a_page_leads_to_the_other_language_and_says_its_own(browser, address):
         ("tutorials/01_embeddings.html", "tutorials/ko/01_embeddings.html"),
         ("glossary.html", "tutorials/ko/glossary.html"),
         ("index.html", "ko/index.html"),
+        ("explore.html", "ko/explore.html"),
     ):
         for here, there, lang in ((page, other, "en"), (other, page, "ko")):
             open_page(browser, address, here)
@@ -265,6 +280,18 @@ def test_the_search_finds(browser, address):
     found = run(browser, links)
     assert any("embedding" in text.lower() for text in found), found
     shoot(browser, "search.html", "desktop")
+
+
+def test_the_search_of_a_korean_page_answers_in_korean(browser, address):
+    open_page(browser, address, "ko/index.html")
+    form = run(browser, "document.querySelector('form.bd-search').action")
+    assert form == f"{address}/ko/search.html"
+    open_page(browser, address, "ko/search.html?q=scatter-add")
+    links = "[...document.querySelectorAll('#search-results li a')].map(a => a.href)"
+    assert wait_for(browser, f"{links}.length > 0")
+    assert all(link.startswith(address) for link in run(browser, links))
+    said = "document.querySelector('#search-results').innerText"
+    assert wait_for(browser, f"{said}.includes('검색을 마쳤습니다')")
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
