@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gettext
 import os
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,11 @@ class Message(str):
 
     def __new__(cls, pattern: str, **values: Any) -> Message:
         """Put the values in."""
-        return _made(pattern.format(**values), pattern, values)
+        return filled(pattern, **values)
+
+    def __add__(self, more: str) -> Message:
+        """Put more behind it: a `Message` in it is translated, too."""
+        return joined((self, more))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Return what makes it again: a copy remembers, too."""
@@ -50,6 +55,32 @@ def _made(text: str, pattern: str, values: dict[str, Any]) -> Message:
     made = str.__new__(Message, text)
     made.pattern, made.values = pattern, values
     return made
+
+
+def filled(pattern: str, **values: Any) -> Message:
+    """Return a message whose pattern stands in a table, or needs no translation: "({formula})".
+
+    Examples
+    --------
+    >>> from minidlrm.languages import filled
+    >>> filled("{x} @ {y}", x="dy", y="W.T")
+    'dy @ W.T'
+    """
+    return _made(pattern.format(**values) if values else pattern, pattern, values)
+
+
+def joined(parts: Iterable[str], separator: str = "") -> Message:
+    """Return several messages as one.
+
+    Examples
+    --------
+    >>> from minidlrm.languages import Message, joined, say
+    >>> said = joined([Message("right"), "x"], ": ")
+    >>> said, say(said, "ko")
+    ('right: x', '정답: x')
+    """
+    values = {f"part{k}": part for k, part in enumerate(parts)}
+    return filled(separator.join(f"{{{name}}}" for name in values), **values)
 
 
 def sentence(message: str) -> Message:
@@ -105,14 +136,20 @@ def say(message: str, lang: str | None = None, **values: Any) -> str:
     """
     if lang is not None and not (isinstance(lang, str) and lang in languages()):
         raise ValueError(f"lang is {lang!r}: it must be one of {', '.join(languages())}")
+    catalogue = _catalogue(lang or os.environ.get("MINIDLRM_LANG") or _of_locale())
+    return _said(message, values, catalogue)
+
+
+def _said(message: str, values: dict[str, Any], catalogue: gettext.NullTranslations) -> str:
     if isinstance(message, Message):
-        said = {
-            name: say(v, lang) if isinstance(v, str) else v for name, v in message.values.items()
-        }
-        return say(message.pattern, lang).format(**said)
-    found = _catalogue(lang or os.environ.get("MINIDLRM_LANG") or _of_locale()).gettext(message)
-    found = found if message else ""  # gettext answers "" with the head of the catalogue
-    return found.format(**values) if values else found
+        return _said(message.pattern, message.values, catalogue)
+    found = catalogue.gettext(message) if message else ""  # of "" it knows the catalogue's head
+    if not values:
+        return found
+    parts = values.items()
+    return found.format(
+        **{n: _said(v, {}, catalogue) if isinstance(v, Message) else v for n, v in parts}
+    )
 
 
 def _of_locale() -> str:
