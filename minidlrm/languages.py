@@ -69,6 +69,18 @@ def filled(pattern: str, **values: Any) -> Message:
     return _made(pattern.format(**values) if values else pattern, pattern, values)
 
 
+def as_message(text: str) -> Message:
+    """Return a text that stands in a table as a message.
+
+    Examples
+    --------
+    >>> from minidlrm.languages import as_message, say
+    >>> say(as_message("every array passed"), "ko")
+    '모든 배열이 통과했습니다'
+    """
+    return text if isinstance(text, Message) else _made(text, text, {})
+
+
 def joined(parts: Iterable[str], separator: str = "") -> Message:
     """Return several messages as one.
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minidlrm.arrays import check_type
-from minidlrm.languages import Message, say
+from minidlrm.languages import Message, as_message, joined, say
 from minidlrm.printing import as_html, as_text, wrapped
 
 
@@ -105,8 +105,14 @@ class Cause:
     hint: str
     score: float
 
+    @property
+    def text(self) -> Message:
+        """All of it, in sentences."""
+        title, evidence, hint = map(as_message, (self.title, self.evidence, self.hint))
+        return joined((title + ".", evidence, hint), " ")
+
     def __str__(self) -> str:
-        return f"{self.title}. {self.evidence} {self.hint}"
+        return str(self.text)
 
 
 @dataclass(frozen=True)
