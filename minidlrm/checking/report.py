@@ -115,6 +115,11 @@ class Cause:
         return str(self.text)
 
 
+def _named(name: str, lang: str | None) -> str:
+    """Return the name of a row: a plain name is said alike in every language."""
+    return say(name, lang) if isinstance(name, Message) else name
+
+
 @dataclass(frozen=True)
 class GradCheckReport:
     """All checks of one target; prints as a table, with the likeliest causes below.
@@ -215,7 +220,9 @@ class GradCheckReport:
             shape, index = "×".join(map(str, c.shape)), ",".join(map(str, c.index))
             counts = (str(c.num_checked), str(c.kinks))
             numbers = (f"{c.error:.1e}", index, f"{c.analytic:+.5e}", f"{c.numeric:+.5e}")
-            rows.append((c.name, shape, *counts, *numbers, "ok" if c.passed else "FAILED"))
+            rows.append(
+                (_named(c.name, lang), shape, *counts, *numbers, "ok" if c.passed else "FAILED")
+            )
         for name, sizes, why in self.unchecked:
             rows.append(
                 (name, "×".join(map(str, sizes)), "0", "-", "-", "-", "-", "-", say(why, lang))
