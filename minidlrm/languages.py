@@ -121,6 +121,19 @@ def languages() -> list[str]:
     return ["en", *sorted(path.parents[1].name for path in FOLDER.glob("*/LC_MESSAGES/*.mo"))]
 
 
+def code_of(lang: str | None = None) -> str:
+    """Return the code of the language that `say` speaks, for the head of a page.
+
+    Examples
+    --------
+    >>> from minidlrm.languages import code_of
+    >>> code_of("ko")
+    'ko'
+    """
+    asked = _asked(lang).replace("-", "_").split(".")[0].split("_")[0]
+    return asked if asked in languages() else "en"
+
+
 def say(message: str, lang: str | None = None, **values: Any) -> str:
     """Return a message in a language, with its values.
 
@@ -148,7 +161,7 @@ def say(message: str, lang: str | None = None, **values: Any) -> str:
     """
     if lang is not None and not (isinstance(lang, str) and lang in languages()):
         raise ValueError(f"lang is {lang!r}: it must be one of {', '.join(languages())}")
-    catalogue = _catalogue(lang or os.environ.get("MINIDLRM_LANG") or _of_locale())
+    catalogue = _catalogue(_asked(lang))
     return _said(message, values, catalogue)
 
 
@@ -164,9 +177,9 @@ def _said(message: str, values: dict[str, Any], catalogue: gettext.NullTranslati
     )
 
 
-def _of_locale() -> str:
-    names = ("LC_ALL", "LC_MESSAGES", "LANG")
-    return next(filter(None, map(os.environ.get, names)), "en")
+def _asked(lang: str | None) -> str:
+    names = ("MINIDLRM_LANG", "LC_ALL", "LC_MESSAGES", "LANG")
+    return lang or next(filter(None, map(os.environ.get, names)), "en")
 
 
 @lru_cache(maxsize=8)

@@ -93,8 +93,8 @@ def _judged(question: Question, failed: list[tuple[ids.Change, Run]], passed: Ru
         return passed
     if change.doubtful or run.is_flat:
         text = Message(
-            "{words}: then the gradient of {name} is wrong. Where an entry may occur twice, this is "
-            "a mistake; as given it does not",
+            "{words}: then the gradient of {name} is wrong. Where an entry may occur twice, this "
+            "is a mistake; as given it does not",
             words=words,
             name=run.first_wrong,
         )
