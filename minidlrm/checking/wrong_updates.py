@@ -27,9 +27,9 @@ def variants(like: Any) -> Iterator[Variant]:
             if not (by_row and cls is optim.Adagrad and measure.startswith("row")):
                 yield variant
     if isinstance(like, optim.Momentum):
-        yield "averaged", Message("v <- mu v + (1 - mu) g"), {"share": 1 - like.momentum}
+        yield "averaged", "v <- mu v + (1 - mu) g", {"share": 1 - like.momentum}
         yield "option", Message("a damping by 1 - mu"), {"damping": 1 - like.momentum}
-        yield "momentum_sign", Message("v <- -mu v + g"), {"damping": -like.momentum}
+        yield "momentum_sign", "v <- -mu v + g", {"damping": -like.momentum}
     if isinstance(like, optim.Adam):
         yield "betas_swapped", Message("beta2 for m, beta1 for v"), {"betas": like.betas[::-1]}
     yield from _options(like)
@@ -90,7 +90,7 @@ _VARIANTS: dict[type, list[Variant]] = {
             Message("plain SGD: the velocity is new in each step"),
             {"taken": "gradient"},
         ),
-        ("momentum_missing", Message("v <- v + g"), {"damping": 1.0}),
+        ("momentum_missing", "v <- v + g", {"damping": 1.0}),
         ("nesterov", Message("w <- w - lr (g + mu v): Nesterov's rule"), {"taken": "ahead"}),
         (
             "state_order",
@@ -151,15 +151,15 @@ _VARIANTS: dict[type, list[Variant]] = {
             Message("1 - beta t where the rule has 1 - beta^t"),
             {"correct": "linear"},
         ),
-        ("correction_beta", Message("v / (1 - beta1^t)"), {"correct_v": "other"}),
-        ("correction_beta", Message("m / (1 - beta2^t)"), {"correct_m": "other"}),
+        ("correction_beta", "v / (1 - beta1^t)", {"correct_v": "other"}),
+        ("correction_beta", "m / (1 - beta2^t)", {"correct_m": "other"}),
         ("correction_beta", Message("each beta in the other's correction"), {"correct": "other"}),
         ("correction_times", Message("a product with 1 - beta^t"), {"correct": "times"}),
-        ("average_missing", Message("m <- beta1 m + g"), {"share": 1.0}),
-        ("average_missing", Message("v <- beta2 v + g^2"), {"share_v": 1.0}),
+        ("average_missing", "m <- beta1 m + g", {"share": 1.0}),
+        ("average_missing", "v <- beta2 v + g^2", {"share_v": 1.0}),
         (
             "average_missing",
-            Message("m <- beta1 m + g, v <- beta2 v + g^2"),
+            "m <- beta1 m + g, v <- beta2 v + g^2",
             {"share": 1, "share_v": 1},
         ),
         *_ROOTS,
@@ -178,16 +178,16 @@ _VARIANTS: dict[type, list[Variant]] = {
         ("state_start", Message("v begins at 1"), {"start": 1.0}),
     ],
     optim.FTRL: [
-        ("uphill", Message("z <- z - g"), {"sign": -1.0}),
+        ("uphill", "z <- z - g", {"sign": -1.0}),
         ("ftrl_sigma", Message("z <- z + g, without sigma w"), {"sigma": "none"}),
-        ("ftrl_sigma", Message("z <- z + g + sigma w"), {"sigma": "sign"}),
+        ("ftrl_sigma", "z <- z + g + sigma w", {"sigma": "sign"}),
         ("ftrl_sigma", Message("a sigma that is not divided by lr"), {"sigma": "without_rate"}),
         ("ftrl_l1", Message("z + sign(z) l1 where the rule has z - sign(z) l1"), {"shrink": -1.0}),
         ("ftrl_l1", Message("a z that is not shrunk by l1"), {"shrink": 0.0}),
         ("ftrl_l1", Message("no threshold: no weight is 0"), {"threshold": "none"}),
-        ("ftrl_l1", Message("l1 = 0"), {"l1": 0.0}),
-        ("option", Message("l2 = 0"), {"l2": 0.0}),
-        ("option", Message("beta = 0"), {"beta": 0.0}),
+        ("ftrl_l1", "l1 = 0", {"l1": 0.0}),
+        ("option", "l2 = 0", {"l2": 0.0}),
+        ("option", "beta = 0", {"beta": 0.0}),
         ("root_missing", Message("n where the rule has sqrt(n)"), {"root": "none"}),
         ("state_order", Message("the n before this gradient has joined it"), {"taken": "old"}),
     ],
@@ -195,7 +195,7 @@ _VARIANTS: dict[type, list[Variant]] = {
 for _cls in (optim.Adagrad, optim.Adam):
     _VARIANTS[_cls] += _MEASURES
 _DECAYS: list[Variant] = [
-    ("decay_missing", Message("weight_decay = 0"), {"decay": "none"}),
+    ("decay_missing", "weight_decay = 0", {"decay": "none"}),
     ("decay_sign", Message("a decay with the other sign"), {"decay": "sign"}),
     ("decay_twice", Message("a weight decay that is applied twice"), {"decay": "twice"}),
     ("decay_apart", Message("w <- w - lr weight_decay w beside the step of g"), {"decay": "apart"}),

@@ -66,16 +66,23 @@ def html_page(step: Step, sample: int = 0, lang: str | None = None) -> str:
     first, *others = parts.sections
     hidden = (text.replace("<section ", "<section hidden ", 1) for text in others)
     title = say("One step of training, operation by operation", lang)
-    end = {"loss": f"{step.loss:.6f}", "sample": sample}
+    said = say("step {k} of {count}: {operation}", lang)  # page.js puts these in
+    previous, following = say("Previous", lang), say("Next", lang)
+    slider = say("operation", lang)
+    end = say(
+        "loss {loss}; the numbers are those of sample {sample}.",
+        lang,
+        loss=f"{step.loss:.6f}",
+        sample=sample,
+    )
     return (
         f'{parts.style}<div class="{parts.name}" id="{parts.name}" tabindex="0" role="group" '
-        f'aria-label="{title}" data-said="{say("step {k} of {count}: {operation}", lang)}">'
-        f'<div class="bar"><button type="button" class="previous">{say("Previous", lang)}</button>'
-        f'<button type="button" class="next">{say("Next", lang)}</button>'
-        f'<input type="range" min="0" max="{len(others)}" value="0" '
-        f'aria-label="{say("operation", lang)}"><span aria-live="polite"></span></div>'
-        f"{both(parts.figure, ''.join([first, *hidden]))}<p>"
-        f"{say('loss {loss}; the numbers are those of sample {sample}.', lang, **end)}</p></div>"
+        f'aria-label="{title}" data-said="{said}">'
+        f'<div class="bar"><button type="button" class="previous">{previous}</button>'
+        f'<button type="button" class="next">{following}</button>'
+        f'<input type="range" min="0" max="{len(others)}" value="0" aria-label="{slider}">'
+        '<span aria-live="polite"></span></div>'
+        f"{both(parts.figure, ''.join([first, *hidden]))}<p>{end}</p></div>"
         f"<script>{_file('js', parts.name)}</script>"
     )
 
@@ -90,10 +97,11 @@ def both(figure: str, sections: str) -> str:
 
 def write(path: str | os.PathLike, text: str, lang: str | None = None) -> None:
     """Write a page to a file of its own."""
+    title = say("One step of training", lang)
     whole = (
         f'<!doctype html><html lang="{code_of(lang)}"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{say('One step of training', lang)}</title></head><body>{text}</body></html>"
+        f"<title>{title}</title></head><body>{text}</body></html>"
     )
     write_text(path, whole)
 
