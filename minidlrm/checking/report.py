@@ -197,9 +197,8 @@ class GradCheckReport:
             verdict = say("FAILED: a rule was broken", lang)
         else:
             verdict = say("every array passed", lang)
-        return f"{self.target}: {verdict} " + say(
-            "(relative error at most {rtol})", lang, rtol=rtol
-        )
+        limit = say("(relative error at most {rtol})", lang, rtol=rtol)
+        return f"{_named(self.target, lang)}: {verdict} {limit}"
 
     def _head(self, lang: str | None) -> tuple[str, ...]:
         return (

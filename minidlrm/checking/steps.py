@@ -244,7 +244,8 @@ class Made:
         self.optimizer.step()
 
     def __repr__(self) -> str:
-        return getattr(self.make, "__name__", repr(self.make)).replace("<lambda>", "the optimizer")
+        name = getattr(self.make, "__name__", repr(self.make))
+        return Message("the optimizer") if name == "<lambda>" else name
 
 
 def takes(optimizer: Any, name: str, number: int) -> bool:
