@@ -4,7 +4,7 @@
 
 Writes `minidlrm/locale/minidlrm.pot`, brings the catalogues of all languages up to date with it,
 and compiles them. A message is the first argument of `say` or `Message`, of `tell` in the scripts
-of a page, or a text of the catalogues of mistakes.
+of a page, or a text of the catalogues of mistakes and of the museum.
 """
 
 import io
@@ -24,7 +24,7 @@ KEYWORDS = {"say": None, "Message": None}
 
 def template() -> Catalog:
     """Return all messages of the package, without translations."""
-    from minidlrm.checking import catalogue, optimizer_catalogue
+    from minidlrm.checking import catalogue, fingerprints, optimizer_catalogue
     from minidlrm.exploring.explorable import sentences
 
     made = Catalog(project="minidlrm", fuzzy=False)
@@ -41,6 +41,8 @@ def template() -> Catalog:
         for texts in module.CATALOGUE.values():
             for text in texts:
                 made.add(text, locations=[(place, None)])
+    for text in fingerprints.texts():
+        made.add(text, locations=[("minidlrm/checking/bugs", None)])
     return made
 
 

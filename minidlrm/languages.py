@@ -69,6 +69,18 @@ def filled(pattern: str, **values: Any) -> Message:
     return _made(pattern.format(**values) if values else pattern, pattern, values)
 
 
+def as_message(text: str) -> Message:
+    """Return a text that stands in a table as a message.
+
+    Examples
+    --------
+    >>> from minidlrm.languages import as_message, say
+    >>> say(as_message("every array passed"), "ko")
+    '모든 배열이 통과했습니다'
+    """
+    return text if isinstance(text, Message) else _made(text, text, {})
+
+
 def joined(parts: Iterable[str], separator: str = "") -> Message:
     """Return several messages as one.
 
@@ -110,16 +122,16 @@ def languages() -> list[str]:
 
 
 def code_of(lang: str | None = None) -> str:
-    """Return the code of the language in which messages are said: that of a page's `lang`.
+    """Return the code of the language that `say` speaks, for the head of a page.
 
     Examples
     --------
     >>> from minidlrm.languages import code_of
-    >>> code_of("ko"), code_of("en")
-    ('ko', 'en')
+    >>> code_of("ko")
+    'ko'
     """
-    found = _catalogue(lang or os.environ.get("MINIDLRM_LANG") or _of_locale())
-    return found.info().get("language", "en")
+    asked = _asked(lang).replace("-", "_").split(".")[0].split("_")[0]
+    return asked if asked in languages() else "en"
 
 
 def say(message: str, lang: str | None = None, **values: Any) -> str:
@@ -149,7 +161,7 @@ def say(message: str, lang: str | None = None, **values: Any) -> str:
     """
     if lang is not None and not (isinstance(lang, str) and lang in languages()):
         raise ValueError(f"lang is {lang!r}: it must be one of {', '.join(languages())}")
-    catalogue = _catalogue(lang or os.environ.get("MINIDLRM_LANG") or _of_locale())
+    catalogue = _catalogue(_asked(lang))
     return _said(message, values, catalogue)
 
 
@@ -165,9 +177,9 @@ def _said(message: str, values: dict[str, Any], catalogue: gettext.NullTranslati
     )
 
 
-def _of_locale() -> str:
-    names = ("LC_ALL", "LC_MESSAGES", "LANG")
-    return next(filter(None, map(os.environ.get, names)), "en")
+def _asked(lang: str | None) -> str:
+    names = ("MINIDLRM_LANG", "LC_ALL", "LC_MESSAGES", "LANG")
+    return lang or next(filter(None, map(os.environ.get, names)), "en")
 
 
 @lru_cache(maxsize=8)

@@ -177,7 +177,9 @@ def write_trace(docs: Path) -> None:
     ids = np.array([[2, 0, 5], [2, 4, 1], [6, 4, 5], [0, 1, 5]])
     label = np.array([1.0, 0.0, 0.0, 1.0], np.float32)
     batch = md.data.Batch(rng.normal(size=(4, 4)).astype(np.float32), ids, label)
-    put(docs / "_generated" / "steps.html", md.trace(model, batch).to_html())
+    step, made = md.trace(model, batch), docs / "_generated"
+    for lang, folder in (("en", ""), ("ko", "ko/")):
+        put(made / folder / "steps.html", step.to_html(lang=lang))
 
 
 def write_explore(docs: Path) -> None:
