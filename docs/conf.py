@@ -68,7 +68,7 @@ html_favicon = "_static/favicon.svg"
 html_show_sourcelink = True
 with_pages_below = ("tutorials", "api")
 html_sidebars = {f"{name}/**": ["sidebar-nav-bs"] for name in with_pages_below}
-html_sidebars |= {"*": [], "code/**": [], "derivations/*": []}
+html_sidebars |= {name: [] for name in ("*", "code/**", "derivations/*", "ko/*")}
 html_context = {"default_mode": "auto"}
 html_theme_options = {
     "logo": {"text": "minidlrm"},

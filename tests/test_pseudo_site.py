@@ -189,3 +189,13 @@ def test_a_word_that_sphinx_has_is_sphinxs():
     assert (tell("Search"), tell("On this page")) == ("검색", "이 페이지의 내용")
     assert tell("a word of nobody") == "a word of nobody"
     assert site_words.teller("en")("Search") == "Search"
+
+
+def test_a_line_of_korean_does_not_break_at_a_bracket_or_before_a_particle():
+    body = r'<p>층(layer)을 <span class="math">\(W\)</span>는 <b>x</b></p><pre>층(layer)을</pre>'
+    said = site_words.kept_together(body)
+    assert said.replace("\u2060", "") == body
+    assert said.count("\u2060") == 3
+    assert "<pre>층(layer)을</pre>" in said
+    assert "층\u2060(layer)\u2060을" in said
+    assert "</span>\u2060는" in said

@@ -224,7 +224,11 @@ def switch_language(app, name, template, context, doctree):
     """Tell the templates which language a page has, and where it is in the other one."""
     context["other_language"] = other_language(name, app.env.found_docs)
     context["is_korean"] = is_korean(name)
-    if context["is_korean"]:
+
+
+def say_words(app, name, template, context, doctree):
+    """Let the words around a page be in its language."""
+    if is_korean(name):
         site_words.speak(app, name, context, "ko", site_words.teller("ko"))
 
 
@@ -239,6 +243,7 @@ def setup(app):
     write(Path(app.srcdir))
     app.connect("source-read", relink)
     app.connect("html-page-context", speak)
-    app.connect("html-page-context", switch_language, priority=900)  # the theme's first
+    app.connect("html-page-context", switch_language)
+    app.connect("html-page-context", say_words, priority=900)  # after the theme's own
     app.connect("html-collect-pages", site_words.search_pages)
     return {"parallel_read_safe": True}

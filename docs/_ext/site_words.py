@@ -8,6 +8,7 @@ of the table below.
 import gettext
 import html
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,9 @@ from sphinx import addnodes
 from writing import put
 
 LOCALES = Path(sphinx.__file__).parent / "locale"
+KEPT = re.compile(
+    r"(<pre\b.*?</pre>|<code\b.*?</code>|<script\b.*?</script>|<style\b.*?</style>|<[^>]*>)", re.S
+)
 SHOWN = 5  # links in the header; the others are in a menu
 WORDS = {
     "ko": {
@@ -93,10 +97,32 @@ def speak(app, name: str, context: dict, lang: str, tell: Callable[[str], str]) 
     pathto, own = context["pathto"], {"search": f"{lang}/search"}
     context["pathto"] = lambda other, *more: pathto(own.get(other, other), *more)
     context["generate_header_nav_html"] = lambda **_: header(app, name, pathto, lang, tell)
+    body = kept_together(context.get("body", ""))
     for words in ("heading", "image", "table"):
         title = f"Link to this {words}"
-        context["body"] = context.get("body", "").replace(title, tell(title))
+        body = body.replace(title, tell(title))
+    context["body"] = body
     app.add_js_file(f"{lang}.js")
+
+
+def kept_together(body: str) -> str:
+    """Let no line of Korean break at a bracket, or between a formula and its particle.
+
+    A browser that breaks between words only still does both: it puts a word joiner there. Code,
+    scripts and tags stay as they are.
+
+    Examples
+    --------
+    >>> kept_together("<p>층(layer)을 <code>층(layer)을</code></p>").count("\u2060")
+    2
+    """
+    body = re.sub(r"(\\\)</span>)(?=[가-힣])", "\\1\u2060", body)
+    parts = KEPT.split(body)
+    parts[::2] = [
+        re.sub(r"(?<=[가-힣])(?=\([A-Za-z])|(?<=[A-Za-z]\))(?=[가-힣])", "\u2060", text)
+        for text in parts[::2]
+    ]
+    return "".join(parts)
 
 
 def header(app, name: str, pathto: Callable, lang: str, tell: Callable[[str], str]) -> str:
