@@ -2,8 +2,9 @@
 
     python -m tests.benchmarks.ranks [--ranks 1 2] [--write]
 
-For two sizes of DLRM and each number of ranks: what the cost model predicts from a run on one core
-and a run of messages, and what a step takes over MPI (the median). With --write, docs/measured gets
+For two sizes of DLRM and each number of ranks R: what the cost model predicts from the work of
+whole steps, without messages, in R processes at once, and from messages between two of them; and
+what a step on R ranks takes (the median). Turns of both alternate. With --write, docs/measured gets
 the table, and what the figure of the speed-up is computed from. Run it on a quiet machine that has
 a core for each rank.
 """
@@ -93,14 +94,14 @@ def table(numbers: list[int]) -> str:
         for ranks in numbers:
             work, network, step, sent = measured(name, ranks)
             plan = plans(model, ranks, BATCH, blocks_for(model, BATCH))[0]
-            parts = seconds(plan, work, network, ranks)
-            expected = parts["step"]
+            expected = seconds(plan, work, network, ranks)["step"]
             lines.append(
                 f"| {name} | {ranks} | {1e3 * expected:.1f} | {1e3 * step:.1f} | "
                 f"{100 * (expected / step - 1):+.0f}% | {sent / 1e6:.2f} |"
             )
-            print(work, network, parts, file=sys.stderr)
-    return "\n".join([*lines, "", f"{processor()['model name']}."]) + "\n"
+    cpu, alpha, beta = processor()["model name"], 1e6 * network.alpha, 1e9 * network.beta
+    told = f"{cpu}; messages of the last line: {alpha:.1f} µs and {beta:.3f} ns a byte."
+    return "\n".join([*lines, "", told]) + "\n"
 
 
 def of_the_paper() -> dict:
