@@ -63,7 +63,7 @@ def show_ranks(console: Console, make: Make, sizes: Sequence[int], ranks: int, r
     )
 
 
-def measured_here(model: Model, rows: int, ranks: int) -> tuple[Work, Network, str]:
+def measured_here(model: Any, rows: int, ranks: int) -> tuple[Work, Network, str]:
     """Measure what T(R) is computed from, in as many processes as there are ranks, or cores.
 
     `model` is outlined. Without MPI, work is measured in this process, and messages between two
@@ -71,7 +71,7 @@ def measured_here(model: Model, rows: int, ranks: int) -> tuple[Work, Network, s
     """
     several = min(ranks, max(2, cores()))
     several = 1 << (several.bit_length() - 1)
-    about = [type(model).__name__, model.config, rows]
+    about: tuple[str, Any, int] = type(model).__name__, model.config, rows
     try:
         line = [mpiexec(), "-n", str(several), sys.executable, "-m", "mpi4py", "-m", __name__]
         options: dict[str, Any] = {"stdin": subprocess.DEVNULL, "capture_output": True}
@@ -101,7 +101,7 @@ def measure(
     step is as long as that of the slowest. `between` is called between turns of a few steps.
     """
     rank = _Alone(comm, alone, name, config, rows)
-    networks = []
+    networks: list[Network] = []
     with Team(1):
         while len(networks) < 2 or rank.seconds() < _LEAST:
             rank.step()
@@ -154,7 +154,8 @@ class _Alone:
         return float(np.sum(self.taken))
 
     def work(self) -> Work:
-        return Work(*np.median(self.taken, axis=0).tolist(), self.count)
+        walk, tables, dense = np.median(self.taken, axis=0).tolist()
+        return Work(walk, tables, dense, self.count)
 
 
 def random_rows(model: Model, rows: int) -> Batch:
