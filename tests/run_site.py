@@ -44,6 +44,8 @@ PAGES = [
     "comparison.html",
     "gradcheck.html",
     "performance.html",
+    "paper.html",
+    "parallel.html",
     "api/index.html",
     "api/minidlrm.DLRM.html",
     "glossary.html",
