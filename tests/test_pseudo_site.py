@@ -118,8 +118,10 @@ class Around(html.parser.HTMLParser):
         self.feed(text)
 
     def handle_starttag(self, tag, attrs):
-        if tag in ("article", "script", "style"):
+        if tag in ("article", "script", "style", "code"):
             self.inside.append(tag)
+        if self.inside:
+            return
         names = ("aria-label", "title", "placeholder", "alt")
         self.said += [value for name, value in attrs if name in names and value]
 

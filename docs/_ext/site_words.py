@@ -20,6 +20,10 @@ LOCALES = Path(sphinx.__file__).parent / "locale"
 KEPT = re.compile(
     r"(<pre\b.*?</pre>|<code\b.*?</code>|<script\b.*?</script>|<style\b.*?</style>|<[^>]*>)", re.S
 )
+IN_BODIES = (  # attributes that Sphinx and MyST-NB write
+    *(f"Link to this {thing}" for thing in ("heading", "image", "table")),
+    "Toggle hidden content",
+)
 SHOWN = 5  # links in the header; the others are in a menu
 WORDS = {
     "ko": {
@@ -51,6 +55,7 @@ WORDS = {
         "Site navigation": "사이트 메뉴",
         "Skip to main content": "본문으로 건너뛰기",
         "System Settings": "시스템 설정",
+        "Toggle hidden content": "접힌 내용 펼치기",
         "Version warning": "판에 대한 주의",
         "next page": "다음 페이지",
         "previous page": "이전 페이지",
@@ -91,6 +96,8 @@ def speak(app, name: str, context: dict, lang: str, tell: Callable[[str], str]) 
     """
     context["language"] = lang  # of the html element: how a screen reader speaks
     context["root_doc"] = f"{lang}/index"  # where the logo leads
+    if name == context["root_doc"]:
+        context["prev"] = None  # the last page of the site's own language
     context["gettext"] = tell
     context["ngettext"] = lambda one, many, count: tell(one if count == 1 else many)
     context["theme_search_bar_text"] = tell("Search the docs ...")
@@ -98,9 +105,8 @@ def speak(app, name: str, context: dict, lang: str, tell: Callable[[str], str]) 
     context["pathto"] = lambda other, *more: pathto(own.get(other, other), *more)
     context["generate_header_nav_html"] = lambda **_: header(app, name, pathto, lang, tell)
     body = kept_together(context.get("body", ""))
-    for words in ("heading", "image", "table"):
-        title = f"Link to this {words}"
-        body = body.replace(title, tell(title))
+    for words in IN_BODIES:
+        body = body.replace(f'"{words}"', f'"{tell(words)}"')
     context["body"] = body
     app.add_js_file(f"{lang}.js")
 
