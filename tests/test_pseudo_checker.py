@@ -27,6 +27,7 @@ CODE = """
     dy dys dW dx dz db np sum outer sigmoid tanh artanh softmax sinh exp log cos sin sign root max
     arange labels cache self None nan inf backward forward float int SparseGrad lr beta eps mu sqrt
     weight_decay momentum Adam AMSGrad Adamax Adagrad RMSprop SGD Nesterov lambda
+    ids users items label list
     """
 
 
