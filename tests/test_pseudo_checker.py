@@ -179,10 +179,8 @@ def test_no_word_of_the_tracers_tables_passes_the_catalogue_by(pseudo, steps):
 
 
 def test_no_word_of_the_tracers_page_passes_the_catalogue_by(pseudo, steps, monkeypatch):
-    page = steps.to_html(lang=pseudo)
     monkeypatch.setenv("MINIDLRM_LANG", pseudo)
-    assert steps.to_html() == page
-    page = re.sub(r"<(svg|style|script).*?</\1>", " ", page, flags=re.S)
+    page = re.sub(r"<(svg|style|script).*?</\1>", " ", steps.to_html(), flags=re.S)
     labels = " ".join(re.findall(r'(?:aria-label|data-said)="([^"]*)"', page))
     page = re.sub(r"<[^>]*>|&\w+;|\{\w+\}", " ", f"{page} {labels}")
     assert left_of(page, arrays_of(steps), CODE, "bag bt td ij") == set()  # of equations
