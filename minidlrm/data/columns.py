@@ -164,7 +164,7 @@ def texts(column: Any, name: str, place: Place = None) -> Texts:
         return of_strings(array.cast(pa.string()))
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         raise ValueError(
-            f"column {name} has type {kind}: ids must be text or whole numbers (lists are bags)"
+            f"column {name} has type {kind}: its rows must be text or whole numbers; lists are bags"
         ) from None
 
 
@@ -208,7 +208,7 @@ def numbers(column: Any, name: str, place: Place = None) -> np.ndarray:
         try:
             x = pc.cast(array, pa.float64(), safe=False).to_numpy(zero_copy_only=False)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-            raise ValueError(f"column {name} has type {kind}: it must hold numbers") from None
+            raise ValueError(f"column {name} has type {kind}: its rows must be numbers") from None
     if np.isinf(x).any():
         k = int(np.isinf(x).argmax())
         raise ValueError(f"{at(place, k)}column {name}: {x[k]} is not a finite number")
