@@ -93,7 +93,7 @@ def test_initial_weights_keep_the_scale_and_the_biases_are_zero(rng):
 
 def test_bytes_are_those_of_all_vectors(rng):
     assert md.CIN(4, 3, (6, 5), rng=rng).bytes_per_sample() == 4 * 3 * (4 + 6 + 5)
-    assert md.CINLayer(5, 3, 2, rng=rng).flops_per_sample() == 5 * 3 + 2 * (2 * 5 * 3)
+    assert md.CINLayer(5, 3, 4, rng=rng).flops_per_sample() == 5 * 3 + 4 * (2 * 5 * 3)
 
 
 def test_a_layer_names_inputs_of_another_shape(rng):

@@ -408,6 +408,37 @@ def test_the_schema_encodes_raw_rows_as_the_reader_does(tmp_path, read):
         clicks.schema.encode(table)
 
 
+@pytest.mark.parametrize("options", [{}, {"hash_size": 9}])
+def test_each_bar_ends_where_it_said(options, tmp_path, monkeypatch):
+    import tqdm.auto
+
+    monkeypatch.setattr(criteo_text, "_BLOCK_BYTES", 1000)
+    monkeypatch.setattr(criteo, "_CHUNK_ROWS", 30)
+    bars = []
+
+    class Bar(tqdm.auto.tqdm):
+        def close(self):
+            bars.append(self)
+            super().close()
+
+    monkeypatch.setattr(tqdm.auto, "tqdm", Bar)
+    path = write(tmp_path / "a.txt", lines(100))
+    read_criteo(path, cache_dir=tmp_path / "cache", progress=True, **options)
+    expected = [path.stat().st_size, *([] if options else [26]), 100]
+    ends = dict.fromkeys((id(bar), bar.n, bar.total) for bar in bars)  # a bar is closed twice
+    assert [end[1:] for end in ends] == [(total, total) for total in expected]
+    assert not any(bar.leave for bar in bars)
+
+
+def test_a_warning_points_to_the_line_that_reads(tmp_path, read):
+    rows = lines()
+    rows[3][0] = "many"
+    path = write(tmp_path / "a.txt", rows)
+    with pytest.warns(UserWarning, match="1 malformed lines were skipped") as caught:
+        read_criteo(path, on_bad_line="skip", cache_dir=tmp_path / "cache", progress=False)
+    assert [warning.filename for warning in caught] == [__file__]
+
+
 @pytest.mark.parametrize("show", [True, False])
 def test_progress_is_shown_or_not(show, tmp_path, capsys):
     path = write(tmp_path / "a.txt", lines())
