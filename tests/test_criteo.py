@@ -378,8 +378,9 @@ def test_a_damaged_cache_is_made_anew_with_a_word(name, tmp_path, read):
     data = bytearray((entry / name).read_bytes())
     data[len(data) // 2] ^= 1
     (entry / name).write_bytes(data)
-    with pytest.warns(UserWarning, match="is damaged .* made anew"):
-        again = read(path)
+    with pytest.warns(UserWarning, match="is damaged .* made anew") as caught:
+        again = read_criteo(path, cache_dir=tmp_path / "cache", progress=False)
+    assert caught[0].filename == __file__
     np.testing.assert_array_equal(together(again, "sparse"), expected)
 
 
@@ -445,3 +446,32 @@ def test_progress_is_shown_or_not(show, tmp_path, capsys):
     read_criteo(path, cache_dir=tmp_path / "cache", progress=show)
     shown = capsys.readouterr().err
     assert [word in shown for word in ("reading", "counting categories", "encoding")] == [show] * 3
+
+
+def test_an_entry_of_the_cache_has_the_name_that_it_had(tmp_path, read):
+    """An earlier run's entry is found again. Who changes the form raises the version, and this."""
+    rows = [[str(k % 2), *[str(k)] * 13, *[f"{k % 3:08x}"] * 26] for k in range(28)]
+    path = write(tmp_path / "a.txt", rows)
+    read(path)
+    read(path, hash_size=5, rows=20, on_bad_line="skip")
+    found = sorted(os.listdir(tmp_path / "cache"))
+    assert found == [
+        "criteo-6faa2d2e0898238b8695428f",
+        "criteo-9c6120e534bb6e5f0966da68",
+    ]
+
+
+def test_plain_integers_take_the_quick_way_and_others_do_not(monkeypatch):
+    pc = pytest.importorskip("pyarrow.compute")
+    import pyarrow as pa
+
+    calls, match = [], pc.match_substring_regex
+    monkeypatch.setattr(
+        pc, "match_substring_regex", lambda *given: calls.append(1) or match(*given)
+    )
+    for words, slow in [(["1", "", "-20"], 0), (["", ""], 0), (["1", "2.0"], 1), (["0x1F"], 1)]:
+        calls.clear()
+        numbers, _, missing = criteo_text._parse_integers(pa.array(words))
+        assert len(calls) == slow
+        assert numbers.tolist() == [0 if w in ("", "0x1F") else float(w) for w in words]
+        assert missing.tolist() == [w == "" for w in words]
