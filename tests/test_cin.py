@@ -115,6 +115,7 @@ def test_only_layers_that_are_split_need_an_even_size(rng):
     net = md.CIN(3, 2, (2, 5), True, rng=rng)
     assert (net.passed_on, net.num_outputs) == ([1, 0], 1 + 5)
     assert md.CIN(3, 2, (2, 5), rng=rng).num_outputs == 7
+    assert md.CIN(3, 2, (3, 4), rng=rng).num_outputs == 7
     assert str(net) == "CIN(3 × 2, 2-5, split_half)"
 
 

@@ -275,6 +275,18 @@ def test_bad_options_are_named(options, message, tmp_path, read):
         read(path, **options)
 
 
+def test_ids_come_from_a_vocabulary_or_from_a_hash(tmp_path, read):
+    path = write(tmp_path / "a.txt", lines())
+    known = read(path)
+    with pytest.raises(ValueError, match="vocabulary and hash_size exclude each other"):
+        read(path, vocabulary=known, hash_size=5)
+    for vocabulary in (5, [known.vocabulary]):
+        with pytest.raises(TypeError, match="give a Dataset or a Vocabulary"):
+            read(path, vocabulary=vocabulary)
+    with pytest.raises(ValueError, match="hash_size is 2147483648: ids are int32"):
+        read(path, hash_size=2**31)
+
+
 def test_the_real_sample(real_data, read):
     clicks = read(real_data / "criteo-sample" / "train_2000.txt")
     assert [len(part) for part in (clicks.train, clicks.valid, clicks.test)] == [1713, 143, 143]

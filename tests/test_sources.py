@@ -137,6 +137,16 @@ def test_a_file_whose_name_does_not_say_how_it_is_packed(tmp_path):
             open_source(write(tmp_path / "a.csv", empty))
 
 
+def test_a_header_whose_quote_is_not_closed_is_not_read_to_its_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "_HEADER", 20)
+    path = write(tmp_path / "a.csv", 'x,"y\n' + "1,2\n" * 1000)
+    assert 20 <= len(sources._first_line(path, "utf-8")) < 30
+    path = write(tmp_path / "b.csv", 'x,"' + "y" * 100 + '\nz"\n1,2\n')
+    assert sources._first_line(path, "utf-8") == 'x,"' + "y" * 100
+    monkeypatch.undo()
+    assert open_source(path).names == ["x", "y" * 100 + "\nz"]
+
+
 def test_a_line_of_another_length_is_named_at_its_first_line(tmp_path):
     for bad, fields in (("1,2,3", 3), ("1", 1)):
         path = write(tmp_path / "a.csv", f'x,y\n"a\nb",1\n\n{bad}\n9,9,9,9\n')
