@@ -438,6 +438,8 @@ def test_a_model_begins_at_the_mean_of_the_labels():
     np.testing.assert_array_equal(dlrm.top.layers[0].bias.value, before[0])
     with pytest.raises(ValueError, match="train has no labels"):
         md.training.begin_at_the_mean(dlrm, md.Batch(train.dense, train.sparse))
+    with pytest.raises(ValueError, match="train has no labels"):
+        md.training.begin_at_the_mean(dlrm, train[:0])
 
 
 def test_evaluations_fall_at_their_steps_and_at_the_end_of_each_epoch():
