@@ -3,8 +3,8 @@
     python .ci/messages.py
 
 Writes `minidlrm/locale/minidlrm.pot`, brings the catalogues of all languages up to date with it,
-and compiles them. A message is the first argument of `say` or `Message`, or a text of the
-catalogues of mistakes.
+and compiles them. A message is the first argument of `say` or `Message`, a text of the
+catalogues of mistakes, or one of --help: the docstring of a command, and the help of an option.
 """
 
 import io
@@ -25,6 +25,9 @@ KEYWORDS = {"say": None, "Message": None}
 def template() -> Catalog:
     """Return all messages of the package, without translations."""
     from minidlrm.checking import catalogue, optimizer_catalogue
+    from minidlrm.cli import helping
+    from minidlrm.cli.app import make_app
+    from minidlrm.languages import Message
 
     made = Catalog(project="minidlrm", fuzzy=False)
     for path in sorted(ROOT.glob("minidlrm/**/*.py")):
@@ -38,6 +41,15 @@ def template() -> Catalog:
         for texts in module.CATALOGUE.values():
             for text in texts:
                 made.add(text, locations=[(place, None)])
+
+    def keep(text: str) -> str:
+        if text and not isinstance(text, Message):  # else its pattern has been found
+            made.add(text, locations=[("minidlrm --help", None)])
+        return text
+
+    make_app(speak=keep)
+    for text in (*helping.USAGE_ERRORS, *helping.WORDS):
+        keep(text)
     return made
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gettext
 import os
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,34 @@ def sentence(message: str) -> Message:
     end = "" if not message or message.endswith((".", "?")) else "."
     values = {"text": message, "end": end}
     return _made(f"{message[:1].upper()}{message[1:]}{end}", "{text}{end}", values)
+
+
+def joined(parts: Iterable[str], between: str = ", ") -> Message:
+    """Return parts as one message; those that are messages are said in other languages.
+
+    Examples
+    --------
+    >>> from minidlrm.languages import Message, joined, say
+    >>> say(joined([Message("every array passed"), "W"], "; "), "ko")
+    '모든 배열이 통과했습니다; W'
+    """
+    values = {f"part{k}": part for k, part in enumerate(parts)}
+    text, pattern = between.join(values.values()), between.join(f"{{{name}}}" for name in values)
+    return _made(text, pattern, values)
+
+
+def first_part(message: str, between: str = ", ") -> str:
+    """Return the first part of a message that `joined` has made, or that one like it has.
+
+    Examples
+    --------
+    >>> from minidlrm.languages import first_part, joined
+    >>> first_part(joined(["100 rows", "seed 0"]))
+    '100 rows'
+    """
+    if isinstance(message, Message) and "part0" in message.values:
+        return message.values["part0"]
+    return message.partition(between)[0]
 
 
 def languages() -> list[str]:

@@ -13,6 +13,7 @@ from rich.console import Console
 from minidlrm.blocks import Blocks, Team, blocks_for
 from minidlrm.cli.ranks import mpiexec
 from minidlrm.data.batch import Batch
+from minidlrm.languages import say
 from minidlrm.losses import BCEWithLogits
 from minidlrm.models import Model
 from minidlrm.optim import Adagrad
@@ -36,21 +37,32 @@ def show_ranks(console: Console, make: Make, sizes: Sequence[int], ranks: int, r
     model = outline(lambda: make(sizes))
     count = blocks_for(model, rows)
     work, (network, where) = work_of(make([min(n, _ROWS) for n in sizes]), rows), network_here()
-    head = ("tables by", "MiB a rank", "MB a step", "messages", "ms work", "ms sending", "ms")
+    head = (
+        *(say("tables by"), say("MiB a rank"), say("MB a step"), say("messages")),
+        *(say("ms work"), say("ms sending"), say("ms")),
+    )
     lines: list[tuple[str, ...]] = [head]
     for plan in plans(model, ranks, rows, count, Adagrad()):
         parts = seconds(plan, work, network, ranks)
         sending = parts["messages"] + parts["bytes"]
         times = (f"{1e3 * t:,.2f}" for t in (parts["work"], sending, parts["step"]))
         sizes_of = (f"{plan.memory / 2**20:,.1f}", f"{plan.bytes / 1e6:,.2f}")
-        lines.append((plan.by, *sizes_of, f"{plan.messages:,}", *times))
-    console.print(as_rich(f"a step of B = {rows:,} on {ranks} ranks, Adagrad", lines, left=1))
+        lines.append((say(plan.by), *sizes_of, f"{plan.messages:,}", *times))
+    title = say("a step of B = {rows} on {ranks} ranks, Adagrad", rows=f"{rows:,}", ranks=ranks)
+    console.print(as_rich(title, lines, left=1))
     alone = 1e3 * (work.walk + work.tables + work.dense)
     console.print(
-        f"measured here: a step in one process on one core, {alone:,.2f} ms, in {count} blocks; "
-        f"a message between {where}, {1e6 * network.alpha:,.1f} µs and "
-        f"{1e9 * network.beta:,.3f} ns a byte. Computed: everything in the table. By row, bytes "
-        "and time are upper bounds: an id that a block repeats travels once.",
+        say(
+            "measured here: a step in one process on one core, {alone} ms, in {count} blocks; "
+            "a message between {where}, {alpha} µs and {beta} ns a byte. Computed: everything in "
+            "the table. By row, bytes and time are upper bounds: an id that a block repeats "
+            "travels once.",
+            alone=f"{alone:,.2f}",
+            count=count,
+            where=where,
+            alpha=f"{1e6 * network.alpha:,.1f}",
+            beta=f"{1e9 * network.beta:,.3f}",
+        ),
         soft_wrap=True,
         highlight=False,
     )
@@ -91,9 +103,11 @@ def network_here() -> tuple[Network, str]:
     try:
         line = [mpiexec(), "-n", "2", sys.executable, "-m", "mpi4py", "-m", __name__]
         done = subprocess.run(line, capture_output=True, text=True, timeout=60, check=True)
-        return Network(*json.loads(done.stdout.splitlines()[-1])), "two processes over MPI"
+        where = say("two processes over MPI")
+        return Network(*json.loads(done.stdout.splitlines()[-1])), where
     except (OSError, subprocess.SubprocessError, ValueError, LookupError):
-        return run(2, measured)[0], "two threads of a process, since MPI does not start here"
+        where = say("two threads of a process, since MPI does not start here")
+        return run(2, measured)[0], where
 
 
 if __name__ == "__main__":
