@@ -44,7 +44,7 @@ def template() -> Catalog:
 
     def keep(text: str) -> str:
         if text and not isinstance(text, Message):  # else its pattern has been found
-            made.add(text, locations=[("minidlrm --help", None)])
+            made.add(text, locations=[("minidlrm/cli/helping.py", None)])
         return text
 
     make_app(speak=keep)

@@ -39,7 +39,7 @@ def show_ranks(console: Console, make: Make, sizes: Sequence[int], ranks: int, r
     work, (network, where) = work_of(make([min(n, _ROWS) for n in sizes]), rows), network_here()
     head = (
         *(say("tables by"), say("MiB a rank"), say("MB a step"), say("messages")),
-        *(say("ms work"), say("ms sending"), say("ms")),
+        *(say("ms work"), say("ms sending"), "ms"),
     )
     lines: list[tuple[str, ...]] = [head]
     for plan in plans(model, ranks, rows, count, Adagrad()):

@@ -30,6 +30,9 @@ USAGE_ERRORS = (  # what the CLI library says, as it says it; other words of it 
     "Missing option {name}.",
     "Missing command.",
     "Option {name} requires an argument.",
+    "Invalid value for {name}: Input should be a valid number, unable to parse string as a number",
+    "Invalid value for {name}: Input should be a valid integer, unable to parse string as an "
+    "integer",
     "Invalid value for {name}: Value {value} is not a valid {kind}.",
     "Invalid value for {name}: {why}",
     "Got unexpected extra argument(s) ({name})",

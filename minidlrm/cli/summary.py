@@ -47,6 +47,7 @@ def summary(network: Module, batch_size: int) -> Table:
 TITLES = (  # of metrics, splits, and columns of a history; those of AUC and RMSE are names
     *(Message("log loss"), Message("normalized entropy"), Message("calibration")),
     *(Message("valid log loss"), Message("valid normalized entropy"), Message("valid calibration")),
+    *(Message("accuracy"), Message("valid accuracy")),
     *(Message("hit rate"), Message("valid hit rate"), Message("test hit rate")),
     *(Message("valid auc"), Message("valid rmse"), Message("valid ndcg"), Message("test ndcg")),
     *(Message("train"), Message("valid"), Message("test")),
