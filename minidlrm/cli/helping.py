@@ -105,6 +105,7 @@ class _Said:
 
         for name, word in _titles().items():
             setattr(rich_utils, name, word)
+        rich_utils.highlighter = _folding(rich_utils.OptionHighlighter())
         super().format_help(ctx, formatter)  # type: ignore[misc]
 
 
@@ -124,6 +125,18 @@ def _titles() -> dict[str, str]:
         "DEFAULT_STRING": say("[default: {}]"),
         "REQUIRED_LONG_STRING": say("[required]"),
     }
+
+
+def _folding(highlighter: Any) -> Any:
+    """Return a highlighter whose texts are never cut: Rich miscounts lines of wide letters."""
+
+    def highlight(text: Any) -> Any:
+        made = highlighter(text)
+        if hasattr(made, "overflow"):
+            made.overflow = "fold"
+        return made
+
+    return highlight
 
 
 def usage_error(text: str) -> str:

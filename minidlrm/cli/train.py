@@ -263,7 +263,7 @@ def _describe(console: Console, dataset: Dataset, network: Model, settings: Sett
     """Print what is to be trained, on what, and how long it will take."""
     console.print(say(dataset.description))
     if dataset.schema is not None:
-        console.print(repr(dataset.schema), markup=False, highlight=False)
+        console.print(dataset.schema.to_text(), markup=False, highlight=False)
     console.print(summary(network, settings.batch_size))
     size = f"{sum(p.value.nbytes for p in network.parameters()) / 2**20:,.1f}"
     line = say("memory of the weights: {size} MiB", size=size)
