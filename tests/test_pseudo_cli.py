@@ -8,15 +8,20 @@ import numpy as np
 import pytest
 import typer
 from conftest import untranslated
+from rich.console import Console
 from test_cli import run
 
 import minidlrm as md
+from minidlrm.checking import cases
+from minidlrm.cli import inspect
 from minidlrm.cli.app import make_app
 from minidlrm.languages import Message
+from minidlrm.models import MODELS
 
 # what stays in every language: names of models, of arrays, of files, of units
 NAMES = {"DLRM", "MiB", "FTRL", "minidlrm", "help", "root"}
 PARTS = {"bottom", "top", "layers", "embeddings", "interaction"}
+FEW = ["--rows", 300, "--epochs", 1, "--embedding-dim", 2, "--mlp", 4, "--seeds", 1]
 
 
 def words(text):
@@ -40,6 +45,7 @@ def values_of(message):
     """Return the words that are put into a message, and are none themselves."""
     if isinstance(message, Message):
         return set().union(*map(values_of, message.values.values()), set())
+    assert re.fullmatch(r"\S+(, \S+)*|\d+ MB", str(message)), message  # names, and no sentence
     return words(str(message))
 
 
@@ -72,6 +78,12 @@ def test_no_help_passes_the_catalogue_by(pseudo, monkeypatch):
             assert whole.main([*path, "--help"], "root", standalone_mode=False) == 0
         left = untranslated(out.getvalue()) - allowed - names_of(command)
         assert left == set(), f"{' '.join(path)}: {left}"
+
+
+def test_help_in_korean_is_whole():
+    told = run("train", "--help", MINIDLRM_LANG="ko").stdout
+    assert all(text in told for text in ("사용법: ", "학습률.", "[기본값: dlrm]"))
+    assert "…" not in told  # Rich would cut a line of wide letters that ends at the border
 
 
 def test_nothing_of_train_passes_the_catalogue_by(pseudo, tmp_path):
@@ -118,6 +130,45 @@ def test_an_error_of_the_command_line_is_translated(told, names, pseudo, tmp_pat
     line = result.stderr.splitlines()[-1]
     known = words(f"{names} {', '.join(md.models.MODELS)}")
     assert untranslated(line) <= known, line
+
+
+def test_nothing_of_a_check_of_many_passes_the_catalogue_by(pseudo, monkeypatch, capsys):
+    monkeypatch.setenv("MINIDLRM_LANG", pseudo)
+    names = [name for name, *_ in cases.everything(0)][:2]
+    chosen = [case for case in cases.everything(0) if case[0] in names]
+    inspect._gradcheck_all(Console(width=100), chosen, {"verbose": False})
+    told = capsys.readouterr()
+    assert untranslated(told.out) <= words(" ".join(names)) | {"ok"}, told.out
+    assert untranslated(told.err) == set()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("experiment", ["models", "order"])
+def test_nothing_of_compare_passes_the_catalogue_by(experiment, pseudo, tmp_path):
+    few = [
+        "--rows",
+        "300",
+        "--epochs",
+        "1",
+        "--batch-size",
+        "128",
+        "--embedding-dim",
+        "2",
+        "--mlp",
+        "4",
+        "--seeds",
+        "1",
+    ]
+    told = ("compare", "--experiment", experiment, *few, "--out", tmp_path)
+    result = run(*told, MINIDLRM_LANG=pseudo)
+    assert result.returncode == 0, result.stderr
+    titles = words(" ".join(f"{each.title} {each.unit} {each.order}" for each in MODELS.values()))
+    files = words(
+        f"{tmp_path} png md json order comparison quality against cost learning curves fields"
+    )
+    assert untranslated(result.stdout) - titles - files <= {"lr", "AUC", "MLP", "Adam"}
+    page = next(tmp_path.glob("*.md")).read_text(encoding="utf-8")
+    assert "| model |" in page  # files stay English
 
 
 def test_an_error_of_the_library_stays_english_in_a_translated_frame(pseudo):
