@@ -60,9 +60,10 @@ def show_ranks(console: Console, make: Make, sizes: Sequence[int], ranks: int, r
     alone = 1e3 * (work.walk + work.tables + work.dense)
     console.print(
         say(
-            "measured here, in {where}: the work of a whole step on one core, {alone} ms, in {count} "
-            "blocks; a message, {alpha} µs and {beta} ns a byte. Computed: everything in the table. "
-            "By row, bytes and time are upper bounds: an id that a block repeats travels once.",
+            "measured here, in {where}: the work of a whole step on one core, {alone} ms, in "
+            "{count} blocks; a message, {alpha} µs and {beta} ns a byte. Computed: everything in "
+            "the table. By row, bytes and time are upper bounds: an id that a block repeats "
+            "travels once.",
             where=where,
             alone=f"{alone:,.2f}",
             count=count,
