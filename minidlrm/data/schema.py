@@ -345,7 +345,7 @@ class Schema:
         return self.to_text("en")
 
     def to_text(self, lang: str | None = None) -> str:
-        """Return the table as text, in the user's language by default."""
+        """Return the table as text in the language `lang`, by default the user's."""
         lines = [
             [say(cell, lang) if isinstance(cell, Message) else cell for cell in row]
             for row in self.rows()
