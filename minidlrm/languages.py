@@ -40,7 +40,11 @@ class Message(str):
 
     def __new__(cls, pattern: str, **values: Any) -> Message:
         """Put the values in."""
-        return _made(pattern.format(**values), pattern, values)
+        return filled(pattern, **values)
+
+    def __add__(self, more: str) -> Message:
+        """Put more behind it: a `Message` in it is translated, too."""
+        return joined((self, more))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Return what makes it again: a copy remembers, too."""
@@ -51,6 +55,44 @@ def _made(text: str, pattern: str, values: dict[str, Any]) -> Message:
     made = str.__new__(Message, text)
     made.pattern, made.values = pattern, values
     return made
+
+
+def filled(pattern: str, **values: Any) -> Message:
+    """Return a message whose pattern stands in a table, or needs no translation: "({formula})".
+
+    Examples
+    --------
+    >>> from minidlrm.languages import filled
+    >>> filled("{x} @ {y}", x="dy", y="W.T")
+    'dy @ W.T'
+    """
+    return _made(pattern.format(**values) if values else pattern, pattern, values)
+
+
+def as_message(text: str) -> Message:
+    """Return a text that stands in a table as a message.
+
+    Examples
+    --------
+    >>> from minidlrm.languages import as_message, say
+    >>> say(as_message("every array passed"), "ko")
+    '모든 배열이 통과했습니다'
+    """
+    return text if isinstance(text, Message) else _made(text, text, {})
+
+
+def joined(parts: Iterable[str], separator: str = "") -> Message:
+    """Return several messages as one.
+
+    Examples
+    --------
+    >>> from minidlrm.languages import Message, joined, say
+    >>> said = joined([Message("right"), "x"], ": ")
+    >>> said, say(said, "ko")
+    ('right: x', '정답: x')
+    """
+    values = {f"part{k}": part for k, part in enumerate(parts)}
+    return filled(separator.join(f"{{{name}}}" for name in values), **values)
 
 
 def sentence(message: str) -> Message:
@@ -67,27 +109,13 @@ def sentence(message: str) -> Message:
     return _made(f"{message[:1].upper()}{message[1:]}{end}", "{text}{end}", values)
 
 
-def joined(parts: Iterable[str], between: str = ", ") -> Message:
-    """Return parts as one message; those that are messages are said in other languages.
-
-    Examples
-    --------
-    >>> from minidlrm.languages import Message, joined, say
-    >>> say(joined([Message("every array passed"), "W"], "; "), "ko")
-    '모든 배열이 통과했습니다; W'
-    """
-    values = {f"part{k}": part for k, part in enumerate(parts)}
-    text, pattern = between.join(values.values()), between.join(f"{{{name}}}" for name in values)
-    return _made(text, pattern, values)
-
-
 def first_part(message: str, between: str = ", ") -> str:
     """Return the first part of a message that `joined` has made, or that one like it has.
 
     Examples
     --------
     >>> from minidlrm.languages import first_part, joined
-    >>> first_part(joined(["100 rows", "seed 0"]))
+    >>> first_part(joined(["100 rows", "seed 0"], ", "))
     '100 rows'
     """
     if isinstance(message, Message) and "part0" in message.values:
@@ -105,6 +133,19 @@ def languages() -> list[str]:
     ['en', 'ko']
     """
     return ["en", *sorted(path.parents[1].name for path in FOLDER.glob("*/LC_MESSAGES/*.mo"))]
+
+
+def code_of(lang: str | None = None) -> str:
+    """Return the code of the language that `say` speaks, for the head of a page.
+
+    Examples
+    --------
+    >>> from minidlrm.languages import code_of
+    >>> code_of("ko")
+    'ko'
+    """
+    asked = _asked(lang).replace("-", "_").split(".")[0].split("_")[0]
+    return asked if asked in languages() else "en"
 
 
 def say(message: str, lang: str | None = None, **values: Any) -> str:
@@ -134,19 +175,25 @@ def say(message: str, lang: str | None = None, **values: Any) -> str:
     """
     if lang is not None and not (isinstance(lang, str) and lang in languages()):
         raise ValueError(f"lang is {lang!r}: it must be one of {', '.join(languages())}")
+    catalogue = _catalogue(_asked(lang))
+    return _said(message, values, catalogue)
+
+
+def _said(message: str, values: dict[str, Any], catalogue: gettext.NullTranslations) -> str:
     if isinstance(message, Message):
-        said = {
-            name: say(v, lang) if isinstance(v, str) else v for name, v in message.values.items()
-        }
-        return say(message.pattern, lang).format(**said)
-    found = _catalogue(lang or os.environ.get("MINIDLRM_LANG") or _of_locale()).gettext(message)
-    found = found if message else ""  # gettext answers "" with the head of the catalogue
-    return found.format(**values) if values else found
+        return _said(message.pattern, message.values, catalogue)
+    found = catalogue.gettext(message) if message else ""  # of "" it knows the catalogue's head
+    if not values:
+        return found
+    parts = values.items()
+    return found.format(
+        **{n: _said(v, {}, catalogue) if isinstance(v, Message) else v for n, v in parts}
+    )
 
 
-def _of_locale() -> str:
-    names = ("LC_ALL", "LC_MESSAGES", "LANG")
-    return next(filter(None, map(os.environ.get, names)), "en")
+def _asked(lang: str | None) -> str:
+    names = ("MINIDLRM_LANG", "LC_ALL", "LC_MESSAGES", "LANG")
+    return lang or next(filter(None, map(os.environ.get, names)), "en")
 
 
 @lru_cache(maxsize=8)

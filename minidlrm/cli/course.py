@@ -18,7 +18,8 @@ from minidlrm.data.download import fetch as download
 from minidlrm.languages import Message, joined, say
 
 _SETS = joined(
-    Message("{name} ({size})", name=name, size=source.size) for name, source in SOURCES.items()
+    [Message("{name} ({size})", name=name, size=source.size) for name, source in SOURCES.items()],
+    ", ",
 )
 
 

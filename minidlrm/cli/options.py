@@ -39,7 +39,9 @@ def _data_help() -> Message:
         for name, scheme in sorted(_FOR_PAIRS.items())
     )
     return Message(
-        "{forms}. With movielens:FOLDER, {pairs}.", forms=joined(forms), pairs=joined(pairs)
+        "{forms}. With movielens:FOLDER, {pairs}.",
+        forms=joined(forms, ", "),
+        pairs=joined(pairs, ", "),
     )
 
 
@@ -214,7 +216,7 @@ def refuse(option: str, where: str, takers: Iterable[str]) -> None:
             "{option} has no meaning with {where}: it is for {takers}",
             option=f"--{option.replace('_', '-')}",
             where=where,
-            takers=joined(takers),
+            takers=joined(takers, ", "),
         )
     )
 

@@ -62,7 +62,7 @@ def _ratings(console: Console, name: str, data: str, seed: int) -> None:
         scores.append([recipes.rating_rmse(f(ratings, split), ratings) for f in train.values()])
         rows.append((str(split), *(f"{value:.4f}" for value in scores[-1])))
     what = first_part(ratings.description)
-    console.print(say(joined([what, Message("10% random test rows")])))
+    console.print(say(joined([what, Message("10% random test rows")], ", ")))
     console.print(as_rich(say("RMSE of the test rows, five random splits"), rows))
     means, spread = np.mean(scores, axis=0), np.std(scores, axis=0, ddof=1)
     reached = [

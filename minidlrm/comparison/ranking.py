@@ -215,7 +215,7 @@ def compare_rankings(
     first = next(iter(cells.values()))
     ranked += [_ranked(title, title, first) for title in _BESIDE]
     description = joined(
-        [first_part(rows.items.description), Message("each user's last film held out")]
+        [first_part(rows.items.description), Message("each user's last film held out")], ", "
     )
     protocol = {**first[0]["protocol"], "seen items": "left out, and ranked"}
     return RankingStudy(ranked, description, protocol, budget, k)

@@ -200,7 +200,7 @@ def _open(path: Path, layout: Any, entry: Path, known: Any) -> tuple[Dataset, in
         test,
         meta["table_sizes"],
         [*DENSE, *SPARSE],
-        joined(told),
+        joined(told, ", "),
         vocabulary=vocabulary,
         schema=None if vocabulary is None else _schema(vocabulary),
     )

@@ -312,7 +312,7 @@ def _dataset(source: Source, plan: Plan, stored: Any) -> Dataset:
         splits["test"],
         schema.table_sizes,
         schema.feature_names,
-        joined([what, how]),
+        joined([what, how], ", "),
         task=schema.task,
         schema=schema,
     )

@@ -179,7 +179,7 @@ def movielens_ratings(
         data[second:],
         [len(ratings.ids.users), len(ratings.ids.items)],
         ["user", "item"],
-        joined([ratings.told(count), *how]),
+        joined([ratings.told(count), *how], ", "),
         task="ratings",
         vocabulary=ratings.ids,
         schema=Schema(ratings.ids.columns(), "rating", "ratings"),
@@ -259,7 +259,8 @@ def movielens_clicks(path: str | os.PathLike, *, threshold: float = 4.0) -> Data
                     threshold=f"{threshold:g}",
                 ),
                 Message("split by time"),
-            ]
+            ],
+            ", ",
         ),
         vocabulary=ratings.ids,
         schema=_click_schema(ratings.ids, names),

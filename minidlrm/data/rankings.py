@@ -142,7 +142,7 @@ def movielens_ranking(
         held_out(last),
         [num_users, num_items],
         ["user", "item"],
-        joined([ratings.told(len(rows)), *notes]),
+        joined([ratings.told(len(rows)), *notes], ", "),
         vocabulary=ratings.ids,
         schema=Schema(ratings.ids.columns(), "rating"),
         num_negatives=num_negatives,
