@@ -7,10 +7,15 @@ and compiles them. A message is the first argument of `say` or `Message`, a text
 catalogues of mistakes, or one of --help: the docstring of a command, and the help of an option.
 """
 
+import io
+import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 from babel.messages.catalog import Catalog
 from babel.messages.extract import extract
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po, write_po
 
 ROOT = Path(__file__).parent.parent
 LOCALE = ROOT / "minidlrm" / "locale"
@@ -19,7 +24,10 @@ KEYWORDS = {"say": None, "Message": None}
 
 def template() -> Catalog:
     """Return all messages of the package, without translations."""
-    from minidlrm.checking import catalogue, optimizer_catalogue
+    from minidlrm.checking import catalogue, fingerprints, optimizer_catalogue
+    from minidlrm.cli import helping
+    from minidlrm.cli.app import make_app
+    from minidlrm.languages import Message
 
     made = Catalog(project="minidlrm", fuzzy=False)
     for path in sorted(ROOT.glob("minidlrm/**/*.py")):
@@ -33,3 +41,59 @@ def template() -> Catalog:
         for texts in module.CATALOGUE.values():
             for text in texts:
                 made.add(text, locations=[(place, None)])
+    for text in fingerprints.texts():
+        made.add(text, locations=[("minidlrm/checking/bugs", None)])
+
+    def keep(text: str) -> str:
+        if text and not isinstance(text, Message):  # else its pattern has been found
+            made.add(text, locations=[("minidlrm/cli/helping.py", None)])
+        return text
+
+    make_app(speak=keep)
+    for text in (*helping.USAGE_ERRORS, *helping.WORDS):
+        keep(text)
+    return made
+
+
+def as_po(catalog: Catalog) -> bytes:
+    """Return a catalogue as the text of a file, without dates."""
+    out = io.BytesIO()
+    write_po(out, catalog, width=100, omit_header=False, sort_output=True, include_lineno=False)
+    lines = out.getvalue().splitlines(keepends=True)
+    dates = (b'"POT-Creation-Date', b'"PO-Revision-Date', b"# FIRST AUTHOR", b'"Generated-By')
+    return b"".join(line for line in lines if not line.startswith(dates))
+
+
+def as_mo(catalog: Catalog) -> bytes:
+    """Return a catalogue compiled."""
+    out = io.BytesIO()
+    write_mo(out, catalog)
+    return out.getvalue()
+
+
+def read(path: Path, locale: str | None) -> Catalog:
+    """Return the catalogue of a file; the template has no language."""
+    with path.open("rb") as file:
+        catalog = read_po(file, locale=locale)
+    catalog.creation_date = catalog.revision_date = datetime(2000, 1, 1, tzinfo=UTC)  # not today
+    return catalog
+
+
+def main() -> None:
+    """Write everything anew."""
+    made = template()
+    (LOCALE / "minidlrm.pot").write_bytes(as_po(made))
+    for path in sorted(LOCALE.glob("*/LC_MESSAGES/minidlrm.po")):
+        locale = path.parents[1].name
+        catalog = read(path, locale)
+        catalog.update(made, no_fuzzy_matching=True)
+        catalog.obsolete.clear()
+        path.write_bytes(as_po(catalog))
+        path.with_suffix(".mo").write_bytes(as_mo(read(path, locale)))
+        missing = sum(not message.string for message in catalog if message.id)
+        print(f"{locale}: {len(catalog)} messages, {missing} without a translation")
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(ROOT))
+    main()
