@@ -4,7 +4,8 @@
 
 Writes `minidlrm/locale/minidlrm.pot`, brings the catalogues of all languages up to date with it,
 and compiles them. A message is the first argument of `say` or `Message`, a text of the
-catalogues of mistakes, or one of --help: the docstring of a command, and the help of an option.
+catalogues of mistakes and of the museum, or one of --help: the docstring of a command, and the help
+of an option.
 """
 
 import io
