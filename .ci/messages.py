@@ -4,7 +4,8 @@
 
 Writes `minidlrm/locale/minidlrm.pot`, brings the catalogues of all languages up to date with it,
 and compiles them. A message is the first argument of `say` or `Message`, of `tell` in the scripts
-of a page, or a text of the catalogues of mistakes and of the museum.
+of a page, a text of the catalogues of mistakes and of the museum, or one of --help: the docstring
+of a command, and the help of an option.
 """
 
 import io
@@ -25,7 +26,10 @@ KEYWORDS = {"say": None, "Message": None}
 def template() -> Catalog:
     """Return all messages of the package, without translations."""
     from minidlrm.checking import catalogue, fingerprints, optimizer_catalogue
+    from minidlrm.cli import helping
+    from minidlrm.cli.app import make_app
     from minidlrm.exploring.explorable import sentences
+    from minidlrm.languages import Message
 
     made = Catalog(project="minidlrm", fuzzy=False)
     for path in sorted(ROOT.glob("minidlrm/**/*.py")):
@@ -43,6 +47,15 @@ def template() -> Catalog:
                 made.add(text, locations=[(place, None)])
     for text in fingerprints.texts():
         made.add(text, locations=[("minidlrm/checking/bugs", None)])
+
+    def keep(text: str) -> str:
+        if text and not isinstance(text, Message):  # else its pattern has been found
+            made.add(text, locations=[("minidlrm/cli/helping.py", None)])
+        return text
+
+    make_app(speak=keep)
+    for text in (*helping.USAGE_ERRORS, *helping.WORDS):
+        keep(text)
     return made
 
 

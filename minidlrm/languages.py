@@ -109,6 +109,20 @@ def sentence(message: str) -> Message:
     return _made(f"{message[:1].upper()}{message[1:]}{end}", "{text}{end}", values)
 
 
+def first_part(message: str, between: str = ", ") -> str:
+    """Return the first part of a message that `joined` has made, or that one like it has.
+
+    Examples
+    --------
+    >>> from minidlrm.languages import first_part, joined
+    >>> first_part(joined(["100 rows", "seed 0"], ", "))
+    '100 rows'
+    """
+    if isinstance(message, Message) and "part0" in message.values:
+        return message.values["part0"]
+    return message.partition(between)[0]
+
+
 def languages() -> list[str]:
     """Return the languages that there are: "en" and those of the catalogues.
 

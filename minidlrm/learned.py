@@ -13,6 +13,7 @@ from minidlrm import plots
 from minidlrm.arrays import as_flag, as_size, check_type, checked_axes, floats, shuffling
 from minidlrm.data.batch import Batch, Jagged
 from minidlrm.data.schema import Schema, jagged
+from minidlrm.languages import Message
 from minidlrm.layers.activation import sigmoid
 from minidlrm.layers.embedding import EmbeddingBagCollection
 from minidlrm.module import Module
@@ -100,16 +101,20 @@ class Importance:
     def rows(self, most: int | None = None) -> list[tuple[str, ...]]:
         """Return the table: a line for each column, then for each pair, at most `most` of each."""
         most = None if most is None else as_size("most", most, 0)
-        name = "log loss" if self.task == "clicks" else "squared error"
-        lines: list[tuple[str, ...]] = [("column or pair", f"growth of the {name}", "")]
+        growth_of = Message("growth of the squared error")
+        if self.task == "clicks":
+            growth_of = Message("growth of the log loss")
+        lines: list[tuple[str, ...]] = [(Message("column or pair"), growth_of, "")]
         for effect in (*self.columns[:most], *self.pairs[:most]):
             growth = f"{effect.growth:+.5f} ± {effect.noise:.5f}"
-            lines.append((effect.title, growth, "" if effect.real else "noise"))
+            lines.append((effect.title, growth, "" if effect.real else Message("noise")))
         return lines
 
     def calibration_rows(self) -> list[tuple[str, ...]]:
         """Return the calibration as a table of text."""
-        lines: list[tuple[str, ...]] = [("predicted", "observed", "rows")]
+        lines: list[tuple[str, ...]] = [
+            (Message("predicted"), Message("observed"), Message("rows"))
+        ]
         lines += [(f"{p:.4f}", f"{y:.4f}", f"{n:,}") for p, y, n in self.calibration]
         return lines
 

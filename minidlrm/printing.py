@@ -11,6 +11,8 @@ from collections.abc import Collection, Sequence
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
+from minidlrm.languages import Message, say
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -105,7 +107,8 @@ def as_rich(title: str, rows: Rows, left: int = 1, bold: Collection[int] = ()) -
     """Return the rows as a table for the terminal.
 
     The first `left` columns, and those without a title, are aligned to the left, the others to
-    the right. `bold` holds the numbers of rows below the titles.
+    the right. `bold` holds the numbers of rows below the titles. Messages among the texts are
+    said in the user's language.
 
     Examples
     --------
@@ -117,10 +120,15 @@ def as_rich(title: str, rows: Rows, left: int = 1, bold: Collection[int] = ()) -
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title, box=SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
+    table = Table(title=_said(title), box=SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
     head, *body = rows
     for k, name in enumerate(head):
+        name = _said(name)
         table.add_column(name, justify="left" if k < left or not name else "right", overflow="fold")
     for k, row in enumerate(body):
-        table.add_row(*map(Text, row), style="bold" if k in bold else None)
+        table.add_row(*(Text(_said(cell)) for cell in row), style="bold" if k in bold else None)
     return table
+
+
+def _said(text: str) -> str:
+    return say(text) if isinstance(text, Message) else text

@@ -24,6 +24,7 @@ from minidlrm.data.batch import Batch
 from minidlrm.digested import Arrays
 from minidlrm.files import check_writable
 from minidlrm.interrupts import is_interrupt
+from minidlrm.languages import say
 from minidlrm.module import Module
 from minidlrm.optim import Optimizer, OptimizerGroup
 from minidlrm.parallel.folder import index_of, own_arrays
@@ -153,7 +154,8 @@ class Run:
         assert self.path is not None
         if not Path(self.path).is_file() and index_of(self.path) is None:
             if self.steps.blocks.is_first():
-                print(f"no checkpoint at {self.path}: the run begins anew", file=sys.stderr)
+                line = say("no checkpoint at {path}: the run begins anew", path=self.path)
+                print(line, file=sys.stderr)
             return False
         header, arrays = read(self.path)
         position = self._position(header)

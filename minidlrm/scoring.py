@@ -16,6 +16,7 @@ from minidlrm.arrays import as_flag, check_type
 from minidlrm.data.batch import Batch, as_batch
 from minidlrm.data.schema import Schema
 from minidlrm.data.sources import Source
+from minidlrm.languages import Message
 from minidlrm.module import Module
 from minidlrm.training import metrics_of, predict
 
@@ -137,13 +138,18 @@ class Unseen:
 
     def warnings(self) -> list[str]:
         """Return a line for each column with a high share, above that of the held-out rows."""
-        lines = []
+        lines: list[str] = []
         for column, unseen, count in zip(self.columns, self.unseen, self.values, strict=True):
             share = unseen / max(1, count)
             if share > max(self.HIGH, 1.5 * column.unseen):
                 lines.append(
-                    f"{column.name}: {100 * share:.1f}% of the values are not known to the model "
-                    f"({100 * column.unseen:.1f}% when it was trained)"
+                    Message(
+                        "{column}: {share}% of the values are not known to the model ({before}% "
+                        "when it was trained)",
+                        column=column.name,
+                        share=f"{100 * share:.1f}",
+                        before=f"{100 * column.unseen:.1f}",
+                    )
                 )
         return lines
 

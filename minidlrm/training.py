@@ -31,6 +31,7 @@ from minidlrm.data.batch import TASKS, Batch, Dataset, as_batch
 from minidlrm.data.cutting import Rows, unread
 from minidlrm.guard import bad_number, grad_norm, scale_grads
 from minidlrm.history import History
+from minidlrm.languages import say
 from minidlrm.losses import MSE, BCEWithLogits, Loss
 from minidlrm.machine import keep_memory
 from minidlrm.models.model import Model
@@ -394,8 +395,8 @@ def _progress_bar(total: int, done: int, show: bool) -> Any:
         total=total,
         initial=done,
         disable=not show,
-        unit="step",
-        desc="training",
+        unit=say("step"),
+        desc=say("training"),
         leave=True,
         miniters=1,
     )

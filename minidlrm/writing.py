@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from minidlrm.files import replacing
+from minidlrm.languages import say
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
@@ -45,7 +46,11 @@ def write_figure(path: str | os.PathLike, draw: Callable[[Any], object], columns
         figure.savefig(temporary, dpi=150, format="png")
 
 
-def names(folder: Path, *files: str) -> str:
-    """Return "a.png, b.json and c.md in FOLDER", for the line that says what was written."""
+def wrote(folder: Path, *files: str) -> str:
+    """Return "wrote a.png, b.json and c.md in FOLDER", in the user's language."""
     *most, last = files
-    return f"{', '.join(most)} and {last} in {folder}" if most else f"{last} in {folder}"
+    if not most:
+        return say("wrote {file} in {folder}", file=last, folder=folder)
+    return say(
+        "wrote {files} and {last} in {folder}", files=", ".join(most), last=last, folder=folder
+    )

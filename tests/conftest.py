@@ -64,7 +64,8 @@ def pseudo_folder(messages, tmp_path_factory):
     catalog = Catalog(locale="eo")
     for message in messages.template():
         if message.id:
-            catalog.add(message.id, re.sub(r"(\{[^{}]*\})|[A-Za-z]", r"\1x", message.id))
+            said = re.sub(r"(\{[^{}]*\})|[A-Za-z]", lambda found: found[1] or "x", message.id)
+            catalog.add(message.id, said)
     place = tmp_path_factory.mktemp("locale") / "eo" / "LC_MESSAGES"
     place.mkdir(parents=True)
     (place / "minidlrm.mo").write_bytes(messages.as_mo(catalog))

@@ -20,7 +20,7 @@ from minidlrm.languages import Message, say
 ROOT = Path(__file__).parent.parent
 PO = sorted(languages.FOLDER.glob("*/LC_MESSAGES/minidlrm.po"))
 # said alike in both: nothing to translate
-SAME: set[str] = set()
+SAME = {"movielens:FOLDER.", "{form} ({rows})", "{model}: {rows}", "{name} ({size})"}
 
 
 def of_language(path):
@@ -102,7 +102,11 @@ def test_every_message_is_translated_with_its_values(path, messages):
 
 @pytest.mark.parametrize("path", PO, ids=of_language)
 def test_words_are_the_glossarys(path, messages):
-    said = [message.string for message in messages.read(path, of_language(path)) if message.id]
+    said = [
+        message.string.replace("정규화 엔트로피", "")  # "normalized", and not "regularized"
+        for message in messages.read(path, of_language(path))
+        if message.id
+    ]
     used = [(word, text) for word in other_words() for text in said if word in text]
     assert used == []
 

@@ -26,10 +26,10 @@ def test_a_figure_that_fails_leaves_the_old_one(tmp_path):
 
 def test_the_files_are_named_with_their_folder(tmp_path):
     assert (
-        writing.names(tmp_path, "a.png", "b.json", "c.md")
-        == f"a.png, b.json and c.md in {tmp_path}"
+        writing.wrote(tmp_path, "a.png", "b.json", "c.md")
+        == f"wrote a.png, b.json and c.md in {tmp_path}"
     )
-    assert writing.names(tmp_path, "a.png") == f"a.png in {tmp_path}"
+    assert writing.wrote(tmp_path, "a.png") == f"wrote a.png in {tmp_path}"
 
 
 def chained(error, **links):

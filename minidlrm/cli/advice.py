@@ -7,8 +7,10 @@ import time
 import numpy as np
 
 from minidlrm import metrics
+from minidlrm.cli.summary import title_of
 from minidlrm.data import Dataset
 from minidlrm.data.cutting import minibatches
+from minidlrm.languages import say
 from minidlrm.losses import MSE, BCEWithLogits, Loss
 from minidlrm.models import Model
 
@@ -38,12 +40,22 @@ def warnings_before(dataset: Dataset) -> list[str]:
         x = np.asarray(rows.dense[:, k], np.float64)
         if len(x) and max(abs(x.mean()), x.std()) > _LARGE:
             lines.append(
-                f"{name} is not scaled: its mean is {x.mean():.3g}, its standard deviation "
-                f"{x.std():.3g}; transform='standardize' or 'log' brings it near 1"
+                say(
+                    "{name} is not scaled: its mean is {mean}, its standard deviation {deviation}; "
+                    "transform='standardize' or 'log' brings it near 1",
+                    name=name,
+                    mean=f"{x.mean():.3g}",
+                    deviation=f"{x.std():.3g}",
+                )
             )
     label = np.asarray(dataset.train.label)
     if dataset.task == "clicks" and len(label) and label.min() == label.max():
-        lines.append(f"all labels of the training rows are {label[0]:g}: there is nothing to learn")
+        lines.append(
+            say(
+                "all labels of the training rows are {label}: there is nothing to learn",
+                label=f"{label[0]:g}",
+            )
+        )
     return lines
 
 
@@ -56,7 +68,12 @@ def warnings_after(results: dict[str, dict[str, float]], dataset: Dataset) -> li
         entropy = metrics.entropy(np.asarray(rows[name].label))
         if scores["log_loss"] > _WORSE * entropy:
             return [
-                f"the log loss of the {name} rows is {scores['log_loss']:.4f}, above that of "
-                f"their mean rate alone, {entropy:.4f}: try fewer epochs, or a smaller lr"
+                say(
+                    "the log loss of the {name} rows is {loss}, above that of their mean rate "
+                    "alone, {entropy}: try fewer epochs, or a smaller lr",
+                    name=title_of(name),
+                    loss=f"{scores['log_loss']:.4f}",
+                    entropy=f"{entropy:.4f}",
+                )
             ]
     return []

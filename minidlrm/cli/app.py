@@ -14,7 +14,9 @@ from importlib import import_module
 
 import typer
 
+from minidlrm.cli.helping import Speak, through, usage_error
 from minidlrm.interrupts import is_interrupt
+from minidlrm.languages import Message, say
 
 _KNOWN = (
     *(ValueError, TypeError, LookupError, OSError),
@@ -57,13 +59,15 @@ _COMMANDS = {  # name: its module, and examples
 _FETCH = "data fetch movielens-latest-small", "data fetch criteo-kaggle --to /big/disk"
 
 
-def make_app(wanted: str = "") -> typer.Typer:
+def make_app(wanted: str = "", speak: Speak = say) -> typer.Typer:
     """Make the app: with one command, where it is known which is wanted, or else with all.
 
     Parameters
     ----------
     wanted : str
         The first word after ``minidlrm``.
+    speak : callable
+        What turns every text of its help into the user's language.
     """
     app = typer.Typer(
         add_completion=False,
@@ -81,7 +85,7 @@ def make_app(wanted: str = "") -> typer.Typer:
         app.add_typer(_data_app(), name="data")
     if wanted == "grade" or not known:
         app.add_typer(import_module("minidlrm.grading.commands").app, name="grade")
-    return app
+    return through(app, speak)
 
 
 def _data_app() -> typer.Typer:
@@ -107,7 +111,7 @@ def main() -> None:
     try:
         if "mpi4py.run" in sys.modules:  # one of several ranks
             import_module("minidlrm.cli.ranks").check_command("".join(sys.argv[1:2]))
-        code = make_app(*sys.argv[1:2])(standalone_mode=False)
+        code = make_app("".join(sys.argv[1:2]))(standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         code = _INTERRUPTED
     except Exception as error:
@@ -119,17 +123,22 @@ def main() -> None:
         if code == 2:
             _print_error(_message(error))
     if code == _INTERRUPTED:
-        _print_error("interrupted")
+        _print_error(say("interrupted"))
     sys.exit(code if isinstance(code, int) else 0)
 
 
 def _message(error: Exception) -> str:
     if hasattr(error, "format_message"):  # usage errors of the command line itself
-        return f"{error.format_message()} (see minidlrm --help)"
-    text = " ".join(str(error).split()) or type(error).__name__
+        return say("{text} (see minidlrm --help)", text=usage_error(error.format_message()))
+    told = error.args[0] if error.args and isinstance(error.args[0], Message) else None
+    text = " ".join((say(told) if told else str(error)).split()) or type(error).__name__
     if isinstance(error, _KNOWN):
         return text
-    return f"internal error, {type(error).__name__}: {text} (MINIDLRM_TRACEBACK=1 shows where)"
+    return say(
+        "internal error, {kind}: {text} (MINIDLRM_TRACEBACK=1 shows where)",
+        kind=type(error).__name__,
+        text=text,
+    )
 
 
 def _print_error(message: str) -> None:
@@ -137,4 +146,5 @@ def _print_error(message: str) -> None:
 
     if "mpi4py.run" in sys.modules:  # one of several ranks
         message = import_module("minidlrm.cli.ranks").voice() + message
-    Console(stderr=True).print(f"error: {message}", style="red", markup=False, soft_wrap=True)
+    line = say("error: {text}", text=message)
+    Console(stderr=True).print(line, style="red", markup=False, soft_wrap=True)

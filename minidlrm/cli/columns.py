@@ -6,55 +6,57 @@ from typing import Annotated, Any
 
 import typer
 
-_FOR = "(table)."
+from minidlrm.languages import Message
 
-LabelOption = Annotated[str | None, typer.Option(help=f"The column with the labels {_FOR}")]
+LabelOption = Annotated[str | None, typer.Option(help="The column with the labels (table).")]
 DenseOption = Annotated[
-    str | None, typer.Option(help=f"Columns of numbers, such as price,age {_FOR}")
+    str | None, typer.Option(help="Columns of numbers, such as price,age (table).")
 ]
-SparseOption = Annotated[str | None, typer.Option(help=f"Columns of ids, such as user,item {_FOR}")]
+SparseOption = Annotated[
+    str | None, typer.Option(help="Columns of ids, such as user,item (table).")
+]
 BagsOption = Annotated[
     list[str] | None,
     typer.Option(
         help="A column with any number of ids and what stands between them, such as genres:'|'; "
-        f"may be given more than once {_FOR}"
+        "may be given more than once (table)."
     ),
 ]
 TransformOption = Annotated[
     str | None,
     typer.Option(
-        help=f"How numbers are scaled: standardize, log or none {_FOR}", show_default="standardize"
+        help="How numbers are scaled: standardize, log or none (table).", show_default="standardize"
     ),
 ]
 SampleWeightOption = Annotated[
-    str | None, typer.Option("--sample-weight", help=f"The column with the rows' weights {_FOR}")
+    str | None, typer.Option("--sample-weight", help="The column with the rows' weights (table).")
 ]
 TaskOption = Annotated[
-    str | None, typer.Option(help=f"What the labels are: clicks or ratings {_FOR}")
+    str | None, typer.Option(help="What the labels are: clicks or ratings (table).")
 ]
 SplitOption = Annotated[
     str | None,
     typer.Option(
         help="random, order, time, user or column: how rows go to training, validation and test "
-        f"{_FOR}",
+        "(table).",
         show_default="random",
     ),
 ]
 TimeOption = Annotated[
-    str | None, typer.Option(help=f"The column that orders the rows, for a split by time {_FOR}")
+    str | None, typer.Option(help="The column that orders the rows, for a split by time (table).")
 ]
 UserOption = Annotated[
-    str | None, typer.Option(help=f"The column with the users, who stay together {_FOR}")
+    str | None, typer.Option(help="The column with the users, who stay together (table).")
 ]
 SplitColumnOption = Annotated[
     str | None,
-    typer.Option("--split-column", help=f"The column that says train, valid or test {_FOR}"),
+    typer.Option("--split-column", help="The column that says train, valid or test (table)."),
 ]
 DelimiterOption = Annotated[
-    str | None, typer.Option(help=f"The separator between the fields of a text file {_FOR}")
+    str | None, typer.Option(help="The separator between the fields of a text file (table).")
 ]
 EncodingOption = Annotated[
-    str | None, typer.Option(help=f"The encoding of a text file {_FOR}", show_default="utf-8")
+    str | None, typer.Option(help="The encoding of a text file (table).", show_default="utf-8")
 ]
 
 
@@ -78,5 +80,10 @@ def parsed(**given: Any) -> dict[str, Any]:
 def _bag(text: str) -> tuple[str, str | None]:
     name, colon, separator = text.partition(":")
     if not name or (colon and not separator):
-        raise ValueError(f"--bags is {text!r}: give a column and what stands between its entries")
+        raise ValueError(
+            Message(
+                "--bags is {given}: give a column and what stands between its entries",
+                given=repr(text),
+            )
+        )
     return name, separator or None

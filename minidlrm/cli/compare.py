@@ -15,8 +15,9 @@ from minidlrm.comparison import Budget, report
 from minidlrm.comparison.ranking import SEEN, compare_rankings
 from minidlrm.data import Dataset
 from minidlrm.data.rankings import RankingDataset
+from minidlrm.languages import Message, say
 from minidlrm.printing import as_rich
-from minidlrm.writing import names
+from minidlrm.writing import wrote
 
 _ROWS = 200_000  # of synthetic clicks, when none are named
 
@@ -57,43 +58,51 @@ def compare(
         given.positive(option, value)
     given.positive("--embedding-dim", embedding_dim)
     if experiment not in ("models", "order"):
-        raise ValueError(f"experiment {experiment!r} is not known: models, or order")
+        raise ValueError(
+            Message("experiment {name} is not known: models, or order", name=repr(experiment))
+        )
     sizes = given.sizes("--mlp", mlp)
     if not sizes:
-        raise ValueError("--mlp is empty: the deep models need at least one hidden layer")
+        raise ValueError(Message("--mlp is empty: the deep models need at least one hidden layer"))
     budget = Budget(embedding_dim, sizes, epochs, batch_size, seeds=seeds)
     if ranking:
         if experiment != "models" or rows is not None or seed is not None:
-            raise ValueError("--experiment, --rows and --seed have no meaning with --ranking")
+            raise ValueError(
+                Message("--experiment, --rows and --seed have no meaning with --ranking")
+            )
         given.positive("-k", 20 if k is None else k)
         _compare_rankings(Console(), budget, data, 20 if k is None else k, bool(drop_users), out)
         return
     if k is not None or drop_users:
-        raise ValueError("-k and --drop-users have no meaning without --ranking")
+        raise ValueError(Message("-k and --drop-users have no meaning without --ranking"))
     if data == "synthetic" and rows is None:
         rows = _ROWS
     if experiment == "order":
         if data != "synthetic":
-            raise ValueError(f"--data {data}: the order experiment plants its own signal")
+            raise ValueError(
+                Message("--data {data}: the order experiment plants its own signal", data=data)
+            )
         _compare_orders(Console(), budget, rows or _ROWS, seed or 0, out)
         return
     dataset = given.read(data, rows=rows, seed=seed)
     if isinstance(dataset, RankingDataset):
-        raise ValueError(f"--data {data}: compare takes clicks or ratings, and no rankings")
+        raise ValueError(
+            Message("--data {data}: compare takes clicks or ratings, and no rankings", data=data)
+        )
     _compare_models(Console(), budget, dataset, out)
 
 
 def _compare_models(console: Console, budget: Budget, dataset: Dataset, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
-    console.print(dataset.description)
-    console.print(f"budget: {budget}")
+    console.print(say(dataset.description))
+    console.print(say("budget: {budget}", budget=say(budget.told())))
     results = comparison.compare(dataset, budget, out)
     if not results:
-        raise ValueError("no model was finished")
+        raise ValueError(Message("no model was finished"))
     for table in report.rich_tables(comparison.as_records(results, dataset), dataset):
         console.print(table)
-    console.print(report.NOISE)
-    console.print(f"wrote {names(out, *report.write_comparison(out, results, dataset, budget))}")
+    console.print(say(report.NOISE))
+    console.print(wrote(out, *report.write_comparison(out, results, dataset, budget)))
 
 
 def _compare_rankings(
@@ -101,24 +110,26 @@ def _compare_rankings(
 ) -> None:
     scheme, _, path = data.partition(":")
     if scheme not in ("movielens", "movielens-ranking") or not path:
-        raise ValueError(f"--data is {data!r}: --ranking takes movielens:FOLDER")
+        raise ValueError(
+            Message("--data is {data}: --ranking takes movielens:FOLDER", data=repr(data))
+        )
     out.mkdir(parents=True, exist_ok=True)
     budget = replace(budget, learning_rates=budget.learning_rates[:1])
     study = compare_rankings(path, budget, out, k, drop_users=drop_users)
-    console.print(study.description)
+    console.print(say(study.description))
     for seen, title in SEEN.items():
         head, *body = study.rows(seen)
         cells = [tuple(c.replace("± 0.", "±.").replace("0.", ".") for c in row) for row in body]
-        titles = tuple(name.replace(" - ", "\n- ").replace("@", "\n@") for name in head)
+        titles = tuple(say(name).replace(" - ", "\n- ").replace("@", "\n@") for name in head)
         console.print(as_rich(title, [titles, *cells]))
     for name, text in study.protocol.items():
-        console.print(f"{name}: {text}", soft_wrap=True)
-    console.print(f"wrote {names(out, *study.write(out))}", soft_wrap=True)
+        console.print(f"{say(name)}: {say(text)}", soft_wrap=True)
+    console.print(wrote(out, *study.write(out)), soft_wrap=True)
 
 
 def _compare_orders(console: Console, budget: Budget, rows: int, seed: int, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     shares = comparison.compare_orders(budget, rows, seed, out)
-    title = "share of the learnable signal that was learned (1: the Bayes limit)"
+    title = say("share of the learnable signal that was learned (1: the Bayes limit)")
     console.print(as_rich(title, shares.rows()))
-    console.print(f"wrote {names(out, *shares.write(out))}")
+    console.print(wrote(out, *shares.write(out)))

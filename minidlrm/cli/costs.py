@@ -17,6 +17,7 @@ from minidlrm.blocks import Team, blocks_for
 from minidlrm.cli.ranks import mpiexec
 from minidlrm.data.batch import Batch
 from minidlrm.data.cutting import unread
+from minidlrm.languages import say
 from minidlrm.losses import BCEWithLogits
 from minidlrm.machine import cores, keep_memory
 from minidlrm.models import MODELS, Model
@@ -43,7 +44,10 @@ def show_ranks(console: Console, make: Make, sizes: Sequence[int], ranks: int, r
     count = blocks_for(model, rows)
     small = outline(lambda: make([min(n, _ROWS) for n in sizes]))
     work, network, where = measured_here(small, rows, ranks)
-    head = ("tables by", "MiB a rank", "MB a step", "messages", "ms work", "ms sending", "ms")
+    head = (
+        *(say("tables by"), say("MiB a rank"), say("MB a step"), say("messages")),
+        *(say("ms work"), say("ms sending"), "ms"),
+    )
     lines: list[tuple[str, ...]] = [head]
     for plan in plans(model, ranks, rows, count, Adagrad()):
         parts = seconds(plan, work, network, ranks)
@@ -51,13 +55,21 @@ def show_ranks(console: Console, make: Make, sizes: Sequence[int], ranks: int, r
         times = (f"{1e3 * t:,.2f}" for t in (parts["work"], sending, parts["step"]))
         sizes_of = (f"{plan.memory / 2**20:,.1f}", f"{plan.bytes / 1e6:,.2f}")
         lines.append((plan.by, *sizes_of, f"{plan.messages:,}", *times))
-    console.print(as_rich(f"a step of B = {rows:,} on {ranks} ranks, Adagrad", lines, left=1))
+    title = say("a step of B = {rows} on {ranks} ranks, Adagrad", rows=f"{rows:,}", ranks=ranks)
+    console.print(as_rich(title, lines, left=1))
     alone = 1e3 * (work.walk + work.tables + work.dense)
     console.print(
-        f"measured here, in {where}: the work of a whole step on one core, {alone:,.2f} ms, in "
-        f"{count} blocks; a message, {1e6 * network.alpha:,.1f} µs and "
-        f"{1e9 * network.beta:,.3f} ns a byte. Computed: everything in the table. By row, bytes "
-        "and time are upper bounds: an id that a block repeats travels once.",
+        say(
+            "measured here, in {where}: the work of a whole step on one core, {alone} ms, in "
+            "{count} blocks; a message, {alpha} µs and {beta} ns a byte. Computed: everything in "
+            "the table. By row, bytes and time are upper bounds: an id that a block repeats "
+            "travels once.",
+            where=where,
+            alone=f"{alone:,.2f}",
+            count=count,
+            alpha=f"{1e6 * network.alpha:,.1f}",
+            beta=f"{1e9 * network.beta:,.3f}",
+        ),
         soft_wrap=True,
         highlight=False,
     )
@@ -77,13 +89,15 @@ def measured_here(model: Any, rows: int, ranks: int) -> tuple[Work, Network, str
         options: dict[str, Any] = {"stdin": subprocess.DEVNULL, "capture_output": True}
         done = subprocess.run([*line, json.dumps(about)], text=True, check=True, **options)
         work, network = json.loads(done.stdout.splitlines()[-1])
-        where = f"{several} processes at once, over MPI" if several > 1 else "one process"
+        where = say("one process")
+        if several > 1:
+            where = say("{count} processes at once, over MPI", count=several)
         return Work(*work), Network(*network), where
     except (OSError, subprocess.SubprocessError, ValueError, LookupError):
         work, network = run(1, lambda comm: measure(comm, comm, *about))[0]
         if ranks > 1:
             network = run(2, measured)[0]
-        return work, network, "one process with threads, since MPI does not start here"
+        return work, network, say("one process with threads, since MPI does not start here")
 
 
 def measure(

@@ -15,8 +15,12 @@ from minidlrm import tutorials
 from minidlrm.data import READERS
 from minidlrm.data.download import SOURCES
 from minidlrm.data.download import fetch as download
+from minidlrm.languages import Message, joined, say
 
-_SETS = ", ".join(f"{name} ({source.size})" for name, source in SOURCES.items())
+_SETS = joined(
+    [Message("{name} ({size})", name=name, size=source.size) for name, source in SOURCES.items()],
+    ", ",
+)
 
 
 def learn(
@@ -33,17 +37,25 @@ def learn(
     """
     console = Console()
     copied, kept = tutorials.copy_to(folder)
-    console.print(f"{len(copied)} files copied to {folder}, {len(kept)} of yours kept", style="dim")
+    line = say(
+        "{copied} files copied to {folder}, {kept} of yours kept",
+        copied=len(copied),
+        folder=folder,
+        kept=len(kept),
+    )
+    console.print(line, style="dim")
     if not open_lab:
         return
     if importlib.util.find_spec("jupyterlab") is None:
-        raise ImportError('Jupyter Lab is not installed: pip install "minidlrm[notebooks]"')
+        raise ImportError(
+            Message('Jupyter Lab is not installed: pip install "minidlrm[notebooks]"')
+        )
     command = [sys.executable, "-m", "jupyterlab", f"--notebook-dir={folder.resolve()}"]
     raise typer.Exit(subprocess.call(command))
 
 
 def fetch(
-    name: Annotated[str, typer.Argument(help=f"One of {_SETS}.")],
+    name: Annotated[str, typer.Argument(help=Message("One of {names}.", names=_SETS))],
     to: Annotated[
         Path | None,
         typer.Option(help="Folder of all data sets; default: MINIDLRM_DATA, or the user's cache."),
@@ -52,6 +64,6 @@ def fetch(
     """Download a data set, check it, unpack it, and say how to train on it."""
     path = download(name, to)
     console = Console()
-    console.print(f"{name} is in {path}", soft_wrap=True)
+    console.print(say("{name} is in {path}", name=name, path=path), soft_wrap=True)
     scheme = next(scheme for scheme in READERS if name.startswith(scheme))
     console.print(f"minidlrm train --data {scheme}:{path}", soft_wrap=True)

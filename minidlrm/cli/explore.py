@@ -16,6 +16,7 @@ from minidlrm.cli.score import DATA_HELP, source_of
 from minidlrm.exploring import Explorable
 from minidlrm.exploring import explore as made
 from minidlrm.exploring.cinema import demonstration
+from minidlrm.languages import Message, say
 
 
 def explore(
@@ -38,11 +39,15 @@ def explore(
 ) -> None:
     """Write a page in which a DLRM is alive: forward, backward, steps, mistakes. No network."""
     if out.suffix.lower() not in (".html", ".htm"):
-        raise ValueError(f"--out is {out}: its name must end in .html")
+        raise ValueError(
+            Message("--out is {out}: its name must end in {endings}", out=out, endings=".html")
+        )
     if checkpoint is None:
         for option, value in (("--rows", rows), ("--seed", seed)):
             if value is not None:
-                raise ValueError(f"{option} has no meaning without a checkpoint")
+                raise ValueError(
+                    Message("{option} has no meaning without a checkpoint", option=option)
+                )
         page = demonstration()
     else:
         page = _page(checkpoint, data, 6 if rows is None else rows, 0 if seed is None else seed)
@@ -50,8 +55,8 @@ def explore(
     page.to_html(out)
     console = Console()
     for note in page.content["notes"]:
-        console.print(note, soft_wrap=True)
-    console.print(f"wrote {out}: open it in a browser", soft_wrap=True)
+        console.print(say(note), soft_wrap=True)
+    console.print(say("wrote {out}: open it in a browser", out=out), soft_wrap=True)
 
 
 def _page(checkpoint: Path, data: str | None, rows: int, seed: int) -> Explorable:

@@ -23,7 +23,7 @@ from minidlrm.cli import costs
 from minidlrm.cli import options as given
 from minidlrm.cli.summary import summary
 from minidlrm.data.batch import Jagged
-from minidlrm.languages import say
+from minidlrm.languages import Message, say
 from minidlrm.models import MODELS
 from minidlrm.parallel.comm import as_ranks
 from minidlrm.printing import as_rich
@@ -31,7 +31,9 @@ from minidlrm.verify import PUBLISHED_LOSSES, PublishedRun, Replay, agreeing, re
 
 
 def show(
-    model: Annotated[str, typer.Argument(help=f"One of {', '.join(MODELS)}.")] = "dlrm",
+    model: Annotated[
+        str, typer.Argument(help=Message("One of {names}.", names=", ".join(MODELS)))
+    ] = "dlrm",
     data: given.DataOption = "synthetic",
     rows: Annotated[
         int | None,
@@ -61,13 +63,13 @@ def show(
     if ranks is not None:
         as_ranks(ranks)
         if trace:
-            given.refuse("ranks", "--trace", ["the whole model"])
+            given.refuse("ranks", "--trace", [Message("the whole model")])
     for option, value in (("--rows", rows), ("--batch-size", batch_size)):
         if value is not None:
             given.positive(option, value)
     if trace and batch_size is not None:
         raise ValueError(
-            "--batch-size has no meaning with --trace: --rows is the size of the batch"
+            Message("--batch-size has no meaning with --trace: --rows is the size of the batch")
         )
     options = given.model_options(
         model,
@@ -83,7 +85,7 @@ def show(
     dataset = given.read(data, model, {"seed": seed}, rows=count)
     if ranks is not None:
         if isinstance(dataset.train.sparse, Jagged):
-            given.refuse("ranks", "bags of ids", ["one id a table"])
+            given.refuse("ranks", Message("bags of ids"), [Message("one id a table")])
 
         def make(sizes: Sequence[int]) -> Any:
             known = given.build(model, dataset, seed, options).config
@@ -103,9 +105,12 @@ def gradcheck(
     target: Annotated[
         str | None,
         typer.Argument(
-            help=f"A model ({', '.join(MODELS)}); or PATH.py or PATH.py:NAME, with two functions "
-            "forward and backward, a layer, a loss, an optimizer, or a function that returns what "
-            "to check and on what.",
+            help=Message(
+                "A model ({models}); or PATH.py or PATH.py:NAME, with two functions forward and "
+                "backward, a layer, a loss, an optimizer, or a function that returns what to check "
+                "and on what.",
+                models=", ".join(MODELS),
+            ),
             show_default="dlrm",
         ),
     ] = None,
@@ -128,7 +133,9 @@ def gradcheck(
     options["method"] = method
     if everything:
         if target is not None:
-            raise ValueError(f"{target} has no meaning with --all: give one of the two")
+            raise ValueError(
+                Message("{target} has no meaning with --all: give one of the two", target=target)
+            )
         _gradcheck_all(Console(), list(cases.everything(seed)), options)
         return
     with _nothing_compiled():
@@ -161,7 +168,7 @@ def _report(target: str, options: dict[str, Any]) -> GradCheckReport:
     try:
         return student.check(target, **options)
     except student.Unclear as error:  # several lines, with code to copy
-        print(f"error: {error}", file=sys.stderr)
+        print(say("error: {text}", text=str(error)), file=sys.stderr)
         raise typer.Exit(2) from None
 
 
@@ -175,7 +182,7 @@ def _gradcheck_all(console: Console, chosen: Sequence[cases.Case], options: dict
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
     failed, arrays, entries = [], 0, 0
-    for name, target, inputs in tqdm(chosen, desc="checking", unit="target"):
+    for name, target, inputs in tqdm(chosen, desc=say("checking"), unit=say("target")):
         report = md.gradcheck(target, *inputs, **options)
         checked = sum(c.num_checked for c in report.arrays)
         numbers = (len(report.arrays), checked, sum(c.kinks for c in report.arrays))
@@ -210,18 +217,20 @@ def verify(
     ] = None,
 ) -> None:
     """Replay the run that the README of facebookresearch/dlrm prints, digit by digit."""
-    console, ours = Console(), replay()
-    rows: list[tuple[str, ...]] = [("step", "published", "replayed", "")]
+    console, ours, agree = Console(), replay(), 0
+    rows: list[tuple[str, ...]] = [(Message("step"), Message("published"), Message("replayed"), "")]
     for k, (a, b) in enumerate(zip(PUBLISHED_LOSSES, ours.losses, strict=True), 1):
         published, replayed = f"{a:.6f}", f"{b:.6f}"
-        rows.append((str(k), published, replayed, "equal" if published == replayed else "no"))
-    agree = sum(row[-1] == "equal" for row in rows)
-    console.print(as_rich("the reference's printed run: the loss of each step", rows))
-    console.print(f"losses: {agree} of {len(ours.losses)} agree to six digits")
-    passed = agree == len(ours.losses)
+        agree += published == replayed
+        equal = Message("equal") if published == replayed else Message("no")
+        rows.append((str(k), published, replayed, equal))
+    console.print(as_rich(say("the reference's printed run: the loss of each step"), rows))
+    count = len(ours.losses)
+    console.print(say("losses: {agree} of {count} agree to six digits", agree=agree, count=count))
+    passed = agree == count
     default = Path(os.environ.get("MINIDLRM_DATA", "")) / "dlrm-readme-trace" / "trace.txt"
     if trace is None and not default.is_file():
-        console.print("parameters: not compared (give --trace, or set MINIDLRM_DATA)")
+        console.print(say("parameters: not compared (give --trace, or set MINIDLRM_DATA)"))
     else:
         passed &= _compare_parameters(console, ours, read_trace(trace or default))
     if not passed:
@@ -232,18 +241,36 @@ def _compare_parameters(console: Console, ours: Replay, published: PublishedRun)
     """Print every parameter after the steps, and how many agree with the published ones."""
     total = len(ours.before)
     if total != len(published.before):
-        raise ValueError(f"the trace has {len(published.before)} parameters, the model {total}")
+        raise ValueError(
+            Message(
+                "the trace has {count} parameters, the model {total}",
+                count=len(published.before),
+                total=total,
+            )
+        )
     pairs = ((ours.before, published.before), (ours.after, published.after))
     rows: list[tuple[str, ...]] = [
-        ("array", "equal before", "equal after", "replayed, after the three steps")
+        (
+            *(Message("array"), Message("equal before"), Message("equal after")),
+            Message("replayed, after the three steps"),
+        )
     ]
     start = 0
     for name, shape in ours.shapes.items():
         part = slice(start, start := start + int(np.prod(shape)))
-        counts = [f"{agreeing(a[part], b[part], 5)} of {len(a[part])}" for a, b in pairs]
+        counts = [
+            Message("{part} of {whole}", part=agreeing(a[part], b[part], 5), whole=len(a[part]))
+            for a, b in pairs
+        ]
         values = np.array2string(ours.after[part].reshape(shape), precision=5, max_line_width=36)
         rows.append((name, *counts, values))
-    console.print(as_rich("parameters, to the five digits printed", rows, left=4))
+    console.print(as_rich(say("parameters, to the five digits printed"), rows, left=4))
     before, after = (agreeing(a, b, 5) for a, b in pairs)
-    console.print(f"parameters before: {before} of {total} agree; after: {after} of {total} agree")
+    line = say(
+        "parameters before: {before} of {total} agree; after: {after} of {total} agree",
+        before=before,
+        after=after,
+        total=total,
+    )
+    console.print(line)
     return before == after == total

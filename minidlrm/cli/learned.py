@@ -15,6 +15,7 @@ from minidlrm.cli import trained
 from minidlrm.cli.score import DATA_HELP, CheckpointArgument, source_of
 from minidlrm.data import Batch
 from minidlrm.data.schema import Schema
+from minidlrm.languages import Message, say
 from minidlrm.learned import importance
 from minidlrm.printing import as_rich
 from minidlrm.writing import write_figure
@@ -41,22 +42,36 @@ def inspect(
     """
     given.positive("--rows", rows)
     if out.suffix.lower() != ".png":
-        raise ValueError(f"--out is {out}: its name must end in .png")
+        raise ValueError(
+            Message("--out is {out}: its name must end in {endings}", out=out, endings=".png")
+        )
     model, schema = load_with_schema(checkpoint)
     batch = _batch(checkpoint, data, schema)
     if batch.label is None:
-        raise ValueError(f"{data} has no column {schema.label!r}: labels are needed")
+        raise ValueError(
+            Message(
+                "{data} has no column {label}: labels are needed",
+                data=data,
+                label=repr(schema.label),
+            )
+        )
     if len(batch) > rows:
         batch = batch[np.sort(np.random.default_rng(seed).permutation(len(batch))[:rows])]
     report = importance(model, batch, schema, repeats=repeats, pairs=pairs, seed=seed)
     console = Console()
-    title = f"{type(model).__name__} on {report.num_rows:,} rows: loss {report.loss:.5f}"
+    title = say(
+        "{model} on {rows} rows: loss {loss}",
+        model=type(model).__name__,
+        rows=f"{report.num_rows:,}",
+        loss=f"{report.loss:.5f}",
+    )
     console.print(as_rich(title, report.rows(20)))
-    console.print("each ± is a standard error, over the rows and the shuffles")
-    console.print(as_rich("calibration, a tenth of the rows each", report.calibration_rows(), 0))
+    console.print(say("each ± is a standard error, over the rows and the shuffles"))
+    title = say("calibration, a tenth of the rows each")
+    console.print(as_rich(title, report.calibration_rows(), 0))
     out.parent.mkdir(parents=True, exist_ok=True)
     write_figure(out, report.plot, columns=3)
-    console.print(f"wrote {out}", soft_wrap=True)
+    console.print(say("wrote {out}", out=out), soft_wrap=True)
 
 
 def _batch(checkpoint: Path, data: str | None, schema: Schema) -> Batch:

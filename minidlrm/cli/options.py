@@ -5,7 +5,7 @@ An option is obeyed, or refused by name. An option that was not given is None.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +13,7 @@ import typer
 
 from minidlrm.data import READERS, Dataset, Reader
 from minidlrm.data.batch import Jagged
+from minidlrm.languages import Message, joined
 from minidlrm.models import MODELS, Model, ModelEntry
 from minidlrm.models.model import shared_tables
 
@@ -28,18 +29,26 @@ def _form(scheme: str, reader: Reader) -> str:
     return f"{scheme}:{reader.path}" if reader.path else scheme
 
 
-def _data_help() -> str:
-    forms = [f"{_form(scheme, reader)} ({reader.gives})" for scheme, reader in READERS.items()]
-    pairs = ", ".join(
-        f"{name}: {READERS[scheme].gives}" for name, scheme in sorted(_FOR_PAIRS.items())
+def _data_help() -> Message:
+    forms = (
+        Message("{form} ({rows})", form=_form(scheme, reader), rows=reader.gives)
+        for scheme, reader in READERS.items()
     )
-    return f"{', '.join(forms)}. With movielens:FOLDER, {pairs}."
+    pairs = (
+        Message("{model}: {rows}", model=name, rows=READERS[scheme].gives)
+        for name, scheme in sorted(_FOR_PAIRS.items())
+    )
+    return Message(
+        "{forms}. With movielens:FOLDER, {pairs}.",
+        forms=joined(forms, ", "),
+        pairs=joined(pairs, ", "),
+    )
 
 
 def _takers(option: str) -> str:
     """Name the models that take an option."""
     names = [name for name, entry in MODELS.items() if option in _taken(entry)]
-    return "every model" if len(names) == len(MODELS) else ", ".join(names)
+    return Message("every model") if len(names) == len(MODELS) else ", ".join(names)
 
 
 def _taken(entry: ModelEntry) -> set[str]:
@@ -54,33 +63,43 @@ def _readers(option: str) -> list[str]:
     return [scheme for scheme, reader in READERS.items() if option in reader.arguments]
 
 
-def _told(text: str, option: str) -> str:
-    return f"{text} ({', '.join(_readers(option))})."
+def _names_of_readers(option: str) -> str:
+    return ", ".join(_readers(option))
 
 
 DataOption = Annotated[str, typer.Option("--data", help=_data_help())]
 RowsOption = Annotated[
-    int | None, typer.Option(help=_told("Rows to make, or to read at most", "rows"))
+    int | None,
+    typer.Option(
+        help=Message("Rows to make, or to read at most ({data}).", data=_names_of_readers("rows"))
+    ),
 ]
 MinCountOption = Annotated[
     int | None,
     typer.Option(
         "--min-count",
-        help=_told("Rarer categories share the id 0", "min_count"),
+        help=Message(
+            "Rarer categories share the id 0 ({data}).", data=_names_of_readers("min_count")
+        ),
         show_default="2",
     ),
 ]
 BadLineOption = Annotated[
     str | None,
     typer.Option(
-        "--on-bad-line", help=_told("error, or skip and count", "on_bad_line"), show_default="error"
+        "--on-bad-line",
+        help=Message("error, or skip and count ({data}).", data=_names_of_readers("on_bad_line")),
+        show_default="error",
     ),
 ]
 DropUsersOption = Annotated[
     bool | None,
     typer.Option(
         "--drop-users",
-        help=_told("Leave out users with too few or too many ratings", "drop_users"),
+        help=Message(
+            "Leave out users with too few or too many ratings ({data}).",
+            data=_names_of_readers("drop_users"),
+        ),
         show_default=False,
     ),
 ]
@@ -88,7 +107,7 @@ DimOption = Annotated[
     int | None,
     typer.Option(
         "--embedding-dim",
-        help=f"Size of an embedding ({_takers('embedding_dim')}).",
+        help=Message("Size of an embedding ({models}).", models=_takers("embedding_dim")),
         show_default=str(_DEFAULTS["embedding_dim"]),
     ),
 ]
@@ -96,7 +115,7 @@ BottomOption = Annotated[
     str | None,
     typer.Option(
         "--bottom-mlp",
-        help=f"Hidden sizes of the bottom MLP ({_takers('bottom_mlp')}).",
+        help=Message("Hidden sizes of the bottom MLP ({models}).", models=_takers("bottom_mlp")),
         show_default="64,32",
     ),
 ]
@@ -104,7 +123,10 @@ TopOption = Annotated[
     str | None,
     typer.Option(
         "--top-mlp",
-        help=f"Hidden sizes of the top MLP, or of the only one ({_takers('top_mlp')}).",
+        help=Message(
+            "Hidden sizes of the top MLP, or of the only one ({models}).",
+            models=_takers("top_mlp"),
+        ),
         show_default="128,64",
     ),
 ]
@@ -112,21 +134,24 @@ InteractionOption = Annotated[
     str | None,
     typer.Option(
         "--interaction",
-        help=f"dot, cat or cross ({_takers('interaction')}).",
+        help=Message("dot, cat or cross ({models}).", models=_takers("interaction")),
         show_default="dot",
     ),
 ]
 SelfOption = Annotated[
     bool,
     typer.Option(
-        "--self-interaction", help=f"Include the diagonal ({_takers('self_interaction')})."
+        "--self-interaction",
+        help=Message("Include the diagonal ({models}).", models=_takers("self_interaction")),
     ),
 ]
 BagModeOption = Annotated[
     str | None,
     typer.Option(
         "--bag-mode",
-        help=f"How a bag's rows are combined, sum or mean ({_takers('bag_mode')}).",
+        help=Message(
+            "How a bag's rows are combined, sum or mean ({models}).", models=_takers("bag_mode")
+        ),
         show_default="sum",
     ),
 ]
@@ -136,7 +161,9 @@ SeedOption = Annotated[int, typer.Option(help="Seed of data, parameters and shuf
 def entry_of(name: str) -> ModelEntry:
     """Return the entry of a model; ValueError with all names when it is not known."""
     if name not in MODELS:
-        raise ValueError(f"model {name!r} is not known: {', '.join(MODELS)}")
+        raise ValueError(
+            Message("model {name} is not known: {known}", name=repr(name), known=", ".join(MODELS))
+        )
     return MODELS[name]
 
 
@@ -168,7 +195,9 @@ def read(
     reader = READERS.get(scheme)
     if reader is None or bool(path) != bool(reader.path):
         forms = ", ".join(_form(name, known) for name, known in READERS.items())
-        raise ValueError(f"data {data!r} is not known: give one of {forms}")
+        raise ValueError(
+            Message("data {data} is not known: give one of {forms}", data=repr(data), forms=forms)
+        )
     options = {name: value for name, value in given.items() if value is not None}
     for name in options:
         if name not in reader.arguments:
@@ -177,10 +206,19 @@ def read(
     return reader.function(*([str(Path(path).expanduser())] if path else []), **options)
 
 
-def refuse(option: str, where: str, takers: list[str]) -> None:
-    """Raise ValueError: an option that was given does not matter here."""
-    flag = f"--{option.replace('_', '-')}"
-    raise ValueError(f"{flag} has no meaning with {where}: it is for {', '.join(takers)}")
+def refuse(option: str, where: str, takers: Iterable[str]) -> None:
+    """Raise ValueError: an option that was given does not matter here.
+
+    `where` and `takers` are names, or messages.
+    """
+    raise ValueError(
+        Message(
+            "{option} has no meaning with {where}: it is for {takers}",
+            option=f"--{option.replace('_', '-')}",
+            where=where,
+            takers=joined(takers, ", "),
+        )
+    )
 
 
 def model_options(name: str, **given: Any) -> dict[str, Any]:
@@ -196,7 +234,7 @@ def model_options(name: str, **given: Any) -> dict[str, Any]:
     for option in options:
         if option not in taken:
             takers = [other for other, entry in MODELS.items() if option in _taken(entry)]
-            refuse(option, f"model {name}", takers)
+            refuse(option, Message("model {name}", name=name), takers)
     for option in ("bottom_mlp", "top_mlp"):
         if option in options:
             options[option] = sizes(f"--{option.replace('_', '-')}", options[option])
@@ -207,13 +245,21 @@ def build(name: str, dataset: Dataset, seed: int, options: dict[str, Any]) -> Mo
     """Make a model for these data; `options` come from `model_options`."""
     entry = MODELS[name]
     if shared_tables(dataset) and "shared" not in entry.arguments:
-        raise ValueError(f"model {name} has a table for each column: leave out share")
+        raise ValueError(
+            Message("model {name} has a table for each column: leave out share", name=name)
+        )
     if not entry.fits(dataset):
         if entry.pairs_only:
-            raise ValueError(f"model {name} takes users and items: give --data movielens:FOLDER")
-        raise ValueError(f"model {name} takes one id a table, and these data have bags of ids")
+            raise ValueError(
+                Message(
+                    "model {name} takes users and items: give --data movielens:FOLDER", name=name
+                )
+            )
+        raise ValueError(
+            Message("model {name} takes one id a table, and these data have bags of ids", name=name)
+        )
     if "bag_mode" in options and not isinstance(dataset.train.sparse, Jagged):
-        refuse("bag_mode", "one id a table", ["data with bags of ids"])
+        refuse("bag_mode", Message("one id a table"), [Message("data with bags of ids")])
     if shared_tables(dataset):
         options = {**options, "shared": shared_tables(dataset)}
     options = {**_DEFAULTS, **options}
@@ -225,7 +271,9 @@ def build(name: str, dataset: Dataset, seed: int, options: dict[str, Any]) -> Mo
 def positive(option: str, value: int) -> None:
     """Raise ValueError unless a number is at least 1."""
     if value < 1:
-        raise ValueError(f"{option} is {value}: it must be at least 1")
+        raise ValueError(
+            Message("{option} is {value}: it must be at least 1", option=option, value=value)
+        )
 
 
 def sizes(option: str, text: str) -> tuple[int, ...]:
@@ -233,7 +281,11 @@ def sizes(option: str, text: str) -> tuple[int, ...]:
     try:
         found = tuple(int(part) for part in text.split(",")) if text.strip() else ()
     except ValueError:
-        raise ValueError(f"{option} is {text!r}: give sizes such as 64,32") from None
+        raise ValueError(
+            Message("{option} is {text}: give sizes such as 64,32", option=option, text=repr(text))
+        ) from None
     if any(size < 1 for size in found):
-        raise ValueError(f"{option} is {text!r}: sizes must be at least 1")
+        raise ValueError(
+            Message("{option} is {text}: sizes must be at least 1", option=option, text=repr(text))
+        )
     return found

@@ -10,10 +10,11 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from minidlrm.languages import Message, say
 from minidlrm.paper import SECTIONS, Findings, Options, Section, not_run
 from minidlrm.paper.rows import found
 from minidlrm.printing import as_rich
-from minidlrm.writing import names, write_text
+from minidlrm.writing import write_text, wrote
 
 _SENTENCE = 40  # longer cells are read, and not compared: they are aligned to the left
 
@@ -30,10 +31,16 @@ def paper(
         bool, typer.Option("--all", help="Run all sections; what is finished is kept.")
     ] = False,
     data: Annotated[
-        str | None, typer.Option(help=f"Real rows, as SCHEME:PATH ({_takers('data')}).")
+        str | None,
+        typer.Option(
+            help=Message("Real rows, as SCHEME:PATH ({sections}).", sections=_takers("data"))
+        ),
     ] = None,
     rows: Annotated[
-        int | None, typer.Option(help=f"Rows to make, or to read at most ({_takers('rows')}).")
+        int | None,
+        typer.Option(
+            help=Message("Rows to make, or to read at most ({data}).", data=_takers("rows"))
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of all that is drawn.")] = 0,
     out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("runs/paper"),
@@ -41,7 +48,7 @@ def paper(
     """Run a section of the paper, or list them."""
     console = Console()
     if everything and section is not None:
-        raise ValueError(f"--all and section {section} exclude each other")
+        raise ValueError(Message("--all and section {section} exclude each other", section=section))
     if section is None and not everything:
         console.print(_list())
         return
@@ -49,34 +56,51 @@ def paper(
     numbers = list(SECTIONS) if everything else [str(section)]
     for k, number in enumerate(numbers, 1):
         if everything:
-            console.print(f"[{k} of {len(numbers)}]", end=" ", markup=False)
+            place = say("[{k} of {count}]", k=k, count=len(numbers))
+            console.print(place, end=" ", markup=False)
         _run(console, number, options, out, everything)
     if everything:
         pages = [(out / f"{number}.md").read_text(encoding="utf-8") for number in SECTIONS]
         page = "\n".join(["# The paper, section by section\n", *pages, not_run()])
         write_text(out / "paper.md", page)
-        console.print(f"wrote {names(out, 'paper.md')}")
+        console.print(wrote(out, "paper.md"))
 
 
 def _run(console: Console, number: str, options: Options, out: Path, resume: bool) -> None:
     if number not in SECTIONS:
-        raise ValueError(f"section {number!r} cannot be run: {', '.join(SECTIONS)} can")
+        raise ValueError(
+            Message(
+                "section {number} cannot be run: {sections} can",
+                number=repr(number),
+                sections=", ".join(SECTIONS),
+            )
+        )
     section = SECTIONS[number]
     for name in ("data", "rows"):
         if getattr(options, name) is not None and name not in section.takes and not resume:
-            raise ValueError(f"--{name} has no meaning for section {number}")
+            raise ValueError(
+                Message(
+                    "{option} has no meaning for section {number}",
+                    option=f"--{name}",
+                    number=number,
+                )
+            )
     options = _taken(section, options, resume)
     given: dict[str, Any] = {"seed": options.seed, "data": options.data, "rows": options.rows}
     given["found"] = [name for name in section.finds if options.data is None and found(name)]
+    title = f"{number} {say(section.title)}"
     if resume and _finished(out / f"{number}.json") == given:
-        console.print(f"{number} {section.title}: kept, {out / f'{number}.md'}")
+        console.print(say("{title}: kept, {page}", title=title, page=out / f"{number}.md"))
         return
     if resume:
-        console.print(f"{number} {section.title}: about {section.minutes:g} min on two cores")
+        minutes = f"{section.minutes:g}"
+        console.print(
+            say("{title}: about {minutes} min on two cores", title=title, minutes=minutes)
+        )
     findings = section.run(options)
-    _print(console, f"{number} {section.title}", findings)
+    _print(console, title, findings)
     files = findings.write(out, number, section.title, given)
-    console.print(f"wrote {names(out, *files)}", soft_wrap=True)
+    console.print(wrote(out, *files), soft_wrap=True)
 
 
 def _taken(section: Section, options: Options, everything: bool) -> Options:
@@ -104,10 +128,12 @@ def _print(console: Console, title: str, findings: Findings) -> None:
         sentences = any(len(cell) > _SENTENCE for row in rows for cell in row)
         console.print(as_rich(caption, rows, left=len(rows[0]) if sentences else 1))
     for note in findings.notes:
-        console.print(note)
+        console.print(say(note))
 
 
 def _list() -> Any:
-    lines = [("section", "", "what a run shows", "minutes")]
+    lines: list[tuple[str, ...]] = [
+        (Message("section"), "", Message("what a run shows"), Message("minutes"))
+    ]
     lines += [(n, s.title, s.shows, f"{s.minutes:g}") for n, s in SECTIONS.items()]
-    return as_rich("The paper, arXiv 1906.00091, by sections that run", lines, left=3)
+    return as_rich(say("The paper, arXiv 1906.00091, by sections that run"), lines, left=3)

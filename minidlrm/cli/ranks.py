@@ -23,9 +23,11 @@ import typer
 
 from minidlrm.blocks import blocks_for
 from minidlrm.cli.options import refuse
+from minidlrm.cli.summary import warning
 from minidlrm.data import Dataset
 from minidlrm.data.batch import Jagged
 from minidlrm.data.rankings import RankingDataset
+from minidlrm.languages import Message, say
 from minidlrm.machine import cores
 from minidlrm.models import Model
 from minidlrm.parallel import planning
@@ -45,7 +47,7 @@ ShardOption = Annotated[
     str | None,
     typer.Option(
         "--shard",
-        help=f"With --ranks: tables by {', '.join(WAYS)}.",
+        help=Message("With --ranks: tables by {ways}.", ways=", ".join(WAYS)),
         show_default="the one of least bytes that fits into memory",
     ),
 ]
@@ -64,12 +66,20 @@ def communicator(ranks: int | None) -> Communicator | None:
     if is_ranked():
         comm = mpi()
         if ranks not in (None, comm.size):
-            raise ValueError(f"--ranks is {ranks}, and mpiexec has started {comm.size}: give one")
+            raise ValueError(
+                Message(
+                    "--ranks is {ranks}, and mpiexec has started {size}: give one",
+                    ranks=ranks,
+                    size=comm.size,
+                )
+            )
         return comm
     if any(name in os.environ for name in _LAUNCHED):
         raise ValueError(
-            "under mpiexec, write: mpiexec -n N python -m mpi4py -m minidlrm train ...; "
-            "then an error on one rank ends all of them"
+            Message(
+                "under mpiexec, write: mpiexec -n N python -m mpi4py -m minidlrm train ...; "
+                "then an error on one rank ends all of them"
+            )
         )
     if ranks is None:
         return None
@@ -89,8 +99,13 @@ def check_command(name: str) -> None:
 
     if MPI.COMM_WORLD.Get_size() > 1:
         raise ValueError(
-            f"{name} runs in one process, and mpiexec has started {MPI.COMM_WORLD.Get_size()}: "
-            f"start it without mpiexec; only {' and '.join(_ON_RANKS)} shares its work out"
+            Message(
+                "{name} runs in one process, and mpiexec has started {size}: start it without "
+                "mpiexec; only {commands} shares its work out",
+                name=name,
+                size=MPI.COMM_WORLD.Get_size(),
+                commands=" and ".join(_ON_RANKS),
+            )
         )
 
 
@@ -106,7 +121,9 @@ def mpiexec() -> str:
     beside = Path(sys.executable).with_name("mpiexec")
     found = str(beside) if beside.is_file() else shutil.which("mpiexec")
     if found is None:
-        raise FileNotFoundError('mpiexec is not found: pip install "minidlrm[mpi]" brings it')
+        raise FileNotFoundError(
+            Message('mpiexec is not found: pip install "minidlrm[mpi]" brings it')
+        )
     return found
 
 
@@ -114,8 +131,10 @@ def _start(ranks: int, arguments: list[str]) -> int:
     """Run Python on all ranks; return 0, 2 after an error, or 130 after Ctrl-C."""
     if platform.system() == "Windows":
         raise OSError(
-            "--ranks needs Linux or macOS: mpich has no wheel for Windows; "
-            "minidlrm.parallel.run has ranks in one process, everywhere"
+            Message(
+                "--ranks needs Linux or macOS: mpich has no wheel for Windows; "
+                "minidlrm.parallel.run has ranks in one process, everywhere"
+            )
         )
     check_mpi()
     command = [mpiexec(), "-n", str(ranks), sys.executable, "-m", "mpi4py", *arguments]
@@ -136,7 +155,8 @@ def _start(ranks: int, arguments: list[str]) -> int:
     if interrupted and code:
         return 130
     if told and not interrupted:
-        print(f"error: a rank has ended: {told}; all have ended", file=sys.stderr)
+        line = say("a rank has ended: {told}; all have ended", told=told)
+        print(say("error: {text}", text=line), file=sys.stderr)
     return 2 if code else 0
 
 
@@ -178,7 +198,7 @@ def voice() -> str:
     if not MPI.Is_initialized() or MPI.COMM_WORLD.Get_rank() == 0:
         return ""
     time.sleep(_FIRST)
-    return f"rank {MPI.COMM_WORLD.Get_rank()}: "
+    return say("rank {rank}: ", rank=MPI.COMM_WORLD.Get_rank())
 
 
 # What `train` does on ranks
@@ -201,7 +221,7 @@ def build(
 ) -> Model:
     """Make the model with its tables on all ranks; print how they are shared out, and why."""
     if isinstance(dataset, RankingDataset):
-        refuse("ranks", "rankings", ["clicks", "ratings"])
+        refuse("ranks", Message("rankings"), [Message("clicks"), Message("ratings")])
     outline = planning.outline(make)
     count = blocks_for(outline, settings.batch_size)
     optimizer = settings.make_optimizer(len(dataset.train))
@@ -212,27 +232,44 @@ def build(
     here = ranks_here()
     chosen, why = planning.choose(plans, planning.memory() // here, by)
     if comm.rank == 0:
-        lines = [f"tables by {chosen.by} on {comm.size} ranks: {why}"]
-        if count < comm.size:
-            lines.append(
-                f"warning: a batch of {settings.batch_size} rows is {count} blocks: "
-                f"{comm.size - count} of {comm.size} ranks hold tables, and have no rows"
-            )
-        if here > cores():
-            lines.append(
-                f"warning: {here} ranks on {cores()} cores: they wait for each other; the results "
-                "are the same, the time is not"
-            )
+        lines = [
+            say(
+                "tables by {way} on {ranks} ranks: {why}",
+                way=chosen.by,
+                ranks=comm.size,
+                why=say(why),
+            ),
+            *map(warning, _warnings(settings.batch_size, count, comm.size, here)),
+        ]
         print("\n".join(lines), flush=True)
     with sharded(comm, chosen.by):
         return make()
+
+
+def _warnings(batch_size: int, blocks: int, ranks: int, here: int) -> Iterator[str]:
+    if blocks < ranks:
+        yield say(
+            "a batch of {rows} rows is {blocks} blocks: {idle} of {ranks} ranks hold tables, and "
+            "have no rows",
+            rows=batch_size,
+            blocks=blocks,
+            idle=ranks - blocks,
+            ranks=ranks,
+        )
+    if here > cores():
+        yield say(
+            "{ranks} ranks on {cores} cores: they wait for each other; the results are the same, "
+            "the time is not",
+            ranks=here,
+            cores=cores(),
+        )
 
 
 def told(folder: Path) -> str:
     """Return the line with the hash of all parameters: that of a checkpoint in one file."""
     index = index_of(folder)
     content = json.loads(index.read_text(encoding="utf-8"))["content"] if index else ""
-    return f"SHA-256 of the parameters: {content}"
+    return say("SHA-256 of the parameters: {content}", content=content)
 
 
 def speaks(model: Model) -> bool:

@@ -16,6 +16,7 @@ from minidlrm.cli.score import CheckpointArgument, source_of
 from minidlrm.data import Dataset
 from minidlrm.data.movies import movie_names
 from minidlrm.data.schema import Schema
+from minidlrm.languages import Message, say
 from minidlrm.printing import as_rich
 from minidlrm.recommending import Catalogue
 from minidlrm.recommending.lists import NEW_USER, TIES
@@ -56,7 +57,7 @@ def recommend(
 ) -> None:
     """Recommend items to users: the best of all that they have not seen."""
     if seen not in ("in", "out"):
-        raise ValueError(f"--seen is {seen!r}: it must be in or out")
+        raise ValueError(Message("--seen is {seen}: it must be in or out", seen=repr(seen)))
     model, schema = load_with_schema(checkpoint)
     data = trained.told(checkpoint)["data"] if data is None else data
     rows = _dataset(data, schema)
@@ -74,7 +75,9 @@ def recommend(
 def _dataset(data: str, schema: Schema) -> Dataset:
     """Read all rows by the schema of the checkpoint, as training rows."""
     if len(schema.sparse) < 2:
-        raise ValueError("the model reads fewer than two columns of ids: users and items need two")
+        raise ValueError(
+            Message("the model reads fewer than two columns of ids: users and items need two")
+        )
     scheme, colon, path = data.partition(":")
     if scheme in _MOVIES and colon and schema.label == "rating":
         data = f"movielens-ratings:{path}"  # users and items alone
@@ -115,21 +118,25 @@ def _print(
     rows: Dataset,
     catalogue: Catalogue,
 ) -> None:
-    what = "rating" if rows.task == "ratings" else "logit"
-    named = ("name",) if titles else ()
+    what = say("rating") if rows.task == "ratings" else say("logit")
+    named = (say("name"),) if titles else ()
     for name, user, items, scores in zip(
         users, lists.users, lists.items, lists.scores, strict=True
     ):
         new = user == NEW_USER
-        by = "rows" if new and not catalogue.first_user else what  # popularity: how many rows
-        table: list[tuple[str, ...]] = [("place", "item", *named, by)]
+        counts = new and not catalogue.first_user  # popularity: how many rows
+        by = say("rows") if counts else what
+        table: list[tuple[str, ...]] = [(say("place"), say("item"), *named, by)]
         for place, (item, score) in enumerate(zip(items, scores, strict=True), 1):
             if item >= 0:
                 title = (titles[item],) if titles else ()
-                text = f"{score:.0f}" if by == "rows" else f"{score:.3f}"
+                text = f"{score:.0f}" if counts else f"{score:.3f}"
                 table.append((str(place), names[item], *title, text))
-        head = f"for user {name}" + (", who is new" if new else "")
+        head = say("for user {name}", name=name)
+        if new:
+            head = say("for user {name}, who is new", name=name)
         console.print(as_rich(head, table, left=2 + len(named)))
     own = [rows.feature_names[rows.num_dense + t] for t in catalogue.item_tables]
     own += [rows.feature_names[k] for k in catalogue.item_dense]
-    console.print(f"columns of the item: {', '.join(own)}; {TIES}", soft_wrap=True)
+    line = say("columns of the item: {columns}; {ties}", columns=", ".join(own), ties=say(TIES))
+    console.print(line, soft_wrap=True)

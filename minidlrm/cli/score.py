@@ -13,10 +13,12 @@ from rich.console import Console
 import minidlrm as md
 from minidlrm.checkpoint import load_with_schema
 from minidlrm.cli import options as given
+from minidlrm.cli.summary import title_of, warning
 from minidlrm.data.opening import open_source
 from minidlrm.data.schema import Schema
 from minidlrm.data.sources import Source
 from minidlrm.files import replacing
+from minidlrm.languages import Message, say
 from minidlrm.printing import as_rich
 from minidlrm.scoring import Unseen, evaluate_rows, scores
 
@@ -44,10 +46,14 @@ def predict(
 ) -> None:
     """Score the rows of a file, block by block: probabilities of a click, or ratings."""
     if out.suffix.lower() not in _FORMS:
-        raise ValueError(f"--out is {out}: its name must end in {', '.join(_FORMS)}")
+        raise ValueError(
+            Message(
+                "--out is {out}: its name must end in {endings}", out=out, endings=", ".join(_FORMS)
+            )
+        )
     model, schema = load_with_schema(checkpoint)
     if logits and model.task == "ratings":
-        given.refuse("logits", "a model of ratings", ["models of clicks"])
+        given.refuse("logits", Message("a model of ratings"), [Message("models of clicks")])
     source = source_of(data, schema)
     _check_apart(out, [*source.paths, Path(data.partition(":")[2] or data).expanduser()])
     unseen, count = Unseen(schema), 0
@@ -59,17 +65,18 @@ def predict(
             count += len(block.batch)
     console = Console()
     for line in unseen.warnings():
-        console.print(f"warning: {line}", style="yellow", markup=False, soft_wrap=True)
-    console.print(f"wrote {count:,} scores to {out}", soft_wrap=True)
+        console.print(warning(say(line)), style="yellow", markup=False, soft_wrap=True)
+    console.print(say("wrote {count} scores to {out}", count=f"{count:,}", out=out), soft_wrap=True)
 
 
 def evaluate(checkpoint: CheckpointArgument, data: DataArgument) -> None:
     """Print the metrics of a saved model on a file of labelled rows."""
     model, schema = load_with_schema(checkpoint)
     metrics = evaluate_rows(model, schema, source_of(data, schema))
-    rows = [["metric", "value"]]
-    rows += [[name.replace("_", " "), f"{value:.5f}"] for name, value in metrics.items()]
-    Console().print(as_rich(f"{type(model).__name__} on {data}", rows))
+    rows = [[say("metric"), say("value")]]
+    rows += [[title_of(name), f"{value:.5f}"] for name, value in metrics.items()]
+    title = say("{model} on {data}", model=type(model).__name__, data=data)
+    Console().print(as_rich(title, rows))
 
 
 def source_of(data: str, schema: Schema) -> Source:
@@ -85,7 +92,9 @@ def source_of(data: str, schema: Schema) -> Source:
         return as_source(Path(path).expanduser())
     dataset = given.read(data)
     if dataset.schema is None:
-        raise ValueError(f"--data {data}: its rows have no schema, and so no raw values")
+        raise ValueError(
+            Message("--data {data}: its rows have no schema, and so no raw values", data=data)
+        )
     parts = [
         dataset.schema.decode(p) for p in (dataset.train, dataset.valid, dataset.test) if len(p)
     ]
@@ -100,7 +109,9 @@ def _check_apart(out: Path, read: list[Path]) -> None:
     for path in read:
         own = path.resolve()
         if place == own or (place.is_file() and own in place.parents):
-            raise ValueError(f"--out is {out}, which is data that is read: give another name")
+            raise ValueError(
+                Message("--out is {out}, which is data that is read: give another name", out=out)
+            )
 
 
 class _Writer:

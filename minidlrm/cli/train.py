@@ -19,16 +19,17 @@ from minidlrm.cli import columns, trained
 from minidlrm.cli import options as given
 from minidlrm.cli import ranks as across
 from minidlrm.cli.advice import seconds_an_epoch, warnings_after, warnings_before
-from minidlrm.cli.summary import summary
+from minidlrm.cli.summary import summary, title_of, warning
 from minidlrm.data import Batch, Dataset
 from minidlrm.data.rankings import RankingDataset
 from minidlrm.growing import grow as grow_model
+from minidlrm.languages import Message, say
 from minidlrm.models import MODELS, Model
 from minidlrm.optim import OPTIMIZERS, Optimizer
 from minidlrm.parallel.sharding import comm_of
 from minidlrm.printing import as_rich
 from minidlrm.training import History, begin_at_the_mean
-from minidlrm.writing import names, write_figure, write_json
+from minidlrm.writing import write_figure, write_json, wrote
 
 _MAX_REPORTED_ROWS = 50_000  # of the training rows, for the closing table
 _EVALUATIONS = 8  # an epoch
@@ -51,9 +52,16 @@ class Settings:
 
     def __post_init__(self):
         if self.optimizer not in OPTIMIZERS:
-            raise ValueError(f"optimizer {self.optimizer!r} is not known: {', '.join(OPTIMIZERS)}")
+            raise ValueError(
+                Message(
+                    "optimizer {name} is not known: {known}",
+                    name=repr(self.optimizer),
+                    known=", ".join(OPTIMIZERS),
+                )
+            )
         if self.decay and self.optimizer == "ftrl":  # its sums hold gradients over the rate
-            given.refuse("decay", "optimizer ftrl", [o for o in OPTIMIZERS if o != "ftrl"])
+            where = Message("optimizer {name}", name="ftrl")
+            given.refuse("decay", where, [o for o in OPTIMIZERS if o != "ftrl"])
         given.positive("--epochs", self.epochs)
         given.positive("--batch-size", self.batch_size)
         for option, value in (
@@ -74,7 +82,9 @@ class Settings:
 
 
 def train(
-    model: Annotated[str, typer.Option(help=f"One of {', '.join(MODELS)}.")] = "dlrm",
+    model: Annotated[
+        str, typer.Option(help=Message("One of {names}.", names=", ".join(MODELS)))
+    ] = "dlrm",
     data: given.DataOption = "synthetic",
     rows: given.RowsOption = None,
     epochs: Annotated[int, typer.Option(help="Passes over the training rows.")] = 1,
@@ -85,7 +95,9 @@ def train(
     interaction: given.InteractionOption = None,
     self_interaction: given.SelfOption = False,
     bag_mode: given.BagModeOption = None,
-    optimizer: Annotated[str, typer.Option(help=f"One of {', '.join(OPTIMIZERS)}.")] = "adam",
+    optimizer: Annotated[
+        str, typer.Option(help=Message("One of {names}.", names=", ".join(OPTIMIZERS)))
+    ] = "adam",
     lr: Annotated[float, typer.Option(help="Learning rate.")] = 0.004,
     decay: Annotated[
         bool | None,
@@ -105,12 +117,17 @@ def train(
         int | None,
         typer.Option(
             "--checkpoint-every",
-            help=f"Steps between checkpoints: {_TRAINING} in --out (clicks and ratings).",
+            help=Message(
+                "Steps between checkpoints: {file} in --out (clicks and ratings).", file=_TRAINING
+            ),
         ),
     ] = None,
     resume: Annotated[
         bool,
-        typer.Option("--resume", help=f"Go on from {_TRAINING} in --out (clicks and ratings)."),
+        typer.Option(
+            "--resume",
+            help=Message("Go on from {file} in --out (clicks and ratings).", file=_TRAINING),
+        ),
     ] = False,
     min_count: given.MinCountOption = None,
     on_bad_line: given.BadLineOption = None,
@@ -150,7 +167,7 @@ def train(
     """
     comm = across.communicator(ranks)
     if comm is None and shard is not None:
-        given.refuse("shard", "one process", ["--ranks"])
+        given.refuse("shard", Message("one process"), ["--ranks"])
     sizes = given.model_options(
         model,
         embedding_dim=embedding_dim,
@@ -183,9 +200,11 @@ def train(
     reading = {"rows": rows, "min_count": min_count, "on_bad_line": on_bad_line, **roles}
     if grow:
         if comm:
-            given.refuse("grow", "--ranks", ["one process"])
+            given.refuse("grow", "--ranks", [Message("one process")])
         if not resume:
-            raise ValueError("--grow needs --resume: it goes on from the checkpoint in --out")
+            raise ValueError(
+                Message("--grow needs --resume: it goes on from the checkpoint in --out")
+            )
         shared = {"seed": seed, "drop_users": drop_users}
         network, dataset = _grown(out / f"{model}.safetensors", data, shared, reading)
         settings = replace(settings, resume=False)
@@ -211,14 +230,14 @@ def train(
     files = _write(out, model, network, history, results, dataset, source, speaks)
     if comm:
         console.print(across.told(out / model), highlight=False, soft_wrap=True)
-    console.print(f"wrote {names(out, *files)}")
+    console.print(wrote(out, *files))
 
 
 def _grown(path: Path, data: str, shared: dict[str, Any], reading: dict[str, Any]) -> tuple:
     """Return the saved model with rows for new ids, and the new table in its terms."""
     scheme, _, file = data.partition(":")
     if scheme != "table":
-        raise ValueError(f"--grow needs --data table:FILE, not {data}")
+        raise ValueError(Message("--grow needs --data table:FILE, not {data}", data=data))
     if shared["drop_users"]:
         given.refuse("drop_users", "--data table", ["--data movielens-ranking"])
     model, schema = md.load_with_schema(path)
@@ -229,7 +248,10 @@ def _grown(path: Path, data: str, shared: dict[str, Any], reading: dict[str, Any
     for option, value in reading.items():
         if value is not None:
             raise ValueError(
-                f"--{option.replace('_', '-')} has no meaning with --grow: the schema says it"
+                Message(
+                    "{option} has no meaning with --grow: the schema says it",
+                    option=f"--{option.replace('_', '-')}",
+                )
             )
     source = md.data.open_source(file, **text)
     schema = schema.grown(source, least)
@@ -239,24 +261,25 @@ def _grown(path: Path, data: str, shared: dict[str, Any], reading: dict[str, Any
 
 def _describe(console: Console, dataset: Dataset, network: Model, settings: Settings) -> None:
     """Print what is to be trained, on what, and how long it will take."""
-    console.print(dataset.description)
+    console.print(say(dataset.description))
     if dataset.schema is not None:
-        console.print(repr(dataset.schema), markup=False, highlight=False)
+        console.print(dataset.schema.to_text(), markup=False, highlight=False)
     console.print(summary(network, settings.batch_size))
-    size = sum(p.value.nbytes for p in network.parameters())
-    whose = " on this rank" if comm_of(network) else ""
-    line = f"memory of the weights{whose}: {size / 2**20:,.1f} MiB"
-    if not isinstance(dataset, RankingDataset):
-        alone = comm_of(network) is None  # on ranks the time is that of the slowest of them
-        seconds = seconds_an_epoch(network, dataset, settings.batch_size) if alone else 0.0
-        line += f"; an epoch takes about {seconds:,.0f} s" if seconds >= 1 else ""
+    size = f"{sum(p.value.nbytes for p in network.parameters()) / 2**20:,.1f}"
+    line = say("memory of the weights: {size} MiB", size=size)
+    if comm_of(network):  # and the time is that of the slowest rank
+        line = say("memory of the weights on this rank: {size} MiB", size=size)
+    elif not isinstance(dataset, RankingDataset):
+        seconds = seconds_an_epoch(network, dataset, settings.batch_size)
+        if seconds >= 1:
+            line += say("; an epoch takes about {seconds} s", seconds=f"{seconds:,.0f}")
     console.print(line)
     _warn(console, warnings_before(dataset))
 
 
 def _warn(console: Console, lines: list[str]) -> None:
     for line in lines:
-        console.print(f"warning: {line}", style="yellow", markup=False, soft_wrap=True)
+        console.print(warning(line), style="yellow", markup=False, soft_wrap=True)
 
 
 Results = dict[str, dict[str, float]]  # for each split, its metrics
@@ -288,7 +311,8 @@ def _fit(
         )
     except KeyboardInterrupt:
         if keeps and across.speaks(network):
-            print(f"{checkpoint} is written: --resume goes on from there", file=sys.stderr)
+            line = say("{path} is written: --resume goes on from there", path=checkpoint)
+            print(line, file=sys.stderr)
         raise
     results = {}
     for name, rows in _splits(dataset).items():
@@ -306,7 +330,7 @@ def _rank(network: Model, items: RankingDataset, settings: Settings) -> tuple[Hi
     """Train on rankings, with fresh negatives in each epoch."""
     if settings.resume or settings.checkpoint_every is not None:
         option = "resume" if settings.resume else "checkpoint_every"
-        given.refuse(option, "rankings", ["clicks", "ratings"])
+        given.refuse(option, Message("rankings"), [Message("clicks"), Message("ratings")])
     rows = len(items.train) * (1 + recipes.NEGATIVES)
     history, best, since = History(), -1.0, 0
     state: dict[str, np.ndarray] = {}
@@ -344,19 +368,20 @@ def _epochs(history: History) -> Table:
     records = [record for record in history.records if record["epoch"] == int(record["epoch"])]
     records = records or history.records[-1:]
     columns = [name for name in records[0] if name not in ("step", "seconds", "grad_norm")]
-    rows = [[name.replace("_", " ") for name in columns]]
+    rows = [[title_of(name) for name in columns]]
     for record in records:
         rows.append([f"{record['epoch']:g}", *(f"{record[name]:.4f}" for name in columns[1:])])
-    return as_rich("epochs", rows, left=0)
+    return as_rich(say("epochs"), rows, left=0)
 
 
 def _results(results: Results, dataset: Dataset) -> Table:
     """Return a line for each metric, a column for each split, and the Bayes limit if known."""
     splits = _splits(dataset)
-    head = ["", *(f"{name}\n{len(splits[name]):,} rows" for name in results)]
+    counts = {name: say("{count} rows", count=f"{len(splits[name]):,}") for name in results}
+    head = ["", *(f"{title_of(name)}\n{count}" for name, count in counts.items())]
     limits = _limits(dataset) if "test" in results else {}
     if limits:
-        head += ["Bayes limit\n(test)", "test above\nlimit"]
+        head += [say("Bayes limit\n(test)"), say("test above\nlimit")]
     rows = [head]
     for metric in next(iter(results.values())):
         cells = [f"{results[name][metric]:.5f}" for name in results]
@@ -364,8 +389,8 @@ def _results(results: Results, dataset: Dataset) -> Table:
             limit = limits.get(metric)
             gap = results["test"][metric] / limit - 1 if limit else 0
             cells += [f"{limit:.5f}", f"{100 * gap:+.2f}%"] if limit else ["", ""]
-        rows.append([metric.replace("_", " "), *cells])
-    return as_rich("results", rows)
+        rows.append([title_of(metric), *cells])
+    return as_rich(say("results"), rows)
 
 
 def _limits(dataset: Dataset) -> dict[str, float]:

@@ -10,6 +10,7 @@ from typing import Any
 from minidlrm.cli import options as given
 from minidlrm.data import Batch, Dataset
 from minidlrm.data.schema import Schema
+from minidlrm.languages import Message
 
 _FILE = "metrics.json"
 
@@ -40,8 +41,11 @@ def told(checkpoint: Path) -> dict[str, Any]:
     except (OSError, ValueError, LookupError, TypeError):
         pass
     raise ValueError(
-        f"data is not given, and {path} does not say what {checkpoint.name} was trained on: "
-        "name the data"
+        Message(
+            "data is not given, and {path} does not say what {name} was trained on: name the data",
+            path=path,
+            name=checkpoint.name,
+        )
     )
 
 
@@ -56,5 +60,7 @@ def test_rows(checkpoint: Path, schema: Schema) -> Batch:
     """Return the test rows of what `train` read, by the schema of the checkpoint."""
     dataset = dataset_of(checkpoint)
     if dataset.schema is None or len(dataset.test) == 0:
-        raise ValueError(f"{dataset.description} has no test rows to look at: name the data")
+        raise ValueError(
+            Message("{data} has no test rows to look at: name the data", data=dataset.description)
+        )
     return schema.encode(dataset.schema.decode(dataset.test))

@@ -18,6 +18,7 @@ from minidlrm.comparison.report import stamp
 from minidlrm.comparison.result import Budget, deviation, explained
 from minidlrm.comparison.run import trained
 from minidlrm.data.synthetic import SyntheticClicks, synthetic_clicks
+from minidlrm.languages import Message
 from minidlrm.printing import as_markdown
 from minidlrm.writing import write_figure, write_json, write_text
 
@@ -34,7 +35,9 @@ class Shares:
 
     def rows(self) -> list[tuple[str, ...]]:
         """Return the table: a line for each model, a column for each order."""
-        lines: list[tuple[str, ...]] = [("model", *(f"order {k}" for k in ORDERS))]
+        lines: list[tuple[str, ...]] = [
+            (Message("model"), *(Message("order {k}", k=k) for k in ORDERS))
+        ]
         for title, values in self.of.items():
             lines.append((title, *(f"{mean:+.3f} ± {spread:.3f}" for mean, spread in values)))
         return lines

@@ -25,6 +25,7 @@ from minidlrm.data.movielens import read_ratings
 from minidlrm.data.movies import read_movies
 from minidlrm.data.rankings import RankingDataset, movielens_ranking
 from minidlrm.files import replacing
+from minidlrm.languages import Message, first_part, joined, say
 from minidlrm.metrics import paired_interval
 from minidlrm.models import MODELS, Model, ModelEntry
 from minidlrm.optim import Adam
@@ -41,8 +42,9 @@ if TYPE_CHECKING:
 STUDIED = ("mf", "fm", "wide-deep", "deepfm", "dcn", "xdeepfm", "dlrm")
 NEGATIVES = 5  # random films for each rated one, new ones in each epoch
 LR = 1e-3
-SEEN = {"out": "seen items left out", "in": "seen items ranked"}
+SEEN = {"out": Message("seen items left out"), "in": Message("seen items ranked")}
 SHOWN = ("hit_rate", "ndcg")
+_BESIDE = Message("popularity"), Message("random")  # rankers that need no training
 _FORMAT = 1  # of a cell
 _HELD = 50_000_000  # scores of float32 that are held
 
@@ -80,13 +82,18 @@ class RankingStudy:
     def rows(self, seen: str) -> list[tuple[str, ...]]:
         """Return the table for seen items "out" or "in", the best NDCG first."""
         titles = [TITLES[metric].format(k=self.k) for metric in (*SHOWN, "mrr", "coverage")]
-        lines: list[tuple[str, ...]] = [("model", *titles, "NDCG - popularity, 95%")]
+        lines: list[tuple[str, ...]] = [
+            (Message("model"), *titles, Message("NDCG - popularity, 95%"))
+        ]
         order = sorted(self.ranked, key=lambda each: -np.mean(each.scores[seen]["ndcg"]))
         for each in order:
             values = (each.scores[seen][metric] for metric in (*SHOWN, "mrr", "coverage"))
             cells = (f"{np.mean(v):.3f} ± {deviation(v):.3f}" for v in values)
             bounds = each.above[seen]
-            interval = "" if bounds is None else f"{bounds[0]:+.4f} to {bounds[1]:+.4f}"
+            interval = ""
+            if bounds is not None:
+                low, high = (f"{bound:+.4f}" for bound in bounds)
+                interval = Message("{low} to {high}", low=low, high=high)
             lines.append((each.title, *cells, interval))
         return lines
 
@@ -198,7 +205,7 @@ def compare_rankings(
 
     rows = RankingRows.read(path, drop_users)
     cells: dict[str, list[dict[str, Any]]] = {}
-    with tqdm(total=len(names) * budget.seeds, disable=not progress, unit="cell") as bar:
+    with tqdm(total=len(names) * budget.seeds, disable=not progress, unit=say("cell")) as bar:
         for name in names:
             bar.set_description(f"{MODELS[name].title:12}")
             for seed in range(budget.seeds):
@@ -206,8 +213,10 @@ def compare_rankings(
                 bar.update()
     ranked = [_ranked(MODELS[name].title, "model", runs) for name, runs in cells.items()]
     first = next(iter(cells.values()))
-    ranked += [_ranked(title, title, first) for title in ("popularity", "random")]
-    description = f"{rows.items.description.split(', leave')[0]}, each user's last film held out"
+    ranked += [_ranked(title, title, first) for title in _BESIDE]
+    description = joined(
+        [first_part(rows.items.description), Message("each user's last film held out")], ", "
+    )
     protocol = {**first[0]["protocol"], "seen items": "left out, and ranked"}
     return RankingStudy(ranked, description, protocol, budget, k)
 

@@ -20,6 +20,7 @@ from minidlrm.comparison.result import (
     is_noise,
 )
 from minidlrm.data.batch import Dataset
+from minidlrm.languages import Message, say
 from minidlrm.metrics import paired_interval
 from minidlrm.printing import as_markdown, as_rich
 from minidlrm.writing import write_figure, write_json, write_text
@@ -27,7 +28,7 @@ from minidlrm.writing import write_figure, write_json, write_text
 if TYPE_CHECKING:
     from rich.table import Table
 
-NOISE = '"noise": not distinguishable from the best model, given these rows or these seeds'
+NOISE = Message('"noise": not distinguishable from the best model, given these rows or these seeds')
 Records = Sequence[dict[str, Any]]
 
 
@@ -78,7 +79,10 @@ def _record(result: Result, best: Result, dataset: Dataset) -> dict[str, Any]:
 
 
 def _cost_rows(records: Records) -> list[tuple[str, ...]]:
-    titles = ("model", "unit", "order", "parameters", "FLOPs a sample", "rows/s, CPU", "memory, MB")
+    titles = (
+        *(Message("model"), Message("unit"), Message("order"), Message("parameters")),
+        *(Message("FLOPs a sample"), Message("rows/s, CPU"), Message("memory, MB")),
+    )
     rows: list[tuple[str, ...]] = [(*titles, "lr")]
     for r in records:
         numbers = (r["parameters"], r["flops"], round(r["rows_per_second"]))
@@ -91,16 +95,18 @@ def _cost_rows(records: Records) -> list[tuple[str, ...]]:
 def _quality_rows(records: Records, dataset: Dataset) -> list[tuple[str, ...]]:
     """Return a line for each model; AUC and the Bayes limit appear only where they exist."""
     clicks, bayes = dataset.task == "clicks", dataset.bayes_log_loss is not None
-    titles = [SCORES[dataset.task]] + ["AUC"] * clicks + ["above Bayes"] * bayes
-    rows: list[tuple[str, ...]] = [("model", *titles, "above the best, 95%", "")]
+    titles = [SCORES[dataset.task]] + ["AUC"] * clicks + [Message("above Bayes")] * bayes
+    rows: list[tuple[str, ...]] = [(Message("model"), *titles, Message("above the best, 95%"), "")]
     for r in records:
         low, high = r["above_best"]
-        interval = "lowest mean" if low == high == 0 else f"{low:+.4f} to {high:+.4f}"
+        interval = Message("{low} to {high}", low=f"{low:+.4f}", high=f"{high:+.4f}")
+        if low == high == 0:
+            interval = Message("lowest mean")
         cells = [f"{r['score']:.4f} ± {r['score_std']:.4f}"]
         cells += [f"{r['auc']:.4f} ± {r['auc_std']:.4f}"] * clicks
         if bayes:
             cells.append(f"{100 * r['above_bayes']:+.2f}%")
-        rows.append((r["model"], *cells, interval, "noise" if r["noise"] else ""))
+        rows.append((r["model"], *cells, interval, Message("noise") if r["noise"] else ""))
     return rows
 
 
@@ -137,19 +143,24 @@ def rich_tables(records: Records, dataset: Dataset) -> list[Table]:
     alone = sum(r["noise"] for r in records) == 1
     bold = {k for k, r in enumerate(records) if r["noise"] and alone}
     head, *body = _quality_rows(records, dataset)
-    body = [(*row[:-1], "best alone") if k in bold else row for k, row in enumerate(body)]
-    auc = " and AUC" if dataset.task == "clicks" else ""
-    title = f"test {SCORES[dataset.task]}{auc}, mean ± deviation over the seeds; "
-    title += f"{len(dataset.test):,} rows"
+    body = [(*row[:-1], Message("best alone")) if k in bold else row for k, row in enumerate(body)]
+    scores = say(SCORES[dataset.task])
+    if dataset.task == "clicks":
+        scores = say("{score} and AUC", score=scores)
+    title = say(
+        "test {scores}, mean ± deviation over the seeds; {rows} rows",
+        scores=scores,
+        rows=f"{len(dataset.test):,}",
+    )
     return [
-        as_rich("what interacts, and what it costs", _narrow(_cost_rows(records)), left=3),
+        as_rich(say("what interacts, and what it costs"), _narrow(_cost_rows(records)), left=3),
         as_rich(title, _narrow([head, *body]), bold=bold),
     ]
 
 
 def _narrow(rows: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
     """Write ± 0.0123 as ±.0123, and break the titles, so that the table fits into 80 columns."""
-    head, *body = rows
+    head, *body = ([say(c) if isinstance(c, Message) else c for c in row] for row in rows)
     titles = tuple(re.sub(", | (?=a )", "\n", title) for title in head)
     cells = [tuple(re.sub(r"([±+-]) ?0\.(?!\d+%)", r"\1.", c) for c in row) for row in body]
     return [titles, *cells]

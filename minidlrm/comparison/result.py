@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from minidlrm.languages import Message
 from minidlrm.models import ModelEntry
 
-SCORES = {"clicks": "log loss", "ratings": "RMSE"}  # what is minimized, by the task
+SCORES = {"clicks": Message("log loss"), "ratings": "RMSE"}  # what is minimized, by the task
 
 
 @dataclass(frozen=True)
@@ -46,12 +47,25 @@ validation rows, 3 seeds
     seeds: int = 3
 
     def __str__(self) -> str:
+        return str(self.told())
+
+    def told(self) -> Message:
+        """Return the budget as a line, to be said in the user's language."""
         *rest, last = map(str, self.learning_rates)
-        rates = f"the best of {', '.join([*rest, last])} on the validation rows" if rest else last
-        return (
-            f"D = {self.embedding_dim}, MLP {self.mlp}, {self.epochs} epochs, batches of "
-            f"{self.batch_size}, Adam at {rates}, "
-            f"{self.seeds} seeds"
+        rates = last
+        if rest:
+            rates = Message(
+                "the best of {rates} on the validation rows", rates=", ".join([*rest, last])
+            )
+        return Message(
+            "D = {dim}, MLP {mlp}, {epochs} epochs, batches of {rows}, Adam at {rates}, "
+            "{seeds} seeds",
+            dim=self.embedding_dim,
+            mlp=self.mlp,
+            epochs=self.epochs,
+            rows=self.batch_size,
+            rates=rates,
+            seeds=self.seeds,
         )
 
 

@@ -23,6 +23,7 @@ from minidlrm.comparison.speed import rows_per_second
 from minidlrm.data.batch import Dataset
 from minidlrm.files import replacing
 from minidlrm.interrupts import is_interrupt
+from minidlrm.languages import say
 from minidlrm.models import MODELS, Model, ModelEntry
 from minidlrm.models.model import shared_tables
 from minidlrm.optim import Adam
@@ -96,7 +97,7 @@ def trained(
     entries = [entry for entry in entries if entry.fits(dataset)]
     runs = len(budget.learning_rates) + budget.seeds - 1
     results = []
-    with tqdm(total=len(entries) * runs, disable=not progress, unit="cell") as bar:
+    with tqdm(total=len(entries) * runs, disable=not progress, unit=say("cell")) as bar:
 
         def run(cell: Cell) -> dict[str, Any]:
             found = _read_or_run(cell, dataset, budget, Path(folder))
@@ -110,7 +111,7 @@ def trained(
         except (KeyboardInterrupt, SystemError) as error:
             if not is_interrupt(error):
                 raise
-            bar.write("interrupted: the finished models follow; run again to go on")
+            bar.write(say("interrupted: the finished models follow; run again to go on"))
     return results
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from minidlrm.data.batch import Batch, Dataset, Jagged
 from minidlrm.data.cutting import minibatches
+from minidlrm.languages import Message
 
 
 @dataclass(frozen=True)
@@ -51,14 +52,16 @@ class Reader:
 
 
 READERS = {
-    "synthetic": Reader("synthetic.synthetic_clicks", "", "clicks whose truth is known"),
-    "criteo": Reader("criteo.read_criteo", "PATH", "clicks of the Criteo challenge"),
-    "libfm": Reader("libfm.read_libfm", "PATH", "clicks or ratings in libFM's format"),
-    "table": Reader("frame.read_table", "FILE", "a table of your own: CSV, Parquet"),
-    "toml": Reader("described.read_described", "FILE", "a table that a TOML file describes"),
-    "movielens": Reader("movielens.movielens_clicks", "FOLDER", "clicks"),
-    "movielens-ratings": Reader("movielens.movielens_ratings", "FOLDER", "ratings"),
-    "movielens-ranking": Reader("rankings.movielens_ranking", "FOLDER", "rankings"),
+    "synthetic": Reader("synthetic.synthetic_clicks", "", Message("clicks whose truth is known")),
+    "criteo": Reader("criteo.read_criteo", "PATH", Message("clicks of the Criteo challenge")),
+    "libfm": Reader("libfm.read_libfm", "PATH", Message("clicks or ratings in libFM's format")),
+    "table": Reader("frame.read_table", "FILE", Message("a table of your own: CSV, Parquet")),
+    "toml": Reader(
+        "described.read_described", "FILE", Message("a table that a TOML file describes")
+    ),
+    "movielens": Reader("movielens.movielens_clicks", "FOLDER", Message("clicks")),
+    "movielens-ratings": Reader("movielens.movielens_ratings", "FOLDER", Message("ratings")),
+    "movielens-ranking": Reader("rankings.movielens_ranking", "FOLDER", Message("rankings")),
 }
 
 _HOMES = {reader.home.split(".")[1]: reader.home.split(".")[0] for reader in READERS.values()}

@@ -36,6 +36,7 @@ from minidlrm.data.features import Categories, Column
 from minidlrm.data.intern import Interner
 from minidlrm.data.schema import Schema
 from minidlrm.data.spool import Spool, cached, open_entry
+from minidlrm.languages import Message, joined, say
 from minidlrm.machine import cores
 
 _CHUNK_ROWS = 1 << 18  # encoded at a time
@@ -189,18 +190,21 @@ def _open(path: Path, layout: Any, entry: Path, known: Any) -> tuple[Dataset, in
         vocabulary = Vocabulary(values, [np.array(arrays[f"ids{t}"]) for t in range(NUM_TABLES)])
     only_test = known is not None or not layout.has_label
     train, valid, test = (data[:0], data[:0], data) if only_test else split_in_time(data)
-    skipped = f", {meta['skipped']} malformed lines skipped" if meta["skipped"] else ""
+    count, skipped = f"{meta['rows']:,}", meta["skipped"]
+    told = [Message("Criteo: {count} rows of {file}", count=count, file=path.name)]
+    if skipped:
+        told.append(Message("{count} malformed lines skipped", count=skipped))
     dataset = Dataset(
         train,
         valid,
         test,
         meta["table_sizes"],
         [*DENSE, *SPARSE],
-        f"Criteo: {meta['rows']:,} rows of {path.name}{skipped}",
+        joined(told, ", "),
         vocabulary=vocabulary,
         schema=None if vocabulary is None else _schema(vocabulary),
     )
-    return dataset, meta["skipped"]
+    return dataset, skipped
 
 
 def _schema(vocabulary: Vocabulary) -> Schema:
@@ -223,7 +227,7 @@ def _parse(
     """Spool labels, dense features and raw categories; return the rows, and those skipped."""
     reader = Reader(path, layout, options["on_bad_line"])
     limit, count = options["rows"], 0
-    with _bar(path.stat().st_size, "reading", "B", progress) as bar:
+    with _bar(path.stat().st_size, say("reading"), "B", progress) as bar:
         for label, dense, raw in reader.blocks():
             keep = slice(None if limit is None else limit - count)
             spool.append("dense", dense[keep])
@@ -258,7 +262,10 @@ def _encode(
                 getattr(vocabulary, key).append(array)
                 spool.output(f"{key}{t}", array.dtype, array.shape)[...] = array
     ids = spool.output("sparse", np.int32, (count, NUM_TABLES))
-    with _bar(count, "encoding", "row", progress) as bar, ThreadPoolExecutor(cores()) as pool:
+    with (
+        _bar(count, say("encoding"), say("row"), progress) as bar,
+        ThreadPoolExecutor(cores()) as pool,
+    ):
         for start in range(0, count, _CHUNK_ROWS):
             stop = min(start + _CHUNK_ROWS, count)
 
@@ -279,7 +286,9 @@ def _columns(progress: bool) -> Any:
     from tqdm.auto import tqdm
 
     hide = not progress
-    return tqdm(range(NUM_TABLES), "counting categories", unit="column", disable=hide, leave=False)
+    return tqdm(
+        range(NUM_TABLES), say("counting categories"), unit=say("column"), disable=hide, leave=False
+    )
 
 
 def _bar(total: int, what: str, unit: str, show: bool) -> Any:

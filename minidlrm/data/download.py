@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from minidlrm.languages import Message
+
 
 @dataclass(frozen=True)
 class Source:
@@ -68,7 +70,7 @@ SOURCES = {
         "kaggle-display-advertising-challenge-dataset.tar.gz",
         "md5:df9b1b3766d9ff91d5ca3eb3d23bed27",
         "criteo-kaggle/train.txt",
-        "4.6 GB; unpacked, 13 GB",
+        Message("4.6 GB; unpacked, 13 GB"),
         "https://ailab.criteo.com/ressources/",
         in_folder=False,
     ),

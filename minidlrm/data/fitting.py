@@ -16,6 +16,7 @@ from minidlrm.data.picking import count_codes, map_codes
 from minidlrm.data.schema import Schema
 from minidlrm.data.splitting import Rows, chunks, length, rows_of
 from minidlrm.data.spool import SPLITS, Spool
+from minidlrm.languages import say
 
 _WORKERS = 2
 _MOMENT = 1e8  # seconds since 1970 are above it from 1973 on, and never a hundred times as many
@@ -58,7 +59,13 @@ class Fitting:
         own = [self.plan.split.column] if self.plan.split.column and not self.plan.whole else []
         wanted = list(dict.fromkeys([*self.plan.roles.wanted, *own]))
         numeric = [] if as_text else [column.name for column in self.dense]
-        bar = tqdm(desc="reading", unit=" rows", unit_scale=True, disable=not progress, leave=False)
+        bar = tqdm(
+            desc=say("reading"),
+            unit=say(" rows"),
+            unit_scale=True,
+            disable=not progress,
+            leave=False,
+        )
         with bar, ThreadPoolExecutor(_WORKERS) as pool:
             for block in ahead(source.read(wanted, numeric)):
                 data = {name: one_array(column) for name, column in block.items()}

@@ -22,6 +22,7 @@ from minidlrm.data.roles import Roles
 from minidlrm.data.schema import Schema
 from minidlrm.data.sources import NotNumbers, Source
 from minidlrm.data.spool import SPLITS, cached, in_memory, open_entry
+from minidlrm.languages import Message, joined
 
 _VERSION = 2  # of the cache's form
 
@@ -230,12 +231,16 @@ class Split:
         )
 
     def __str__(self) -> str:
+        return str(self.told())
+
+    def told(self) -> Message:
+        """Return what it does, to be said in the user's language."""
         words = {
-            "random": f"split at random, seed {self.seed}",
-            "order": "split in the order of the rows",
-            "time": f"split in the order of {self.column}",
-            "user": f"split by {self.column}, seed {self.seed}",
-            "column": f"split by the column {self.column}",
+            "random": Message("split at random, seed {seed}", seed=self.seed),
+            "order": Message("split in the order of the rows"),
+            "time": Message("split in the order of {column}", column=self.column),
+            "user": Message("split by {column}, seed {seed}", column=self.column, seed=self.seed),
+            "column": Message("split by the column {column}", column=self.column),
         }
         return words[self.how]
 
@@ -299,14 +304,15 @@ def _dataset(source: Source, plan: Plan, stored: Any) -> Dataset:
     schema = plan.schema or Schema.from_state(stored.meta["schema"], stored.schema_arrays())
     splits = {name: stored.batch(name, schema) for name in SPLITS}
     count = sum(map(len, splits.values()))
-    how = "all of them to score" if plan.whole else str(plan.split)
+    how = Message("all of them to score") if plan.whole else plan.split.told()
+    what = Message("{count} rows of {source}", count=f"{count:,}", source=source.description)
     return Dataset(
         splits["train"],
         splits["valid"],
         splits["test"],
         schema.table_sizes,
         schema.feature_names,
-        f"{count:,} rows of {source.description}, {how}",
+        joined([what, how], ", "),
         task=schema.task,
         schema=schema,
     )

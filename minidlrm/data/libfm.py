@@ -18,6 +18,7 @@ from minidlrm.data.cutting import split_in_time, split_rows
 from minidlrm.data.features import Categories, Column
 from minidlrm.data.intern import Interner
 from minidlrm.data.schema import Schema
+from minidlrm.languages import Message
 
 _DIGITS = 40  # of an index: of a hash of 128 bits, and one more
 
@@ -103,7 +104,12 @@ def read_libfm(
         splits[2],
         [len(values) + 1 for values in known],
         names,
-        f"libfm: {rows:,} rows of {paths}, {len(fields)} fields",
+        Message(
+            "libfm: {rows} rows of {files}, {fields} fields",
+            rows=f"{rows:,}",
+            files=paths,
+            fields=len(fields),
+        ),
         task=task,
         vocabulary=known,
         schema=_schema(names, known, in_order and not weighted, task),

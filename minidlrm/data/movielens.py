@@ -24,6 +24,7 @@ from minidlrm.data.intern import Interner
 from minidlrm.data.movies import FORMS, read_movies
 from minidlrm.data.schema import Schema
 from minidlrm.data.sources import TextSource
+from minidlrm.languages import Message, joined
 
 _COLUMNS = ["userId", "movieId", "rating", "timestamp"]
 _NAMES = {  # of columns, without case and underscores
@@ -104,6 +105,11 @@ class Ratings:
     time: np.ndarray | None  # (n,) int64, seconds
     ids: RatingIds
 
+    def told(self, count: int) -> Message:
+        """Return what was read, when `count` rows of it are kept."""
+        folder = self.path.parent.name
+        return Message("MovieLens: {count} ratings of {folder}", count=f"{count:,}", folder=folder)
+
 
 def movielens_ratings(
     path: str | os.PathLike, *, split: str = "random", seed: int = 0, test_share: float = 0.1
@@ -159,8 +165,10 @@ def movielens_ratings(
         raise ValueError(f"{ratings.path} has {count} ratings: three splits need at least 3")
     if split == "random" or ratings.time is None:
         order = rng.permutation(count)
+        how = [Message("random split"), Message("seed {seed}", seed=seed)]
     else:
         order = np.argsort(ratings.time, kind="stable")
+        how = [Message("time split")]
     data = Batch(np.zeros((count, 0), np.float32), ratings.rows[order], ratings.rating[order])
     num_test = max(1, round(count * test_share))
     num_valid = max(1, num_test // 2)
@@ -171,8 +179,7 @@ def movielens_ratings(
         data[second:],
         [len(ratings.ids.users), len(ratings.ids.items)],
         ["user", "item"],
-        f"MovieLens: {count:,} ratings of {ratings.path.parent.name}, {split} split"
-        + (f", seed {seed}" if split == "random" else ""),
+        joined([ratings.told(count), *how], ", "),
         task="ratings",
         vocabulary=ratings.ids,
         schema=Schema(ratings.ids.columns(), "rating", "ratings"),
@@ -244,8 +251,17 @@ def movielens_clicks(path: str | os.PathLike, *, threshold: float = 4.0) -> Data
         test,
         [len(ratings.ids.users), len(ratings.ids.items), len(names)],
         ["hour", "weekday", "age", "user", "movie", "genres"],
-        f"MovieLens: {count:,} ratings of {ratings.path.parent.name} as clicks "
-        f"(rating >= {threshold:g}), split by time",
+        joined(
+            [
+                Message(
+                    "{ratings} as clicks (rating >= {threshold})",
+                    ratings=ratings.told(count),
+                    threshold=f"{threshold:g}",
+                ),
+                Message("split by time"),
+            ],
+            ", ",
+        ),
         vocabulary=ratings.ids,
         schema=_click_schema(ratings.ids, names),
     )

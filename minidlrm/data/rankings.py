@@ -12,6 +12,7 @@ from minidlrm.arrays import as_flag, as_size, shuffling
 from minidlrm.data.batch import Batch, Dataset
 from minidlrm.data.movielens import Ratings, read_ratings
 from minidlrm.data.schema import Schema
+from minidlrm.languages import Message, joined
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,21 +131,18 @@ def movielens_ranking(
     keep = np.ones(len(rows), bool)
     keep[last] = keep[last - 1] = False
     train = rows[keep]
-    notes = [f"{repeated:,} repeated pairs dropped"] if repeated else []
-    notes += [f"{dropped:,} users with too few rows dropped"] if dropped else []
+    notes = [Message("leave one out of {count}", count=1 + num_negatives)]
+    if repeated:
+        notes.append(Message("{count} repeated pairs dropped", count=f"{repeated:,}"))
+    if dropped:
+        notes.append(Message("{count} users with too few rows dropped", count=f"{dropped:,}"))
     return RankingDataset(
         Batch(np.zeros((len(train), 0), np.float32), train, np.ones(len(train), np.float32)),
         held_out(last - 1),
         held_out(last),
         [num_users, num_items],
         ["user", "item"],
-        ", ".join(
-            [
-                f"MovieLens: {len(rows):,} ratings of {ratings.path.parent.name}",
-                f"leave one out of {1 + num_negatives}",
-                *notes,
-            ]
-        ),
+        joined([ratings.told(len(rows)), *notes], ", "),
         vocabulary=ratings.ids,
         schema=Schema(ratings.ids.columns(), "rating"),
         num_negatives=num_negatives,

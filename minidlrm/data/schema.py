@@ -19,7 +19,8 @@ from minidlrm.data.batch import Batch, Jagged, as_batch
 from minidlrm.data.columns import at, numbers, of_interner, texts
 from minidlrm.data.features import FLAGS, Categories, Column
 from minidlrm.data.intern import Interner
-from minidlrm.printing import as_html
+from minidlrm.languages import Message, say
+from minidlrm.printing import as_html, width_of
 
 _FORMAT = 1
 
@@ -322,32 +323,41 @@ class Schema:
     def rows(self) -> list[tuple[str, ...]]:
         """Return the schema as a table of text: a line for each column, a heading first."""
         lines: list[tuple[str, ...]] = [
-            ("column", "role", "transform", "distinct", "missing", "unseen")
+            (
+                *(Message("column"), Message("role"), Message("transform")),
+                *(Message("distinct"), Message("missing"), Message("unseen")),
+            )
         ]
         if self.label is not None:
-            lines.append((self.label, f"label ({self.task})", "", "", "", ""))
+            lines.append((self.label, Message("label ({task})", task=self.task), "", "", "", ""))
         if self.sample_weight is not None:
-            lines.append((self.sample_weight, "weight of the row", "", "", "", ""))
+            lines.append((self.sample_weight, Message("weight of the row"), "", "", "", ""))
         for c in (*self.dense, *self.sparse):
             how = c.transform if c.role == "dense" else ""
             if c.table is not None:
-                how = f"table of {c.table}"
+                how = Message("table of {column}", column=c.table)
             seen = "" if c.role == "dense" else f"{100 * c.unseen:.1f}%"
             lines.append((c.name, c.role, how, f"{c.distinct:,}", f"{100 * c.missing:.1f}%", seen))
         return lines
 
     def __repr__(self) -> str:
-        lines = self.rows()
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        text = [
-            "  ".join(
-                cell.ljust(w) if k < 3 else cell.rjust(w)
-                for k, (cell, w) in enumerate(zip(line, widths, strict=True))
-            ).rstrip()
-            for line in lines
+        return self.to_text("en")
+
+    def to_text(self, lang: str | None = None) -> str:
+        """Return the table as text in the language `lang`, by default the user's."""
+        lines = [
+            [say(cell, lang) if isinstance(cell, Message) else cell for cell in row]
+            for row in self.rows()
         ]
+        widths = [max(map(width_of, column)) for column in zip(*lines, strict=True)]
+        text = []
+        for line in lines:
+            gaps = [" " * (w - width_of(cell)) for w, cell in zip(widths, line, strict=True)]
+            left = [cell + gap for cell, gap in zip(line[:3], gaps, strict=False)]
+            right = [gap + cell for cell, gap in zip(line[3:], gaps[3:], strict=True)]
+            text.append("  ".join([*left, *right]).rstrip())
         if self.ignored:
-            text.append(f"ignored: {', '.join(self.ignored)}")
+            text.append(say("ignored: {columns}", lang, columns=", ".join(self.ignored)))
         return "\n".join(text)
 
     def _repr_html_(self) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 from minidlrm.arrays import as_names, check_type
 from minidlrm.data.columns import numbers
 from minidlrm.data.digests import digests_of
+from minidlrm.languages import Message
 
 _BLOCK_BYTES = 8 << 20  # of text at a time
 _BLOCK_ROWS = 1 << 16  # of a table at a time
@@ -121,7 +122,7 @@ class TableSource(Source):
         self.table = table
         self.names = list(table.column_names)
         unique(self.names, "the table")
-        self.description = f"the table of {table.num_rows:,} rows"
+        self.description = Message("the table of {count} rows", count=f"{table.num_rows:,}")
 
     def types(self) -> dict[str, Any]:
         """Return the types of the columns."""
@@ -409,4 +410,6 @@ def unique(names: list[str], where: str) -> None:
 
 
 def _described(paths: list[Path]) -> str:
-    return paths[0].name if len(paths) == 1 else f"{paths[0].name} and {len(paths) - 1} more files"
+    if len(paths) == 1:
+        return paths[0].name
+    return Message("{file} and {count} more files", file=paths[0].name, count=len(paths) - 1)

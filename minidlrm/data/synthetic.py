@@ -19,6 +19,7 @@ from minidlrm import metrics
 from minidlrm.arrays import as_size, check_room, shuffling
 from minidlrm.data.batch import Batch, Dataset
 from minidlrm.data.cutting import split_in_time, split_rows
+from minidlrm.languages import Message
 
 CLICK_RATE = 0.25  # about that of the Criteo data
 STRENGTH = 1.5  # standard deviation of the logit
@@ -137,9 +138,15 @@ def synthetic_clicks(
         table_sizes=[int(size) for size in sizes],
         feature_names=[f"I{k + 1}" for k in range(num_dense)]
         + [f"C{t + 1}" for t in range(num_tables)],
-        description=(
-            f"synthetic clicks: {rows:,} rows, {num_dense} dense features, {num_tables} tables, "
-            f"signal of order {', '.join(map(str, orders))}, noise {noise:g}, seed {seed}"
+        description=Message(
+            "synthetic clicks: {rows} rows, {dense} dense features, {tables} tables, "
+            "signal of order {orders}, noise {noise}, seed {seed}",
+            rows=f"{rows:,}",
+            dense=num_dense,
+            tables=num_tables,
+            orders=", ".join(map(str, orders)),
+            noise=f"{noise:g}",
+            seed=seed,
         ),
         bayes_log_loss=metrics.log_loss(clicked, logit),
         bayes_auc=metrics.auc(clicked, logit),

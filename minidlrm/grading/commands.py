@@ -20,9 +20,13 @@ from minidlrm.files import replacing
 from minidlrm.grading import adapters, classroom, exports, making, proving, release, runner
 from minidlrm.grading.assignment import Assignment, find, names
 from minidlrm.grading.marking import Late
+from minidlrm.languages import Message
 
 app = typer.Typer(no_args_is_help=True, help="Check, release and grade assignments.")
-AssignmentName = Annotated[str, typer.Argument(help=f"One of {', '.join(names())}; or a FOLDER.")]
+AssignmentName = Annotated[
+    str,
+    typer.Argument(help=Message("One of {names}; or a FOLDER.", names=", ".join(names()))),
+]
 SecondsOption = Annotated[
     float | None,
     typer.Option(help="Time limit of each call of a function. By default as the source says."),

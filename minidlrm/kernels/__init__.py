@@ -11,6 +11,7 @@ import sys
 
 from minidlrm.kernels import reference
 from minidlrm.kernels.reference import *
+from minidlrm.languages import say
 
 __all__ = ["backend", "use"]
 __all__ += reference.__all__
@@ -56,7 +57,8 @@ def _choose() -> None:
     except ImportError:
         if wanted:
             raise
-        print("minidlrm: Numba is not installed; the NumPy kernels serve.", file=sys.stderr)
+        line = say("minidlrm: Numba is not installed; the NumPy kernels serve.")
+        print(line, file=sys.stderr)
     except ValueError as error:
         raise ValueError(f"MINIDLRM_KERNELS: {error}") from None
 

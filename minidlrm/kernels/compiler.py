@@ -4,6 +4,8 @@ import sys
 
 import numba
 
+from minidlrm.languages import say
+
 
 def _can_cache() -> bool:
     """Whether Numba finds a folder for compiled kernels; says so when there is none."""
@@ -11,8 +13,10 @@ def _can_cache() -> bool:
         numba.njit(cache=True)(_can_cache)
     except RuntimeError:
         print(
-            "minidlrm: no folder for compiled kernels can be written: they are compiled anew in "
-            "each process (set NUMBA_CACHE_DIR to keep them).",
+            say(
+                "minidlrm: no folder for compiled kernels can be written: they are compiled anew "
+                "in each process (set NUMBA_CACHE_DIR to keep them)."
+            ),
             file=sys.stderr,
         )
         return False

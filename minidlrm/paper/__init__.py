@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
+from minidlrm.languages import Message
 from minidlrm.paper.findings import Claim, Findings
 
 __all__ = ["NOT_RUN", "SECTIONS", "Claim", "Findings", "Options", "Section", "not_run"]
@@ -79,8 +80,8 @@ class Section:
 
 SECTIONS = {
     "1": Section(
-        "The two views",
-        "content against what people did; from linear regression to DLRM",
+        Message("The two views"),
+        Message("content against what people did; from linear regression to DLRM"),
         2,
         "views",
         ("data", "rows"),
@@ -88,48 +89,52 @@ SECTIONS = {
         ("movielens",),
     ),
     "2.2": Section(
-        "The architecture",
-        "Figure 1, counts of parameters and operations, the run that the authors print",
+        Message("The architecture"),
+        Message("Figure 1, counts of parameters and operations, the run that the authors print"),
         0.2,
         "architecture",
     ),
     "2.3": Section(
-        "The models before it",
-        "what is said of five models, each statement judged by a measured number",
+        Message("The models before it"),
+        Message("what is said of five models, each statement judged by a measured number"),
         10,
         "prior_models",
         ("rows",),
     ),
     "3": Section(
-        "Parallelism",
-        "tables shared out among ranks, Figure 2, and every byte that they send",
+        Message("Parallelism"),
+        Message("tables shared out among ranks, Figure 2, and every byte that they send"),
         0.3,
         "ranks",
     ),
     "4.1": Section(
-        "Random data",
-        "batches of bags by the options of the reference's generator, and what it gets wrong",
+        Message("Random data"),
+        Message(
+            "batches of bags by the options of the reference's generator, and what it gets wrong"
+        ),
         0.2,
         "random_data",
     ),
     "4.2": Section(
-        "Synthetic traces",
-        "stack distances, traces drawn from a profile, and how small a cache serves the tables",
+        Message("Synthetic traces"),
+        Message(
+            "stack distances, traces drawn from a profile, and how small a cache serves the tables"
+        ),
         1,
         "locality",
         ("data", "rows"),
         finds=("criteo", "movielens"),
     ),
     "5.1": Section(
-        "Accuracy beside DCN",
-        "DLRM and DCN along one epoch, with SGD and Adagrad, over three seeds",
+        Message("Accuracy beside DCN"),
+        Message("DLRM and DCN along one epoch, with SGD and Adagrad, over three seeds"),
         6,
         "accuracy",
         ("data", "rows"),
     ),
     "5.2": Section(
-        "Time by operator",
-        "where the time of a step goes, beside PyTorch and the roof of the machine",
+        Message("Time by operator"),
+        Message("where the time of a step goes, beside PyTorch and the roof of the machine"),
         1,
         "operators",
         ("rows",),

@@ -17,6 +17,7 @@ from tqdm.auto import tqdm
 from minidlrm import metrics
 from minidlrm.data.batch import Batch, Dataset
 from minidlrm.data.synthetic import SyntheticClicks
+from minidlrm.languages import say
 from minidlrm.models import DCN, DLRM
 from minidlrm.models.model import Model
 from minidlrm.optim import SGD, Adagrad, Optimizer
@@ -58,7 +59,9 @@ def run(options: Options) -> Findings:
     cells = [(name, rule, seed) for name in ("DLRM", "DCN") for rule in _RULES
              for seed in range(options.seed, options.seed + SEEDS)]  # fmt: skip
     found: dict[tuple[str, str], list[Any]] = {}
-    for name, rule, seed in tqdm(cells, unit="run", disable=None if options.progress else True):
+    for name, rule, seed in tqdm(
+        cells, unit=say("run"), disable=None if options.progress else True
+    ):
         parts = ["5.1", dataset.description, len(dataset.train), POINTS, name, rule, seed]
         one = partial(_curve, dataset, name, rule, seed)
         found.setdefault((name, rule), []).append(kept(options.folder, parts, one))

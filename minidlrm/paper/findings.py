@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from minidlrm.languages import Message
 from minidlrm.printing import Rows, as_markdown
 from minidlrm.writing import write_figure, write_json, write_text
 
@@ -42,9 +43,13 @@ class Claim:
     def verdict(self) -> str:
         """The bound's word on it."""
         if self.holds:
-            return "reproduced"
-        head = "not to be run here" if self.holds is None else "differs"
-        return f"{head}, because {self.because}" if self.because else head
+            return Message("reproduced")
+        head = Message("differs")
+        if self.holds is None:
+            head = Message("not to be run here")
+        if not self.because:
+            return head
+        return Message("{verdict}, because {because}", verdict=head, because=self.because)
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,7 @@ class Findings:
     def claim_rows(self) -> list[tuple[str, ...]]:
         """Return the claims as a table."""
         rows = [(claim.text, claim.ours, claim.verdict) for claim in self.claims]
-        return [("the paper", "here", ""), *rows]
+        return [(Message("the paper"), Message("here"), ""), *rows]
 
     def write(self, folder: Path, number: str, title: str, options: Mapping[str, Any]) -> list[str]:
         """Write figures, page and numbers of a section; return the names of the files.

@@ -18,6 +18,7 @@ from tqdm.auto import tqdm
 from minidlrm import metrics
 from minidlrm.data.batch import Batch, Dataset
 from minidlrm.data.synthetic import synthetic_clicks
+from minidlrm.languages import say
 from minidlrm.losses import MSE, BCEWithLogits
 from minidlrm.models import DLRM, FactorizationMachine, LogisticRegression, MLPModel
 from minidlrm.models.model import Model
@@ -54,7 +55,7 @@ def run(options: Options) -> Findings:
     parts = split(films, options.seed)
     cells = [(name, seed) for name in VIEWS for seed in range(SEEDS)]
     errors: dict[str, list[np.ndarray]] = {}
-    for name, seed in tqdm(cells, unit="run", disable=None if options.progress else True):
+    for name, seed in tqdm(cells, unit=say("run"), disable=None if options.progress else True):
         errors.setdefault(name, []).append(_squared_errors(films, parts, VIEWS[name], seed))
     views = {name: np.array(runs) for name, runs in errors.items()}
     count = parts.known[films.film[parts.test]]

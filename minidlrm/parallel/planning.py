@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from minidlrm.arrays import check_word
+from minidlrm.languages import Message, joined
 from minidlrm.layers.embedding import EmbeddingBagCollection, made_by
 from minidlrm.module import Module
 from minidlrm.optim import Optimizer
@@ -260,13 +261,18 @@ sends 0.4 MB; by column 152.6 MiB and 0.5 MB')
             f"{room / 2**20:,.1f}: take more ranks, on more machines"
         )
     chosen = min(fits, key=lambda plan: plan.bytes)
-    return chosen, "; ".join(_reason(plan, chosen, room) for plan in candidates)
+    return chosen, joined((_reason(plan, chosen, room) for plan in candidates), "; ")
 
 
 def _reason(plan: Plan, chosen: Plan, room: int) -> str:
     size, sent = f"{plan.memory / 2**20:,.1f} MiB", f"{plan.bytes / 1e6:,.1f} MB"
     if plan.memory > room:
-        return f"by {plan.by} a rank would need {size} of {room / 2**20:,.1f}"
+        most = f"{room / 2**20:,.1f}"
+        return Message(
+            "by {way} a rank would need {size} of {most}", way=plan.by, size=size, most=most
+        )
     if plan is chosen:
-        return f"by {plan.by} it needs {size} and a step sends {sent}"
-    return f"by {plan.by} {size} and {sent}"
+        return Message(
+            "by {way} it needs {size} and a step sends {sent}", way=plan.by, size=size, sent=sent
+        )
+    return Message("by {way} {size} and {sent}", way=plan.by, size=size, sent=sent)

@@ -10,6 +10,7 @@ import numpy as np
 
 from minidlrm.arrays import as_size, check_room, check_type, integers
 from minidlrm.data.batch import Batch, Dataset
+from minidlrm.languages import Message
 from minidlrm.module import Module
 from minidlrm.printing import as_html, as_text
 from minidlrm.recommending.catalogue import (
@@ -20,7 +21,7 @@ from minidlrm.recommending.catalogue import (
     check_ids,
 )
 
-TIES = "of equal scores, the lower item id comes first"
+TIES = Message("of equal scores, the lower item id comes first")
 NEW_USER = -1
 
 
