@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gettext
 import os
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,51 @@ def sentence(message: str) -> Message:
     return _made(f"{message[:1].upper()}{message[1:]}{end}", "{text}{end}", values)
 
 
+def joined(separator: str, parts: Iterable[str]) -> Message:
+    r"""Return messages, joined: each is translated by itself.
+
+    Examples
+    --------
+    >>> from minidlrm.languages import Message, joined
+    >>> joined("\n", [Message("no sample"), "x = 3"])
+    'no sample\nx = 3'
+    """
+    values: dict[str, Any] = {f"part{k}": part for k, part in enumerate(parts)}
+    pattern = separator.join(f"{{{name}}}" for name in values)
+    return _made(separator.join(values.values()), pattern, values)
+
+
+def words_of(error: BaseException) -> str:
+    """Return what an error says: the `Message` that it was raised with, if it is one.
+
+    Examples
+    --------
+    >>> from minidlrm.languages import words_of
+    >>> words_of(ValueError("no sample"))
+    'no sample'
+    """
+    first = error.args[0] if error.args else ""
+    return first if isinstance(first, Message) else str(error)
+
+
+def spoken(lang: str | None = None) -> str:
+    """Return the language in which `say` says things: "en" where there is no catalogue.
+
+    Parameters
+    ----------
+    lang : str, optional
+        Such as "ko". By default the user's language.
+
+    Examples
+    --------
+    >>> from minidlrm.languages import spoken
+    >>> spoken("ko")
+    'ko'
+    """
+    found = gettext.find("minidlrm", str(FOLDER), [_code(lang)])
+    return Path(found).parents[1].name if found else "en"
+
+
 def languages() -> list[str]:
     """Return the languages that there are: "en" and those of the catalogues.
 
@@ -88,7 +134,7 @@ def say(message: str, lang: str | None = None, **values: Any) -> str:
     lang : str, optional
         Such as "ko". By default the user's language.
     **values
-        What is put into the pattern.
+        What is put into the pattern; a `Message` among them is translated, too.
 
     Raises
     ------
@@ -103,16 +149,25 @@ def say(message: str, lang: str | None = None, **values: Any) -> str:
     >>> say("no such message", "ko")
     'no such message'
     """
-    if lang is not None and not (isinstance(lang, str) and lang in languages()):
-        raise ValueError(f"lang is {lang!r}: it must be one of {', '.join(languages())}")
+    code = _code(lang)
     if isinstance(message, Message):
         said = {
             name: say(v, lang) if isinstance(v, str) else v for name, v in message.values.items()
         }
         return say(message.pattern, lang).format(**said)
-    found = _catalogue(lang or os.environ.get("MINIDLRM_LANG") or _of_locale()).gettext(message)
+    found = _catalogue(code).gettext(message)
     found = found if message else ""  # gettext answers "" with the head of the catalogue
-    return found.format(**values) if values else found
+    if not values:
+        return found
+    return found.format(
+        **{name: say(v, lang) if isinstance(v, Message) else v for name, v in values.items()}
+    )
+
+
+def _code(lang: str | None) -> str:
+    if lang is not None and not (isinstance(lang, str) and lang in languages()):
+        raise ValueError(f"lang is {lang!r}: it must be one of {', '.join(languages())}")
+    return lang or os.environ.get("MINIDLRM_LANG") or _of_locale()
 
 
 def _of_locale() -> str:
