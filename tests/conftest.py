@@ -1,6 +1,8 @@
 """What all tests share."""
 
+import importlib.util
 import os
+import re
 import shutil
 import signal
 from pathlib import Path
@@ -41,6 +43,51 @@ def torch():
     """PyTorch in float64, as the oracle; the test is skipped, and says so, without it."""
     module = pytest.importorskip("torch", reason="PyTorch is not installed: no oracle")
     return module
+
+
+@pytest.fixture(scope="session")
+def messages():
+    """`.ci/messages.py` as a module."""
+    pytest.importorskip("babel", reason="babel is not installed: no catalogues are made")
+    place = Path(__file__).parent.parent / ".ci" / "messages.py"
+    spec = importlib.util.spec_from_file_location("messages", place)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def pseudo_folder(messages, tmp_path_factory):
+    """A catalogue in which every letter of a message is x, but names of its values."""
+    from babel.messages.catalog import Catalog
+
+    catalog = Catalog(locale="eo")
+    for message in messages.template():
+        if message.id:
+            catalog.add(message.id, re.sub(r"(\{[^{}]*\})|[A-Za-z]", r"\1x", message.id))
+    place = tmp_path_factory.mktemp("locale") / "eo" / "LC_MESSAGES"
+    place.mkdir(parents=True)
+    (place / "minidlrm.mo").write_bytes(messages.as_mo(catalog))
+    return place.parents[1]
+
+
+@pytest.fixture
+def pseudo(pseudo_folder, monkeypatch):
+    """A language in which every letter of a message is x: `untranslated` finds what is not x.
+
+    It is asked for by name: `lang=pseudo`, or MINIDLRM_LANG set to it.
+    """
+    from minidlrm import languages
+
+    languages._catalogue.cache_clear()
+    monkeypatch.setattr(languages, "FOLDER", pseudo_folder)
+    yield "eo"
+    languages._catalogue.cache_clear()
+
+
+def untranslated(text: str) -> set[str]:
+    """Return the words of a text in the language `pseudo` that passed the catalogue by."""
+    return {word for word in re.findall(r"[A-Za-z]{2,}", text) if set(word.lower()) != {"x"}}
 
 
 @pytest.fixture(scope="session")
