@@ -3,10 +3,11 @@
     python .ci/messages.py
 
 Writes `minidlrm/locale/minidlrm.pot`, brings the catalogues of all languages up to date with it,
-and compiles them. A message is the first argument of `say` or `Message`, or a text of the
-catalogues of mistakes.
+and compiles them. A message is the first argument of `say` or `Message`, in the package or in a
+notebook; a text of the catalogues of mistakes; or one of the checks of an assignment.
 """
 
+import ast
 import io
 import sys
 from datetime import UTC, datetime
@@ -27,18 +28,41 @@ def template() -> Catalog:
     from minidlrm.checking import catalogue, optimizer_catalogue
 
     made = Catalog(project="minidlrm", fuzzy=False)
-    for path in sorted(ROOT.glob("minidlrm/**/*.py")):
+    places = ("minidlrm/**/*.py", "notebooks/[0-9]*.py", "notebooks/assignments/a?/checks.py")
+    for path in (each for place in places for each in sorted(ROOT.glob(place))):
         if path.name == "languages.py":
             continue  # its examples are no messages
         with path.open("rb") as file:
             for _, message, *_ in extract("python", file, KEYWORDS):
                 made.add(message, locations=[(path.relative_to(ROOT).as_posix(), None)])
+    for path in sorted(ROOT.glob("notebooks/assignments/a?/checks.py")):
+        for text in texts_of(path):
+            made.add(text, locations=[(path.relative_to(ROOT).as_posix(), None)])
     for module in (catalogue, optimizer_catalogue):
         place = f"minidlrm/checking/{module.__name__.split('.')[-1]}.py"
         for texts in module.CATALOGUE.values():
             for text in texts:
                 made.add(text, locations=[(place, None)])
     return made
+
+
+def texts_of(path: Path) -> list[str]:
+    """Return the texts of the checks of an assignment: what has words, but docstrings and names."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    left_out: set[int] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr):  # docstrings
+            left_out.add(id(node.value))
+        elif isinstance(node, ast.JoinedStr):
+            left_out |= {id(part) for part in node.values}
+    found = [
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and id(node) not in left_out
+    ]
+    return [text for text in found if not all("_" in word for word in text.split()) and " " in text]
 
 
 def as_po(catalog: Catalog) -> bytes:

@@ -102,8 +102,9 @@ def files_of(
         A workflow and autograding.json; setup.sh and run_autograder, to be zipped; or the
         instructor's notebook, with solutions, for nbgrader's source folder.
     which, out, lang
-        As in `release`; what the platform shows is said in this language, too. A teacher's own assignment goes along: to Gradescope the whole folder, to
-        GitHub, where students see it, without the solutions.
+        As in `release`; what the platform shows is said in this language, too. A teacher's own
+        assignment goes along: to Gradescope the whole folder, to GitHub, where students see it,
+        without the solutions.
     """
     assignment = find(which)
     name, files = assignment.source.name, []
@@ -127,9 +128,7 @@ def files_of(
         called = "/autograder/source/assignment" if assignment.own else assignment.name
         if assignment.own:
             files = _copied(assignment, out / "gradescope" / "assignment")
-        run = _RUN.format(
-            assignment=called, seed=secrets.randbits(128), lang=_option(lang)
-        )
+        run = _RUN.format(assignment=called, seed=secrets.randbits(128), lang=_option(lang))
         content = {
             out / "gradescope" / "setup.sh": _SETUP,
             out / "gradescope" / "run_autograder": run,

@@ -63,7 +63,9 @@ def check(
     console, points, most = Console(), 0.0, 0.0
     if again:
         seed = 1 + secrets.randbelow(10**6)
-        words = say("fresh numbers; {option} asks with the same ones", lang, option=f"--seed {seed}")
+        words = say(
+            "fresh numbers; {option} asks with the same ones", lang, option=f"--seed {seed}"
+        )
         console.print(words, style="dim")
     with _stopped_by_signals():
         result = runner.grade(assignment, file, student, seed, seconds)

@@ -84,7 +84,7 @@ def alike(files: dict[str, Sequence[str]]) -> list[tuple[str, str, str]]:
     near = process.cdist(
         coded, coded, scorer=Indel.normalized_similarity, score_cutoff=_NEAR, processor=None
     )
-    found = []
+    found: list[tuple[str, str, str]] = []
     for i, first in enumerate(names):
         for j in range(i):
             if near[i, j] < _NEAR:

@@ -207,7 +207,9 @@ def _blank(assignment: Assignment, folder: Path, judge: Judge) -> str:
     for r in grade(assignment, script, judge=judge).results:
         if r["points"] or not re.match(r"Not written yet\. ", r["feedback"]):
             points = f"{r['points']:g}"
-            return Message("{task}, {title}: {points} points; {feedback}", points=points, **_words(r))
+            return Message(
+                "{task}, {title}: {points} points; {feedback}", points=points, **_words(r)
+            )
     return ""
 
 
