@@ -14,13 +14,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from babel.messages.catalog import Catalog
-from babel.messages.extract import extract
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
 ROOT = Path(__file__).parent.parent
 LOCALE = ROOT / "minidlrm" / "locale"
-KEYWORDS = {"say": None, "Message": None}
+KEYWORDS = {"say", "Message"}
 
 
 def template() -> Catalog:
@@ -32,9 +31,8 @@ def template() -> Catalog:
     for path in (each for place in places for each in sorted(ROOT.glob(place))):
         if path.name == "languages.py":
             continue  # its examples are no messages
-        with path.open("rb") as file:
-            for _, message, *_ in extract("python", file, KEYWORDS):
-                made.add(message, locations=[(path.relative_to(ROOT).as_posix(), None)])
+        for message in said_in(path):
+            made.add(message, locations=[(path.relative_to(ROOT).as_posix(), None)])
     for path in sorted(ROOT.glob("notebooks/assignments/a?/checks.py")):
         for text in texts_of(path):
             made.add(text, locations=[(path.relative_to(ROOT).as_posix(), None)])
@@ -44,6 +42,21 @@ def template() -> Catalog:
             for text in texts:
                 made.add(text, locations=[(place, None)])
     return made
+
+
+def said_in(path: Path) -> list[str]:
+    """Return the messages of a file, those inside of f-strings, too."""
+    calls = [
+        node
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") in KEYWORDS and node.args
+    ]
+    first = [node.args[0] for node in sorted(calls, key=lambda node: node.lineno)]
+    return [
+        each.value
+        for each in first
+        if isinstance(each, ast.Constant) and isinstance(each.value, str) and each.value
+    ]
 
 
 def texts_of(path: Path) -> list[str]:
