@@ -221,9 +221,8 @@ def _worst(check: Any) -> str:
 
 def _headline(name: str, cause: Any) -> str:
     """Say which cause a function has."""
-    if not cause.array:
-        return Message("{name}: {cause}.", name=name, cause=cause.title)
-    return Message("{name}: {cause} ({array}).", name=name, cause=cause.title, array=cause.array)
+    where = f" ({cause.array})." if cause.array else "."
+    return joined("", [f"{name}: ", cause.title, where])
 
 
 def _as_gradients(value: Any, wanted: Sequence[str]) -> Any:

@@ -198,7 +198,7 @@ def _reference(assignment: Assignment, judge: Judge) -> str:
         if result.problem:
             return result.problem
         if lost:
-            return Message("{task}, {title}: {feedback}", **_words(lost[0]))
+            return joined("", [*_where(lost[0]), lost[0]["feedback"]])
     return ""
 
 
@@ -207,14 +207,13 @@ def _blank(assignment: Assignment, folder: Path, judge: Judge) -> str:
     for r in grade(assignment, script, judge=judge).results:
         if r["points"] or not re.match(r"Not written yet\. ", r["feedback"]):
             points = f"{r['points']:g}"
-            return Message(
-                "{task}, {title}: {points} points; {feedback}", points=points, **_words(r)
-            )
+            earned = Message("{points} points", points=points)
+            return joined("", [*_where(r), earned, "; ", r["feedback"]])
     return ""
 
 
-def _words(r: dict[str, Any]) -> dict[str, str]:
-    return {key: r[key] for key in ("task", "title", "feedback")}
+def _where(r: dict[str, Any]) -> list[str]:
+    return [r["task"], ", ", r["title"], ": "]
 
 
 def fault_of(

@@ -201,7 +201,7 @@ class Submission:
         except Exception as error:
             kind, words = type(error).__name__, words_of(error)
             if isinstance(words, Message) and len(self._sent) < 1000:
-                self._sent[f"{kind}: {words}"] = Message("{error}: {text}", error=kind, text=words)
+                self._sent[f"{kind}: {words}"] = joined(": ", [kind, words])
             return {"error": f"{kind}: {words}"[:300]}
 
     # The process

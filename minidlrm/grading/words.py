@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from minidlrm.grading.reading import plain
-from minidlrm.languages import Message, _made
+from minidlrm.languages import Message, _made, joined
 
 _ERROR = re.compile(r"(\w+): (.*?)(?: \((?:cell (\d+), )?line (\d+)\))?", re.S)
 # what the process of a submission says: it has no messages, as nothing of minidlrm is loaded there
@@ -69,7 +69,7 @@ def error_of(words: str, known: dict[str, str]) -> str:
     if parts is None:
         return words
     kind, text, cell, line = parts.groups()
-    error = Message("{error}: {text}", error=kind, text=known.get(text) or _own_text(text))
+    error = joined(": ", [kind, known.get(text) or _own_text(text)])
     if line is None:
         return error
     if cell is None:

@@ -11,6 +11,7 @@ from minidlrm.grading.assignment import solutions
 from minidlrm.grading.judge import Wrong, catches, numbers, personal
 from minidlrm.grading.known import compare
 from minidlrm.languages import Message
+from minidlrm.languages import joined as put_together
 
 task = pytest.mark.task
 R = 4
@@ -37,7 +38,7 @@ def each_rank(name, value, right, wrong=()):
 
 
 def _of_rank(name, rank):
-    return Message("{name}[{rank}]", name=name, rank=rank)
+    return put_together("", [name, f"[{rank}]"])
 
 
 def _alike(got, other):
