@@ -41,6 +41,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import minidlrm as md
+from minidlrm.languages import say
 
 rng = np.random.default_rng(0)
 
@@ -98,7 +99,11 @@ def one_hots(ids, N):
 def check_one_hots(function):
     wanted = [[0, 0, 0, 0, 1, 0, 0], [1, 0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 1, 0, 0]]
     wrong = md.checking.difference(function(np.array([4, 0, 4]), N), np.array(wanted, float), "E")
-    print(f"not yet: for the ids [4 0 4], {wrong}" if wrong else "right: E W is W[ids]")
+    print(
+        say("not yet: for the ids [4 0 4], {wrong}", wrong=wrong)
+        if wrong
+        else say("right: E W is W[ids]")
+    )
 
 
 check_one_hots(one_hots)
@@ -180,7 +185,7 @@ alpha = rng.normal(size=len(values))
 def check_weighted(function):
     expected = layer.forward(values, offsets, alpha)  # (B, D): one row for each bag
     wrong = md.checking.difference(function(W, values, offsets, alpha), expected, "y")
-    print(f"not yet: {wrong}" if wrong else "right: as the library")
+    print(say("not yet: {wrong}", wrong=wrong) if wrong else say("right: as the library"))
 
 
 check_weighted(weighted_forward)
@@ -337,10 +342,10 @@ def check_buffered(function):
     numpy[ids] += terms
     function(mine, ids, terms)
     if np.array_equal(mine, numpy):
-        print("right: row 1 is 108, and the terms 1 and 4 are lost")
+        print(say("right: row 1 is 108, and the terms 1 and 4 are lost"))
     else:
-        print(f"not yet: rows {mine[:, 0]}; NumPy leaves {numpy[:, 0]}")
-        print("   every row is 100 at first, and row 1 gets the terms 1, 4 and 8")
+        print(say("not yet: rows {mine}; NumPy leaves {numpy}", mine=mine[:, 0], numpy=numpy[:, 0]))
+        print(say("   every row is 100 at first, and row 1 gets the terms 1, 4 and 8"))
 
 
 check_buffered(buffered)
@@ -449,7 +454,11 @@ def table_and_id(rows, starts):
 def check_table_and_id(function):
     rows, wanted = np.array([0, 3, 4, 6, 7, 8]), (np.array([0, 0, 1, 1, 2, 2]), [0, 3, 0, 2, 0, 1])
     wrong = md.checking.difference(function(rows, starts), wanted, "table, id")
-    print(f"not yet: for rows = {rows}, {wrong}" if wrong else "right")
+    print(
+        say("not yet: for rows = {rows}, {wrong}", rows=rows, wrong=wrong)
+        if wrong
+        else say("right")
+    )
 
 
 check_table_and_id(table_and_id)
@@ -520,7 +529,14 @@ def check_coalesce(function):
     wanted = np.array([3, 5, 8]), [[2.0, 3.0], [6.0, 7.0], [4.0, 6.0]]
     wrong = md.checking.difference(function(rows, terms), wanted, "rows, sums")
     if wrong:
-        print(f"not yet: of the rows {rows} with terms {terms.tolist()}, {wrong}")
+        print(
+            say(
+                "not yet: of the rows {rows} with terms {terms}, {wrong}",
+                rows=rows,
+                terms=terms.tolist(),
+                wrong=wrong,
+            )
+        )
 
     def look_up(W, rows):
         return W[rows], (W, rows)

@@ -42,6 +42,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import minidlrm as md
+from minidlrm.languages import say
 
 rng = np.random.default_rng(0)
 
@@ -222,9 +223,9 @@ def check_safe_loss(function):
     wanted = [md.BCEWithLogits().forward(x[k : k + 1], y[k : k + 1]) for k in range(4)]
     wrong = md.checking.difference(said, wanted, "loss")
     if wrong:
-        print(f"not yet: at the logits {x} with the labels {y}, {wrong}")
+        print(say("not yet: at the logits {x} with the labels {y}, {wrong}", x=x, y=y, wrong=wrong))
     else:
-        print("right: as the library")
+        print(say("right: as the library"))
 
 
 check_safe_loss(safe_loss)
@@ -418,10 +419,12 @@ def check_hits(function):
     scores[:, 0] += 1.5
     higher = np.sort(scores[:, 1:])[:, -10] > scores[:, 0]  # the tenth best other is higher
     wanted, said = 1 - higher.mean(), function(scores)
-    text = (
-        f"you say {said:.3f}, it should be {wanted:.3f}: the hidden movie may have up to 9 above it"
+    text = say(
+        "you say {said}, it should be {wanted}: the hidden movie may have up to 9 above it",
+        said=f"{said:.3f}",
+        wanted=f"{wanted:.3f}",
     )
-    print("right" if abs(said - wanted) < 1e-12 else f"not yet: {text}")
+    print(say("right") if abs(said - wanted) < 1e-12 else say("not yet: {text}", text=text))
 
 
 check_hits(hit_rate)
@@ -538,13 +541,24 @@ def check_best(function):
     free = np.setdiff1d(np.arange(60), seen)
     wanted = free[np.argsort(-before[free], kind="stable")[:10]]
     if np.isin(said, seen).any():
-        print(f"not yet: movie {said[np.isin(said, seen)][0]} is in the list, and she has rated it")
+        print(
+            say(
+                "not yet: movie {said} is in the list, and she has rated it",
+                said=said[np.isin(said, seen)][0],
+            )
+        )
     elif said.shape != (10,) or (said != wanted).any():
-        print(f"not yet: the list is {said.tolist()}, and should be {wanted.tolist()}")
+        print(
+            say(
+                "not yet: the list is {said}, and should be {wanted}",
+                said=said.tolist(),
+                wanted=wanted.tolist(),
+            )
+        )
     elif (scores != before).any():
-        print("not yet: the list is right, but your function has changed the scores")
+        print(say("not yet: the list is right, but your function has changed the scores"))
     else:
-        print("right")
+        print(say("right"))
 
 
 check_best(best_ten)

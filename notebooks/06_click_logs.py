@@ -44,6 +44,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import minidlrm as md
+from minidlrm.languages import say
 
 rng = np.random.default_rng(0)
 
@@ -90,15 +91,30 @@ def check_parse(function):
     parts = function("\t".join(fields) + "\n")
     right = 1, [3, None, -1, *[0] * 10], [255, None, *[10] * 23, None]
     if (len(parts[1]), len(parts[2])) != (13, 26):
-        print(f"not yet: {len(parts[1])} counts and {len(parts[2])} ids, but a line has", end=" ")
-        print("13 and 26. Where did the empty fields go?")
+        print(
+            say(
+                "not yet: {counts} counts and {ids} ids, but a line has",
+                counts=len(parts[1]),
+                ids=len(parts[2]),
+            ),
+            end=" ",
+        )
+        print(say("13 and 26. Where did the empty fields go?"))
         return
     said, wanted = ([part[0], *part[1], *part[2]] for part in (parts, right))
     for k, (mine, field) in enumerate(zip(said, wanted, strict=True)):
         if mine != field:
-            print(f"not yet: field {k} {fields[k]!r} should become {field!r}; you have {mine!r}")
+            print(
+                say(
+                    "not yet: field {k} {fields} should become {field}; you have {mine}",
+                    k=k,
+                    fields=f"{fields[k]!r}",
+                    field=f"{field!r}",
+                    mine=f"{mine!r}",
+                )
+            )
             return
-    print("right: 1 label, 13 counts, 26 ids")
+    print(say("right: 1 label, 13 counts, 26 ids"))
 
 
 check_parse(parse)
@@ -193,10 +209,17 @@ def check_encode(function):
     wanted = np.array([2, 2, 0, 1, 1, 1]), np.array([0, 2, 0, 0])
     wrong = md.checking.difference(function(train, test), wanted, "train, test")
     if wrong:
-        print(f"not yet: with {train} in training and {test} in the test, {wrong}.")
-        print("In training, 4 occurs three times, 7 twice, 9 once, and 5 never.")
+        print(
+            say(
+                "not yet: with {train} in training and {test} in the test, {wrong}.",
+                train=train,
+                test=test,
+                wrong=wrong,
+            )
+        )
+        print(say("In training, 4 occurs three times, 7 twice, 9 once, and 5 never."))
     else:
-        print("right")
+        print(say("right"))
 
 
 check_encode(encode)
@@ -261,7 +284,13 @@ def log_loss(label, rate):
 def check_log_loss(function):
     said, wanted = function(label, rate.astype(float)), md.metrics.log_loss(label, logit)
     close = abs(said - wanted) < 1e-5
-    print("right" if close else f"not yet: {said:.4f}; the library says {wanted:.4f}")
+    print(
+        say("right")
+        if close
+        else say(
+            "not yet: {said}; the library says {wanted}", said=f"{said:.4f}", wanted=f"{wanted:.4f}"
+        )
+    )
 
 
 check_log_loss(log_loss)
@@ -302,10 +331,14 @@ def check_auc(function):
     some = np.concatenate([positive, negative])
     pairs = (positive, negative), (np.array([1.0, 2.0]), np.array([1.0, 0.0]))
     wanted = md.metrics.auc(np.repeat([1.0, 0.0], 300), some), 3.5 / 4
-    names = "300 clicks and 300 non-clicks", "two and two, one pair of them a tie"
+    names = say("300 clicks and 300 non-clicks"), say("two and two, one pair of them a tie")
     for name, pair, value in zip(names, pairs, wanted, strict=True):
         said = function(*pair)
-        verdict = "right" if abs(said - value) < 1e-9 else f"not yet: {said:.6f}; it is {value:.6f}"
+        verdict = (
+            say("right")
+            if abs(said - value) < 1e-9
+            else say("not yet: {said}; it is {value}", said=f"{said:.6f}", value=f"{value:.6f}")
+        )
         print(f"{name}: {verdict}")
 
 
@@ -371,7 +404,11 @@ def bayes_limit(p):
 
 def check_bayes(function):
     said, wanted = function(np.array([0.5, 0.5, 0.2])), 0.628899
-    print("right" if abs(said - wanted) < 1e-5 else f"not yet: {said:.4f}; it is {wanted:.4f}")
+    print(
+        say("right")
+        if abs(said - wanted) < 1e-5
+        else say("not yet: {said}; it is {wanted}", said=f"{said:.4f}", wanted=f"{wanted:.4f}")
+    )
 
 
 check_bayes(bayes_limit)
@@ -477,14 +514,20 @@ def check_adagrad(function):
 
     report = md.checking.optimcheck(Yours(lr=0.1), verbose=False)
     if report.passed:
-        print("right: the steps of md.Adagrad, on a matrix, a bias and a table")
+        print(say("right: the steps of md.Adagrad, on a matrix, a bias and a table"))
         return
     example = function(np.array([1.0]), np.array([9.0]), np.array([-4.0]))
     wrong = md.checking.difference(example, ([1.08], [25.0]), "w, h")
-    wrong = wrong and f": from w = 1, h = 9 and the gradient g = -4, {wrong}"
-    print(f"not yet{wrong}")
+    wrong = wrong and say(": from w = 1, h = 9 and the gradient g = -4, {wrong}", wrong=wrong)
+    print(say("not yet{wrong}", wrong=wrong))
     if report.diagnosis[0].key != "random":
-        print(f"It looks as if {report.diagnosis[0].title}. {report.diagnosis[0].hint}")
+        print(
+            say(
+                "It looks as if {cause}. {hint}",
+                cause=say(report.diagnosis[0].title),
+                hint=say(report.diagnosis[0].hint),
+            )
+        )
 
 
 check_adagrad(adagrad_step)
@@ -614,9 +657,14 @@ def check_score(function):
     right = md.predict(own, clicks.schema.encode(new))
     wrong = md.checking.difference(function(saved, new), right, "p")
     if wrong:
-        print(f"not yet: {wrong}")
+        print(say("not yet: {wrong}", wrong=wrong))
         return
-    print(f"right: the probabilities of before saving; for an unknown user, {right[-1]:.2f}")
+    print(
+        say(
+            "right: the probabilities of before saving; for an unknown user, {probability}",
+            probability=f"{right[-1]:.2f}",
+        )
+    )
 
 
 check_score(score)

@@ -47,6 +47,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import minidlrm as md
+from minidlrm.languages import say
 
 rng = np.random.default_rng(0)
 
@@ -122,9 +123,14 @@ def richardson(f, x, h=1e-2):
 
 def check_richardson(function):
     error = error_of(lambda x: function(np.exp, x))
-    verdict = "right" if error < 1e-9 else "not yet"
+    verdict = say("right") if error < 1e-9 else say("not yet")
     print(
-        f"{verdict}: error {error:.1e}; one difference has {error_of(lambda x: central(np.exp, x, 1e-2)):.1e}"
+        say(
+            "{verdict}: error {error}; one difference has {one}",
+            verdict=verdict,
+            error=f"{error:.1e}",
+            one=f"{error_of(lambda x: central(np.exp, x, 1e-2)):.1e}",
+        )
     )
 
 
@@ -236,12 +242,20 @@ def tanh_backward(dy):
 def check_tanh(backward):
     error = check(np.tanh, backward, x, r)
     if error < 1e-8:
-        print(f"right: error {error:.1e}")
+        print(say("right: error {error}", error=f"{error:.1e}"))
     else:
         said, wanted = backward(r), r * central(np.tanh, x, 6e-6)
         k = np.unravel_index(np.abs(said - wanted).argmax(), x.shape)
-        print(f"not yet: error {error:.1e}; a right one has about 1e-10")
-        print(f"   at x = {x[k]:.3f}, dy = {r[k]:.3f} you say {said[k]:.3f}; it is {wanted[k]:.3f}")
+        print(say("not yet: error {error}; a right one has about 1e-10", error=f"{error:.1e}"))
+        print(
+            say(
+                "   at x = {x}, dy = {dy} you say {said}; it is {wanted}",
+                x=f"{x[k]:.3f}",
+                dy=f"{r[k]:.3f}",
+                said=f"{said[k]:.3f}",
+                wanted=f"{wanted[k]:.3f}",
+            )
+        )
 
 
 check_tanh(tanh_backward)
@@ -639,13 +653,29 @@ def check_check32(function):
     right = function(np.tanh, backward, x32.copy(), r32)
     wrong = function(np.tanh, lambda dy: 1.001 * backward(dy), x32.copy(), r32)
     if any(dtype != np.float32 for dtype in seen):
-        print("not yet: backward got float64; in training it gets float32")
+        print(say("not yet: backward got float64; in training it gets float32"))
     elif right > 1e-6:
-        print(f"not yet: error {right:.1e} for a right gradient; in which precision is h added?")
+        print(
+            say(
+                "not yet: error {right} for a right gradient; in which precision is h added?",
+                right=f"{right:.1e}",
+            )
+        )
     elif not 5e-4 < wrong < 2e-3:
-        print(f"not yet: a gradient that is 0.1% too large has the error {wrong:.1e}")
+        print(
+            say(
+                "not yet: a gradient that is 0.1% too large has the error {wrong}",
+                wrong=f"{wrong:.1e}",
+            )
+        )
     else:
-        print(f"right: error {right:.1e}, and {wrong:.1e} for a gradient 0.1% too large")
+        print(
+            say(
+                "right: error {right}, and {wrong} for a gradient 0.1% too large",
+                right=f"{right:.1e}",
+                wrong=f"{wrong:.1e}",
+            )
+        )
 
 
 check_check32(check32)
@@ -784,9 +814,16 @@ def check_predicted(function):
     gradients = [getattr(g, "values", g) for g in steps.grads.values()]  # 테이블이면 그 행들
     for lr in (0.1, 0.01, 0.001):
         said, true = function(gradients, lr), loss_after(lr) - steps.loss
-        print(f"lr = {lr:<6g} predicted {said:+.6f}   measured {true:+.6f}")
-    text = "the last two must agree to 1%. A number with the gradient g moves by -lr g"
-    print("right" if abs(said / true - 1) < 0.01 else f"not yet: {text}")
+        print(
+            say(
+                "lr = {lr} predicted {said}   measured {true}",
+                lr=f"{lr:<6g}",
+                said=f"{said:+.6f}",
+                true=f"{true:+.6f}",
+            )
+        )
+    text = say("the last two must agree to 1%. A number with the gradient g moves by -lr g")
+    print(say("right") if abs(said / true - 1) < 0.01 else say("not yet: {text}", text=text))
 
 
 check_predicted(predicted)

@@ -45,6 +45,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import minidlrm as md
+from minidlrm.languages import say
 
 rng = np.random.default_rng(0)
 
@@ -333,11 +334,21 @@ def check_crosses(function):
     if uses.max() > 1:
         a, b = np.flatnonzero(said == numbers[uses.argmax()])[:2]
         pairs = f"({every_i[a]}, {every_j[a]}) and ({every_i[b]}, {every_j[b]})"
-        print(f"not yet: the pairs {pairs} have the same number, {said[a]}")
+        print(
+            say(
+                "not yet: the pairs {pairs} have the same number, {said}", pairs=pairs, said=said[a]
+            )
+        )
     elif not np.array_equal(np.sort(said), np.arange(N_i * N_j)):
-        print(f"not yet: the numbers must be 0 to {N_i * N_j - 1}; you have {said}")
+        print(
+            say(
+                "not yet: the numbers must be 0 to {last}; you have {said}",
+                last=N_i * N_j - 1,
+                said=said,
+            )
+        )
     else:
-        print("right: every pair has a number of its own, from 0 to", N_i * N_j - 1)
+        print(say("right: every pair has a number of its own, from 0 to"), N_i * N_j - 1)
 
 
 check_crosses(cross_id)
@@ -754,19 +765,47 @@ def check_top(function, F=4, D=3):
     z, P = np.random.default_rng(5).normal(size=(8, F, D)), F * (F - 1) // 2
     W, pairs = np.asarray(function(F, D)), md.DotInteraction(F, D).forward(z)  # (8, P)
     if W.shape != (1, D + P):
-        print(f"not yet: W has the shape {W.shape}, and should have {(1, D + P)}")
+        print(
+            say(
+                "not yet: W has the shape {shape}, and should have {wanted}",
+                shape=W.shape,
+                wanted=(1, D + P),
+            )
+        )
         return
     y = (np.concatenate([z[:, 0], pairs], axis=1) @ W.T)[:, 0]
     wanted = md.FMInteraction(F - 1, D).forward(z[:, 1:])
     if np.allclose(y, wanted):
-        print("right: a DLRM that is an FM")
+        print(say("right: a DLRM that is an FM"))
         return
     k = np.abs(y - wanted).argmax()
-    print(f"not yet: sample {k} gives y = {y[k]:.3f}, the FM {wanted[k]:.3f};")
+    print(
+        say(
+            "not yet: sample {k} gives y = {y}, the FM {wanted};",
+            k=k,
+            y=f"{y[k]:.3f}",
+            wanted=f"{wanted[k]:.3f}",
+        )
+    )
     i, j = np.tril_indices(F, -1)
-    print(f"  {np.count_nonzero(W[0, :D])} of {D} weights read z0 itself, and", end=" ")
-    print(f"{np.count_nonzero(W[0, D:][j == 0])} of {F - 1} a pair of z0: make them 0;")
-    print(f"  {np.sum(W[0, D:][j > 0] != 1)} of {np.sum(j > 0)} other pairs need the weight 1")
+    print(
+        say("  {own} of {D} weights read z0 itself, and", own=np.count_nonzero(W[0, :D]), D=D),
+        end=" ",
+    )
+    print(
+        say(
+            "{pairs} of {most} a pair of z0: make them 0;",
+            pairs=np.count_nonzero(W[0, D:][j == 0]),
+            most=F - 1,
+        )
+    )
+    print(
+        say(
+            "  {wrong} of {others} other pairs need the weight 1",
+            wrong=np.sum(W[0, D:][j > 0] != 1),
+            others=np.sum(j > 0),
+        )
+    )
 
 
 # %%
@@ -902,12 +941,16 @@ def multiplications(F, D, H):
 def check_counts(function):
     F, D, H = 26, 16, 16
     right = {"DLRM's pairs": 5200, "cross layer": 173_472, "CIN layer": 183_872}
-    known = {F * D: "W x has a matrix of F D rows and F D columns"}
-    known |= {(F * D) ** 2: "the product with x0 is missing"}
-    known |= {F * F * D: "the sums with W multiply, too", F * F * D * H: "the products are missing"}
+    known = {F * D: say("W x has a matrix of F D rows and F D columns")}
+    known |= {(F * D) ** 2: say("the product with x0 is missing")}
+    known |= {
+        F * F * D: say("the sums with W multiply, too"),
+        F * F * D * H: say("the products are missing"),
+    }
     for name, count in function(F, D, H).items():
-        why = known.get(count, "count again")
-        print(f"{name:13} {'right' if count == right[name] else f'not yet: {count:,}: {why}'}")
+        why = known.get(count, say("count again"))
+        wrong = say("not yet: {count}: {why}", count=f"{count:,}", why=why)
+        print(f"{name:13} {say('right') if count == right[name] else wrong}")
 
 
 print("F = 26, D = 16, H = 16")

@@ -45,6 +45,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import minidlrm as md
+from minidlrm.languages import say
 
 try:
     import torch
@@ -222,7 +223,7 @@ def check_kernels(function):
     for kernel, bias in function(square):
         h = np.maximum(h @ np.asarray(kernel) + bias, 0)  # (6, 4), 다른 라이브러리의 방식대로
     wrong = md.checking.difference(h, square.forward(x), "y")
-    print(f"not yet: {wrong}" if wrong else "right")
+    print(say("not yet: {wrong}", wrong=wrong) if wrong else say("right"))
 
 
 check_kernels(to_kernels)
@@ -306,18 +307,27 @@ def check_file(function):
     try:
         found = load(raw)
     except safetensors.SafetensorError as error:
-        print("not yet. The library says:", error)
+        print(say("not yet. The library says:"), error)
         length = int.from_bytes(raw[:8], "little")
         for name, entry in json.loads(raw[8 : 8 + length]).items():
-            print(f"  {name}: shape {entry['shape']}, offsets {entry['data_offsets']}")
-        print(f"  after the header come {len(raw) - 8 - length} bytes, for 8 numbers")
+            print(
+                say(
+                    "  {name}: shape {shape}, offsets {offsets}",
+                    name=name,
+                    shape=entry["shape"],
+                    offsets=entry["data_offsets"],
+                )
+            )
+        print(
+            say("  after the header come {left} bytes, for 8 numbers", left=len(raw) - 8 - length)
+        )
         return
     for name, array in arrays.items():
         wrong = md.checking.difference(found.get(name), array, name)
         if wrong:
-            print(f"not yet: read back, {wrong}")
+            print(say("not yet: read back, {wrong}", wrong=wrong))
             return
-    print("right: the file gives back the same arrays")
+    print(say("right: the file gives back the same arrays"))
 
 
 # %%
@@ -409,9 +419,13 @@ def check_rows(function):
     said = function(80, 64, "Adam")
     wanted = 104_166_666
     print(
-        "right"
+        say("right")
         if said == wanted
-        else f"not yet: {said:,}; with D = 64 and Adam, 80 GB hold {wanted:,}"
+        else say(
+            "not yet: {said}; with D = 64 and Adam, 80 GB hold {wanted}",
+            said=f"{said:,}",
+            wanted=f"{wanted:,}",
+        )
     )
 
 
@@ -689,12 +703,25 @@ def check_one_table(function):
     ids = np.tile(np.arange(100)[:, None], (1, T))  # 테이블 20개에 아이디 100개씩
     rows = function(ids, M)
     if np.shape(rows) != ids.shape:
-        print(f"not yet: the rows have the shape {np.shape(rows)}, and should have {ids.shape}")
+        print(
+            say(
+                "not yet: the rows have the shape {shape}, and should have {wanted}",
+                shape=np.shape(rows),
+                wanted=ids.shape,
+            )
+        )
         return
     used = len(np.unique(rows))
     expected = M * (1 - (1 - 1 / M) ** (100 * T))  # 아이디 2,000개를 행 M개에 무작위로 던집니다
-    verdict = "right" if abs(used - expected) < 60 else "not yet"
-    print(f"{verdict}: 2,000 ids use {used} rows; a good hash uses about {expected:.0f}")
+    verdict = say("right") if abs(used - expected) < 60 else say("not yet")
+    print(
+        say(
+            "{verdict}: 2,000 ids use {used} rows; a good hash uses about {expected}",
+            verdict=verdict,
+            used=used,
+            expected=f"{expected:.0f}",
+        )
+    )
 
 
 check_one_table(one_table)
@@ -746,11 +773,22 @@ def check_quantize(function):
     table[7] *= 100  # 잦은 행 하나가 커졌습니다
     q, s = function(table)
     if np.shape(s) != (200, 1):
-        print(f"not yet: s has the shape {np.shape(s)}, and should have (200, 1): one for each row")
+        print(
+            say(
+                "not yet: s has the shape {shape}, and should have (200, 1): one for each row",
+                shape=np.shape(s),
+            )
+        )
         return
     error = np.abs(q * s - table).max(axis=1) / np.abs(table).max(axis=1)
-    verdict = "right" if error.max() < 0.5 / 127 + 1e-9 else "not yet"
-    print(f"{verdict}: error of a row, in % of its largest number: {100 * error.max():.1f}")
+    verdict = say("right") if error.max() < 0.5 / 127 + 1e-9 else say("not yet")
+    print(
+        say(
+            "{verdict}: error of a row, in % of its largest number: {error}",
+            verdict=verdict,
+            error=f"{100 * error.max():.1f}",
+        )
+    )
 
 
 check_quantize(quantize)
@@ -880,12 +918,20 @@ def all_reduce(grads):
 def check_reduce(function):
     result = function([grads["embeddings.weight"] for grads in workers])
     if not isinstance(result, md.SparseGrad):
-        print(f"not yet: a SparseGrad is wanted, and you return {type(result).__name__}")
+        print(
+            say(
+                "not yet: a SparseGrad is wanted, and you return {kind}", kind=type(result).__name__
+            )
+        )
         return
     expected = whole["embeddings.weight"]
     wrong = np.abs(result.to_dense() - expected.to_dense()).max(axis=1) > 1e-12
-    count = f"{wrong.sum()} of {len(expected.rows)} rows are wrong"
-    print(f"not yet: {count}" if wrong.any() else "right: the gradient of the big batch")
+    count = say("{number} of {all} rows are wrong", number=wrong.sum(), all=len(expected.rows))
+    print(
+        say("not yet: {count}", count=count)
+        if wrong.any()
+        else say("right: the gradient of the big batch")
+    )
 
 
 check_reduce(all_reduce)
@@ -979,19 +1025,25 @@ def check_honest(function):
     learner, rule = md.LogisticRegression(0, [num_ads]), md.Adagrad(0.2)
     learn = {"optimizer": rule, "epochs": 2, "batch_size": 100, "progress": False}
     got = function(learner, coin_days, lambda today: md.fit(learner, today, **learn))
-    print("log loss of each day:", np.round(got, 3))
+    print(say("log loss of each day:"), np.round(got, 3))
     if np.mean(got) < np.log(2):
         print(
-            f"not yet: the mean is {np.mean(got):.3f}, less than 0.693: you tested on days it had seen"
+            say(
+                "not yet: the mean is {mean}, less than 0.693: you tested on days it had seen",
+                mean=f"{np.mean(got):.3f}",
+            )
         )
     elif len(got) != 5 or not np.any(md.predict(learner, coin_days[0], logits=True)):
-        print("not yet: return five losses, and let the learner learn from each day")
+        print(say("not yet: return five losses, and let the learner learn from each day"))
     elif not np.isclose(got[0], np.log(2)):
         print(
-            f"not yet: the first day has {got[0]:.3f}; before it has learned anything it has 0.693"
+            say(
+                "not yet: the first day has {first}; before it has learned anything it has 0.693",
+                first=f"{got[0]:.3f}",
+            )
         )
     else:
-        print("right: no better than a guess, as it must be")
+        print(say("right: no better than a guess, as it must be"))
 
 
 # %%

@@ -46,6 +46,7 @@ import numpy as np
 
 import minidlrm as md
 from minidlrm.data import Profile, lru_misses, stack_distances
+from minidlrm.languages import say
 
 rng = np.random.default_rng(0)
 
@@ -78,9 +79,21 @@ def check_first_share(function):
     for trace, wanted in ((TRACE, 6 / 11), ([7, 7, 7, 7], 1 / 4), ([1, 2, 3], 1)):
         said = function(trace)
         if abs(said - wanted) > 1e-12:
-            print(f"not yet: for {trace} you say {said:.2f}, and it should be {wanted:.2f}")
+            print(
+                say(
+                    "not yet: for {trace} you say {said}, and it should be {wanted}",
+                    trace=trace,
+                    said=f"{said:.2f}",
+                    wanted=f"{wanted:.2f}",
+                )
+            )
             return
-    print(f"right: {6 / 11:.2f} of the eleven look-ups find a row for the first time")
+    print(
+        say(
+            "right: {share} of the eleven look-ups find a row for the first time",
+            share=f"{6 / 11:.2f}",
+        )
+    )
 
 
 check_first_share(first_share)
@@ -138,9 +151,15 @@ def check_distances(function):
         said, wanted = function(list(trace)), stack_distances(trace)
         wrong = md.checking.difference(np.asarray(said), wanted, "distances")
         if wrong:
-            print(f"not yet: for {[int(row) for row in trace[:11]]}: {wrong}")
+            print(
+                say(
+                    "not yet: for {trace}: {wrong}",
+                    trace=[int(row) for row in trace[:11]],
+                    wrong=wrong,
+                )
+            )
             return
-    print("right: the distances of the library, for three traces")
+    print(say("right: the distances of the library, for three traces"))
 
 
 check_distances(distances_of)
@@ -201,9 +220,17 @@ def check_misses(function):
             said, wanted = function(list(trace), size), lru_misses(trace, size)
             if said != wanted:
                 shown = [int(row) for row in trace[:11]]
-                print(f"not yet: {shown} with a cache of {size} has {wanted} misses, not {said}")
+                print(
+                    say(
+                        "not yet: {shown} with a cache of {size} has {wanted} misses, not {said}",
+                        shown=shown,
+                        size=size,
+                        wanted=wanted,
+                        said=said,
+                    )
+                )
                 return
-    print("right: the misses of an LRU cache of every size")
+    print(say("right: the misses of an LRU cache of every size"))
 
 
 check_misses(misses_of)
@@ -261,8 +288,12 @@ def miss_curve(distances, largest):
 def check_miss_curve(function):
     distances = stack_distances(TRACE)
     said, wanted = function(distances, 6), [lru_misses(TRACE, n) / 11 for n in range(7)]
-    wrong = md.checking.difference(np.asarray(said), np.array(wanted), "share of misses")
-    print(f"not yet: {wrong}" if wrong else "right: what the simulated caches miss, for every size")
+    wrong = md.checking.difference(np.asarray(said), np.array(wanted), say("share of misses"))
+    print(
+        say("not yet: {wrong}", wrong=wrong)
+        if wrong
+        else say("right: what the simulated caches miss, for every size")
+    )
 
 
 check_miss_curve(miss_curve)
@@ -334,9 +365,15 @@ def check_marks(function):
     for trace in (TRACE, list(rng.integers(0, 9, 80))):
         wrong = md.checking.difference(function(trace), stack_distances(trace), "distances")
         if wrong:
-            print(f"not yet: for {[int(row) for row in trace[:11]]}: {wrong}")
+            print(
+                say(
+                    "not yet: for {trace}: {wrong}",
+                    trace=[int(row) for row in trace[:11]],
+                    wrong=wrong,
+                )
+            )
             return
-    print("right: the distances, from marks alone")
+    print(say("right: the distances, from marks alone"))
 
 
 check_marks(distances_by_marks)
@@ -407,10 +444,18 @@ def check_draw(function):
     stack, new = [], [1, 2, 3, 4, 5, 6]
     drawn = [function(d, stack, new) for d in stack_distances(TRACE)]
     if drawn == TRACE:
-        print("right: the distances of the eleven look-ups give the eleven look-ups")
+        print(say("right: the distances of the eleven look-ups give the eleven look-ups"))
     else:
         k = next(k for k in range(11) if drawn[k] != TRACE[k])
-        print(f"not yet: look-up {k} reads row {drawn[k]}, and should read {TRACE[k]}: {drawn}")
+        print(
+            say(
+                "not yet: look-up {k} reads row {drawn}, and should read {TRACE}: {drawn2}",
+                k=k,
+                drawn=drawn[k],
+                TRACE=TRACE[k],
+                drawn2=drawn,
+            )
+        )
 
 
 check_draw(draw_row)
@@ -500,12 +545,26 @@ def check_rows(function):
     for goal, wanted in ((0.8, 1), (0.9, 2), (0.95, 2), (0.96, 50)):
         said = function(distances, goal)
         if said != wanted:
-            print(f"not yet: with goal {goal} you say {said}, and it should be {wanted}: of 100")
-            print("   look-ups above 0, 80 have distance 1, 15 have 2, and 5 have 50")
+            print(
+                say(
+                    "not yet: with goal {goal} you say {said}, and it should be {wanted}: of 100",
+                    goal=goal,
+                    said=said,
+                    wanted=wanted,
+                )
+            )
+            print(say("   look-ups above 0, 80 have distance 1, 15 have 2, and 5 have 50"))
             return
     for name, ids in tables.items():
         found, rows = function(stack_distances(ids), 0.9), len(set(ids.tolist()))
-        print(f"right; {name}: {found:,} of {rows:,} rows serve nine of ten look-ups")
+        print(
+            say(
+                "right; {name}: {found} of {rows} rows serve nine of ten look-ups",
+                name=name,
+                found=f"{found:,}",
+                rows=f"{rows:,}",
+            )
+        )
 
 
 check_rows(rows_worth_it)
