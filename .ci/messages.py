@@ -19,7 +19,7 @@ from babel.messages.pofile import read_po, write_po
 
 ROOT = Path(__file__).parent.parent
 LOCALE = ROOT / "minidlrm" / "locale"
-KEYWORDS = {"say", "Message"}
+KEYWORDS = {"say", "tell", "Message"}
 
 
 def template() -> Catalog:
@@ -52,9 +52,14 @@ def said_in(path: Path) -> list[str]:
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") in KEYWORDS and node.args
     ]
     first = [node.args[0] for node in sorted(calls, key=lambda node: node.lineno)]
+    chosen = [
+        each
+        for node in first
+        for each in ([node.body, node.orelse] if isinstance(node, ast.IfExp) else [node])
+    ]
     return [
         each.value
-        for each in first
+        for each in chosen
         if isinstance(each, ast.Constant) and isinstance(each.value, str) and each.value
     ]
 

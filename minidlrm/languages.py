@@ -164,6 +164,23 @@ def say(message: str, lang: str | None = None, **values: Any) -> str:
     )
 
 
+def tell(message: str, **values: Any) -> None:
+    """Print a message in the user's language: the checks of the tutorials do.
+
+    Parameters
+    ----------
+    message, **values
+        As for `say`.
+
+    Examples
+    --------
+    >>> from minidlrm.languages import tell
+    >>> tell("not yet: error {error:.1e}", error=0.25)
+    not yet: error 2.5e-01
+    """
+    print(say(message, **values))
+
+
 def _code(lang: str | None) -> str:
     if lang is not None and not (isinstance(lang, str) and lang in languages()):
         raise ValueError(f"lang is {lang!r}: it must be one of {', '.join(languages())}")

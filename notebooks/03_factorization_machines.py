@@ -39,7 +39,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import minidlrm as md
-from minidlrm.languages import say
+from minidlrm.languages import say, tell
 
 rng = np.random.default_rng(0)
 
@@ -71,16 +71,14 @@ def check_unsaid(function):
     ):
         wrong = md.checking.difference(function(table), wanted, "rest")
         if wrong:
-            print(
-                say(
-                    "not yet: of the table of {name} {table}, {wrong}",
-                    name=name,
-                    table=table.tolist(),
-                    wrong=wrong,
-                )
+            tell(
+                "not yet: of the table of {name} {table}, {wrong}",
+                name=name,
+                table=table.tolist(),
+                wrong=wrong,
             )
             return
-    print(say("right: a table of sums leaves nothing; another one leaves a number for each pair"))
+    tell("right: a table of sums leaves nothing; another one leaves a number for each pair")
 
 
 check_unsaid(unsaid)
@@ -192,10 +190,9 @@ def sum_of_pairs(x):
 def check_pairs(function):
     x = np.arange(1.0, 6.0)
     said = function(x)
-    print(
-        say("right")
-        if said == 85
-        else say("not yet: {said} for 1 ... 5; 1·2 + 1·3 + ... + 4·5 is 85", said=f"{said:g}")
+    tell(
+        "right" if said == 85 else "not yet: {said:g} for 1 ... 5; 1·2 + 1·3 + ... + 4·5 is 85",
+        said=said,
     )
 
 
@@ -362,10 +359,10 @@ def fm_parameters(S, D):
 
 def check_fm_parameters(function):
     said, wanted = function(14, 3), md.FactorizationMachine(0, [6, 8], 3).num_parameters()
-    print(
-        say("right")
-        if said == wanted
-        else say("not yet: {said}; with 14 ids and D = 3 it has {wanted}", said=said, wanted=wanted)
+    tell(
+        "right" if said == wanted else "not yet: {said}; with 14 ids and D = 3 it has {wanted}",
+        said=said,
+        wanted=wanted,
     )
 
 

@@ -27,9 +27,9 @@
 # **이 장을 마치면** 열 줄로 된 기울기 검사기(checker)를 직접 만들게 됩니다. 그것만으로는 부족한 까닭도 알게 되고,
 # 찾은 잘못을 설명해 주는 `md.gradcheck`도 쓸 수 있게 됩니다.
 #
-# 노트북의 검사가 출력하는 글과 그림의 글자는 영어입니다. "right"와 "ok"는 맞았다는 뜻이고, "not yet"과 "FAILED"는
-# 아직 틀린 곳이 있다는 뜻입니다. `md.gradcheck`의 보고서를 한국어로 보려면 노트북을 열기 전에 환경 변수
-# `MINIDLRM_LANG`을 `ko`로 정하세요.
+# 노트북의 검사와 `md.gradcheck`의 보고서를 한국어로 보려면 노트북을 열기 전에 환경 변수 `MINIDLRM_LANG`을 `ko`로
+# 정하세요. 컴퓨터의 언어가 한국어이면 그대로 두어도 됩니다. 보고서의 "ok"는 통과했다는 뜻이고, "FAILED"는 틀린 곳이
+# 있다는 뜻입니다. 그림의 글자와 셀이 직접 출력하는 글은 영어입니다.
 
 # %%
 # Colab처럼 minidlrm이 설치되지 않은 곳에서는 먼저 설치합니다.
@@ -47,7 +47,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import minidlrm as md
-from minidlrm.languages import say
+from minidlrm.languages import say, tell
 
 rng = np.random.default_rng(0)
 
@@ -123,14 +123,12 @@ def richardson(f, x, h=1e-2):
 
 def check_richardson(function):
     error = error_of(lambda x: function(np.exp, x))
-    verdict = say("right") if error < 1e-9 else say("not yet")
-    print(
-        say(
-            "{verdict}: error {error}; one difference has {one}",
-            verdict=verdict,
-            error=f"{error:.1e}",
-            one=f"{error_of(lambda x: central(np.exp, x, 1e-2)):.1e}",
-        )
+    verdict = say("right" if error < 1e-9 else "not yet")
+    tell(
+        "{verdict}: error {error:.1e}; one difference has {one:.1e}",
+        verdict=verdict,
+        error=error,
+        one=error_of(lambda x: central(np.exp, x, 1e-2)),
     )
 
 
@@ -242,19 +240,17 @@ def tanh_backward(dy):
 def check_tanh(backward):
     error = check(np.tanh, backward, x, r)
     if error < 1e-8:
-        print(say("right: error {error}", error=f"{error:.1e}"))
+        tell("right: error {error:.1e}", error=error)
     else:
         said, wanted = backward(r), r * central(np.tanh, x, 6e-6)
         k = np.unravel_index(np.abs(said - wanted).argmax(), x.shape)
-        print(say("not yet: error {error}; a right one has about 1e-10", error=f"{error:.1e}"))
-        print(
-            say(
-                "   at x = {x}, dy = {dy} you say {said}; it is {wanted}",
-                x=f"{x[k]:.3f}",
-                dy=f"{r[k]:.3f}",
-                said=f"{said[k]:.3f}",
-                wanted=f"{wanted[k]:.3f}",
-            )
+        tell("not yet: error {error:.1e}; a right one has about 1e-10", error=error)
+        tell(
+            "   at x = {x:.3f}, dy = {dy:.3f} you say {said:.3f}; it is {wanted:.3f}",
+            x=x[k],
+            dy=r[k],
+            said=said[k],
+            wanted=wanted[k],
         )
 
 
@@ -639,10 +635,6 @@ report = md.gradcheck(pair, x32)
 
 
 # %%
-def check32(forward, backward, x, r):
-    return check(forward, backward, x, r)  # 직접 해 보기 (your turn): x와 r은 float32로 들어옵니다
-
-
 def check_check32(function):
     seen, r32 = [], r.astype(np.float32)
 
@@ -653,29 +645,25 @@ def check_check32(function):
     right = function(np.tanh, backward, x32.copy(), r32)
     wrong = function(np.tanh, lambda dy: 1.001 * backward(dy), x32.copy(), r32)
     if any(dtype != np.float32 for dtype in seen):
-        print(say("not yet: backward got float64; in training it gets float32"))
+        tell("not yet: backward got float64; in training it gets float32")
     elif right > 1e-6:
-        print(
-            say(
-                "not yet: error {right} for a right gradient; in which precision is h added?",
-                right=f"{right:.1e}",
-            )
+        tell(
+            "not yet: error {right:.1e} for a right gradient; in which precision is h added?",
+            right=right,
         )
     elif not 5e-4 < wrong < 2e-3:
-        print(
-            say(
-                "not yet: a gradient that is 0.1% too large has the error {wrong}",
-                wrong=f"{wrong:.1e}",
-            )
-        )
+        tell("not yet: a gradient that is 0.1% too large has the error {wrong:.1e}", wrong=wrong)
     else:
-        print(
-            say(
-                "right: error {right}, and {wrong} for a gradient 0.1% too large",
-                right=f"{right:.1e}",
-                wrong=f"{wrong:.1e}",
-            )
+        tell(
+            "right: error {right:.1e}, and {wrong:.1e} for a gradient 0.1% too large",
+            right=right,
+            wrong=wrong,
         )
+
+
+# %%
+def check32(forward, backward, x, r):
+    return check(forward, backward, x, r)  # 직접 해 보기 (your turn): x와 r은 float32로 들어옵니다
 
 
 check_check32(check32)
@@ -798,6 +786,21 @@ _ = what_if.plot()
 
 
 # %%
+def check_predicted(function):
+    gradients = [getattr(g, "values", g) for g in steps.grads.values()]  # 테이블이면 그 행들
+    for lr in (0.1, 0.01, 0.001):
+        said, true = function(gradients, lr), loss_after(lr) - steps.loss
+        tell(
+            "lr = {lr:<6g} predicted {said:+.6f}   measured {true:+.6f}",
+            lr=lr,
+            said=said,
+            true=true,
+        )
+    text = say("the last two must agree to 1%. A number with the gradient g moves by -lr g")
+    tell("right" if abs(said / true - 1) < 0.01 else "not yet: {text}", text=text)
+
+
+# %%
 def predicted(gradients, lr):
     return -lr * sum(np.sum(g) for g in gradients)  # 직접 해 보기 (your turn)
 
@@ -808,22 +811,6 @@ def loss_after(lr):
         parameter.grad = steps.grads[name]
     md.SGD(lr).step(moved.parameters())
     return md.trace(moved, clicks.train[:4]).loss
-
-
-def check_predicted(function):
-    gradients = [getattr(g, "values", g) for g in steps.grads.values()]  # 테이블이면 그 행들
-    for lr in (0.1, 0.01, 0.001):
-        said, true = function(gradients, lr), loss_after(lr) - steps.loss
-        print(
-            say(
-                "lr = {lr} predicted {said}   measured {true}",
-                lr=f"{lr:<6g}",
-                said=f"{said:+.6f}",
-                true=f"{true:+.6f}",
-            )
-        )
-    text = say("the last two must agree to 1%. A number with the gradient g moves by -lr g")
-    print(say("right") if abs(said / true - 1) < 0.01 else say("not yet: {text}", text=text))
 
 
 check_predicted(predicted)

@@ -43,7 +43,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import minidlrm as md
-from minidlrm.languages import say
+from minidlrm.languages import say, tell
 
 rng = np.random.default_rng(0)
 
@@ -109,18 +109,12 @@ def check_shapes(function):
         guess = tuple(np.ravel(said[name]).tolist())
         whole = all(isinstance(size, int) for size in guess)
         if guess != array.shape or not whole:
-            print(
-                say(
-                    "not yet: {name} has the shape {shape}, and you say {said}",
-                    name=name,
-                    shape=array.shape,
-                    said=said[name],
-                )
-            )
+            shapes = {"name": name, "shape": array.shape, "said": said[name]}
+            tell("not yet: {name} has the shape {shape}, and you say {said}", **shapes)
             hint = say("a size is a whole number: divide with //") if guess == array.shape else hint
-            print(say("(with {sizes}). Hint: {hint}.", sizes=sizes, hint=hint))
+            tell("(with {sizes}). Hint: {hint}.", sizes=sizes, hint=hint)
             return
-    print(say("right: the shapes are the library's"))
+    tell("right: the shapes are the library's")
 
 
 # %% [markdown]
@@ -292,12 +286,10 @@ def check_top_input(function):
     for b in range(B):
         said, wanted = np.asarray(function(b)), top_in[b]
         if said.shape != wanted.shape:
-            print(
-                say(
-                    "not yet: the shape is {said}, and should be {wanted}",
-                    said=said.shape,
-                    wanted=wanted.shape,
-                )
+            tell(
+                "not yet: the shape is {said}, and should be {wanted}",
+                said=said.shape,
+                wanted=wanted.shape,
             )
             return
         wrong = np.flatnonzero(np.abs(said - wanted) > 1e-12)
@@ -309,15 +301,9 @@ def check_top_input(function):
                 else say("the product of z_{i} and z_{j}", i=i[k - D], j=j[k - D])
             )
             print(say("not yet: in sample {b}, place {k} is {name}:", b=b, k=k, name=name), end=" ")
-            print(
-                say(
-                    "{wanted}, and you have {said}",
-                    wanted=f"{wanted[k]:.4f}",
-                    said=f"{said[k]:.4f}",
-                )
-            )
+            tell("{wanted:.4f}, and you have {said:.4f}", wanted=wanted[k], said=said[k])
             return
-    print(say("right: the numbers of all samples, in their places"))
+    tell("right: the numbers of all samples, in their places")
 
 
 # %% [markdown]
@@ -475,12 +461,6 @@ print(steps.perturb("embeddings.weight", (2, 0), eps=0.01))
 
 
 # %%
-def what_moves(t, v, d, eps):
-    samples = []  # 직접 해 보기 (your turn): 테이블 t의 아이디가 v인 표본
-    change = 0.0  # 그 표본들의 기울기로 본 손실의 변화
-    return samples, change
-
-
 def check_what_moves(function):
     for t, v in ((0, 2), (1, 4), (2, 5)):
         samples, change = function(t, v, d=1, eps=1e-4)
@@ -488,31 +468,23 @@ def check_what_moves(function):
         uses, wanted = made.moved[0][2], 1e-4 * made.slopes[0][1]
         print(say("table {t}, id {v}: ", t=t, v=v), end="")
         if isinstance(samples, tuple):
-            print(say("not yet: samples is a tuple, as np.where gives it: take its [0]"))
+            tell("not yet: samples is a tuple, as np.where gives it: take its [0]")
         elif len(samples) != uses:
-            print(
-                say(
-                    "not yet: {uses} samples look it up, and you name {samples}",
-                    uses=uses,
-                    samples=len(samples),
-                )
-            )
+            number = {"uses": uses, "samples": len(samples)}
+            tell("not yet: {uses} samples look it up, and you name {samples}", **number)
         elif abs(change - wanted) > 1e-3 * abs(wanted):
-            print(
-                say(
-                    "not yet: the loss moves by {wanted}, and you say {change}",
-                    wanted=f"{wanted:.3e}",
-                    change=f"{change:.3e}",
-                )
-            )
+            moves = {"wanted": wanted, "change": change}
+            tell("not yet: the loss moves by {wanted:.3e}, and you say {change:.3e}", **moves)
         else:
-            print(
-                say(
-                    "right: samples {samples}, and the loss moves by {wanted}",
-                    samples=list(map(int, samples)),
-                    wanted=f"{wanted:.3e}",
-                )
-            )
+            moves = {"samples": list(map(int, samples)), "wanted": wanted}
+            tell("right: samples {samples}, and the loss moves by {wanted:.3e}", **moves)
+
+
+# %%
+def what_moves(t, v, d, eps):
+    samples = []  # 직접 해 보기 (your turn): 테이블 t의 아이디가 v인 표본
+    change = 0.0  # 그 표본들의 기울기로 본 손실의 변화
+    return samples, change
 
 
 check_what_moves(what_moves)
@@ -638,15 +610,6 @@ print(f"largest difference from the library's two classes: {np.abs(ours - theirs
 
 
 # %%
-def size_of(rows, F, D, bottom, top):
-    parameters = {"embeddings": 0}  # 직접 해 보기 (your turn): 모든 0을 고치세요
-    flops = {"embeddings": 0, "interaction": 0}  # 첫 0은 그대로
-    for name, sizes in (("top MLP", top), ("bottom MLP", bottom)):
-        parameters[name] = sum(0 for n, m in pairwise(sizes))
-        flops[name] = sum(0 for n, m in pairwise(sizes))
-    return parameters, flops
-
-
 def check_size(function):
     parameters, flops = function(18, F, D, [9, 7, 2], [8, 10, 1])
     forward = [op for op in steps.operations if op.phase == "forward"]
@@ -658,11 +621,21 @@ def check_size(function):
             rows.append(("parameters", parameters[name], getattr(model, part).num_parameters()))
         for unit, said, wanted in rows:
             print(f"{name:11} {unit:10} ", end="")
-            print(
-                say("right")
-                if said == wanted
-                else say("not yet: {said}, and it should be {wanted}", said=said, wanted=wanted)
+            tell(
+                "right" if said == wanted else "not yet: {said}, and it should be {wanted}",
+                said=said,
+                wanted=wanted,
             )
+
+
+# %%
+def size_of(rows, F, D, bottom, top):
+    parameters = {"embeddings": 0}  # 직접 해 보기 (your turn): 모든 0을 고치세요
+    flops = {"embeddings": 0, "interaction": 0}  # 첫 0은 그대로
+    for name, sizes in (("top MLP", top), ("bottom MLP", bottom)):
+        parameters[name] = sum(0 for n, m in pairwise(sizes))
+        flops[name] = sum(0 for n, m in pairwise(sizes))
+    return parameters, flops
 
 
 check_size(size_of)
@@ -760,9 +733,9 @@ def check_train(function):
         if len(said) <= k or abs(said[k] - wanted[k]) > 1e-6:
             print(say("not yet: the losses are "), np.round(said, 5))
             print(say("and those of md.fit are "), np.round(wanted, 5))
-            print(say("They differ from step {step} on. Hint: {hint}", step=k + 1, hint=hint))
+            tell("They differ from step {step} on. Hint: {hint}", step=k + 1, hint=hint)
             return
-    print(say("right: the losses of md.fit, step by step"))
+    tell("right: the losses of md.fit, step by step")
 
 
 check_train(train)

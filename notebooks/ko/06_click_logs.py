@@ -47,7 +47,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import minidlrm as md
-from minidlrm.languages import say
+from minidlrm.languages import say, tell
 
 rng = np.random.default_rng(0)
 
@@ -84,41 +84,37 @@ print(path.read_text().splitlines()[0][:120], "...")
 
 
 # %%
-def parse(line):
-    fields = line.split()  # 직접 해 보기 (your turn): 먼저 이 줄을 보세요
-    label, counts, ids = fields[0], fields[1:14], fields[14:]
-    return label, counts, ids
-
-
 def check_parse(function):
     fields = ["1", "3", "", "-1", *["0"] * 10, "000000ff", "", *["0000000a"] * 23, ""]
     parts = function("\t".join(fields) + "\n")
     right = 1, [3, None, -1, *[0] * 10], [255, None, *[10] * 23, None]
     if (len(parts[1]), len(parts[2])) != (13, 26):
-        print(
-            say(
-                "not yet: {counts} counts and {ids} ids, but a line has",
-                counts=len(parts[1]),
-                ids=len(parts[2]),
-            ),
-            end=" ",
+        tell(
+            "not yet: {counts} counts and {ids} ids, but a line has 13 and 26. Where did the empty "
+            "fields go?",
+            counts=len(parts[1]),
+            ids=len(parts[2]),
         )
-        print(say("13 and 26. Where did the empty fields go?"))
         return
     said, wanted = ([part[0], *part[1], *part[2]] for part in (parts, right))
     for k, (mine, field) in enumerate(zip(said, wanted, strict=True)):
         if mine != field:
-            print(
-                say(
-                    "not yet: field {k} {fields} should become {field}; you have {mine}",
-                    k=k,
-                    fields=f"{fields[k]!r}",
-                    field=f"{field!r}",
-                    mine=f"{mine!r}",
-                )
+            tell(
+                "not yet: field {k} {fields!r} should become {field!r}; you have {mine!r}",
+                k=k,
+                fields=fields[k],
+                field=field,
+                mine=mine,
             )
             return
-    print(say("right: 1 label, 13 counts, 26 ids"))
+    tell("right: 1 label, 13 counts, 26 ids")
+
+
+# %%
+def parse(line):
+    fields = line.split()  # 직접 해 보기 (your turn): 먼저 이 줄을 보세요
+    label, counts, ids = fields[0], fields[1:14], fields[14:]
+    return label, counts, ids
 
 
 check_parse(parse)
@@ -203,6 +199,23 @@ _ = axes[1].legend()
 
 
 # %%
+def check_encode(function):
+    train, test = np.array([7, 7, 9, 4, 4, 4]), np.array([9, 7, 9, 5])
+    wanted = np.array([2, 2, 0, 1, 1, 1]), np.array([0, 2, 0, 0])
+    wrong = md.checking.difference(function(train, test), wanted, "train, test")
+    if wrong:
+        tell(
+            "not yet: with {train} in training and {test} in the test, {wrong}.",
+            train=train,
+            test=test,
+            wrong=wrong,
+        )
+        tell("In training, 4 occurs three times, 7 twice, 9 once, and 5 never.")
+    else:
+        tell("right")
+
+
+# %%
 def encode(train, test, min_count=2):
     values, count = np.unique(
         np.concatenate([train, test]), return_counts=True
@@ -210,24 +223,6 @@ def encode(train, test, min_count=2):
     known = values[count >= min_count]
     place = {value: k + 1 for k, value in enumerate(known.tolist())}
     return [np.array([place.get(v, 0) for v in part.tolist()]) for part in (train, test)]
-
-
-def check_encode(function):
-    train, test = np.array([7, 7, 9, 4, 4, 4]), np.array([9, 7, 9, 5])
-    wanted = np.array([2, 2, 0, 1, 1, 1]), np.array([0, 2, 0, 0])
-    wrong = md.checking.difference(function(train, test), wanted, "train, test")
-    if wrong:
-        print(
-            say(
-                "not yet: with {train} in training and {test} in the test, {wrong}.",
-                train=train,
-                test=test,
-                wrong=wrong,
-            )
-        )
-        print(say("In training, 4 occurs three times, 7 twice, 9 once, and 5 never."))
-    else:
-        print(say("right"))
 
 
 check_encode(encode)
@@ -294,12 +289,10 @@ def log_loss(label, rate):
 def check_log_loss(function):
     said, wanted = function(label, rate.astype(float)), md.metrics.log_loss(label, logit)
     close = abs(said - wanted) < 1e-5
-    print(
-        say("right")
-        if close
-        else say(
-            "not yet: {said}; the library says {wanted}", said=f"{said:.4f}", wanted=f"{wanted:.4f}"
-        )
+    tell(
+        "right" if close else "not yet: {said:.4f}; the library says {wanted:.4f}",
+        said=said,
+        wanted=wanted,
     )
 
 
@@ -345,10 +338,10 @@ def check_auc(function):
     names = say("300 clicks and 300 non-clicks"), say("two and two, one pair of them a tie")
     for name, pair, value in zip(names, pairs, wanted, strict=True):
         said = function(*pair)
-        verdict = (
-            say("right")
-            if abs(said - value) < 1e-9
-            else say("not yet: {said}; it is {value}", said=f"{said:.6f}", value=f"{value:.6f}")
+        verdict = say(
+            "right" if abs(said - value) < 1e-9 else "not yet: {said:.6f}; it is {value:.6f}",
+            said=said,
+            value=value,
         )
         print(f"{name}: {verdict}")
 
@@ -416,10 +409,10 @@ def bayes_limit(p):
 
 def check_bayes(function):
     said, wanted = function(np.array([0.5, 0.5, 0.2])), 0.628899
-    print(
-        say("right")
-        if abs(said - wanted) < 1e-5
-        else say("not yet: {said}; it is {wanted}", said=f"{said:.4f}", wanted=f"{wanted:.4f}")
+    tell(
+        "right" if abs(said - wanted) < 1e-5 else "not yet: {said:.4f}; it is {wanted:.4f}",
+        said=said,
+        wanted=wanted,
     )
 
 
@@ -514,11 +507,6 @@ ax.grid(alpha=0.3)
 
 
 # %%
-def adagrad_step(w, h, g, eta=0.1, eps=1e-10):
-    w = w - eta * g / (np.sqrt(h) + eps)  # 직접 해 보기 (your turn): 어느 h일까요?
-    return w, h + g * g
-
-
 def check_adagrad(function):
     class Yours(md.Adagrad):
         def update(self, weight, rows, grad, state, lr):
@@ -527,20 +515,24 @@ def check_adagrad(function):
 
     report = md.checking.optimcheck(Yours(lr=0.1), verbose=False)
     if report.passed:
-        print(say("right: the steps of md.Adagrad, on a matrix, a bias and a table"))
+        tell("right: the steps of md.Adagrad, on a matrix, a bias and a table")
         return
     example = function(np.array([1.0]), np.array([9.0]), np.array([-4.0]))
     wrong = md.checking.difference(example, ([1.08], [25.0]), "w, h")
     wrong = wrong and say(": from w = 1, h = 9 and the gradient g = -4, {wrong}", wrong=wrong)
-    print(say("not yet{wrong}", wrong=wrong))
+    tell("not yet{wrong}", wrong=wrong)
     if report.diagnosis[0].key != "random":
-        print(
-            say(
-                "It looks as if {cause}. {hint}",
-                cause=say(report.diagnosis[0].title),
-                hint=say(report.diagnosis[0].hint),
-            )
+        tell(
+            "It looks as if {cause}. {hint}",
+            cause=say(report.diagnosis[0].title),
+            hint=say(report.diagnosis[0].hint),
         )
+
+
+# %%
+def adagrad_step(w, h, g, eta=0.1, eps=1e-10):
+    w = w - eta * g / (np.sqrt(h) + eps)  # 직접 해 보기 (your turn): 어느 h일까요?
+    return w, h + g * g
 
 
 check_adagrad(adagrad_step)
@@ -672,13 +664,11 @@ def check_score(function):
     right = md.predict(own, clicks.schema.encode(new))
     wrong = md.checking.difference(function(saved, new), right, "p")
     if wrong:
-        print(say("not yet: {wrong}", wrong=wrong))
+        tell("not yet: {wrong}", wrong=wrong)
         return
-    print(
-        say(
-            "right: the probabilities of before saving; for an unknown user, {probability}",
-            probability=f"{right[-1]:.2f}",
-        )
+    tell(
+        "right: the probabilities of before saving; for an unknown user, {probability:.2f}",
+        probability=right[-1],
     )
 
 
