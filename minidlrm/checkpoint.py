@@ -17,9 +17,10 @@ from minidlrm import data, models
 from minidlrm.arrays import as_path, check_type, check_word
 from minidlrm.data.batch import TASKS
 from minidlrm.digested import Arrays, check_digest, write
+from minidlrm.layers.embedding import makes_whole_tables
 from minidlrm.module import Module, Parameter
 from minidlrm.optim import Optimizer, OptimizerGroup, State
-from minidlrm.parallel.folder import index_of, own_arrays, read_folder, write_folder
+from minidlrm.parallel.folder import Pieces, index_of, own_arrays, read_folder, write_folder
 from minidlrm.parallel.sharding import comm_of
 
 __all__ = ["load", "load_with_schema", "save"]
@@ -132,7 +133,8 @@ def load(
     path = as_path("path", path)
     if model is not None:
         check_type("model", model, Module)
-    return unpack(path, *read(path), model, optimizer)
+    whole = makes_whole_tables() if model is None else comm_of(model) is None
+    return unpack(path, *read(path, whole), model, optimizer)
 
 
 def load_with_schema(path: str | os.PathLike) -> tuple[Any, Any]:
@@ -380,8 +382,11 @@ def _as_format_2(state: State, parameter: Parameter) -> State:
 # The file
 
 
-def read(path: str | os.PathLike) -> tuple[dict[str, str], Arrays]:
-    """Return the header and the arrays of a checkpoint; OSError and ValueError as `load`."""
+def read(path: str | os.PathLike, whole: bool = True) -> tuple[dict[str, str], dict[str, Any]]:
+    """Return the header and the arrays of a checkpoint; OSError and ValueError as `load`.
+
+    Without `whole`, arrays of a file are `Pieces`, of which `own_arrays` reads what a rank holds.
+    """
     from safetensors import SafetensorError, safe_open
 
     index = index_of(path)
@@ -397,7 +402,10 @@ def read(path: str | os.PathLike) -> tuple[dict[str, str], Arrays]:
         with safe_open(path, framework="numpy") as opened:
             header = opened.metadata() or {}
             _check_header(path, header, has_digest)
-            return header, {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+            names = list(opened.keys())
+            if whole:
+                return header, {name: opened.get_tensor(name) for name in names}
+            return header, {name: Pieces.of_file(Path(path), name, opened) for name in names}
     except (SafetensorError, OSError, LookupError, TypeError) as error:
         raise ValueError(f"{path} is not a checkpoint, or is damaged: {error}") from None
 

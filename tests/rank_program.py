@@ -66,7 +66,8 @@ def fail(comm):
     if comm.rank == 0:
         comm.barrier()
     print(f"fails at {time.time()}", file=sys.stderr, flush=True)
-    with patch.object(app, "make_app", Mock(side_effect=ValueError("only here"))):
+    known = patch.object(sys, "argv", ["minidlrm", "train"])
+    with known, patch.object(app, "make_app", Mock(side_effect=ValueError("only here"))):
         app.main()
 
 

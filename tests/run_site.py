@@ -41,6 +41,8 @@ PAGES = [
     "comparison.html",
     "gradcheck.html",
     "performance.html",
+    "paper.html",
+    "parallel.html",
     "api/index.html",
     "api/minidlrm.DLRM.html",
     "glossary.html",

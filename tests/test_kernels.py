@@ -81,6 +81,19 @@ def test_bags_gather_and_scatter_as_defined(case, weighted):
     )
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_large_sums_have_the_bits_of_small_ones(monkeypatch, weighted, dtype):
+    rng = np.random.default_rng(0)
+    rows, source = rng.integers(0, 9, 50), rng.integers(0, 6, 50)
+    dy, scale = numbers(rng, (6, 5)).astype(dtype), rng.normal(size=50) if weighted else None
+    _, small = jit.scatter_add(rows, dy, source, scale, 9)
+    monkeypatch.setattr(jit, "_LARGE_PAGES", 0)
+    _, large = jit.scatter_add(rows, dy, source, scale, 9)
+    assert large.dtype == small.dtype == dtype
+    np.testing.assert_array_equal(large, small)
+
+
 @both_backends
 @given(
     st.integers(0, 2**32 - 1),

@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import threading
 from collections import defaultdict
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from rich.console import Console
 
 import minidlrm as md
 from minidlrm import blocks
-from minidlrm.across import own_blocks
+from minidlrm.across import RankBlocks, own_blocks
 from minidlrm.blocks import TreeSum, blocks_for
 from minidlrm.checkpoint import pack, state_arrays
 from minidlrm.cli import costs
@@ -21,7 +23,7 @@ from minidlrm.data.batch import Batch, Jagged
 from minidlrm.data.cutting import Rows
 from minidlrm.digested import content_digest
 from minidlrm.parallel import cost, folder, planning, run, sharded
-from minidlrm.parallel.comm import Communicator, RankFailedError
+from minidlrm.parallel.comm import Communicator, RankFailedError, _InProcess, _World
 from minidlrm.parallel.parts import WAYS, Part, shared_out
 from minidlrm.parallel.sharding import collections
 
@@ -636,6 +638,30 @@ def test_a_sharded_checkpoint_has_the_content_of_one_file(by, tmp_path):
     assert run(2, load, "row", tmp_path / "one.safetensors")[0] == want
 
 
+def test_a_rank_reads_its_part_of_a_file_alone(tmp_path, monkeypatch):
+    rows, optimizer, read = one_hot(100), md.RowwiseAdagrad(0.05), []
+    model = dlrm()
+    md.fit(model, rows, optimizer=optimizer, batch_size=50, progress=False)
+    md.save(model, tmp_path / "one.safetensors", optimizer)
+    was = folder.Pieces.read
+
+    def watched(piece, wanted=None):
+        read.append((piece.name, was(piece, wanted)))
+        return read[-1][1]
+
+    def load(comm):
+        again = md.RowwiseAdagrad(0.05)
+        with sharded(comm, "row"):
+            model = md.load(tmp_path / "one.safetensors", optimizer=again)
+        return len(model.embeddings.weight.value)
+
+    monkeypatch.setattr(folder.Pieces, "read", watched)
+    held = run(4, load)
+    for name in ("embeddings.weight", "optimizer.embeddings.weight.square_mean"):
+        assert sorted(len(array) for n, array in read if n == name) == sorted(held)
+    assert sum(held) == sum(SIZES)
+
+
 def test_a_damaged_file_of_a_rank_is_refused(tmp_path):
     def save(comm):
         with sharded(comm, "row"):
@@ -740,9 +766,68 @@ def test_the_busiest_rank_is_the_one_with_the_table_of_all():
     assert plan.busiest == 768 * (8 + 2 * 4 * 8) + 2 * dense  # rank 0 serves the samples of 3
 
 
+class Clock:
+    """A clock for each rank, which moves when it is told to."""
+
+    def __init__(self):
+        self.here = threading.local()
+
+    def perf_counter(self):
+        return getattr(self.here, "now", 0.0)
+
+    def takes(self, seconds):
+        def move(*_, **__):
+            self.here.now = self.perf_counter() + seconds(*_)
+
+        return move
+
+
+def test_the_parts_of_a_step_are_timed_on_all_ranks_at_once_and_the_slowest_counts(monkeypatch):
+    clock, config = Clock(), {**dlrm().config, "table_sizes": list(SIZES)}
+    monkeypatch.setattr(costs, "time", clock)
+    monkeypatch.setattr(costs, "measured", lambda comm: cost.Network(1e-6, 1e-9))
+    slow = {}
+    take = clock.takes(lambda blocks, _: 8.0 * slow[threading.get_ident()])
+    monkeypatch.setattr(RankBlocks, "take", take)
+    monkeypatch.setattr(RankBlocks, "grad_norm", clock.takes(lambda _: 1.0))
+    step = clock.takes(lambda _, given: 2.0 if len(given) == 1 else 0.5)
+    monkeypatch.setattr(costs.Adagrad, "step", step)
+    turns = []
+
+    def work(comm):
+        slow[threading.get_ident()] = 1 + comm.rank
+        alone = _InProcess(0, _World(1))
+        return costs.measure(comm, alone, "DLRM", config, 64, lambda: turns.append(comm.rank))
+
+    for found, network in run(2, work):
+        assert found == cost.Work(17.0, 2.0, 0.5, blocks_for(dlrm(), 64))
+        assert network == cost.Network(1e-6, 1e-9)
+    assert sorted(turns) == [0, 0, 1, 1]
+
+
+def test_without_mpi_a_step_is_measured_in_this_process(monkeypatch):
+    monkeypatch.setattr(costs, "mpiexec", Mock(side_effect=FileNotFoundError))
+    monkeypatch.setattr(costs, "_LEAST", 0.0)
+    model = planning.outline(dlrm)
+    work, network, where = costs.measured_here(model, 64, ranks=4)
+    assert min(work.walk, work.tables, work.dense) > 0
+    assert network.alpha + network.beta > 0
+    assert "since MPI does not start here" in where
+
+
+@pytest.mark.slow
+def test_the_step_that_is_timed_is_that_of_processes_over_mpi(monkeypatch):
+    pytest.importorskip("mpi4py")
+    monkeypatch.setattr(costs, "run", lambda *_: pytest.fail("in this process"))
+    work, network, where = costs.measured_here(planning.outline(dlrm), 64, ranks=16)
+    assert min(work.walk, work.tables, work.dense) > 0
+    assert network.alpha + network.beta > 0
+    assert re.fullmatch(r"\d+ processes at once, over MPI", where)
+
+
 def test_show_prints_each_plan(capsys, monkeypatch):
-    monkeypatch.setattr(costs, "timed", lambda run: run() or 0.5)
-    monkeypatch.setattr(costs, "network_here", lambda: (cost.Network(1e-6, 1e-9), "two tests"))
+    found = cost.Work(0.4, 0.1, 0.05, blocks_for(dlrm(), 64)), cost.Network(1e-6, 1e-9)
+    monkeypatch.setattr(costs, "measured_here", lambda *_: (*found, "a test"))
 
     def make(sizes):
         return md.DLRM(4, list(sizes), 8, (16,), (16,))
@@ -752,5 +837,6 @@ def test_show_prints_each_plan(capsys, monkeypatch):
     for by, plan in zip(WAYS, planned(4, 64, blocks_for(dlrm(), 64)), strict=True):
         (line,) = [x.split() for x in told.splitlines() if x.split()[:1] == [by]]
         assert line[2:4] == [f"{plan.bytes / 1e6:,.2f}", f"{plan.messages:,}"]
-    assert "measured here: a step in one process on one core" in told
+        assert line[6] == f"{1e3 * cost.seconds(plan, *found, 4)['step']:,.2f}"
+    assert "measured here, in a test: the work of a whole step on one core, 550.00 ms" in told
     assert "Computed: everything in the table" in told

@@ -140,7 +140,7 @@ def speed_up(stored: dict) -> Figure:
                 f"from {ranks} ranks on, sending\ntakes longer than work;\n"
                 f"{share:.0%} of it all to all",
                 (ranks, at),
-                (ranks / 12, at * 2.2),
+                (ranks / 4, at / 14) if color == COLORS[0] else (ranks / 14, at * 3),
                 arrowprops={"arrowstyle": "->"},
                 fontsize=8,
             )
@@ -150,8 +150,8 @@ def speed_up(stored: dict) -> Figure:
     alpha, beta = 1e6 * network.alpha, 1e9 * network.beta
     ax.set_title(
         f"computed: all points, for B = {ROWS:,} rows and a block or more for each rank\n"
-        f"measured on {stored['machine']}: work on one core,\nand messages between two processes, "
-        f"{alpha:.2g} µs and {beta:.2g} ns a byte",
+        f"measured on {stored['machine']}, in {stored['where']}: work,\n"
+        f"and messages of {alpha:.2g} µs and {beta:.2g} ns a byte",
         fontsize=8,
     )
     ax.legend(fontsize=8)

@@ -105,6 +105,8 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a locale may have no × and no →
     try:
+        if "mpi4py.run" in sys.modules:  # one of several ranks
+            import_module("minidlrm.cli.ranks").check_command("".join(sys.argv[1:2]))
         code = make_app(*sys.argv[1:2])(standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         code = _INTERRUPTED

@@ -50,6 +50,7 @@ ShardOption = Annotated[
     ),
 ]
 _LAUNCHED = ("PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK")  # variables of a process of mpiexec
+_ON_RANKS = ("train",)  # commands
 _FIRST = 2.5  # seconds in which rank 0 may say what all would say
 _BANNER, _BANNER_END = "====", "Please see the FAQ"  # of mpiexec, around a rank that was killed
 
@@ -78,6 +79,19 @@ def communicator(ranks: int | None) -> Communicator | None:
 def is_ranked() -> bool:
     """Whether this process was started by ``python -m mpi4py``."""
     return "mpi4py.run" in sys.modules
+
+
+def check_command(name: str) -> None:
+    """Raise ValueError on several ranks, unless the command knows what to do there."""
+    if not is_ranked() or name in ("", *_ON_RANKS):
+        return
+    from mpi4py import MPI
+
+    if MPI.COMM_WORLD.Get_size() > 1:
+        raise ValueError(
+            f"{name} runs in one process, and mpiexec has started {MPI.COMM_WORLD.Get_size()}: "
+            f"start it without mpiexec; only {' and '.join(_ON_RANKS)} shares its work out"
+        )
 
 
 def ranks_here() -> int:

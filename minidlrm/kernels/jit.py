@@ -16,6 +16,7 @@ from minidlrm.kernels.jit_traces import lru_misses as lru_misses
 from minidlrm.kernels.jit_traces import stack_distances as stack_distances
 
 _RADIX_BITS = 11  # digits of the sort: 2,048 counters stay in the fastest cache
+_LARGE_PAGES = 4 << 20  # bytes from which on NumPy asks for pages of 2 MiB, and Numba does not
 
 
 # Embeddings
@@ -82,63 +83,76 @@ def gather_bags(weight, rows, offsets, scale, num_tables):
 
 
 @_compile
-def _stable_order(rows, num_rows):
-    """Positions that sort `rows`, equal rows in their old order: a radix sort."""
+def _in_order(rows, num_rows):
+    """Return `rows` sorted, and where each was, equal rows in their old order: a radix sort."""
     n = len(rows)
-    order, next_order = np.empty(n, np.int64), np.empty(n, np.int64)
+    keys, order = np.empty(n, np.int64), np.empty(n, np.int64)
+    next_keys, next_order = np.empty(n, np.int64), np.empty(n, np.int64)
     for i in range(n):  # np.arange takes a quarter of a second to compile
-        order[i] = i
+        keys[i], order[i] = rows[i], i
     mask = (1 << _RADIX_BITS) - 1
     shift = 0
     while (num_rows - 1) >> shift > 0:
         ends = np.zeros(mask + 2, np.int64)
-        for i in range(n):
-            ends[((rows[i] >> shift) & mask) + 1] += 1
+        for k in range(n):
+            ends[((keys[k] >> shift) & mask) + 1] += 1
         for digit in range(mask):
             ends[digit + 1] += ends[digit]
-        for k in range(n):
-            digit = (rows[order[k]] >> shift) & mask
-            next_order[ends[digit]] = order[k]
-            ends[digit] += 1
+        for k in range(n):  # rows move with their numbers: rows[order[k]] would miss the caches
+            digit = (keys[k] >> shift) & mask
+            place = ends[digit]
+            next_keys[place], next_order[place] = keys[k], order[k]
+            ends[digit] = place + 1
+        keys, next_keys = next_keys, keys
         order, next_order = next_order, order
         shift += _RADIX_BITS
-    return order
+    return keys, order
 
 
 @_compile
 def group_rows(rows, num_rows):
     """See `reference.group_rows`."""
     n = len(rows)
-    order = _stable_order(rows, num_rows)
+    keys, order = _in_order(rows, num_rows)
     num_unique = min(n, 1)
     for k in range(1, n):
-        if rows[order[k]] != rows[order[k - 1]]:
+        if keys[k] != keys[k - 1]:
             num_unique += 1
     unique, ends = np.empty(num_unique, np.int64), np.empty(num_unique + 1, np.int64)
     u = 0
     for k in range(n):
-        if k == 0 or rows[order[k]] != rows[order[k - 1]]:
-            unique[u], ends[u] = rows[order[k]], k
+        if k == 0 or keys[k] != keys[k - 1]:
+            unique[u], ends[u] = keys[k], k
             u += 1
     ends[u] = n
     return unique, order, ends
 
 
-@_compile
 def add_groups(order, ends, dy, source, scale):
     """See `reference.add_groups`."""
+    size = (len(ends) - 1) * dy.shape[1] * dy.itemsize
+    sums = np.zeros((len(ends) - 1, dy.shape[1]), dy.dtype) if size >= _LARGE_PAGES else None
+    places = order if source is None else source[order]  # known early: no row of dy is waited for
+    return _add_groups(sums, ends, dy, places, None if scale is None else scale[order])
+
+
+@_compile
+def _add_groups(out, ends, dy, places, scale):
+    """Return in `out` (u, D) the sum of scale[k] * dy[places[k]] over each group of k."""
     dim = dy.shape[1]
-    sums = np.zeros((len(ends) - 1, dim), dy.dtype)
+    if out is None:
+        sums = np.zeros((len(ends) - 1, dim), dy.dtype)
+    else:
+        sums = out
     for u in range(len(ends) - 1):
         for k in range(ends[u], ends[u + 1]):
-            i = order[k]
-            j = i if source is None else source[i]
+            j = places[k]
             if scale is None:
                 for d in range(dim):
                     sums[u, d] += dy[j, d]
             else:
                 for d in range(dim):
-                    sums[u, d] += scale[i] * dy[j, d]
+                    sums[u, d] += scale[k] * dy[j, d]
     return sums
 
 

@@ -251,6 +251,11 @@ def made_by(make: Callable[..., EmbeddingBagCollection]) -> Iterator[None]:
         _made_by.reset(token)
 
 
+def makes_whole_tables() -> bool:
+    """Whether `made_by` says nothing here."""
+    return _made_by.get() is EmbeddingBagCollection
+
+
 # Ids of T tables, as rows of one array where table t begins at starts[t]
 
 

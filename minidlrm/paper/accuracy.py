@@ -27,6 +27,7 @@ from minidlrm.paper.rows import clicks, kept
 from minidlrm.training import fit, predict
 
 DIM, BATCH, SEEDS, POINTS = 16, 128, 3, 10
+_STUDENT = 4.303  # the 97.5% point of Student's t with SEEDS - 1 degrees of freedom
 _ROWS = 100_000
 _SAMPLE = 20_000  # training rows whose accuracy is followed
 _RULES: dict[str, tuple[type[Optimizer], float]] = {"SGD": (SGD, 0.1), "Adagrad": (Adagrad, 0.02)}
@@ -73,7 +74,7 @@ def run(options: Options) -> Findings:
     note = (
         f"Data: {dataset.description}. One epoch, batches of {BATCH}, {SEEDS} seeds; learning "
         f"rates {rates}. Training accuracy is that of {_SAMPLE:,} rows at most. The ± of a "
-        "difference is two standard errors over the seeds."
+        "difference is a 95% interval over the seeds, of Student's t with two degrees of freedom."
     )
     return Findings(
         claims,
@@ -145,7 +146,7 @@ def _sizes() -> Claim:
 def _ahead(curves: Mapping[tuple[str, str], Curve], rule: str, commoner: float) -> Claim:
     """Compare the two models, where one is more accurate than the share of the commoner label."""
     gains = curves["DLRM", rule].test - curves["DCN", rule].test
-    noise = 2 * gains.std(ddof=1) / np.sqrt(len(gains))
+    noise = _STUDENT * gains.std(ddof=1) / np.sqrt(len(gains))
     mean = gains.mean()
     apart = "" if abs(mean) > noise else ", which the seeds do not tell from 0"
     text = f"with {rule}, DLRM is slightly more accurate than DCN"

@@ -223,6 +223,7 @@ def draw(
         ax.bar(place + width, their, width, label="PyTorch", color="#e69f00", hatch="//")
     ax.set_xticks(place + (width / 2 if their_total else 0), list(sums))
     ax.set(ylabel="ms a step", title=f"A training step by operator, B = {BATCH}")
+    ax.set_ylim(top=1.3 * ax.get_ylim()[1])  # room for the legend
     ax.grid(axis="y", alpha=0.3)
     ax.legend()
 

@@ -10,9 +10,8 @@ Alpha is the time of an empty message, beta that of a byte; both are fitted to a
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -22,6 +21,7 @@ from minidlrm.parallel.planning import Plan
 __all__ = ["Network", "Work", "fitted", "measured", "seconds", "takes_over"]
 
 _SIZES = (8, 64, 512, 4096, 32768, 262144, 2097152)  # bytes
+_WORK = 4 << 20  # bytes between two messages: more than a core has in a cache of its own
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Network:
 
 @dataclass(frozen=True)
 class Work:
-    """The seconds of a step in one process, on one core.
+    """The seconds of a step on one rank that has the whole model.
 
     Parameters
     ----------
@@ -75,43 +75,27 @@ def fitted(sizes: Sequence[int], times: Sequence[float]) -> Network:
     return Network(round(max(float(alpha), 0.0), 12), round(max(float(beta), 0.0), 15))
 
 
-def measured(comm: Communicator, rounds: int = 30) -> Network:
-    """Return what a message between two ranks costs here: the best of some rounds of each size.
+def measured(comm: Communicator, rounds: int = 9) -> Network:
+    """Return what a message between two ranks costs here, from rounds of messages of each size.
 
+    As in a step, the ranks have worked on other numbers before, a message has just been made, and
+    it arrives in a new array. Of each round the slower rank counts, and of the rounds the median.
     ValueError with one rank: it sends nothing.
     """
     if comm.size == 1:
         raise ValueError("one rank sends no messages: measure with two or more")
-    other, times = comm.rank ^ 1, []
-    for size in _SIZES:
-        x, y = np.zeros(size, np.uint8), np.zeros(size, np.uint8)
-        taken = []
-        for _ in range(rounds):
+    other, taken = comm.rank ^ 1, np.empty((rounds, len(_SIZES)))
+    work = np.zeros(_WORK, np.uint8)
+    for k in range(rounds):
+        for n, size in enumerate(_SIZES):
+            work += np.uint8(1)
+            x = np.ones(size, np.uint8)
             comm.barrier()
             start = time.perf_counter()
-            comm.swap({other: x}, {other: y}, "measuring")
-            taken.append(time.perf_counter() - start)
-        times.append(min(taken))
-    slowest = comm.all_reduce(np.array(times), add=np.maximum)
-    return fitted(_SIZES, slowest.tolist())
-
-
-def timed(run: Callable[[], Any], least: float = 0.3) -> float:
-    """Return the median seconds of a call; it is called for `least` seconds, three times or more.
-
-    Examples
-    --------
-    >>> from minidlrm.parallel.cost import timed
-    >>> timed(lambda: None, least=0.0) < 1
-    True
-    """
-    taken: list[float] = []
-    run()  # compiles
-    while len(taken) < 3 or sum(taken) < least:
-        start = time.perf_counter()
-        run()
-        taken.append(time.perf_counter() - start)
-    return float(np.median(taken))
+            comm.swap({other: x}, {other: np.empty_like(x)}, "measuring")
+            taken[k, n] = time.perf_counter() - start
+    slower = comm.all_reduce(taken, add=np.maximum)
+    return fitted(_SIZES, np.median(slower, axis=0).tolist())
 
 
 def seconds(plan: Plan, work: Work, network: Network, ranks: int) -> dict[str, float]:

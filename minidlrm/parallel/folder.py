@@ -190,6 +190,17 @@ class Pieces:
             for rows, columns in described["parts"]
         ]
 
+    @classmethod
+    def of_file(cls, path: Path, name: str, opened: Any) -> Pieces | np.ndarray:
+        """Return an array of a checkpoint in one file: not read yet, if a table may be in it."""
+        stored = opened.get_slice(name)
+        shape = stored.get_shape()
+        if len(shape) not in (1, 2):
+            return np.asarray(opened.get_tensor(name))
+        part = [[[0, shape[0]]], [0, shape[1]] if len(shape) == 2 else None]
+        described = {"shape": shape, "dtype": stored[:0].dtype, "parts": [part]}
+        return cls(path.parent, name, described, [path.name])
+
     def read(self, wanted: Part | None = None) -> np.ndarray:
         """Return the array, or a part of it: one file after the other is looked at."""
         from safetensors import safe_open

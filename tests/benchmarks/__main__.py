@@ -100,6 +100,9 @@ def dlrm(results: Results, rounds: int) -> str:
             cells = [ratio(ours, got[name], key) for name in peers]
             faults = f"{ours['faults']:.0f}" if key == "wall" else ""
             rows.append((f"{size}" if key == "wall" else "", key, ms(ours, key), *cells, faults))
+        floor = got["products"]  # no step of ours can take less
+        cells = [ratio(floor, got[name]) for name in peers[:-1]]
+        rows.append(("", "products alone, wall", ms(floor), *cells, "1.00", ""))
     times: Rows = [("B", *titles)]
     for size, got in zip(BATCHES, found, strict=True):
         sides = (got[name] for name in peers)
