@@ -3,8 +3,9 @@
     python .ci/messages.py
 
 Writes `minidlrm/locale/minidlrm.pot`, brings the catalogues of all languages up to date with it,
-and compiles them. A message is the first argument of `say` or `Message`, in the package or in a
-notebook; a text of the catalogues of mistakes; or one of the checks of an assignment.
+and compiles them. A message is the first argument of `say`, `tell` or `Message`, in the package or
+in a notebook; a text of the catalogues of mistakes and of the museum; or one of an assignment's
+checks.
 """
 
 import ast
@@ -24,7 +25,7 @@ KEYWORDS = {"say", "tell", "Message"}
 
 def template() -> Catalog:
     """Return all messages of the package, without translations."""
-    from minidlrm.checking import catalogue, optimizer_catalogue
+    from minidlrm.checking import catalogue, fingerprints, optimizer_catalogue
 
     made = Catalog(project="minidlrm", fuzzy=False)
     places = ("minidlrm/**/*.py", "notebooks/[0-9]*.py", "notebooks/assignments/a?/checks.py")
@@ -41,6 +42,8 @@ def template() -> Catalog:
         for texts in module.CATALOGUE.values():
             for text in texts:
                 made.add(text, locations=[(place, None)])
+    for text in fingerprints.texts():
+        made.add(text, locations=[("minidlrm/checking/bugs", None)])
     return made
 
 

@@ -40,7 +40,11 @@ class Message(str):
 
     def __new__(cls, pattern: str, **values: Any) -> Message:
         """Put the values in."""
-        return _made(pattern.format(**values), pattern, values)
+        return filled(pattern, **values)
+
+    def __add__(self, more: str) -> Message:
+        """Put more behind it: a `Message` in it is translated, too."""
+        return joined((self, more))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Return what makes it again: a copy remembers, too."""
@@ -51,6 +55,44 @@ def _made(text: str, pattern: str, values: dict[str, Any]) -> Message:
     made = str.__new__(Message, text)
     made.pattern, made.values = pattern, values
     return made
+
+
+def filled(pattern: str, **values: Any) -> Message:
+    """Return a message whose pattern stands in a table, or needs no translation: "({formula})".
+
+    Examples
+    --------
+    >>> from minidlrm.languages import filled
+    >>> filled("{x} @ {y}", x="dy", y="W.T")
+    'dy @ W.T'
+    """
+    return _made(pattern.format(**values) if values else pattern, pattern, values)
+
+
+def as_message(text: str) -> Message:
+    """Return a text that stands in a table as a message.
+
+    Examples
+    --------
+    >>> from minidlrm.languages import as_message, say
+    >>> say(as_message("every array passed"), "ko")
+    '모든 배열이 통과했습니다'
+    """
+    return text if isinstance(text, Message) else _made(text, text, {})
+
+
+def joined(parts: Iterable[str], separator: str = "") -> Message:
+    """Return several messages as one.
+
+    Examples
+    --------
+    >>> from minidlrm.languages import Message, joined, say
+    >>> said = joined([Message("right"), "x"], ": ")
+    >>> said, say(said, "ko")
+    ('right: x', '정답: x')
+    """
+    values = {f"part{k}": part for k, part in enumerate(parts)}
+    return filled(separator.join(f"{{{name}}}" for name in values), **values)
 
 
 def sentence(message: str) -> Message:
@@ -67,20 +109,6 @@ def sentence(message: str) -> Message:
     return _made(f"{message[:1].upper()}{message[1:]}{end}", "{text}{end}", values)
 
 
-def joined(separator: str, parts: Iterable[str]) -> Message:
-    r"""Return messages, joined: each is translated by itself.
-
-    Examples
-    --------
-    >>> from minidlrm.languages import Message, joined
-    >>> joined("\n", [Message("no sample"), "x = 3"])
-    'no sample\nx = 3'
-    """
-    values: dict[str, Any] = {f"part{k}": part for k, part in enumerate(parts)}
-    pattern = separator.join(f"{{{name}}}" for name in values)
-    return _made(separator.join(values.values()), pattern, values)
-
-
 def words_of(error: BaseException) -> str:
     """Return what an error says: the `Message` that it was raised with, if it is one.
 
@@ -92,24 +120,6 @@ def words_of(error: BaseException) -> str:
     """
     first = error.args[0] if error.args else ""
     return first if isinstance(first, Message) else str(error)
-
-
-def spoken(lang: str | None = None) -> str:
-    """Return the language in which `say` says things: "en" where there is no catalogue.
-
-    Parameters
-    ----------
-    lang : str, optional
-        Such as "ko". By default the user's language.
-
-    Examples
-    --------
-    >>> from minidlrm.languages import spoken
-    >>> spoken("ko")
-    'ko'
-    """
-    found = gettext.find("minidlrm", str(FOLDER), [_code(lang)])
-    return Path(found).parents[1].name if found else "en"
 
 
 def languages() -> list[str]:
@@ -124,6 +134,19 @@ def languages() -> list[str]:
     return ["en", *sorted(path.parents[1].name for path in FOLDER.glob("*/LC_MESSAGES/*.mo"))]
 
 
+def code_of(lang: str | None = None) -> str:
+    """Return the code of the language that `say` speaks, for the head of a page.
+
+    Examples
+    --------
+    >>> from minidlrm.languages import code_of
+    >>> code_of("ko")
+    'ko'
+    """
+    asked = _asked(lang).replace("-", "_").split(".")[0].split("_")[0]
+    return asked if asked in languages() else "en"
+
+
 def say(message: str, lang: str | None = None, **values: Any) -> str:
     """Return a message in a language, with its values.
 
@@ -134,7 +157,7 @@ def say(message: str, lang: str | None = None, **values: Any) -> str:
     lang : str, optional
         Such as "ko". By default the user's language.
     **values
-        What is put into the pattern; a `Message` among them is translated, too.
+        What is put into the pattern.
 
     Raises
     ------
@@ -149,19 +172,10 @@ def say(message: str, lang: str | None = None, **values: Any) -> str:
     >>> say("no such message", "ko")
     'no such message'
     """
-    code = _code(lang)
-    if isinstance(message, Message):
-        said = {
-            name: say(v, lang) if isinstance(v, str) else v for name, v in message.values.items()
-        }
-        return say(message.pattern, lang).format(**said)
-    found = _catalogue(code).gettext(message)
-    found = found if message else ""  # gettext answers "" with the head of the catalogue
-    if not values:
-        return found
-    return found.format(
-        **{name: say(v, lang) if isinstance(v, Message) else v for name, v in values.items()}
-    )
+    if lang is not None and not (isinstance(lang, str) and lang in languages()):
+        raise ValueError(f"lang is {lang!r}: it must be one of {', '.join(languages())}")
+    catalogue = _catalogue(_asked(lang))
+    return _said(message, values, catalogue)
 
 
 def tell(message: str, **values: Any) -> None:
@@ -181,15 +195,21 @@ def tell(message: str, **values: Any) -> None:
     print(say(message, **values))
 
 
-def _code(lang: str | None) -> str:
-    if lang is not None and not (isinstance(lang, str) and lang in languages()):
-        raise ValueError(f"lang is {lang!r}: it must be one of {', '.join(languages())}")
-    return lang or os.environ.get("MINIDLRM_LANG") or _of_locale()
+def _said(message: str, values: dict[str, Any], catalogue: gettext.NullTranslations) -> str:
+    if isinstance(message, Message):
+        return _said(message.pattern, message.values, catalogue)
+    found = catalogue.gettext(message) if message else ""  # of "" it knows the catalogue's head
+    if not values:
+        return found
+    parts = values.items()
+    return found.format(
+        **{n: _said(v, {}, catalogue) if isinstance(v, Message) else v for n, v in parts}
+    )
 
 
-def _of_locale() -> str:
-    names = ("LC_ALL", "LC_MESSAGES", "LANG")
-    return next(filter(None, map(os.environ.get, names)), "en")
+def _asked(lang: str | None) -> str:
+    names = ("MINIDLRM_LANG", "LC_ALL", "LC_MESSAGES", "LANG")
+    return lang or next(filter(None, map(os.environ.get, names)), "en")
 
 
 @lru_cache(maxsize=8)

@@ -81,7 +81,10 @@ class SparseGrad:
             )
         if rows[0] < 0 or rows[-1] >= self.shape[0]:
             bad = rows[0] if rows[0] < 0 else rows[-1]
-            raise ValueError(f"SparseGrad.rows: row {bad} is out of range [0, {self.shape[0]})")
+            raise ValueError(
+                f"SparseGrad.rows: row {bad} is out of range [0, {self.shape[0]}), "
+                f"by the shape {self.shape}"
+            )
 
     def to_dense(self) -> np.ndarray:
         """Return the same gradient as an array (N, D), zeros included. For small tables."""

@@ -1,6 +1,7 @@
 """save and load: whole, or not at all."""
 
 import hashlib
+import json
 import struct
 from pathlib import Path
 from types import SimpleNamespace
@@ -136,6 +137,30 @@ def test_a_group_comes_back(tmp_path):
                 np.testing.assert_array_equal(a[key], b[key])
     with pytest.raises(ValueError, match="its optimizer is FTRL, Adagrad, yours FTRL"):
         md.load(tmp_path / "m.safetensors", optimizer=md.FTRL(0.1))
+    again, other = make()
+    (_, mine), (deep, theirs) = other.groups
+    for own in (mine, theirs):  # parameters of the file that the optimizer does not have
+        lost, other.groups[1] = own[0], (deep, theirs if own is mine else theirs[1:])
+        other.groups[0] = other.groups[0][0], mine[1:] if own is mine else mine
+        with pytest.raises(ValueError, match="the state of .* belongs to no parameter of yours"):
+            md.load(tmp_path / "m.safetensors", again, other)
+        assert lost not in other.groups[0][0].state
+
+
+@pytest.mark.parametrize("name", ["other", "embeddings", ""])
+def test_a_state_of_a_parameter_that_the_model_does_not_have_is_refused(name, tmp_path):
+    def change(header, arrays):
+        stored = json.loads(header["optimizer"])
+        stored["parts"][0]["parameters"].append(name)
+        header["optimizer"] = json.dumps(stored)
+
+    network, optimizer = trained()
+    md.save(network, tmp_path / "m.safetensors", optimizer)
+    rewritten(tmp_path / "m.safetensors", change)
+    before = everything(network, optimizer)
+    with pytest.raises(ValueError, match=f"the state of {name} belongs to no parameter of yours"):
+        md.load(tmp_path / "m.safetensors", network, optimizer)
+    assert everything(network, optimizer) == before
 
 
 def test_a_load_forgets_what_the_optimizer_had_before(tmp_path):

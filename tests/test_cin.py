@@ -93,7 +93,7 @@ def test_initial_weights_keep_the_scale_and_the_biases_are_zero(rng):
 
 def test_bytes_are_those_of_all_vectors(rng):
     assert md.CIN(4, 3, (6, 5), rng=rng).bytes_per_sample() == 4 * 3 * (4 + 6 + 5)
-    assert md.CINLayer(5, 3, 2, rng=rng).flops_per_sample() == 5 * 3 + 2 * (2 * 5 * 3)
+    assert md.CINLayer(5, 3, 4, rng=rng).flops_per_sample() == 5 * 3 + 4 * (2 * 5 * 3)
 
 
 def test_a_layer_names_inputs_of_another_shape(rng):
@@ -115,6 +115,7 @@ def test_only_layers_that_are_split_need_an_even_size(rng):
     net = md.CIN(3, 2, (2, 5), True, rng=rng)
     assert (net.passed_on, net.num_outputs) == ([1, 0], 1 + 5)
     assert md.CIN(3, 2, (2, 5), rng=rng).num_outputs == 7
+    assert md.CIN(3, 2, (3, 4), rng=rng).num_outputs == 7
     assert str(net) == "CIN(3 × 2, 2-5, split_half)"
 
 

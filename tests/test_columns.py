@@ -67,7 +67,7 @@ def test_ids_of_every_type():
         columns.texts(pa.array([1.0, -(2.0**53) - 2]), "c")
     with pytest.raises(ValueError, match=r"row 1, column c: 1\.5: an id must be a whole"):
         columns.texts(pa.array([1.5]), "c")
-    with pytest.raises(ValueError, match="ids must be text or whole numbers"):
+    with pytest.raises(ValueError, match="its rows must be text or whole numbers"):
         columns.texts(pa.array([[1]]), "c")
 
 
@@ -81,7 +81,7 @@ def test_numbers_of_every_type():
         np.testing.assert_array_equal(numbers(array, "c"), expected)
     with pytest.raises(ValueError, match="row 2, column c: -inf is not a finite"):
         numbers(pa.array([1.0, -np.inf]), "c")
-    with pytest.raises(ValueError, match="it must hold numbers"):
+    with pytest.raises(ValueError, match="its rows must be numbers"):
         numbers(pa.array([[1]]), "c")
 
 

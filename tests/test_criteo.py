@@ -275,6 +275,18 @@ def test_bad_options_are_named(options, message, tmp_path, read):
         read(path, **options)
 
 
+def test_ids_come_from_a_vocabulary_or_from_a_hash(tmp_path, read):
+    path = write(tmp_path / "a.txt", lines())
+    known = read(path)
+    with pytest.raises(ValueError, match="vocabulary and hash_size exclude each other"):
+        read(path, vocabulary=known, hash_size=5)
+    for vocabulary in (5, [known.vocabulary]):
+        with pytest.raises(TypeError, match="give a Dataset or a Vocabulary"):
+            read(path, vocabulary=vocabulary)
+    with pytest.raises(ValueError, match="hash_size is 2147483648: ids are int32"):
+        read(path, hash_size=2**31)
+
+
 def test_the_real_sample(real_data, read):
     clicks = read(real_data / "criteo-sample" / "train_2000.txt")
     assert [len(part) for part in (clicks.train, clicks.valid, clicks.test)] == [1713, 143, 143]
@@ -378,8 +390,9 @@ def test_a_damaged_cache_is_made_anew_with_a_word(name, tmp_path, read):
     data = bytearray((entry / name).read_bytes())
     data[len(data) // 2] ^= 1
     (entry / name).write_bytes(data)
-    with pytest.warns(UserWarning, match="is damaged .* made anew"):
-        again = read(path)
+    with pytest.warns(UserWarning, match="is damaged .* made anew") as caught:
+        again = read_criteo(path, cache_dir=tmp_path / "cache", progress=False)
+    assert caught[0].filename == __file__
     np.testing.assert_array_equal(together(again, "sparse"), expected)
 
 
@@ -408,9 +421,69 @@ def test_the_schema_encodes_raw_rows_as_the_reader_does(tmp_path, read):
         clicks.schema.encode(table)
 
 
+@pytest.mark.parametrize("options", [{}, {"hash_size": 9}])
+def test_each_bar_ends_where_it_said(options, tmp_path, monkeypatch):
+    import tqdm.auto
+
+    monkeypatch.setattr(criteo_text, "_BLOCK_BYTES", 1000)
+    monkeypatch.setattr(criteo, "_CHUNK_ROWS", 30)
+    bars = []
+
+    class Bar(tqdm.auto.tqdm):
+        def close(self):
+            bars.append(self)
+            super().close()
+
+    monkeypatch.setattr(tqdm.auto, "tqdm", Bar)
+    path = write(tmp_path / "a.txt", lines(100))
+    read_criteo(path, cache_dir=tmp_path / "cache", progress=True, **options)
+    expected = [path.stat().st_size, *([] if options else [26]), 100]
+    ends = dict.fromkeys((id(bar), bar.n, bar.total) for bar in bars)  # a bar is closed twice
+    assert [end[1:] for end in ends] == [(total, total) for total in expected]
+    assert not any(bar.leave for bar in bars)
+
+
+def test_a_warning_points_to_the_line_that_reads(tmp_path, read):
+    rows = lines()
+    rows[3][0] = "many"
+    path = write(tmp_path / "a.txt", rows)
+    with pytest.warns(UserWarning, match="1 malformed lines were skipped") as caught:
+        read_criteo(path, on_bad_line="skip", cache_dir=tmp_path / "cache", progress=False)
+    assert [warning.filename for warning in caught] == [__file__]
+
+
 @pytest.mark.parametrize("show", [True, False])
 def test_progress_is_shown_or_not(show, tmp_path, capsys):
     path = write(tmp_path / "a.txt", lines())
     read_criteo(path, cache_dir=tmp_path / "cache", progress=show)
     shown = capsys.readouterr().err
     assert [word in shown for word in ("reading", "counting categories", "encoding")] == [show] * 3
+
+
+def test_an_entry_of_the_cache_has_the_name_that_it_had(tmp_path, read):
+    """An earlier run's entry is found again. Who changes the form raises the version, and this."""
+    rows = [[str(k % 2), *[str(k)] * 13, *[f"{k % 3:08x}"] * 26] for k in range(28)]
+    path = write(tmp_path / "a.txt", rows)
+    read(path)
+    read(path, hash_size=5, rows=20, on_bad_line="skip")
+    found = sorted(os.listdir(tmp_path / "cache"))
+    assert found == [
+        "criteo-6faa2d2e0898238b8695428f",
+        "criteo-9c6120e534bb6e5f0966da68",
+    ]
+
+
+def test_plain_integers_take_the_quick_way_and_others_do_not(monkeypatch):
+    pc = pytest.importorskip("pyarrow.compute")
+    import pyarrow as pa
+
+    calls, match = [], pc.match_substring_regex
+    monkeypatch.setattr(
+        pc, "match_substring_regex", lambda *given: calls.append(1) or match(*given)
+    )
+    for words, slow in [(["1", "", "-20"], 0), (["", ""], 0), (["1", "2.0"], 1), (["0x1F"], 1)]:
+        calls.clear()
+        numbers, _, missing = criteo_text._parse_integers(pa.array(words))
+        assert len(calls) == slow
+        assert numbers.tolist() == [0 if w in ("", "0x1F") else float(w) for w in words]
+        assert missing.tolist() == [w == "" for w in words]

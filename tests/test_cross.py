@@ -89,6 +89,19 @@ def test_bad_arguments_are_named():
             md.CrossNetwork(*arguments, rng=np.random.default_rng(0))
     with pytest.raises(ValueError, match=r"expected \(B, 4\)"):
         md.CrossNetwork(4, 1, rng=np.random.default_rng(0)).forward(np.zeros((2, 5)))
+    for layer in (
+        VectorCross(4, rng=np.random.default_rng(0)),
+        MatrixCross(4, rng=np.random.default_rng(0)),
+    ):
+        for x0, x in [
+            ((2, 4), (3, 4)),
+            ((2, 5), (2, 5)),
+            ((4,), (4,)),
+            ((2, 4, 1), (2, 4, 1)),
+            ((2, 4), (2, 5)),
+        ]:
+            with pytest.raises(ValueError, match=r"expected \(B, 4\)"):
+                layer.forward(np.zeros(x0), np.zeros(x))
 
 
 def test_a_matrix_begins_around_zero(rng):

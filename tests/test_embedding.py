@@ -271,6 +271,41 @@ def test_initial_values_are_uniform_for_each_table():
     assert abs(layer.table(1).std() - 0.01 / np.sqrt(3)) < 1e-4
 
 
+def test_a_large_table_is_drawn_in_pieces_that_a_rank_can_hold():
+    rows, shapes = 2**17 + 5, []
+    layer = md.EmbeddingBagCollection([rows], 1, rng=np.random.default_rng(0))
+
+    def draw(shape):
+        shapes.append(shape)
+        return np.full(shape, len(shapes))
+
+    layer.fill(draw)
+    assert shapes == [(2**16, 1), (2**16, 1), (5, 1)]
+    assert np.unique(layer.weight.value, return_counts=True)[1].tolist() == [2**16, 2**16, 5]
+
+
+def test_rows_are_filled_from_the_first_to_the_last_and_no_others():
+    for first, last, filled in [
+        (0, 0, []), (0, 1, [0]), (2, 4, [2, 3]), (5, 5, []), (3, None, [3, 4]), (0, 5, range(5)),
+    ]:  # fmt: skip
+        layer = md.EmbeddingBagCollection([2, 3], 2, rng=np.random.default_rng(0))
+        layer.weight.value[...] = 7
+        layer.fill(np.zeros, first, last)
+        for column in layer.weight.value.T:
+            assert np.flatnonzero(column == 0).tolist() == list(filled)
+    for arguments, message in [
+        ((np.zeros, -1), "first is -1"),
+        ((np.zeros, 3, 2), "last is 2"),
+        ((np.zeros, 0, 6), "last is 6"),
+        ((lambda shape: np.zeros((shape[0] + 1, shape[1])),), r"draw gave the shape \(6, 2\)"),
+        ((lambda shape: np.zeros(2),), r"draw gave the shape \(2,\)"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            layer.fill(*arguments)
+    with pytest.raises(TypeError, match="draw"):
+        layer.fill(3)
+
+
 @pytest.fixture(scope="module")
 def ten_million_rows():
     return md.EmbeddingBagCollection([10_000_000], 2, rng=np.random.default_rng(0))

@@ -121,3 +121,17 @@ def test_hexadecimal_words_of_nothing():
     assert bad.tolist() == [False, False, True]
     values, bad = parse_hex(*packed(["68fd1e64", "1234567", "123456789"]))  # as many on average
     assert (values[:2].tolist(), bad.tolist()) == ([0x68FD1E64, 0x1234567], [False, False, True])
+
+
+def test_words_of_eight_digits_and_gaps_take_the_quick_way_and_others_do_not(monkeypatch):
+    from minidlrm.data import encode
+
+    calls = []
+    monkeypatch.setattr(encode, "_of_any_length", lambda *given: calls.append(1))
+    text = np.frombuffer(b"68fd1e64000000ff", np.uint8)
+    for offsets in ([0, 8, 16], [0, 0, 8, 8, 16, 16], [0, 8], [8, 16]):
+        encode.parse_hex(text, np.array(offsets))
+    assert not calls
+    for offsets in ([0, 7, 16], [0, 4, 16], [0, 0, 16], [1, 9, 15]):
+        encode.parse_hex(text, np.array(offsets))
+    assert len(calls) == 4

@@ -92,3 +92,32 @@ def test_a_new_column_is_not_scaled_and_knows_nothing():
     assert bag.sources == ("x", "y", "w")
     assert "categories" not in bag.as_json()
     assert Column("c", "sparse", categories=categories()).as_json()["has_unseen"] is True
+
+
+def test_the_words_of_a_column_are_its_values_or_all_its_entries():
+    data = {
+        "city": pa.array(["Ulm", "Rom|Bonn"]),
+        "tags": pa.array(["a|b", "c"]),
+        "w": pa.array(["1|2", "3"]),
+        "x": pa.array(["p", "-"]),
+        "y": pa.array(["q", "r"]),
+    }
+
+    def words(texts):
+        return [texts.word(k) for k in range(len(texts))]
+
+    bags = {
+        "tags": Column("tags", "bag", separator="|"),
+        "weighted": Column("tags", "bag", separator="|", weights="w"),
+        "parts": Column("last", "bag", parts=("x", "y"), padding="-"),
+    }
+    assert words(Column("city", "sparse").words(data, None)) == ["Ulm", "Rom|Bonn"]
+    for name, expected, lengths, weights in [
+        ("tags", ["a", "b", "c"], [2, 1], None),
+        ("weighted", ["a", "b", "c"], [2, 1], [1, 2, 3]),
+        ("parts", ["p", "q", "r"], [2, 1], None),
+    ]:
+        texts, counts, own = bags[name].entries(data, None)
+        assert words(texts) == words(bags[name].words(data, None)) == expected
+        assert counts.tolist() == lengths
+        assert (own if own is None else own.tolist()) == weights

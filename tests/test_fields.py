@@ -96,3 +96,13 @@ def test_a_linear_term_is_the_weighted_sum(rng):
     layer.backward(np.array([1.0, 10]))
     np.testing.assert_array_equal(layer.bias.grad, [11])
     assert LinearTerm(2, [3], bias=False).bias is None
+
+
+@pytest.mark.parametrize(("num_dense", "copied"), [(0, False), (1, True)])
+def test_the_rows_of_tables_alone_are_not_copied(num_dense, copied, rng, monkeypatch):
+    layer = FieldEmbeddings(num_dense, [4, 5], 2, rng=rng)
+    ids, found = np.zeros((3, 2), int), []
+    forward = layer.tables.forward
+    monkeypatch.setattr(layer.tables, "forward", lambda ids: found.append(forward(ids)) or found[0])
+    z = layer.forward(np.ones((3, num_dense)), ids)
+    assert np.shares_memory(z, found[0]) != copied

@@ -512,13 +512,30 @@ def test_a_damaged_cache_is_made_anew_with_a_word(tmp_path, read, name, how):
         file.unlink()
     else:
         file.write_bytes(data if how == "changed" else data[: len(data) // 2])
-    with pytest.warns(UserWarning, match="is damaged .* made anew"):
-        again = read(path, **options)
+    options["cache_dir"], options["progress"] = tmp_path / "cache", False
+    with pytest.warns(UserWarning, match="is damaged .* made anew") as caught:
+        again = md.data.read_table(path, **options)
+    assert caught[0].filename == __file__
     for a, b in zip(arrays(again), expected, strict=True):
         np.testing.assert_array_equal(a, b)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        read(path, **options)
+        md.data.read_table(path, **options)
+
+
+def test_an_entry_of_the_cache_has_the_name_that_it_had(tmp_path, read):
+    """An earlier run's entry is found again. Who changes the form raises the version, and this."""
+    path = lines(tmp_path / "a.csv", "click,city,n", *(f"{k % 2},{k % 3},{k}" for k in range(20)))
+    options = {"label": "click", "sparse": ["city"], "dense": ["n"], "transform": "none"}
+    data = read(path, **options)
+    read(path, **options, split="order", min_count=1, task="ratings")
+    read(path, schema=data)
+    found = sorted(entry.name for entry in (tmp_path / "cache").iterdir())
+    assert found == [
+        "table-0cb47d63a1300f9542d1e64b",
+        "table-1543dfeda7c999a3ceec6c5e",
+        "table-79d11d6bc85ee2e5503e53aa",
+    ]
 
 
 def test_nothing_is_left_of_a_reading_that_failed(tmp_path, read):

@@ -232,3 +232,15 @@ def test_a_bag_of_an_unknown_index_and_none_at_all(tmp_path):
     bags = data.test.sparse
     assert (bags.values.tolist(), bags.offsets.tolist()) == ([0, 0], [0, 0, 1, 2, 2])
     assert bags.weights.tolist() == [1, 1]
+
+
+def test_indices_are_numbered_by_size_and_as_text_only_where_they_must(tmp_path):
+    indices = [9, 10, 100, 126, 127, 1000, 2**62, 2**63 - 1]
+    for extra, order in ([], sorted(indices)), ([2**63], sorted([*indices, 2**63], key=str)):
+        lines = [f"1 {index}:1 7:1" for index in (*indices, *extra)] * 7
+        data = read_libfm(write(tmp_path / "a", lines))
+        column = data.schema.columns[0].categories
+        assert [int(column.value(k)) for k in range(1, column.size)] == order
+        rows = data.schema.encode({"field0": [f"{order[0]}.0", "1000.0"], "field1": ["7", "7"]})
+        whole = [1, 1 + order.index(1000)]  # of text nothing is known but its letters
+        assert rows.sparse[:, 0].tolist() == ([0, 0] if extra else whole)

@@ -5,6 +5,7 @@ import pytest
 from conftest import complex_step
 
 import minidlrm as md
+from minidlrm import kernels
 
 
 def layer(activation=None, bias=True, dtype=np.float64):
@@ -141,3 +142,13 @@ def test_a_relu_without_bias_is_zero_at_zero():
     np.testing.assert_array_equal(
         linear.forward(np.array([[2.0], [0], [-3]])), [[2, 0], [0, 0], [0, 3]]
     )
+
+
+@pytest.mark.parametrize("rows", [0, 1, 2, 3])
+def test_only_one_row_takes_the_kernel_of_outer_products(rows, rng, monkeypatch):
+    calls, outer = [], kernels.outer
+    monkeypatch.setattr(kernels, "outer", lambda *given: calls.append(1) or outer(*given))
+    layer = md.Linear(3, 2, rng=rng)
+    layer.forward(rng.normal(size=(rows, 3)))
+    layer.backward(np.ones((rows, 2)))
+    assert len(calls) == (rows == 1)

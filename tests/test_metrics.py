@@ -259,3 +259,14 @@ def test_the_interval_is_the_percentiles_of_a_thousand_resamples(n, block, monke
         got = metrics.paired_interval(first, second, root=root)
         np.testing.assert_allclose(got, expected, rtol=1e-12)
     assert metrics.paired_interval(first, second) != metrics.paired_interval(first, second, 1)
+
+
+def test_clicks_are_counted_and_only_rates_and_weights_take_the_slow_way(monkeypatch):
+    calls = []
+    monkeypatch.setattr(metrics, "_ordered", lambda *given: calls.append(1) or 1.0)
+    for label in ([0, 1], [1, 0, 1], [False, True]):
+        metrics.auc(label, np.arange(len(label)))
+    assert not calls
+    for label, weight in (([0, 0.5], None), ([1, 0.5], None), ([0, 1], [1.0, 2.0])):
+        metrics.auc(label, np.arange(2), weight)
+    assert len(calls) == 3

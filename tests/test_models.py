@@ -418,6 +418,9 @@ def test_two_optimizers_for_the_two_parts(rng):
         (lambda: md.NeuMF([3, 4], mlp=()), "NeuMF without an MLP is GMF"),
         (lambda: md.WideDeep(0, [3, 4], crosses=[(0, 2)]), r"crosses has \(0, 2\): it must"),
         (lambda: md.WideDeep(0, [3, 4], crosses=[(1, 1)]), r"crosses has \(1, 1\): it must"),
+        (lambda: md.WideDeep(0, [3, 4], crosses=[(2, 0)]), r"crosses has \(2, 0\): it must"),
+        (lambda: md.WideDeep(0, [3, 4], crosses=[(-1, 0)]), r"crosses has \(-1, 0\): it must"),
+        (lambda: md.WideDeep(0, [3, 4], crosses=[(1, -1)]), r"crosses has \(1, -1\): it must"),
         (lambda: md.WideDeep(0, [3, 4], cross_buckets=0), "cross_buckets is 0"),
         (lambda: md.XDeepFM(0, [3, 4], cin_layers=(0,)), r"cin_layers\[0\] is 0"),
         (lambda: md.XDeepFM(0, [3, 4], cin_layers=()), "cin_layers is empty"),
@@ -427,6 +430,17 @@ def test_two_optimizers_for_the_two_parts(rng):
 def test_bad_arguments_are_named(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_crosses_are_pairs_of_tables_or_none():
+    for crosses in (0, "ab", {}, (0, 1), [(0,)], [(0, 1), (0, 1, 2)], [[]], [("a", "b")]):
+        with pytest.raises(TypeError, match="crosses"):
+            md.WideDeep(0, [3, 4], 2, (2,), crosses=crosses)
+    for crosses in ((), [], np.zeros((0, 2), int)):
+        assert md.WideDeep(0, [3, 4], 2, (2,), crosses=crosses).config["crosses"] == []
+    for crosses in ([(0, 1), (1, 0)], np.array([[0, 1], [1, 0]])):
+        model = md.WideDeep(0, [3, 4], 2, (2,), crosses=crosses)
+        assert model.config["crosses"] == [[0, 1], [1, 0]]
 
 
 @pytest.mark.parametrize("seed", [7, (7, 1)])

@@ -50,6 +50,12 @@ def test_a_pandas_column_twice_is_refused():
         open_source(pandas.DataFrame([[1, 2]], columns=["a", "a"]))
 
 
+def test_a_pandas_column_alone_is_no_table():
+    pandas = pytest.importorskip("pandas")
+    with pytest.raises(ValueError, match="rows cannot be read as a table"):
+        open_source(pandas.Series([1, 2]))
+
+
 def test_files_are_of_one_kind(tmp_path):
     from pyarrow import parquet
 

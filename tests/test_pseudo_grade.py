@@ -18,7 +18,7 @@ from minidlrm.grading import assignment, commands, marking, reports, runner
 from minidlrm.grading.judge import Wrong, catches
 from minidlrm.grading.known import compare
 from minidlrm.grading.words import cleaned, error_of, of_messages, with_messages
-from minidlrm.languages import Message, joined, say, spoken
+from minidlrm.languages import Message, code_of, joined, say
 
 ROOT = Path(__file__).parent.parent
 A2 = assignment.find("A2")
@@ -82,7 +82,7 @@ def test_every_word_of_the_pages_is_translated(monkeypatch, graded, pseudo):
     total = marking.total(A2, grade, {}, [("A2.2", 1.0, "...")], None, marking.Late())
     monkeypatch.setattr(reports, "_STYLE", "")
     for page in (reports.student_page(A2, total, pseudo), reports.class_page(A2, [total], pseudo)):
-        assert f'<html lang="{spoken(pseudo)}">' in page
+        assert f'<html lang="{code_of(pseudo)}">' in page
         shown = re.sub(r"<[^>]+>", " ", page)
         for title in A2.titles("en").values():  # the source has them in each language
             shown = shown.replace(title, " ")
@@ -114,7 +114,7 @@ def test_what_a_submission_says_is_never_a_pattern():
     assert say(said, "ko") == "ValueError: {0.__class__} {name} (셀 2, 3번째 줄)"
     message = Message("{file} does not exist", file="\x1b[31m{x}")
     assert say(cleaned(message), "ko") == "[31m{x} 파일이 없습니다"
-    kept = of_messages(json.loads(json.dumps(with_messages({"notes": [said, joined(" ", ["a"])]}))))
+    kept = of_messages(json.loads(json.dumps(with_messages({"notes": [said, joined(["a"], " ")]}))))
     assert [say(each, "ko") for each in kept["notes"]] == [say(said, "ko"), "a"]
 
 

@@ -86,6 +86,9 @@ def test_bad_input_is_named():
     ]:
         with pytest.raises(ValueError, match=message):
             md.QREmbeddingBag(*arguments, rng=np.random.default_rng(0))
+    for operation in ("mult", "add"):
+        layer = md.QREmbeddingBag(10, 5, 10, operation, rng=np.random.default_rng(0))
+        assert layer.tables.shape == (1 + 10, 5)
 
 
 # In DLRM

@@ -44,10 +44,18 @@ def test_whole_numbers_are_ids_by_their_name(name, role, capsys):
 
 
 def test_other_types_say_what_they_are(capsys):
+    money = pa.array([1, 2, 3, 4]).cast(pa.decimal128(21, 2))
     table = pa.table(rows(price_id=[0.5] * 4, word=["a"] * 4, tags=[["x"]] * 4, on=[True] * 4))
+    table = table.append_column("money", money)
     data = read(table)
-    assert {c.name: c.role for c in data.schema.columns} == {
-        "price_id": "dense", "word": "sparse", "tags": "bag", "on": "sparse"}  # fmt: skip
+    roles = {c.name: c.role for c in data.schema.columns}
+    assert roles == {
+        "price_id": "dense",
+        "word": "sparse",
+        "tags": "bag",
+        "on": "sparse",
+        "money": "dense",
+    }
     assert data.schema.label == "label"
     capsys.readouterr()
     read(table, label="label", dense=["price_id"])
@@ -93,7 +101,13 @@ def test_roles_that_contradict_each_other():
     for options, match in [
         ({"dense": "x"}, "dense is 'x': it must be a list of names"),
         ({"bags": "a"}, "bags is 'a': give a list"),
+        ({"bags": [7]}, r"bags is \[7\]: give a list"),
+        ({"bags": {7: "|"}}, "bags is .*: give a list"),
         ({"bags": {"a": 7}}, r"bags\['a'\] is 7"),
+        ({"bags": {"t": ["a", 7]}}, r"bags\['t'\] is \['a', 7\]"),
+        ({"sparse": ["a"], "share": {"a": 1}}, "share is .*: give a dict"),
+        ({"sparse": ["a"], "share": {1: "a"}}, "share is .*: give a dict"),
+        ({"sample_weight": ["x"], "dense": ["x"]}, "sample_weight is of type list"),
         ({"sparse": ["a"], "share": ["a"]}, "share is .*: give a dict"),
         ({"bags": {"a": "|"}, "bag_weights": "x"}, "bag_weights is 'x': give a dict"),
     ]:

@@ -49,6 +49,8 @@ def test_blocks_join_to_the_rows_one_after_another():
     assert concatenated([ids]) is ids
     plain = Batch(np.zeros((2, 0)), Jagged([1, 2], [0, 1, 2]))
     assert concatenated([plain, plain]).sparse.weights is None
+    for parts in ([bags[:0], bags], [bags, bags[:0]], [bags[:2], bags[:0], bags[2:]]):
+        np.testing.assert_array_equal(concatenated(parts).sparse.offsets, bags.sparse.offsets)
 
 
 def test_bags_of_a_table_and_ids_as_bags_of_one():
@@ -147,3 +149,23 @@ def test_a_decoded_batch_shows_raw_values():
     assert table == {"u": ["b", None], "t": [["p", "q"], []], "y": [0, 1]}
     plain = read({"y": [0, 1], "u": ["a", "b"]}, sparse=["u"]).schema
     assert plain.decode(plain.encode({"u": ["b", "x", "a"]})).to_pydict() == {"u": ["b", None, "a"]}
+
+
+def test_a_row_of_a_later_block_is_named_by_its_line(tmp_path, monkeypatch):
+    from minidlrm.data import sources
+
+    rows = {"y": [0, 1], "x": [1.0, 2], "u": [1, 2], "w": [1.0, 2.0]}
+    schema = read(rows, dense=["x"], sparse=["u"], sample_weight="w").schema
+    lines = ["y,x,u,w", *(f"{k % 2},{k},{k},1" for k in range(60))]
+    monkeypatch.setattr(sources, "_BLOCK_BYTES", 64)
+    monkeypatch.setattr(sources, "_BLOCK_ROWS", 7)
+    for bad in (1, 2, 30, 60):
+        for wrong, message in [(",1,1,1", "the label is missing"), ("1,1,1,many", "'many' is not")]:
+            path = tmp_path / "a.csv"
+            path.write_text("\n".join([*lines[:bad], wrong, *lines[bad + 1 :]]) + "\n")
+            with pytest.raises(ValueError, match=f"a.csv: line {bad + 1}, column .: {message}"):
+                schema.encode(path)
+        table = pa.table({"u": pa.array([k + (k == bad - 1) / 2 for k in range(60)])})
+        for read_ in (schema.grown, lambda t: schema.encode(t.append_column("x", t["u"]))):
+            with pytest.raises(ValueError, match=f"row {bad}, column u: .*must be a whole"):
+                read_(table.append_column("x", table["u"]) if read_ == schema.grown else table)

@@ -137,11 +137,30 @@ def test_a_file_whose_name_does_not_say_how_it_is_packed(tmp_path):
             open_source(write(tmp_path / "a.csv", empty))
 
 
+def test_a_header_whose_quote_is_not_closed_is_not_read_to_its_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "_HEADER", 20)
+    path = write(tmp_path / "a.csv", 'x,"y\n' + "1,2\n" * 1000)
+    assert 20 <= len(sources._first_line(path, "utf-8")) < 30
+    path = write(tmp_path / "b.csv", 'x,"' + "y" * 100 + '\nz"\n1,2\n')
+    assert sources._first_line(path, "utf-8") == 'x,"' + "y" * 100
+    monkeypatch.undo()
+    assert open_source(path).names == ["x", "y" * 100 + "\nz"]
+    for line in ('x,"y"', '"x","y"', '"x\ny",z', "x,y"):
+        path = write(tmp_path / "c.csv", f"{line}\n1,2\n3,4\n")
+        assert sources._first_line(path, "utf-8") == line
+
+
 def test_a_line_of_another_length_is_named_at_its_first_line(tmp_path):
     for bad, fields in (("1,2,3", 3), ("1", 1)):
         path = write(tmp_path / "a.csv", f'x,y\n"a\nb",1\n\n{bad}\n9,9,9,9\n')
         with pytest.raises(ValueError, match=rf"a\.csv: line 5 has {fields} fields, expected 2: '"):
             values(open_source(path), "x")
+
+
+def test_a_first_line_of_another_length_is_named_where_names_are_given(tmp_path):
+    path = write(tmp_path / "a.csv", "1,2,3\n1,2\n")
+    with pytest.raises(ValueError, match=r"a\.csv: line 1 has 3 fields, expected 2"):
+        open_source(path, column_names=["x", "y"]).types()
 
 
 def test_types_are_those_of_the_first_rows(tmp_path):

@@ -77,6 +77,14 @@ def test_the_same_seed_draws_the_same_trace():
     assert set(first) <= set(REFERENCE)
 
 
+def test_a_draw_above_all_shares_has_the_largest_distance():
+    profile = Profile([5, 6, 7], [0, 1, 3], [0.5, 0.7, 1 - 1e-7])  # as near to 1 as is asked for
+    draws = np.array([0.1, 0.1, 0.1, 1 - 1e-9, 1 - 1e-9])
+    for kernel in (kernels.draw_trace, reference.draw_trace):
+        drawn = kernel(draws, profile.distances, profile.shares, 3, True, False)
+        assert drawn.tolist() == [0, 1, 2, 0, 1]
+
+
 def test_padding_adds_first_accesses():
     plain, padded = Profile.of([1, 2, 1, 2, 1, 2]), Profile.of([1, 2, 1, 2, 1, 2], padding=True)
     assert plain.shares[0] == pytest.approx(2 / 6)

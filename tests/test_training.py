@@ -179,6 +179,42 @@ def test_bad_arguments_are_named(clicks):
             call()
 
 
+class Half:
+    """A part that has one of the two methods of a loss."""
+
+    def __init__(self, method):
+        setattr(self, method, len)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"loss": md.MSE}, "loss is <class .*: it must have forward and backward"),
+        ({"loss": md.LogisticRegression(1, [2])}, "loss is LogisticRegression.*must have forward"),
+        ({"loss": Half("forward")}, "loss is .*: it must have forward and backward"),
+        ({"loss": Half("backward")}, "loss is .*: it must have forward and backward"),
+        ({"loss": "mse"}, "loss is 'mse'"),
+        ({"optimizer": md.Adagrad}, "optimizer is <class .*: it must have step"),
+        ({"optimizer": md.LogisticRegression(1, [2])}, "optimizer is .*: it must have step"),
+        ({"optimizer": Half("update")}, "optimizer is .*: it must have step"),
+        ({"callback": 3}, "callback is 3: it must be a function"),
+        ({"resume": "yes"}, "resume is 'yes'"),
+        ({"checkpoint": 3}, "checkpoint"),
+        ({"workers": "2"}, "workers"),
+        ({"train": [1]}, "train is a list: it must be a Batch or a Dataset"),
+        ({"valid": [1]}, "valid"),
+        ({"model": md.Linear}, "model"),
+    ],
+)
+def test_parts_that_cannot_be_used_are_named_before_the_first_step(options, message, clicks):
+    network = model(clicks)
+    before = bits(network)
+    arguments = {"model": network, "train": clicks.train[:9], "progress": False, **options}
+    with pytest.raises(TypeError, match=message):
+        md.fit(**arguments)
+    assert bits(network) == before
+
+
 def rating_rows(rng, rows=200):
     ids = np.stack([rng.integers(0, 9, rows), rng.integers(0, 8, rows)], axis=1)
     label = 3 + rng.normal(size=rows).astype(np.float32)
@@ -402,6 +438,8 @@ def test_a_model_begins_at_the_mean_of_the_labels():
     np.testing.assert_array_equal(dlrm.top.layers[0].bias.value, before[0])
     with pytest.raises(ValueError, match="train has no labels"):
         md.training.begin_at_the_mean(dlrm, md.Batch(train.dense, train.sparse))
+    with pytest.raises(ValueError, match="train has no labels"):
+        md.training.begin_at_the_mean(dlrm, train[:0])
 
 
 def test_evaluations_fall_at_their_steps_and_at_the_end_of_each_epoch():

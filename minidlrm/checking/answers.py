@@ -90,7 +90,7 @@ def _of_one(said: Any, wanted: np.ndarray, name: str, atol: float) -> str:
     where = f"[{', '.join(map(str, place))}]" if place else ""
     return Message(
         "{entry} is {said}, and should be {right}",
-        entry=joined("", [name, where]),
+        entry=joined([name, where]),
         said=_short(array[place]),
         right=_short(wanted[place]),
     )

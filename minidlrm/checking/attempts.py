@@ -17,6 +17,7 @@ from minidlrm.checking import ids
 from minidlrm.checking.matching import as_input
 from minidlrm.checking.run import Options, Question, Run
 from minidlrm.checking.subject import FunctionPair
+from minidlrm.languages import Message
 
 
 def best_run(target: Any, inputs: tuple, named: dict[str, Any], options: Options) -> Run:
@@ -87,23 +88,33 @@ def _judged(question: Question, failed: list[tuple[ids.Change, Run]], passed: Ru
     change, run = failed[0] if len(failed) == 1 else failed[-1]
     words = _changed_words(question, change)
     if run.gives_no_verdict:
-        text = f"{words}: the code does not bear it, so the ids are as given"
+        text = Message("{words}: the code does not bear it, so the ids are as given", words=words)
         passed.remarks.append(text)
         return passed
     if change.doubtful or run.is_flat:
-        text = f"{words}: then the gradient of {run.first_wrong} is wrong. Where an entry may"
-        passed.remarks.append(f"{text} occur twice, this is a mistake; as given it does not")
+        text = Message(
+            "{words}: then the gradient of {name} is wrong. Where an entry may occur twice, this "
+            "is a mistake; as given it does not",
+            words=words,
+            name=run.first_wrong,
+        )
+        passed.remarks.append(text)
         return passed
-    run.remarks.append(f"{words}, so that an id occurs twice; on those given it passes")
+    run.remarks.append(
+        Message("{words}, so that an id occurs twice; on those given it passes", words=words)
+    )
     return run
 
 
-def _changed_words(question: Question, change: ids.Change) -> str:
+def _changed_words(question: Question, change: ids.Change) -> Message:
     texts = []
     for k in change.places:
         old, new = (_ids_of(inputs[k]) for inputs in (question.inputs, change.inputs))
-        texts.append(f"{_short(old)} to {_short(new)}")
-    return "integers were changed from " + " and from ".join(texts)
+        texts.append(Message("from {old} to {new}", old=_short(old), new=_short(new)))
+    some = texts[0]
+    for more in texts[1:]:
+        some = Message("{one} and {other}", one=some, other=more)
+    return Message("integers were changed {some}", some=some)
 
 
 def _ids_of(value: Any) -> list[int]:
@@ -127,7 +138,7 @@ def _best_reading(question: Question, options: Options) -> Run:
         run = Run(question, options, reading)
         run.look(quick=True)
         if run.passed:
-            run.remarks.append(f"read as {reading}")
+            run.remarks.append(Message("read as {form}", form=reading.text))
             return run
         if not run.has("raised") and first.has("raised"):
             unraised = unraised or reading

@@ -17,6 +17,8 @@ from minidlrm.checking.catalogue import make_cause
 from minidlrm.checking.evidence import Evidence, Whole
 from minidlrm.checking.report import Cause
 from minidlrm.checking.slopes import is_constant, slopes_of
+from minidlrm.checking.words import in_words
+from minidlrm.languages import Message
 
 _MOST_FORMS = 30
 _MOST_FLOWS = 4
@@ -50,12 +52,19 @@ def _compared(evidence, w, flow, join, values, names) -> Cause | None:
         _, _, a, n = min(pairs, key=lambda pair: pair[:2])
         key = _edit(a, n)
         if key:
-            text = f"Yours is {_written(join, flow, a)}; right is {_written(join, flow, n)}."
+            text = Message(
+                "Yours is {ours}; right is {right}.",
+                ours=in_words(_written(join, flow, a)),
+                right=in_words(_written(join, flow, n)),
+            )
             return make_cause(key, w.name, text, 0.945)
     rest = _found(flat, names, w.numeric - w.analytic, evidence.tol)
     if rest and _is_round(rest[0][1]) and w.analytic.any():
-        text = f"Right minus yours is {_written(join, flow, rest[0])}: that term is missing, or "
-        return make_cause("term", w.name, text + "has a wrong factor.", 0.93)
+        text = Message(
+            "Right minus yours is {what}: that term is missing, or has a wrong factor.",
+            what=in_words(_written(join, flow, rest[0])),
+        )
+        return make_cause("term", w.name, text, 0.93)
     return None
 
 

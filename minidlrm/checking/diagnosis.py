@@ -1,11 +1,12 @@
 """Why is a gradient wrong? Hypotheses, tested by arithmetic on the arrays.
 
 Most wrong backward passes are wrong in one of the ways that teachers see again and again. Each
-leaves a trace in the numbers: a constant ratio (`arithmetic`), dy that reaches the wrong entries
-(`jacobians`), a slope of a branch (`slopes`), a factor at each entry (`factors`), a missing term
-(`terms`, `products`), a formula that gives our numbers (`formulas`, `chains`), inputs or kept
-arrays for which they would be right (`elsewhere`, `doctored`), parts of the inputs without which
-they are right (`vanishing`). None reads a name.
+leaves a trace in the numbers: a constant ratio (`arithmetic`), rows that lose a use (`repeats`),
+dy that reaches the wrong entries (`jacobians`), a number that comes from many (`statistic`), a
+slope of a branch (`slopes`), a factor at each entry (`factors`), a missing term (`terms`,
+`products`), a formula that gives our numbers (`formulas`, `chains`), inputs or kept arrays for
+which they would be right (`elsewhere`, `doctored`), parts of the inputs without which they are
+right (`vanishing`). None reads a name.
 Where the numbers alone cannot tell, `fingerprints` hold the wrong formulas of known layers; and
 where nothing fits, `whereabouts` says where the gradient is right and where it is wrong.
 """
@@ -23,6 +24,7 @@ from minidlrm.checking import (
     chains,
     doctored,
     elsewhere,
+    exchanged,
     factors,
     formulas,
     jacobians,
@@ -31,6 +33,7 @@ from minidlrm.checking import (
     repeats,
     rules,
     slopes,
+    statistic,
     sums,
     terms,
     vanishing,
@@ -42,6 +45,7 @@ from minidlrm.checking.fingerprints import Fingerprint, known
 from minidlrm.checking.report import Cause, GradCheckReport
 from minidlrm.checking.subject import Subject, rows_of
 from minidlrm.checking.whereabouts import nothing_fits, smaller
+from minidlrm.languages import Message, as_message
 from minidlrm.module import Module, SparseGrad
 from minidlrm.watching import Call, watched
 
@@ -103,7 +107,9 @@ def _confirmed(ranked: tuple[Found, ...], evidence: Evidence) -> tuple[Cause, ..
 
 TESTS = (
     *arithmetic.TESTS,
+    repeats.lost_uses,
     *jacobians.TESTS,
+    *statistic.TESTS,
     *repeats.TESTS,
     *places.TESTS,
     *slopes.TESTS,
@@ -112,6 +118,7 @@ TESTS = (
     *chains.TESTS,
     *terms.TESTS,
     *formulas.TESTS,
+    *exchanged.TESTS,
     *elsewhere.TESTS,
     *doctored.TESTS,
 )
@@ -184,7 +191,8 @@ def _from_fingerprints(evidence: Evidence, more: Sequence[Fingerprint]) -> Itera
         if all(_equals(evidence, name, wrong[name]) for name in explained):
             title, hint = CATALOGUE.get(fingerprint.key, (fingerprint.title, fingerprint.hint))
             share = len(explained) / len(evidence.failed)
-            text = f"The gradient equals the wrong formula: {fingerprint.evidence}."
+            evidence_of_it = as_message(fingerprint.evidence)
+            text = Message("The gradient equals the wrong formula: {text}.", text=evidence_of_it)
             where = explained[0] if len(explained) == 1 else ""
             yield Cause(fingerprint.key, title, where, text, hint, 0.93 + 0.06 * share)
 
@@ -210,10 +218,10 @@ def _from_inside(evidence: Evidence, check: Callable[..., GradCheckReport]) -> I
         return
     wrong, first = _wrong_inside(evidence.subject, check)
     if wrong:
-        text = f"By itself, {wrong[0]} fails: {first}"
+        text = Message("By itself, {name} fails: {text}", name=wrong[0], text=first)
         yield make_cause("inner", wrong[0], text, 0.55)
     else:
-        text = "Each layer passes by itself, on the same inputs."
+        text = Message("Each layer passes by itself, on the same inputs.")
         yield make_cause("joining", "", text, 0.5)
 
 
@@ -235,5 +243,5 @@ def _wrong_inside(subject: Subject, check: Callable[..., GradCheckReport]) -> tu
             continue
         if not report.passed:
             wrong.append(name)
-            first = first or (str(report.diagnosis[0]) if report.diagnosis else "")
+            first = first or (report.diagnosis[0].text if report.diagnosis else "")
     return wrong, first

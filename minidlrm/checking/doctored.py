@@ -17,6 +17,8 @@ from minidlrm.checking import objects
 from minidlrm.checking.catalogue import make_cause
 from minidlrm.checking.evidence import Evidence, Whole
 from minidlrm.checking.report import Cause
+from minidlrm.checking.words import in_words
+from minidlrm.languages import Message
 
 _MOST_ARRAYS = 12  # of a cache that are replaced
 _MOST_ENTRIES = 20_000
@@ -44,7 +46,11 @@ def _causes(evidence: Evidence) -> Iterator[Cause]:
             right = [n for n, w in wanted.items() if _is_right(evidence, grads, w)]
             if len(right) < len(wanted):
                 continue
-            text = f"Backward is right if it gets {words} in the place of {name}."
+            text = Message(
+                "Backward is right if it gets {other} in the place of {name}.",
+                other=in_words(words),
+                name=in_words(name),
+            )
             array_name = right[0] if len(right) == 1 else ""
             if key == "penalty" and name != array_name:
                 key = "term"

@@ -13,6 +13,7 @@ import numpy as np
 from minidlrm.checking.catalogue import make_cause
 from minidlrm.checking.evidence import Evidence, Whole
 from minidlrm.checking.report import Cause
+from minidlrm.languages import Message
 
 Guess = tuple[str, dict[str, np.ndarray], str, float]
 
@@ -23,9 +24,15 @@ def other_inputs(evidence: Evidence, w: Whole) -> Iterator[Cause]:
         if evidence.elsewhere(w, changes) and _only_there(evidence, w, changes):
             if key in _OF_ALL and not _of_all(evidence, w, changes):
                 continue
-            text = f"Your gradient of {w.name} would be the right one if {words}."
+            text = _if(w.name, words)
             yield make_cause(key, w.name, text, score)
             return
+
+
+def _if(name: str, words: str) -> Message:
+    return Message(
+        "Your gradient of {name} would be the right one if {condition}.", name=name, condition=words
+    )
 
 
 _OF_ALL = ("sign", "term", "slope_place")  # guesses that fit by chance: all that is wrong must
@@ -58,66 +65,86 @@ def _guesses(evidence: Evidence, w: Whole) -> Iterator[Guess]:
     arrays = evidence.subject.arrays
     for name, value in arrays.items():
         if value.ndim == 2 and value.shape[0] == value.shape[1] > 1:
-            yield "transpose", {name: value.T.copy()}, f"{name} was transposed", 0.955
+            yield (
+                "transpose",
+                {name: value.T.copy()},
+                Message("{name} was transposed", name=name),
+                0.955,
+            )
     for name, value in arrays.items():
         for other, values in arrays.items():
             if other != name and values.shape == value.shape:
-                text = f"{other} stood in the place of {name}"
+                text = Message("{other} stood in the place of {name}", other=other, name=name)
                 yield "operand", {name: values.copy()}, text, 0.94
     for name, value in arrays.items():
         if name != w.name:
             ones = np.ones_like(value)
-            yield "operand_left", {name: ones}, f"{name} was 1 everywhere", 0.96
-            yield "term", {name: 0 * ones}, f"{name} was 0 everywhere: it is left out", 0.885
-            yield "sign", {name: -value}, f"{name} had the other sign", 0.93
-            yield "operand", {name: value * value}, f"{name} was squared", 0.92
+            yield "operand_left", {name: ones}, Message("{name} was 1 everywhere", name=name), 0.96
+            yield (
+                "term",
+                {name: 0 * ones},
+                Message("{name} was 0 everywhere: it is left out", name=name),
+                0.885,
+            )
+            yield "sign", {name: -value}, Message("{name} had the other sign", name=name), 0.93
+            yield "operand", {name: value * value}, Message("{name} was squared", name=name), 0.92
             yield from _moved(name, value)
     yield from _updated(evidence, w)
     x = w.here
     for factor in (2.0, 0.5):
-        text = f"{w.name} was {factor:g} times as large"
+        text = Message("{name} was {c} times as large", name=w.name, c=f"{factor:g}")
         yield "slope_place", {w.name: factor * x}, text, 0.938
-    yield "sign", {w.name: -x}, f"{w.name} had the other sign", 0.93
-    text = f"{w.name} was 0 everywhere, so it lacks each term that grows with {w.name}"
+    yield "sign", {w.name: -x}, Message("{name} had the other sign", name=w.name), 0.93
+    text = Message(
+        "{name} was 0 everywhere, so it lacks each term that grows with {name}", name=w.name
+    )
     yield "term", {w.name: 0 * x}, text, 0.92
 
 
 def _moved(name: str, value: np.ndarray) -> Iterator[Guess]:
     if value.ndim > 1:
-        text = f"{name} was reversed along every axis"
+        text = Message("{name} was reversed along every axis", name=name)
         yield "shifted", {name: np.flip(value).copy()}, text, 0.945
     for axis in range(value.ndim):
         if value.shape[axis] > 1:
-            text = f"{name} was reversed along axis {axis}"
+            text = Message("{name} was reversed along axis {axis}", name=name, axis=axis)
             yield "shifted", {name: np.flip(value, axis).copy()}, text, 0.945
         if value.shape[axis] > 2:
             for step in (1, -1):
-                text = f"{name} was shifted by {step} along axis {axis}"
+                text = Message(
+                    "{name} was shifted by {step} along axis {axis}",
+                    name=name,
+                    step=step,
+                    axis=axis,
+                )
                 yield "shifted", {name: np.roll(value, step, axis)}, text, 0.94
 
 
 def _at_the_output(evidence: Evidence, w: Whole) -> Iterator[Guess]:
     y = np.asarray(evidence.known["y"])
     if y.shape == w.value.shape:
-        text = f"the output was put into the function in the place of {w.name}"
+        text = Message("the output was put into the function in the place of {name}", name=w.name)
         yield "slope_place", {w.name: y.copy()}, text, 0.942
 
 
 def _other_integers(name: str, value: np.ndarray) -> Iterator[Guess]:
     if value.size and np.isin(value, (0, 1)).all():
-        text = f"{name} was 1 everywhere"
+        text = Message("{name} was 1 everywhere", name=name)
         yield "mask_forgotten", {name: np.ones_like(value)}, text, 0.95
         flipped = (~value) if value.dtype.kind == "b" else 1 - value
-        yield "mask_inverted", {name: flipped}, f"{name} was inverted", 0.955
+        yield "mask_inverted", {name: flipped}, Message("{name} was inverted", name=name), 0.955
     if value.dtype.kind == "b":
         return
     top = int(value.max(initial=0)) + 1
     for step in (1, -1):
         moved = value + step
-        text = f"every number in {name} was one {'more' if step == 1 else 'less'}"
+        text = Message("every number in {name} was one less", name=name)
+        if step == 1:
+            text = Message("every number in {name} was one more", name=name)
         yield "index_shift", {name: moved}, text, 0.955
+        text += Message(" (the end wraps around)")
         for size in (top, top + 1, top + 2):
-            yield "index_shift", {name: moved % size}, text + " (the end wraps around)", 0.95
+            yield "index_shift", {name: moved % size}, text, 0.95
 
 
 def _updated(evidence: Evidence, w: Whole) -> Iterator[Guess]:
@@ -135,7 +162,9 @@ def _updated(evidence: Evidence, w: Whole) -> Iterator[Guess]:
             continue
         c = _step(evidence, w, name, value, grad)
         if c:
-            text = f"{name} had taken a step of {c:.4g} times its gradient already"
+            text = Message(
+                "{name} had taken a step of {c} times its gradient already", name=name, c=f"{c:.4g}"
+            )
             yield "updated", {name: value - c * grad}, text, 0.975
 
 
@@ -161,33 +190,63 @@ def other_upstream(evidence: Evidence, w: Whole) -> Iterator[Cause]:
             continue
         right = np.tensordot(other.ravel(), w.jacobian.reshape(r.size, *w.numeric.shape), 1)
         if evidence.same(w.analytic, right) and not evidence.same(w.numeric, right):
-            text = f"Your gradient of {w.name} would be the right one if {words}."
+            text = _if(w.name, words)
             yield make_cause(key, w.name, text, score)
             return
 
 
 def _upstreams(r: np.ndarray) -> Iterator[tuple[str, np.ndarray, str, float]]:
     for axis in range(r.ndim):
-        yield "pairing", np.flip(r, axis), f"dy was reversed along axis {axis}", 0.945
+        yield (
+            "pairing",
+            np.flip(r, axis),
+            Message("dy was reversed along axis {axis}", axis=axis),
+            0.945,
+        )
         for step in (1, -1):
-            text = f"dy was shifted by {step} along axis {axis}"
+            text = Message("dy was shifted by {step} along axis {axis}", step=step, axis=axis)
             yield "pairing", np.roll(r, step, axis), text, 0.945
         mean = np.broadcast_to(r.mean(axis=axis, keepdims=True), r.shape)
-        yield "axis", mean, f"dy was replaced by its mean along axis {axis}", 0.93
+        yield (
+            "axis",
+            mean,
+            Message("dy was replaced by its mean along axis {axis}", axis=axis),
+            0.93,
+        )
         total = np.broadcast_to(r.sum(axis=axis, keepdims=True), r.shape)
-        yield "axis", total, f"dy was replaced by its sum along axis {axis}", 0.93
+        yield (
+            "axis",
+            total,
+            Message("dy was replaced by its sum along axis {axis}", axis=axis),
+            0.93,
+        )
         first = np.broadcast_to(r.take([0], axis), r.shape)
-        yield "one_sample", first, f"every dy along axis {axis} was the first", 0.93
+        yield (
+            "one_sample",
+            first,
+            Message("every dy along axis {axis} was the first", axis=axis),
+            0.93,
+        )
         last = np.broadcast_to(r.take([-1], axis), r.shape)
-        yield "one_sample", last, f"every dy along axis {axis} was the last", 0.93
+        yield (
+            "one_sample",
+            last,
+            Message("every dy along axis {axis} was the last", axis=axis),
+            0.93,
+        )
     if r.ndim == 2:
-        yield "transpose", r.T, "dy was transposed", 0.965
-        yield "pairing", r.reshape(r.shape[::-1]).T, "dy was reshaped, and not transposed", 0.94
+        yield "transpose", r.T, Message("dy was transposed"), 0.965
+        yield (
+            "pairing",
+            r.reshape(r.shape[::-1]).T,
+            Message("dy was reshaped, and not transposed"),
+            0.94,
+        )
         other = np.asarray(r).reshape(r.shape, order="F")
-        yield "pairing", other, "dy was read in the other order", 0.94
-    yield "not_linear", np.abs(r), "dy was |dy|", 0.97
-    yield "not_linear", np.maximum(r, 0), "dy was cut off at 0", 0.97
-    yield "not_linear", r * r, "dy was squared", 0.975
+        yield "pairing", other, Message("dy was read in the other order"), 0.94
+    yield "not_linear", np.abs(r), Message("dy was |dy|"), 0.97
+    yield "not_linear", np.maximum(r, 0), Message("dy was cut off at 0"), 0.97
+    yield "not_linear", r * r, Message("dy was squared"), 0.975
 
 
 TESTS = (other_inputs, other_upstream)

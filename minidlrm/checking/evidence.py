@@ -276,12 +276,15 @@ class Evidence:
         y = self.differences.output
         for name, array in self.subject.arrays.items():
             for axis, n in enumerate(array.shape):
-                found.setdefault(float(n), f"the length of axis {axis} of {name}")
+                text = Message("the length of axis {axis} of {name}", axis=axis, name=name)
+                found.setdefault(float(n), text)
         for name, array in self.subject.arrays.items():
-            found.setdefault(float(array.size), f"the number of entries of {name}")
-        found.setdefault(float(y.size), "the number of outputs")
+            text = Message("the number of entries of {name}", name=name)
+            found.setdefault(float(array.size), text)
+        found.setdefault(float(y.size), Message("the number of outputs"))
         if y.ndim > 1:
-            found[float(y.shape[1])] = f"the number of outputs of a sample, {y.shape[1]}"
+            n = y.shape[1]
+            found[float(n)] = Message("the number of outputs of a sample, {number}", number=n)
         if self.batch_size > 1:
             size = self.batch_size
             found[float(size)] = Message("B = {number}, the batch size", number=size)

@@ -11,6 +11,8 @@ from minidlrm.checking.catalogue import make_cause
 from minidlrm.checking.evidence import Evidence, Whole
 from minidlrm.checking.report import Cause
 from minidlrm.checking.slopes import FEW, distinct, is_constant, slopes_of
+from minidlrm.checking.words import in_words
+from minidlrm.languages import Message
 
 
 def row_factor(evidence: Evidence, w: Whole) -> Iterator[Cause]:
@@ -42,26 +44,45 @@ def _by_count(evidence: Evidence, w: Whole) -> Iterator[Cause]:
         "" if is_constant(c) else _counted_by(evidence, live if w.rows is None else w.rows[live], c)
     )
     if ids:
-        text = f"The factor of each entry of {w.name} goes by how often it occurs in {ids}: "
-        text += ", ".join(f"{value:.4g}" for value in c[:4]) + "."
+        text = Message(
+            "The factor of each entry of {name} goes by how often it occurs in {ids}: {numbers}.",
+            name=w.name,
+            ids=ids,
+            numbers=", ".join(f"{value:.4g}" for value in c[:4]),
+        )
         yield make_cause("count", w.name, text, 0.97)
 
 
 def _named_row_factor(evidence, w, axis, live, c) -> Cause:
     shown = ", ".join(f"{value:.4g}" for value in c[:4]) + (", ..." if len(c) > 4 else "")
-    text = f"Along axis {axis} of {w.name} each index is right up to a factor of its own: {shown}."
+    text = Message(
+        "Along axis {axis} of {name} each index is right up to a factor of its own: {numbers}.",
+        axis=axis,
+        name=w.name,
+        numbers=shown,
+    )
     rows = live if w.rows is None or axis else w.rows[live]
     ids = _counted_by(evidence, rows, c) if axis == 0 else ""
     if ids:
-        text = f"The factor of each row goes by how often it occurs in {ids}: {shown}."
+        text = Message(
+            "The factor of each row goes by how often it occurs in {ids}: {numbers}.",
+            ids=ids,
+            numbers=shown,
+        )
         return make_cause("count", w.name, text, 0.975)
     if set(np.round(c, 6).tolist()) == {0.0, 1.0}:
         gone = rows[np.abs(c) < 1e-6][:4].tolist()
-        text = f"Along axis {axis} of {w.name} index {gone} is 0; all others are right."
+        text = Message(
+            "Along axis {axis} of {name} index {k} is 0; all others are right.",
+            axis=axis,
+            name=w.name,
+            k=gone,
+        )
         return make_cause("part_missing", w.name, text, 0.9)
     name = _name_factor(evidence, w, axis, live, c)
     if name:
-        return make_cause("row_factor", w.name, text + f" It is {name}.", 0.945)
+        text += Message(" It is {what}.", what=in_words(name))
+        return make_cause("row_factor", w.name, text, 0.945)
     return make_cause("row_factor", w.name, text, 0.88)
 
 
@@ -181,8 +202,12 @@ def local_factor(evidence: Evidence, w: Whole) -> Iterator[Cause]:
         for name, t in _candidates(evidence, w, shape):
             form = _is_multiple(k[live], t.ravel()[live], evidence.tol)
             if form and not _is_two_valued(t, live):
-                text = f"{where}, yours is the right one times {form.replace('¤', name)}."
-                text += " So a factor is missing, or is there once too often."
+                text = Message(
+                    "{where}, yours is the right one times {factor}. So a factor is missing, or "
+                    "is there once too often.",
+                    where=where,
+                    factor=in_words(form.replace("¤", name)),
+                )
                 yield make_cause("local_factor", w.name, text, 0.935)
                 return
     yield from _slope_as_factor(evidence, w)
@@ -199,9 +224,15 @@ def sign_by_entry(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     same, other = (np.abs(a - sign * n) <= evidence.tol * np.abs(n).max() for sign in (1, -1))
     if n.size < FEW or not (same | other).all() or same.all() or other.all():
         return
-    text = f"Each entry of the gradient of {w.name} is right up to its sign; {int((~same).sum())} "
-    text += f"of {n.size} have the other one: a factor of 1 or -1, such as a sign or a label, is "
-    yield make_cause("local_factor", w.name, text + "missing, or is there too much.", 0.895)
+    text = Message(
+        "Each entry of the gradient of {name} is right up to its sign; {some} of {count} have the "
+        "other one: a factor of 1 or -1, such as a sign or a label, is missing, or is there too "
+        "much.",
+        name=w.name,
+        some=int((~same).sum()),
+        count=n.size,
+    )
+    yield make_cause("local_factor", w.name, text, 0.895)
 
 
 def _slope_as_factor(evidence: Evidence, w: Whole) -> Iterator[Cause]:
@@ -211,13 +242,13 @@ def _slope_as_factor(evidence: Evidence, w: Whole) -> Iterator[Cause]:
         return
     if len(s.ours) < FEW or is_constant(s.theirs):
         return
-    for power, text in (
-        (2, "the square of the slope"),
-        (-1, "1 over the slope"),
-        (0.5, "its root"),
+    for power, what in (
+        (2, Message("the square of the slope")),
+        (-1, Message("1 over the slope")),
+        (0.5, Message("its root")),
     ):
         if evidence.same(s.ours, s.theirs**power):
-            text = f"At each entry your factor is {text}."
+            text = Message("At each entry your factor is {what}.", what=what)
             yield make_cause("local_factor", w.name, text, 0.94)
 
 
@@ -228,10 +259,10 @@ def _ratios(evidence: Evidence, w: Whole) -> Iterator[tuple[np.ndarray, tuple[in
         both = w.analytic.reshape(1, -1), w.numeric.reshape(1, -1)
     k = _ratio_of_rows(both[0].T, both[1].T, evidence.tol)
     if k is not None:
-        yield k, w.numeric.shape, f"At each entry of {w.name}"
+        yield k, w.numeric.shape, Message("At each entry of {name}", name=w.name)
     k = _ratio_of_rows(*both, evidence.tol) if len(both[0]) > 1 else None
     if k is not None:
-        yield k, evidence.r.shape, "For the dy of each output"
+        yield k, evidence.r.shape, Message("For the dy of each output")
 
 
 def _ratio_of_rows(ours: np.ndarray, theirs: np.ndarray, tol: float) -> np.ndarray | None:
@@ -284,8 +315,11 @@ def epsilon(evidence: Evidence, w: Whole) -> Iterator[Cause]:
         for square in _squares(w.here, shape):
             e = _epsilon(k[live], square.ravel()[live], evidence.tol)
             if e:
-                text = f"Each number is off by a factor near 1, as if an epsilon of {e:.3g} stood "
-                text += "at another place in the root than in forward (outside, or left out)."
+                text = Message(
+                    "Each number is off by a factor near 1, as if an epsilon of {epsilon} stood at "
+                    "another place in the root than in forward (outside, or left out).",
+                    epsilon=f"{e:.3g}",
+                )
                 yield make_cause("epsilon", w.name, text, 0.96)
                 return
 

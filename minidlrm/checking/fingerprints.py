@@ -65,6 +65,11 @@ def known(target: Any) -> Iterator[Fingerprint]:
             yield Fingerprint(bug.cause, _formula(bug), bug.story.rstrip("."))
 
 
+def texts() -> list[str]:
+    """Return what the fingerprints of the museum say, to be translated."""
+    return [bug.story.rstrip(".") for bug in CORPUS if bug.fingerprint]
+
+
 def _formula(bug: Bug) -> Any:
     def wrong(target: Any, dy: np.ndarray, *inputs: Any) -> dict[str, np.ndarray]:
         """Run the wrong backward pass on a copy of the target."""

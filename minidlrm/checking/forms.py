@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from minidlrm.languages import Message, joined
+
 _PLAIN = (np.ndarray, np.generic, float, int, complex)
 
 
@@ -47,9 +49,19 @@ class Reading:
         )
 
     def __str__(self) -> str:
-        what = {"*dys": "dy1, dy2, ...", "dys": "(dy1, dy2, ...)", "*caches": "cache"}
-        what |= {"*inputs": "the inputs", "caches": "cache", "(dy)": "(dy, 0, ...)"}
-        return f"backward({', '.join(what.get(part, part) for part in self.parts)})"
+        return str(self.text)
+
+    @property
+    def text(self) -> Message:
+        """How backward is called."""
+        what: dict[str, str] = {
+            "*dys": "dy1, dy2, ...",
+            "dys": "(dy1, dy2, ...)",
+            "*caches": "cache",
+        }
+        what |= {"*inputs": Message("the inputs"), "caches": "cache", "(dy)": "(dy, 0, ...)"}
+        arguments = joined((what.get(part, part) for part in self.parts), ", ")
+        return joined(("backward(", arguments, ")"))
 
 
 def readings(result: Any, backward: Callable, num_inputs: int) -> list[Reading]:
@@ -220,8 +232,11 @@ class Calls:
             return []
         count = len(self._values) + len(self._cache)
         return [
-            f"forward returns {count} values, and backward takes dy alone: the first was taken for "
-            "the output. A cache needs an argument of its own: backward(dy, cache)"
+            Message(
+                "forward returns {count} values, and backward takes dy alone: the first was taken "
+                "for the output. A cache needs an argument of its own: backward(dy, cache)",
+                count=count,
+            )
         ]
 
     @property

@@ -18,6 +18,8 @@ from minidlrm.checking.catalogue import make_cause
 from minidlrm.checking.evidence import Evidence, Whole, derived_arrays
 from minidlrm.checking.report import Cause
 from minidlrm.checking.slopes import slopes_of
+from minidlrm.checking.words import in_words
+from minidlrm.languages import Message
 
 _MOST = 4000  # formulas that are tried
 _MOST_PARTS = 60  # of which one may stand for another in a sum
@@ -60,7 +62,11 @@ def formula(evidence: Evidence, w: Whole) -> Iterator[Cause]:
         steps, _, a, n, c = min(pairs, key=lambda pair: pair[:2])
         key = _edit(a, n, evidence.known)
         if key:
-            text = f"Yours is {_times(c)}{a}; right is {_times(c)}{n}."
+            text = Message(
+                "Yours is {ours}; right is {right}.",
+                ours=in_words(f"{_times(c)}{a}"),
+                right=in_words(f"{_times(c)}{n}"),
+            )
             mean = key == "function_left" and "less its mean" in text
             yield make_cause(key, w.name, text, 0.885 if mean else 0.96 - 0.01 * steps)
         if key == "mask_forgotten":  # of a rectifier it is the slope
@@ -70,8 +76,11 @@ def formula(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     if found or not ours or theirs:
         yield from found
     elif "@" in ours[0][0].upstream and not ours[0][0].slope and _is_curved(evidence, w):
-        text = f"Yours is {_times(ours[0][1])}{ours[0][0]}: one matrix follows another, and the "
-        text += "derivative of what lies between is left out."
+        text = Message(
+            "Yours is {ours}: one matrix follows another, and the derivative of what lies between "
+            "is left out.",
+            ours=in_words(f"{_times(ours[0][1])}{ours[0][0]}"),
+        )
         yield make_cause("slope_forgotten", w.name, text, 0.86)
 
 
@@ -85,7 +94,7 @@ def of_one_index(evidence: Evidence, w: Whole) -> Iterator[Cause]:
         if not step.analytic.any() or evidence.same(step.analytic, step.numeric):
             continue
         for cause in formula(evidence, step):
-            text = f"At index {t} of axis 1: {cause.evidence}"
+            text = Message("At index {k} of axis 1: {text}", k=t, text=cause.evidence)
             yield replace(cause, evidence=text, score=cause.score - 0.005)
             return
 
@@ -130,8 +139,12 @@ def _two_formulas(evidence: Evidence, w: Whole, formulas: list[Formula]) -> Iter
     for k in _equal(evidence, values, n - a):
         each = formulas[k]
         path = each.join not in ("D", "D * K")
-        text = f"What is missing from the gradient of {w.name} is {each}"
-        text += f": {w.name} is used twice." if path else "."
+        text = Message(
+            "What is missing from the gradient of {name} is {what}",
+            name=w.name,
+            what=in_words(str(each)),
+        )
+        text += Message(": {name} is used twice.", name=w.name) if path else "."
         yield make_cause("second_path" if path else "term", w.name, text, 0.94)
         return
     yield from _one_for_another(evidence, w, formulas, values)
@@ -141,7 +154,8 @@ def _two_formulas(evidence: Evidence, w: Whole, formulas: list[Formula]) -> Iter
                 continue
             one, other = formulas[k], formulas[j]
             turned = _edit(one, other, evidence.known) == "transpose"
-            text = f"Right is {one} + {other}; yours is 2 {one}."
+            parts = {"one": in_words(str(one)), "other": in_words(str(other))}
+            text = Message("Right is {one} + {other}; yours is 2 {one}.", **parts)
             yield make_cause("transpose" if turned else "second_path", w.name, text, 0.94)
             return
 
@@ -160,7 +174,11 @@ def _one_for_another(evidence: Evidence, w: Whole, formulas, values) -> Iterator
         for j in _equal(evidence, some[k] - some, w.numeric - w.analytic):
             key = "" if j == k else _edit(formulas[j], right, evidence.known)
             if key:
-                text = f"In a sum, {formulas[j]} stands where {right} belongs."
+                text = Message(
+                    "In a sum, {ours} stands where {right} belongs.",
+                    ours=in_words(str(formulas[j])),
+                    right=in_words(str(right)),
+                )
                 yield make_cause(key, w.name, text, 0.935)
                 return
 
@@ -187,13 +205,13 @@ def _edit(a: Formula, n: Formula, known: Iterable[str]) -> str:
         same = a.operand.split(" along axis")[0] == n.operand.split(" along axis")[0]
         if same:
             return "axis"
-        return "function_left" if _is_function(a.operand, n.operand) else "operand"
+        return "function_left" if is_function(a.operand, n.operand) else "operand"
     if "added to the rows" in a.join and "added to the rows" in n.join:
         return "shifted"
     return "axis" if "sum" in a.join + n.join else "transpose"
 
 
-def _is_function(one: str, other: str) -> bool:
+def is_function(one: str, other: str) -> bool:
     """Whether one name is that of a function of the other."""
     return one != other and any(
         inner in outer.replace("(", " ").replace(")", " ").replace("^", " ").split()
@@ -373,59 +391,4 @@ def _joins(d: np.ndarray, k: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
                 yield f"{turned} @ D", other @ d
 
 
-def recovered_matrix(evidence: Evidence, w: Whole) -> Iterator[Cause]:
-    """Where n = M K with a known K: ours is M^T K, or M with another known operand.
-
-    K must have full rank, so that M is the only one; where it is not square, n = M K is a test.
-    """
-    n, a = w.numeric, w.analytic
-    if n.ndim not in (2, 3) or w.rows is not None or not 2 < n.shape[-2] <= n.shape[-1]:
-        return
-    known = {**evidence.known, "dy": evidence.r}
-    fitting = {m: k for m, k in known.items() if k.shape == n.shape}
-    for name, k in fitting.items():
-        if np.linalg.cond(k).max() > 1e6:
-            continue
-        theirs = n @ np.linalg.pinv(k)
-        if not evidence.same(theirs @ k, n):
-            continue
-        for other, operand in fitting.items():
-            for turned, matrix in (("M", theirs), ("M.T", theirs.swapaxes(-1, -2))):
-                if evidence.same(a, matrix @ operand) and not evidence.same(a, n):
-                    text = f"The right gradient of {w.name} is M @ {name} with a matrix M; yours "
-                    text += f"is {turned} @ {other}."
-                    key = "transpose" if other == name else "operand"
-                    yield make_cause(key, w.name, text, 0.95)
-                    return
-
-
-def stands_for(evidence: Evidence, w: Whole) -> Iterator[Cause]:
-    """Test n - a = c (t - u), times dy: u is in a sum where t belongs."""
-    rest = w.numeric - w.analytic
-    if w.rows is not None or rest.size < 4 or evidence.r.ndim not in (0, 1, rest.ndim):
-        return
-    r = evidence.r
-    if r.ndim and (r.shape != rest.shape[: r.ndim] or not r.all()):
-        return
-    k = rest / r.reshape(r.shape + (1,) * (rest.ndim - r.ndim))
-    arrays = {**evidence.known, **dict(derived_arrays(evidence))}
-    arrays = {n: t for n, t in arrays.items() if t.shape == k.shape and np.isfinite(t).all()}
-    size = float((k * k).sum())
-    for right, t in arrays.items():
-        for ours, u in arrays.items():
-            d = t - u
-            if "less its mean" in right + ours and (right in ours or ours in right):
-                continue  # they differ by a mean: a term through a mean says more
-            c = float((k * d).sum())
-            square = float((d * d).sum())
-            if c <= 0 or c * c < (1 - 1e-6) * square * size or not evidence.same(k, c / square * d):
-                continue
-            text = f"Right minus yours is {c / square:.4g} ({right} - {ours}), times dy: {ours} "
-            text += f"stands where {right} belongs."
-            axis = right.split(" along axis")[0] == ours.split(" along axis")[0]
-            other = "function_left" if _is_function(right, ours) else "operand"
-            yield make_cause("axis" if axis else other, w.name, text, 0.93)
-            return
-
-
-TESTS = (formula, of_one_index, recovered_matrix, stands_for)
+TESTS = (formula, of_one_index)

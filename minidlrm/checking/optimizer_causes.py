@@ -15,7 +15,7 @@ from minidlrm.checking.report import Cause
 from minidlrm.checking.steps import Paths, Stopped, Trial, alike, follows, walk
 from minidlrm.checking.update_rules import Rule, has_rule
 from minidlrm.checking.wrong_updates import Variant, variants
-from minidlrm.languages import Message
+from minidlrm.languages import Message, joined
 
 
 @dataclass(frozen=True)
@@ -69,9 +69,13 @@ def _unmoved(steps: Steps) -> Iterator[Cause]:
         yield make_cause("stuck", Message("after every step, each parameter is what it was"), 0.99)
     elif stuck:
         rest = ", ".join(name for name in moving if name not in stuck)
-        text = f"{', '.join(stuck)}: never changed, though there is a gradient; {rest}: changed"
+        text = Message(
+            "{stuck}: never changed, though there is a gradient; {rest}: changed",
+            stuck=", ".join(stuck),
+            rest=rest,
+        )
         if stuck == ["table"]:
-            text += ". The gradient of the table is a SparseGrad"
+            text += Message(". The gradient of the table is a SparseGrad")
         yield make_cause("some_stuck", text, 0.985)
 
 
@@ -172,15 +176,16 @@ def _one_factor(steps: Steps) -> Iterator[Cause]:
     if len(known) < len(factors) or np.ptp(known) > 1e-6 or abs(known[0] - 1) < 1e-6:
         return
     c, lr = known[0], steps.like.lr
+    each = Message("{c} times each step", c=f"{c:.6g}")
     if abs(c + 1) < 1e-6:
         text = Message("every step is the right one with the other sign")
         yield make_cause("uphill", text, 0.95)
     elif not callable(lr) and abs(c - lr) < 1e-6 * lr:
-        yield make_cause("rate_twice", f"{c:.6g} times each step, and lr is {lr:g}", 0.95)
+        yield make_cause("rate_twice", each + _and_lr(lr), 0.95)
     elif not callable(lr) and abs(c - 1 / lr) < 1e-6 / lr:
-        yield make_cause("rate_missing", f"{c:.6g} times each step: 1 / lr", 0.95)
+        yield make_cause("rate_missing", each + ": 1 / lr", 0.95)
     else:
-        yield make_cause("factor", f"{c:.6g} times each step", 0.95)
+        yield make_cause("factor", each, 0.95)
 
 
 def _factor_of_each(steps: Steps) -> Iterator[Cause]:
@@ -197,10 +202,18 @@ def _factor_of_each(steps: Steps) -> Iterator[Cause]:
             return
         factors[name] = known[0]
     if factors and np.ptp(list(factors.values())) > 1e-6:
-        text = ", ".join(f"{c:.4g} for {name}" for name, c in factors.items())
-        yield make_cause(
-            "factor", f"each step of a parameter has a factor of its own: {text}", 0.94
+        numbers = (
+            Message("{c} for {name}", c=f"{c:.4g}", name=name) for name, c in factors.items()
         )
+        text = Message(
+            "each step of a parameter has a factor of its own: {numbers}",
+            numbers=joined(numbers, ", "),
+        )
+        yield make_cause("factor", text, 0.94)
+
+
+def _and_lr(lr: float) -> Message:
+    return Message(", and lr is {lr}", lr=f"{lr:g}")
 
 
 def _factor(theirs: Paths, right: Paths, step: int) -> float | None:
@@ -235,23 +248,37 @@ def _where(steps: Steps) -> str:
             continue
         good = [name for name in right if name not in wrong and name != "frozen"]
         first = min(wrong.values())
-        size = "" if trial.scale == 1 else f" when the gradients are {trial.scale:g} times as large"
-        text = f"step {first} is the first that is wrong{size}, in {', '.join(wrong)}"
-        return text + (f"; {', '.join(good)}: right in every step" if good else "")
+        c = f"{trial.scale:g}"
+        size = (
+            "" if trial.scale == 1 else Message(" when the gradients are {c} times as large", c=c)
+        )
+        text = Message(
+            "step {step} is the first that is wrong{size}, in {names}",
+            step=first,
+            size=size,
+            names=", ".join(wrong),
+        )
+        if good:
+            text += Message("; {names}: right in every step", names=", ".join(good))
+        return text
     return ""
 
 
 # What follows a wrong rule
 
 
-def _by_rule(steps: Steps) -> list[Cause]:
+def _by_rule(steps: Steps, ending: str = "") -> list[Cause]:
     found = [(key, text, parts) for key, text, parts in variants(steps.like) if _fits(steps, parts)]
     found += _rates(steps)
     kept = _still(steps, found) if len({key for key, _, _ in found}) > 1 else found
     return [
-        make_cause(key, f"the steps are exactly those of {text}", 0.97 - 0.005 * rank)
+        make_cause(key, _are_those_of(text, ending), 0.97 - 0.005 * rank)
         for rank, (key, text, _) in enumerate(kept[:4])
     ]
+
+
+def _are_those_of(rule: str, ending: str) -> Message:
+    return Message("the steps are exactly those of {rule}{ending}", rule=rule, ending=ending)
 
 
 def _fits(steps: Steps, parts: dict[str, Any]) -> bool:
@@ -267,11 +294,11 @@ def _rates(steps: Steps, parts: dict[str, Any] | None = None) -> list[Variant]:
     if c is None or abs(c - 1) < 1e-6 or not steps.follow(**{**parts, "rate": c}):
         return []
     lr = steps.like.lr
-    numbers = f"{c:.6g} times the learning rate"
+    numbers = Message("{c} times the learning rate", c=f"{c:.6g}")
     if not callable(lr) and abs(c - lr) < 1e-6 * lr:
-        return [("rate_twice", f"{numbers}, and lr is {lr:g}", {"rate": c})]
+        return [("rate_twice", numbers + _and_lr(lr), {"rate": c})]
     if not callable(lr) and abs(c - 1 / lr) < 1e-6 / lr:
-        return [("rate_missing", f"{numbers}: 1 / lr", {"rate": c})]
+        return [("rate_missing", numbers + ": 1 / lr", {"rate": c})]
     return [] if abs(c + 1) < 1e-6 else [("factor", numbers, {"rate": c})]
 
 
@@ -329,11 +356,8 @@ def _in_part(steps: Steps) -> list[Cause]:
         tuple({n: mine[n] for n in wrong} for mine, _ in pairs),
         tuple({n: true[n] for n in wrong} for _, true in pairs),
     )
-    ending = f" in {', '.join(wrong)}; {', '.join(right)}: right"
-    return [
-        replace(cause, evidence=cause.evidence.removesuffix(".") + ending + ".")
-        for cause in _by_rule(part)
-    ]
+    names = {"wrong": ", ".join(wrong), "right": ", ".join(right)}
+    return _by_rule(part, Message(" in {wrong}; {right}: right", **names))
 
 
 def _two_changes(steps: Steps) -> list[Cause]:
@@ -349,6 +373,8 @@ def _two_changes(steps: Steps) -> list[Cause]:
 
 
 def _both(*two: tuple[str, str]) -> list[Cause]:
-    together = " and ".join(text for _, text in two)
-    evidence = f"the steps are those of two changes together: {together}"
+    (_, one), (_, other) = two
+    evidence = Message(
+        "the steps are those of two changes together: {one} and {other}", one=one, other=other
+    )
     return [make_cause(key, evidence, 0.9 - 0.01 * k) for k, (key, _) in enumerate(two)]

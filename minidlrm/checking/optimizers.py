@@ -33,7 +33,7 @@ from minidlrm.checking.steps import (
     walk,
 )
 from minidlrm.checking.update_rules import Rule
-from minidlrm.languages import say
+from minidlrm.languages import joined, say
 
 __all__ = ["CATALOGUE", "OptimCheckReport", "optimcheck"]
 
@@ -186,7 +186,7 @@ def _walked(optimizer, trials) -> tuple[tuple[Walk, ...], tuple[Trial, ...], lis
         try:
             walks = tuple(walk(optimizer, trial) for trial in kept)
         except Stopped as error:
-            stop, first = stop or str(error), first and error.step == 1
+            stop, first = stop or error.text, first and error.step == 1
             continue
         faults = [(_STOPS[name] if first else "stopped", stop) for name in left_out]
         return walks, kept, [*faults, *(fault for w in walks for fault in w.faults)]
@@ -216,7 +216,8 @@ def _checks(steps: Steps) -> tuple[ArrayCheck, ...]:
     failed: set[str] = set()
     for label, theirs, right in zip(SCALES, steps.theirs, steps.right, strict=True):
         for name in right:
-            check = _compare(name + label, theirs[name], right[name])
+            shown = joined((name, label)) if label else name
+            check = _compare(shown, theirs[name], right[name])
             if not label or not (check.passed or name in failed):
                 checks.append(check)
             failed |= set() if check.passed else {name}

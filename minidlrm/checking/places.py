@@ -18,6 +18,8 @@ from minidlrm.checking.evidence import Evidence, Whole, derived_arrays
 from minidlrm.checking.factors import times
 from minidlrm.checking.report import Cause
 from minidlrm.checking.slopes import is_constant, slopes_of
+from minidlrm.checking.words import in_words
+from minidlrm.languages import Message
 
 _LEAST = 12  # derivatives that are not 0
 _SAMPLE = 1500  # of which are looked at first
@@ -49,17 +51,28 @@ def factor_of_places(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     live = live[:: max(1, len(live) // _SAMPLE)]
     mine, right = ours.ravel()[live], theirs.ravel()[live]
     laid = list(_layouts(evidence, w, live))
-    what = f"the derivative of output [{_axes(0, evidence.r.ndim)}] by "
-    what += f"{w.name}[{_axes(1, w.numeric.ndim)}]"
+    what = Message(
+        "the derivative of output [{axes}] by {entry}",
+        axes=_axes(0, evidence.r.ndim),
+        entry=f"{w.name}[{_axes(1, w.numeric.ndim)}]",
+    )
     for each in laid:
         c = _multiple(mine * each.values, right, evidence.tol)
         if c:
-            text = f"For {what}, yours lacks the factor {times(c, each.name)}."
+            text = Message(
+                "For {what}, yours lacks the factor {factor}.",
+                what=what,
+                factor=in_words(times(c, each.name)),
+            )
             yield make_cause(_what_is_lacking(each.array), w.name, text, 0.92)
             return
         c = _multiple(right * each.values, mine, evidence.tol)
         if c:
-            text = f"For {what}, yours has a factor {times(c, each.name)} that does not belong."
+            text = Message(
+                "For {what}, yours has a factor {factor} that does not belong.",
+                what=what,
+                factor=in_words(times(c, each.name)),
+            )
             yield make_cause("local_factor", w.name, text, 0.92)
             return
     yield from _in_the_place_of(evidence, w, mine, right, laid, what)
@@ -73,7 +86,12 @@ def _in_the_place_of(evidence, w, mine, right, laid, what) -> Iterator[Cause]:
                 continue
             c = _multiple(mine * other.values, right * one.values, evidence.tol)
             if c and abs(c - 1) < 1e-6:
-                text = f"For {what}, yours has {one.name} where {other.name} belongs."
+                text = Message(
+                    "For {what}, yours has {ours} where {right} belongs.",
+                    what=what,
+                    ours=in_words(one.name),
+                    right=in_words(other.name),
+                )
                 key = "transpose" if one.array == other.array else "operand"
                 yield make_cause(key, w.name, text, 0.915)
                 return
@@ -145,9 +163,14 @@ def scaled_mask(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     ratio = theirs[there] / ours[there]
     if not is_constant(ratio) or abs(ratio[0] - 1) <= 1e-6:
         return
-    text = f"{int((mine & ~there).sum())} of the derivatives of the outputs by {w.name} must be "
-    text += f"0, and all others are {ratio[0]:.4g} times yours: a mask with that factor, as of "
-    yield make_cause("mask_forgotten", w.name, text + "dropout, is forgotten.", 0.93)
+    text = Message(
+        "{count} of the derivatives of the outputs by {name} must be 0, and all others are {c} "
+        "times yours: a mask with that factor, as of dropout, is forgotten.",
+        count=int((mine & ~there).sum()),
+        name=w.name,
+        c=f"{ratio[0]:.4g}",
+    )
+    yield make_cause("mask_forgotten", w.name, text, 0.93)
 
 
 def groups(evidence: Evidence, w: Whole) -> Iterator[Cause]:
@@ -163,8 +186,14 @@ def groups(evidence: Evidence, w: Whole) -> Iterator[Cause]:
         if not mine.all() or not 1 < count[0] < length or (count != count[0]).any():
             continue
         if (right[right.argmax(axis=1)] == right).all():  # who meets is in one group
-            text = f"Along axis {axis} of {w.name} the entries meet in groups of {count[0]}; in "
-            text += f"the gradient all {length} of them meet: a sum or a mean runs too far."
+            text = Message(
+                "Along axis {axis} of {name} the entries meet in groups of {count}; in the "
+                "gradient all {length} of them meet: a sum or a mean runs too far.",
+                axis=axis,
+                name=w.name,
+                count=count[0],
+                length=length,
+            )
             yield make_cause("axis", w.name, text, 0.92)
             return
 
@@ -182,10 +211,17 @@ def both_orders(evidence: Evidence, w: Whole) -> Iterator[Cause]:
         return
     ours, theirs = (jac.reshape(*shape, -1) for jac in both)
     turned = np.swapaxes(ours, len(shape) - 1, len(shape) - 2)
-    for factor, words in ((2, "twice the dy of one of them"), (1, "the dy of one of them alone")):
+    for factor, words in (
+        (2, Message("twice the dy of one of them")),
+        (1, Message("the dy of one of them alone")),
+    ):
         if evidence.same(ours + turned, factor * theirs) and not evidence.same(ours, theirs):
-            text = f"The outputs [i, j] and [j, i] are one number. Yours sends back {words}; each "
-            text += f"belongs once: dy + dy^T. {w.name} is in both factors of a product."
+            text = Message(
+                "The outputs [i, j] and [j, i] are one number. Yours sends back {what}; each "
+                "belongs once: dy + dy^T. {name} is in both factors of a product.",
+                what=words,
+                name=w.name,
+            )
             yield make_cause("second_path", w.name, text, 0.95)
 
 

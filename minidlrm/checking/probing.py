@@ -19,6 +19,7 @@ from minidlrm.checking.numeric import Differences
 from minidlrm.checking.protocol import Fault
 from minidlrm.checking.report import ArrayCheck
 from minidlrm.checking.subject import Subject, as_dense
+from minidlrm.languages import Message
 
 _CLEAR = 0.02  # a difference of this share of the largest entry is not rounding
 _FAR = 1000.0
@@ -67,18 +68,16 @@ class Prober:
         exact = self.analytic is self.subject
         wrong_far = self._wrong_at(_FAR, moved, alone=True) if exact else []
         wrong = [] if self.far_fits else self._wrong_at(near, moved, alone=False)
-        text = "with inputs {:.3g} times as large the gradient of {{}} is wrong: {{}}"
         if wrong:
-            return [Fault("unreached", c.name, _said(text.format(near), c)) for c in wrong], []
-        wrong, text = wrong_far, text.format(_FAR)
-        clear = [c for c in wrong if _moves_there(c)]
+            return [Fault("unreached", c.name, _at_times(near, c)) for c in wrong], []
+        clear = [c for c in wrong_far if _moves_there(c)]
         if clear:
-            return [Fault("unreached", c.name, _said(text, c)) for c in clear], []
-        remarks = [_said("not seen at these inputs: " + text, c) for c in wrong[:1]]
+            return [Fault("unreached", c.name, _at_times(_FAR, c)) for c in clear], []
+        remarks: list[str] = [_not_seen(_at_times(_FAR, c)) for c in wrong_far[:1]]
         one_sided = [n for n in moved if _has_one_sign(self.analytic.arrays[n])]
         if one_sided and not remarks:
-            text = "not seen at these inputs: with the other sign the gradient of {} is wrong: {}"
-            remarks += [_said(text, c) for c in self._wrong_at(-1.0, one_sided, alone=False)[:1]]
+            wrong = self._wrong_at(-1.0, one_sided, alone=False)
+            remarks += [_not_seen(_at_other_sign(c)) for c in wrong[:1]]
         return [], remarks
 
     def _wrong_at(self, factor: float, moved: list[str], alone: bool) -> list[ArrayCheck]:
@@ -151,10 +150,34 @@ class Prober:
         return bool(np.isfinite(check.numerics).all() and off > least)
 
 
-def _said(text: str, check: ArrayCheck) -> str:
-    place = f"at {check.index} it is" if check.index else "it is"
-    numbers = f"{place} {check.analytic:.4g}, and the function's slope {check.numeric:.4g}"
-    return text.format(check.name, numbers)
+def _at_times(factor: float, check: ArrayCheck) -> Message:
+    return Message(
+        "with inputs {factor} times as large the gradient of {name} is wrong: {numbers}",
+        factor=f"{factor:.3g}",
+        name=check.name,
+        numbers=_both(check),
+    )
+
+
+def _at_other_sign(check: ArrayCheck) -> Message:
+    return Message(
+        "with the other sign the gradient of {name} is wrong: {numbers}",
+        name=check.name,
+        numbers=_both(check),
+    )
+
+
+def _not_seen(text: Message) -> Message:
+    return Message("not seen at these inputs: {text}", text=text)
+
+
+def _both(check: ArrayCheck) -> Message:
+    numbers = {"ours": f"{check.analytic:.4g}", "slope": f"{check.numeric:.4g}"}
+    if not check.index:
+        return Message("it is {ours}, and the function's slope {slope}", **numbers)
+    return Message(
+        "at {place} it is {ours}, and the function's slope {slope}", place=check.index, **numbers
+    )
 
 
 def _moves_there(check: ArrayCheck) -> bool:
@@ -178,8 +201,13 @@ def lookup_remarks(differences: Differences, grads: dict[str, Any]) -> list[str]
         touched = [np.count_nonzero(j.reshape(len(j), -1).any(axis=1)) for j in used]
         if set(touched) == {1}:
             return [
-                f"of {name} {len(rows)} rows are used, and none twice: a backward that loses the "
-                "repeats of an id would pass. Give the ids to forward, so that they are repeated"
+                Message(
+                    "of {name} {count} rows are used, and none twice: a backward that loses the "
+                    "repeats of an id would pass. Give the ids to forward, so that they are "
+                    "repeated",
+                    name=name,
+                    count=len(rows),
+                )
             ]
     return []
 
@@ -202,12 +230,17 @@ def rounding_faults(
         return []
     sizes = {name: _size(runs[0][name]) for name in (*names, "")}
     noise = {name: _noise([run[name] for run in runs], sizes[name]) for name in sizes}
-    text = "the gradient of {} has the rounding of float32, its forward that of float64"
     return [
-        Fault("dtype", name, text.format(name))
+        Fault("dtype", name, _rounded(name))
         for name in names
         if noise[name] > 1e-9 and noise[name] * sizes[name] > 10 * floor and noise[""] < 1e-11
     ]
+
+
+def _rounded(name: str) -> Message:
+    return Message(
+        "the gradient of {name} has the rounding of float32, its forward that of float64", name=name
+    )
 
 
 def spread(

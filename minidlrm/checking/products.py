@@ -18,6 +18,8 @@ from minidlrm.checking.evidence import Evidence, Whole
 from minidlrm.checking.factors import times
 from minidlrm.checking.report import Cause
 from minidlrm.checking.slopes import is_constant, slopes_of
+from minidlrm.checking.words import in_words
+from minidlrm.languages import Message
 
 _LEAST = 4  # entries: with fewer, many products fit
 _MOST_ENTRIES = 200
@@ -54,13 +56,21 @@ def missing_product(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     if quotient is not None and (rest is None or len(rest.factors) > 1):
         yield _of_quotient(w, forms, *quotient)
     elif ratio is not None and (rest is None or len(ratio.factors) <= len(rest.factors)):
-        text = f"At each entry of {w.name} yours is the right one times {ratio}. So a factor is "
-        text += "missing, or is there once too often."
+        text = Message(
+            "At each entry of {name} yours is the right one times {factor}. So a factor is "
+            "missing, or is there once too often.",
+            name=w.name,
+            factor=in_words(str(ratio)),
+        )
         yield make_cause("local_factor", w.name, text, 0.933)
     elif rest is not None:
         whole = _product(ours, forms, evidence.tol)
-        text = f"Right minus yours is dy times {rest}: that term is missing, or has a wrong factor."
-        text += f" Yours is dy times {whole}." if whole is not None else ""
+        text = Message(
+            "Right minus yours is {what}: that term is missing, or has a wrong factor.",
+            what=in_words(f"dy times {rest}"),
+        )
+        if whole is not None:
+            text += Message(" Yours is {what}.", what=in_words(f"dy times {whole}"))
         yield make_cause("term", w.name, text, 0.936 if len(rest.factors) < 3 else 0.895)
     else:
         yield from _two_numbers(evidence, w, theirs - ours)
@@ -90,7 +100,12 @@ def _of_quotient(w: Whole, forms: dict[str, Form], mine: str, right: str, c: flo
         key = "slope_place" if {one.array, other.array} == {w.name, "y"} else "operand"
     elif one.array == other.array and "¤" in (one.function, other.function):
         key = "function_left"
-    text = f"At each entry of {w.name} your factor has {times(c, mine)} where {right} belongs."
+    text = Message(
+        "At each entry of {name} your factor has {ours} where {right} belongs.",
+        name=w.name,
+        ours=in_words(times(c, mine)),
+        right=in_words(right),
+    )
     return make_cause(key, w.name, text, 0.932)
 
 
@@ -100,8 +115,12 @@ def _two_numbers(evidence: Evidence, w: Whole, rest: np.ndarray) -> Iterator[Cau
     counts = rest / quantum
     whole = np.abs(counts - np.round(counts)).max() < 1e-4 and np.abs(counts).max() < 12
     if len(rest) >= 6 and whole and 3 <= len(np.unique(np.round(counts))) <= len(rest) / 1.5:
-        text = f"Right minus yours is {quantum:.4g} times a small whole number, times dy, at each "
-        text += f"entry of {w.name}: the part of a label or a count is missing, or wrong."
+        text = Message(
+            "Right minus yours is {c} times a small whole number, times dy, at each entry of "
+            "{name}: the part of a label or a count is missing, or wrong.",
+            c=f"{quantum:.4g}",
+            name=w.name,
+        )
         yield make_cause("term", w.name, text, 0.8)
         return
     low, high = rest.min(), rest.max()
@@ -109,8 +128,13 @@ def _two_numbers(evidence: Evidence, w: Whole, rest: np.ndarray) -> Iterator[Cau
     ends = (np.abs(rest - low) <= size) | (np.abs(rest - high) <= size)
     far = min(abs(low), abs(high), high - low) > 10 * size
     if len(rest) >= 6 and ends.all() and far:
-        text = f"Right minus yours is {low:.4g} or {high:.4g}, times dy, at each entry of {w.name}:"
-        text += " a number that depends on a class or a mask is missing, or wrong."
+        text = Message(
+            "Right minus yours is {low} or {high}, times dy, at each entry of {name}: a number "
+            "that depends on a class or a mask is missing, or wrong.",
+            low=f"{low:.4g}",
+            high=f"{high:.4g}",
+            name=w.name,
+        )
         yield make_cause("term", w.name, text, 0.86)
 
 

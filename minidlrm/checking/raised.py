@@ -7,10 +7,12 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+from minidlrm.languages import Message
+
 _HERE = str(Path(__file__).parent)
 
 
-def described(error: BaseException, what: str, functions: tuple[Callable, ...] = ()) -> str:
+def described(error: BaseException, what: str, functions: tuple[Callable, ...] = ()) -> Message:
     """Say what was raised, and where in the user's own code: file, line, and the line's text.
 
     Parameters
@@ -32,13 +34,16 @@ def described(error: BaseException, what: str, functions: tuple[Callable, ...] =
     frames = [f for f in traceback.extract_tb(error.__traceback__) if _is_foreign(f.filename)]
     own = [frame for frame in frames if frame.filename in files]
     message = str(error).strip().splitlines()
-    text = f"{what} raises {type(error).__name__}" + (f": {message[0]}" if message else "")
+    said = type(error).__name__ + (f": {message[0]}" if message else "")
+    text = Message("{what} raises {error}", what=what, error=said)
     if not frames:
         return text
     frame = (own or frames)[-1]
     line = (linecache.getline(frame.filename, frame.lineno or 0) or frame.line or "").strip()
-    place = f"{Path(frame.filename).name}, line {frame.lineno}"
-    return f"{text} ({place}: `{line}`)" if line else f"{text} ({place})"
+    file, code = Path(frame.filename).name, f": `{line}`" if line else ""
+    return text + Message(
+        " ({file}, line {number}{code})", file=file, number=frame.lineno, code=code
+    )
 
 
 def _is_foreign(filename: str) -> bool:

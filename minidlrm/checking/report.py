@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minidlrm.arrays import check_type
-from minidlrm.languages import Message, say
+from minidlrm.languages import Message, as_message, joined, say
 from minidlrm.printing import as_html, as_text, wrapped
 
 
@@ -105,8 +105,19 @@ class Cause:
     hint: str
     score: float
 
+    @property
+    def text(self) -> Message:
+        """All of it, in sentences."""
+        title, evidence, hint = map(as_message, (self.title, self.evidence, self.hint))
+        return joined((title + ".", evidence, hint), " ")
+
     def __str__(self) -> str:
-        return f"{self.title}. {self.evidence} {self.hint}"
+        return str(self.text)
+
+
+def _named(name: str, lang: str | None) -> str:
+    """Return the name of a row: a plain name is said alike in every language."""
+    return say(name, lang) if isinstance(name, Message) else name
 
 
 @dataclass(frozen=True)
@@ -186,9 +197,8 @@ class GradCheckReport:
             verdict = say("FAILED: a rule was broken", lang)
         else:
             verdict = say("every array passed", lang)
-        return f"{self.target}: {verdict} " + say(
-            "(relative error at most {rtol})", lang, rtol=rtol
-        )
+        limit = say("(relative error at most {rtol})", lang, rtol=rtol)
+        return f"{_named(self.target, lang)}: {verdict} {limit}"
 
     def _head(self, lang: str | None) -> tuple[str, ...]:
         return (
@@ -209,7 +219,9 @@ class GradCheckReport:
             shape, index = "×".join(map(str, c.shape)), ",".join(map(str, c.index))
             counts = (str(c.num_checked), str(c.kinks))
             numbers = (f"{c.error:.1e}", index, f"{c.analytic:+.5e}", f"{c.numeric:+.5e}")
-            rows.append((c.name, shape, *counts, *numbers, "ok" if c.passed else "FAILED"))
+            rows.append(
+                (_named(c.name, lang), shape, *counts, *numbers, "ok" if c.passed else "FAILED")
+            )
         for name, sizes, why in self.unchecked:
             rows.append(
                 (name, "×".join(map(str, sizes)), "0", "-", "-", "-", "-", "-", say(why, lang))

@@ -41,7 +41,7 @@ def unreturned(
     for name in left:
         if not _depends(subject, y, name, rng):
             continue
-        role = "a number" if name in settings else _role(subject, name, y, returned == 1)
+        role = Message("a number") if name in settings else _role(subject, name, y, returned == 1)
         rest = [n for n in left if n not in subject.masks and n not in settings]
         if not role and y.size == 1 and rest == [name] == subject.names[-1:]:
             role = Message(
@@ -72,7 +72,7 @@ def _depends(subject: Subject, y: np.ndarray, name: str, rng: Any) -> bool:
     return False
 
 
-_ZEROS_AND_ONES = "zeros and ones: a label or a mask"
+_ZEROS_AND_ONES = Message("zeros and ones: a label or a mask")
 
 
 def _role(subject: Subject, name: str, y: np.ndarray, alone: bool) -> str:

@@ -13,7 +13,7 @@ from minidlrm.checking.evidence import Evidence
 from minidlrm.checking.protocol import Fault
 from minidlrm.checking.report import Cause
 from minidlrm.checking.subject import as_dense
-from minidlrm.languages import sentence
+from minidlrm.languages import Message, sentence
 
 _SCORES = {"leftover": 0.7, "not_linear": 0.97, "missing": 0.97, "shape": 0.96}
 
@@ -60,7 +60,9 @@ def _not_returned(evidence: Evidence) -> Iterator[Cause]:
     grads, _ = evidence.subject.gradients(evidence.r.copy())
     for name in evidence.failed:
         if grads.get(name) is None:
-            text = f"backward returns no gradient of {name}, and the output depends on it."
+            text = Message(
+                "backward returns no gradient of {name}, and the output depends on it.", name=name
+            )
             yield make_cause("missing", name, text, 0.955)
 
 
@@ -78,8 +80,12 @@ def _order(evidence: Evidence) -> Iterator[Cause]:
         if order == tuple(sorted(order)) or not all(_fits(evidence, *pair) for pair in pairs):
             continue
         names = ", ".join(inputs[order.index(k)] for k in range(len(inputs)))
-        text = f"What backward returns is right for {names}, in this order; the arguments of "
-        text += f"forward are {', '.join(inputs)}."
+        text = Message(
+            "What backward returns is right for {names}, in this order; the arguments of forward "
+            "are {inputs}.",
+            names=names,
+            inputs=", ".join(inputs),
+        )
         yield make_cause("order", "", text, 0.99)
         return
 
@@ -103,7 +109,10 @@ def _updated_by_itself(evidence: Evidence) -> Iterator[Cause]:
         parameters[name].value[...] = value
     evidence.subject.restore(before)
     if changed:
-        text = f"Backward changes {', '.join(changed)} in place, so the second time all differs."
+        text = Message(
+            "Backward changes {names} in place, so the second time all differs.",
+            names=", ".join(changed),
+        )
         yield make_cause("modified", changed[0], text, 0.99)
 
 
@@ -112,8 +121,11 @@ def _drawn(evidence: Evidence) -> Iterator[Cause]:
     seen = [_all(evidence, evidence.r) for _ in range(4)]
     steps = [b - a for a, b in pairwise(seen)]
     if all(step.any() for step in steps) and not np.allclose(steps[1], steps[2], atol=1e-9):
-        text = "On the same input and the same dy backward gives a different result each time: it "
-        yield make_cause("noise", "", text + "draws its own random numbers.", 0.985)
+        text = Message(
+            "On the same input and the same dy backward gives a different result each time: it "
+            "draws its own random numbers."
+        )
+        yield make_cause("noise", "", text, 0.985)
 
 
 def _all(evidence: Evidence, dy: np.ndarray) -> np.ndarray:
@@ -135,16 +147,24 @@ def _not_linear(evidence: Evidence, name: str) -> Iterator[Cause]:
     if not one.any():
         return
     if _is_whole(one) and not _is_whole(evidence.subject.arrays[name]):
-        text = f"Every entry of the gradient of {name} is a whole number: it was stored in "
-        yield make_cause("dtype", name, text + "integers, which cut off the rest.", 0.985)
+        text = Message(
+            "Every entry of the gradient of {name} is a whole number: it was stored in integers, "
+            "which cut off the rest.",
+            name=name,
+        )
+        yield make_cause("dtype", name, text, 0.985)
     elif evidence.same(two, 4 * one):
-        text = f"backward(2 dy) is 4 backward(dy), for {name}: dy is there twice."
+        text = Message(
+            "backward(2 dy) is 4 backward(dy), for {name}: dy is there twice.", name=name
+        )
         yield make_cause("not_linear", name, text, 0.975)
     elif evidence.same(one, none):
-        text = f"The gradient of {name} is the same whatever dy is."
+        text = Message("The gradient of {name} is the same whatever dy is.", name=name)
         yield make_cause("upstream_ignored", name, text, 0.975)
     elif np.abs(none).max() > 1e-6 * np.abs(one).max():
-        text = f"backward(0) is not 0: a part of the gradient of {name} has no factor dy."
+        text = Message(
+            "backward(0) is not 0: a part of the gradient of {name} has no factor dy.", name=name
+        )
         yield make_cause("not_linear", name, text, 0.972)
     else:
         yield from _limited(evidence, name, one)
@@ -160,17 +180,25 @@ def _limited(evidence: Evidence, name: str, one: np.ndarray) -> Iterator[Cause]:
     large = _of(evidence, name, 1e6 * evidence.r)
     most = np.abs(large).max()
     if evidence.same(large, one):
-        text = f"With a dy 1,000,000 times as large the gradient of {name} is the same: it follows "
-        text += "the direction of dy, and not its size. It is divided by a norm."
+        text = Message(
+            "With a dy 1,000,000 times as large the gradient of {name} is the same: it follows the "
+            "direction of dy, and not its size. It is divided by a norm.",
+            name=name,
+        )
         yield make_cause("not_linear", name, text, 0.976)
     elif most < 1e5 * np.abs(one).max():
         norm = np.sqrt((large**2).sum())
         at_limit = int((np.abs(large) >= most * (1 - 1e-9)).sum())
-        text = f"With a dy 1,000,000 times as large the gradient of {name} does not grow: "
-        text += (
-            f"{at_limit} entries are at {most:.4g}" if at_limit > 1 else f"its norm is {norm:.4g}"
+        limit = Message("its norm is {norm}", norm=f"{norm:.4g}")
+        if at_limit > 1:
+            limit = Message("{count} entries are at {most}", count=at_limit, most=f"{most:.4g}")
+        text = Message(
+            "With a dy 1,000,000 times as large the gradient of {name} does not grow: {limit}. It "
+            "is clipped.",
+            name=name,
+            limit=limit,
         )
-        yield make_cause("not_linear", name, text + ". It is clipped.", 0.976)
+        yield make_cause("not_linear", name, text, 0.976)
 
 
 def _single(evidence: Evidence, name: str) -> Iterator[Cause]:
@@ -184,7 +212,11 @@ def _single(evidence: Evidence, name: str) -> Iterator[Cause]:
     off = np.abs(grad - whole.numeric).max() / np.abs(whole.numeric).max(initial=1e-300)
     for dtype, near in ((np.float16, 1e-2), (np.float32, 1e-5)):
         if off <= near and (grad == grad.astype(dtype)).all() and not _is_whole(grad):
-            text = f"Each number of the gradient of {name} is one of {dtype.__name__}: it was "
-            text += "computed in that precision, and turned into float64."
+            text = Message(
+                "Each number of the gradient of {name} is one of {dtype}: it was computed in that "
+                "precision, and turned into float64.",
+                name=name,
+                dtype=dtype.__name__,
+            )
             yield make_cause("dtype", name, text, 0.98)
             return

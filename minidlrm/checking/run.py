@@ -23,6 +23,7 @@ from minidlrm.checking.report import ArrayCheck, Cause, GradCheckReport
 from minidlrm.checking.roles import unreturned
 from minidlrm.checking.rules import from_faults
 from minidlrm.checking.subject import FunctionPair, Subject
+from minidlrm.languages import Message
 from minidlrm.module import Module
 
 # With the caller's own seed, r could be the caller's x: then r^T x is symmetric, and a
@@ -117,7 +118,7 @@ class Run:
     def first_wrong(self) -> str:
         """An array that failed."""
         names = [c.name for c in self.checks if not c.passed] + [f.array for f in self.faults]
-        return next(filter(None, names), "an array")
+        return next(filter(None, names), Message("an array"))
 
     def other_readings(self) -> Iterator[Reading]:
         """Yield what else the code may mean."""
@@ -152,7 +153,7 @@ class Run:
         if not quick:
             self.remarks += self.analytic.calls.remarks()
         if quick and (self.faults or differences.fits(grads, 1e-4) is False):
-            self.faults = self.faults or [Fault("random", "", "it does not fit")]
+            self.faults = self.faults or [Fault("random", "", Message("it does not fit"))]
             return
         limits = self.options.max_checks, self.analytic is self.subject, self.rng
         known = self._known(differences, grads)
@@ -230,7 +231,7 @@ class Run:
             broken = protocol.backward_faults(analytic, self.fresh, y, *row)
             self.remarks += protocol.cache_remarks(analytic, r, tol)
         except Exception as error:
-            return [self._fault_of(error, "a second pass of")]
+            return [self._fault_of(error, Message("a second pass of"))]
         return broken
 
     def _known(self, differences: Differences, grads: dict[str, Any]) -> set[str]:
@@ -356,9 +357,11 @@ def _is_near(check: ArrayCheck) -> bool:
 
 
 def _approximate(check: ArrayCheck) -> str:
-    return (
-        f"the gradient of {check.name} agrees to {check.error:.0e} and not better, although the "
-        "numeric one is exact: is there an approximation, such as an epsilon in one pass alone?"
+    return Message(
+        "the gradient of {name} agrees to {error} and not better, although the numeric one is "
+        "exact: is there an approximation, such as an epsilon in one pass alone?",
+        name=check.name,
+        error=f"{check.error:.0e}",
     )
 
 
@@ -369,5 +372,8 @@ def _diagnosed(
     try:
         return diagnose(evidence, fingerprints, check)
     except Exception as error:
-        text = f"The code stopped when it was asked more: {type(error).__name__}: {error}."
+        text = Message(
+            "The code stopped when it was asked more: {error}.",
+            error=f"{type(error).__name__}: {error}",
+        )
         return (*from_faults(evidence.faults), make_cause("random", "", text, 0.1))

@@ -11,6 +11,8 @@ import numpy as np
 from minidlrm.checking.catalogue import make_cause
 from minidlrm.checking.evidence import Evidence, Whole
 from minidlrm.checking.report import Cause
+from minidlrm.checking.words import in_words
+from minidlrm.languages import Message, joined
 
 FEW = 4  # entries: with fewer, many formulas fit
 
@@ -56,8 +58,12 @@ def slope_forgotten(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     mask = len(values) == 2 and 0.0 in np.round(values, 9)  # then another word is plainer
     c = float(s.ours[0])
     if evidence.same(s.ours, np.full_like(s.ours, c)) and not evidence.same(s.ours, s.theirs):
-        what = "dy itself" if abs(c - 1) <= evidence.tol else f"{c:.4g} times dy"
-        text = f"The gradient of {w.name} is {what}, whatever {w.name} is."
+        what = Message("{c} times dy", c=f"{c:.4g}")
+        if abs(c - 1) <= evidence.tol:
+            what = Message("dy itself")
+        text = Message(
+            "The gradient of {name} is {what}, whatever {name} is.", name=w.name, what=what
+        )
         yield make_cause("slope_forgotten", w.name, text, 0.95 if mask else 0.965)
 
 
@@ -72,7 +78,9 @@ def slope_of_another_place(evidence: Evidence, w: Whole) -> Iterator[Cause]:
         if not evidence.same(powers @ p, s.theirs):
             continue
         if evidence.same(s.ours, np.vander(s.x, degree + 1) @ p):
-            text = f"The slope is a formula of the output y; {w.name} is put into it."
+            text = Message(
+                "The slope is a formula of the output y; {name} is put into it.", name=w.name
+            )
             yield make_cause("slope_place", w.name, text, 0.95)
         return
 
@@ -88,10 +96,14 @@ def inverted(evidence: Evidence, w: Whole) -> Iterator[Cause]:
         return
     values = distinct(s.theirs)
     if len(values) == 2:
-        text = f"Where the slope is {values[0]:.4g}, yours is {values[1]:.4g}, and the other way "
-        text += "round: the branches are exchanged."
+        text = Message(
+            "Where the slope is {one}, yours is {other}, and the other way round: the branches are "
+            "exchanged.",
+            one=f"{values[0]:.4g}",
+            other=f"{values[1]:.4g}",
+        )
     else:
-        text = f"Your slope is {c:.4g} less the right one, at every entry."
+        text = Message("Your slope is {c} less the right one, at every entry.", c=f"{c:.4g}")
     yield make_cause("mask_inverted", w.name, text, 0.955)
 
 
@@ -134,17 +146,24 @@ def _sides(evidence: Evidence, w: Whole, s: Slopes, off: np.ndarray) -> Iterator
     """
     size = evidence.tol * np.abs(s.theirs).max(initial=0)
     live = (np.abs(s.ours) > size) | (np.abs(s.theirs) > size)
-    asked = [(np.ones_like(live), "")]
+    asked: list[tuple[np.ndarray, str]] = [(np.ones_like(live), "")]
     if not live.all() and (live & ~off).sum() > 1:
-        asked.append((live, ", of those where it is not 0"))
+        asked.append((live, Message(", of those where it is not 0")))
     for some, words in asked:
         for name, values in _places(evidence, w):
             if words and len(np.unique(values)) != 2:
                 continue  # of fewer entries, a limit is found by chance
             side = _side(values[some], off[some])
             if side:
-                text = f"The gradient of {w.name} is wrong exactly where {name} {side}{words}. "
-                text += f"There {_what_differs(evidence, s, off, w.name)}"
+                text = Message(
+                    "The gradient of {name} is wrong exactly where {what} {side}{words}. There "
+                    "{differs}",
+                    name=w.name,
+                    what=in_words(name),
+                    side=side,
+                    words=words,
+                    differs=_what_differs(evidence, s, off, w.name),
+                )
                 score = 0.94 if comb(int(some.sum()), int(off.sum())) >= 50 else 0.9
                 yield make_cause("branch", w.name, text, score)
 
@@ -168,10 +187,16 @@ def steps(evidence: Evidence, w: Whole) -> Iterator[Cause]:
         return  # a mask
     if np.ptp([value - mine for value, mine in pairs]) <= 10 * size:
         return  # one number is missing everywhere: a term
-    text = ", ".join(f"{mine:.4g} where {value:.4g} is right" for value, mine in pairs)
-    yield make_cause(
-        "branch", w.name, f"The slope of {w.name} is one of few numbers: {text}.", 0.938
+    numbers = (
+        Message("{ours} where {right} is right", ours=f"{mine:.4g}", right=f"{value:.4g}")
+        for value, mine in pairs
     )
+    text = Message(
+        "The slope of {name} is one of few numbers: {numbers}.",
+        name=w.name,
+        numbers=joined(numbers, ", "),
+    )
+    yield make_cause("branch", w.name, text, 0.938)
 
 
 def _other_mask(evidence: Evidence, w: Whole, s: Slopes) -> Iterator[Cause]:
@@ -183,9 +208,14 @@ def _other_mask(evidence: Evidence, w: Whole, s: Slopes) -> Iterator[Cause]:
     both = np.concatenate([s.ours[ours], s.theirs[theirs]])
     if not evidence.same(both, np.full_like(both, both[0])):
         return
-    text = f"Both gradients are 0 or {both[0]:.4g} dy. At {int((ours & ~theirs).sum())} entries "
-    text += f"yours goes on where it must be 0, and at {int((theirs & ~ours).sum())} it is 0 where "
-    yield make_cause("other_mask", w.name, text + "it must go on.", 0.9)
+    text = Message(
+        "Both gradients are 0 or {c} dy. At {more} entries yours goes on where it must be 0, and "
+        "at {less} it is 0 where it must go on.",
+        c=f"{both[0]:.4g}",
+        more=int((ours & ~theirs).sum()),
+        less=int((theirs & ~ours).sum()),
+    )
+    yield make_cause("other_mask", w.name, text, 0.9)
 
 
 def _places(evidence: Evidence, w: Whole) -> Iterator[tuple[str, np.ndarray]]:
@@ -200,16 +230,21 @@ def _places(evidence: Evidence, w: Whole) -> Iterator[tuple[str, np.ndarray]]:
 def _side(values: np.ndarray, off: np.ndarray) -> str:
     """Say on which side of a limit the wrong ones lie; "" if there is no limit."""
     if len(np.unique(values)) == 2 and len(np.unique(values[off])) == 1:
-        return f"is {values[off][0]:g}" if len(np.unique(values[~off])) == 1 else ""
-    for high, word in ((off, "is above"), (~off, "is below")):
+        if len(np.unique(values[~off])) > 1:
+            return ""
+        return Message("is {value}", value=f"{values[off][0]:g}")
+    for high, above in ((off, True), (~off, False)):
         low_end, high_end = values[~high].max(), values[high].min()
         if low_end < high_end:
             inside = low_end < 0 < high_end or low_end == 0 or high_end == 0
             limit = 0.0 if inside else (low_end + high_end) / 2
-            return f"{word} {'' if inside else 'about '}{limit:.3g}"
+            about = "" if inside else Message("about ")
+            if above:
+                return Message("is above {about}{limit}", about=about, limit=f"{limit:.3g}")
+            return Message("is below {about}{limit}", about=about, limit=f"{limit:.3g}")
     low_end, high_end = values[off].min(), values[off].max()
     if low_end < high_end and not ((values[~off] > low_end) & (values[~off] < high_end)).any():
-        return f"is between {low_end:.3g} and {high_end:.3g}"
+        return Message("is between {low} and {high}", low=f"{low_end:.3g}", high=f"{high_end:.3g}")
     return ""
 
 
@@ -217,18 +252,22 @@ def _what_differs(evidence: Evidence, s: Slopes, off: np.ndarray, name: str) -> 
     ours, theirs = s.ours[off], s.theirs[off]
     size = evidence.tol * np.abs(s.theirs).max()
     if (np.abs(ours) <= size).all():
-        return "it is 0, and should not be."
+        return Message("it is 0, and should not be.")
     if (np.abs(theirs) <= size).all():
-        return "it should be 0."
+        return Message("it should be 0.")
     rest = theirs - ours
     if is_constant(rest):
-        return f"{rest[0]:.4g} times dy is missing."
+        return Message("{c} times dy is missing.", c=f"{rest[0]:.4g}")
     both = np.abs(ours) > size
     if both.all() and is_constant(ours / theirs):
-        return f"it is {ours[0] / theirs[0]:.4g} times the right one."
+        return Message("it is {c} times the right one.", c=f"{ours[0] / theirs[0]:.4g}")
     k = int(np.argmax(np.abs(rest)))
-    at = f"{name} = {s.x[off][k]:.3g}"
-    return f"your slope is, for example, {ours[k]:.4g} at {at}, and should be {theirs[k]:.4g}."
+    return Message(
+        "your slope is, for example, {ours} at {place}, and should be {right}.",
+        ours=f"{ours[k]:.4g}",
+        place=f"{name} = {s.x[off][k]:.3g}",
+        right=f"{theirs[k]:.4g}",
+    )
 
 
 def product_rule(evidence: Evidence, w: Whole) -> Iterator[Cause]:
@@ -239,14 +278,20 @@ def product_rule(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     quotient = s.y / s.x
     if is_constant(quotient) or is_constant(s.theirs / np.where(quotient, quotient, np.inf)):
         return
-    for mine, text in (
-        (s.ours, f"it is that of {w.name} alone, and the other factor is taken as constant."),
-        (s.theirs - s.ours, f"the part of {w.name} itself is missing."),
-    ):
+    alone = Message(
+        "The output is a product with {name}; of its derivative it is that of {name} alone, and "
+        "the other factor is taken as constant.",
+        name=w.name,
+    )
+    itself = Message(
+        "The output is a product with {name}; of its derivative the part of {name} itself is "
+        "missing.",
+        name=w.name,
+    )
+    for mine, text in ((s.ours, alone), (s.theirs - s.ours, itself)):
         c = float(mine @ quotient / max(quotient @ quotient, 1e-300))
         if abs(c - round(c)) < 1e-6 and round(c) and evidence.same(mine, c * quotient):
-            words = f"The output is a product with {w.name}; of its derivative "
-            yield make_cause("product_rule", w.name, words + text, 0.945)
+            yield make_cause("product_rule", w.name, text, 0.945)
             return
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from minidlrm.checking.raised import described
+from minidlrm.languages import Message
 from minidlrm.module import Parameter, SparseGrad
 
 _TABLE = (8, 3)
@@ -18,7 +19,11 @@ _SHAPES = {"weight": (3, 4), "bias": (4,), "weight 2": (3, 4), "table": _TABLE, 
 EVERY = tuple(_SHAPES)
 DENSE = ("weight", "bias", "weight 2")
 # Large gradients show a hidden clip, small ones where eps is added.
-SCALES = {"": 1.0, ", gradients × 10,000": 1e4, ", gradients × 0.00001": 1e-5}
+SCALES: dict[str, float] = {
+    "": 1.0,
+    Message(", gradients × 10,000"): 1e4,
+    Message(", gradients × 0.00001"): 1e-5,
+}
 
 Paths = dict[str, np.ndarray]  # the values of each parameter after 0, 1, 2, ... steps
 
@@ -26,9 +31,9 @@ Paths = dict[str, np.ndarray]  # the values of each parameter after 0, 1, 2, ...
 class Stopped(Exception):
     """The learner's step raised: what and where, and in which step."""
 
-    def __init__(self, text: str, step: int = 1):
+    def __init__(self, text: Message, step: int = 1):
         super().__init__(text)
-        self.step = step
+        self.text, self.step = text, step
 
 
 @dataclass(frozen=True)
@@ -98,11 +103,13 @@ def walk(optimizer: Any, trial: Trial) -> Walk:
         for name, p in parameters.items():
             paths[name].append(_copied(name, p, paths[name][0]))
             if not _same(p.grad, grads.get(name)):
-                lost = "None after the step" if p.grad is None else "changed in place"
-                faults.append(("modified", f"the gradient of {name} is {lost}"))
+                text = Message("the gradient of {name} is changed in place", name=name)
+                if p.grad is None:
+                    text = Message("the gradient of {name} is None after the step", name=name)
+                faults.append(("modified", text))
     frozen = paths.get("frozen", [0])
     if not np.array_equal(frozen[0], frozen[-1]):
-        faults.append(("no_gradient", "a parameter whose grad is None has changed"))
+        faults.append(("no_gradient", Message("a parameter whose grad is None has changed")))
     arrays = {name: np.array(values) for name, values in paths.items()}
     return Walk(arrays, tuple(dict.fromkeys(faults)))
 
@@ -114,13 +121,19 @@ def _step(optimizer: Any, parameters: dict[str, Parameter], grads: dict, number:
         with np.errstate(all="ignore"):
             optimizer.step(list(parameters.values()))
     except Exception as error:
-        raise Stopped(described(error, f"step {number}"), number) from error
+        raise Stopped(described(error, Message("step {number}", number=number)), number) from error
 
 
 def _copied(name: str, p: Parameter, before: np.ndarray) -> np.ndarray:
     value = np.array(p.value, dtype=np.float64)
     if value.shape != before.shape:
-        raise Stopped(f"{name} has the shape {before.shape} before the step, {value.shape} after")
+        text = Message(
+            "{name} has the shape {before} before the step, {after} after",
+            name=name,
+            before=before.shape,
+            after=value.shape,
+        )
+        raise Stopped(text)
     return value
 
 
@@ -231,7 +244,8 @@ class Made:
         self.optimizer.step()
 
     def __repr__(self) -> str:
-        return getattr(self.make, "__name__", repr(self.make)).replace("<lambda>", "the optimizer")
+        name = getattr(self.make, "__name__", repr(self.make))
+        return Message("the optimizer") if name == "<lambda>" else name
 
 
 def takes(optimizer: Any, name: str, number: int) -> bool:

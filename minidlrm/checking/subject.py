@@ -19,6 +19,7 @@ from minidlrm.checking import objects
 from minidlrm.checking.forms import Calls, Form, Reading, pack
 from minidlrm.checking.matching import is_mask, leaves_of, match
 from minidlrm.data.batch import Batch, Jagged
+from minidlrm.languages import Message
 from minidlrm.module import Module, Parameter, SparseGrad
 
 
@@ -40,7 +41,7 @@ class FunctionPair(Calls):
         super().__init__(forward, backward, reading)
 
     def __repr__(self) -> str:
-        return getattr(self.forward_function, "__name__", "the function pair")
+        return getattr(self.forward_function, "__name__", Message("the function pair"))
 
 
 def _arguments(function: Callable) -> tuple[str, ...]:

@@ -17,6 +17,8 @@ from minidlrm.checking.factors import times
 from minidlrm.checking.products import LEAST_OF_TWO, Products, products_of
 from minidlrm.checking.report import Cause
 from minidlrm.checking.slopes import slopes_of
+from minidlrm.checking.words import in_words
+from minidlrm.languages import Message
 
 _MOST_SUMS = 12  # ways to write the right slope
 
@@ -35,8 +37,13 @@ def one_of_two_terms(evidence: Evidence, w: Whole) -> Iterator[Cause]:
             if found is None:
                 continue
             kept, right = times(c, products.names[p]), times(d, products.names[q])
-            text = f"Right is dy times the sum of {kept} and {right}; yours has "
-            text += f"{times(found[1], products.names[found[0]])} in the place of {right}."
+            text = Message(
+                "Right is dy times the sum of {kept} and {right}; yours has {ours} in the place of "
+                "{right}.",
+                kept=in_words(kept),
+                right=in_words(right),
+                ours=in_words(times(found[1], products.names[found[0]])),
+            )
             yield make_cause("term", w.name, text, 0.9)
             return
 

@@ -10,6 +10,8 @@ import numpy as np
 from minidlrm.checking.catalogue import make_cause
 from minidlrm.checking.evidence import Evidence, Whole, derived_arrays
 from minidlrm.checking.report import Cause
+from minidlrm.checking.words import in_words
+from minidlrm.languages import Message
 
 
 def regularized(evidence: Evidence, w: Whole) -> Iterator[Cause]:
@@ -24,18 +26,39 @@ def regularized(evidence: Evidence, w: Whole) -> Iterator[Cause]:
         yield from _beside_the_penalty(evidence, w)
         return
     full = _penalty(evidence, w)
-    times = f" times {w.name} itself" + (", times dy." if loss else ".")
+    times = _times_itself(w.name, loss)
     factor = 1 - missing / full if full else 0.0  # of the penalty's part in ours
     if full and abs(factor) > 1e-4 and (missing < 0 or evidence.is_usual(factor)):
-        text = f"Right minus yours is {missing:.6g}{times} The penalty's own part is "
-        text += f"{full:.6g}{times} So that is there, with a wrong factor: {factor:.4g}"
-        yield make_cause("term", w.name, text + " of the right one.", 0.95)
+        text = Message(
+            "Right minus yours is {missing}{times} The penalty's own part is {full}{times} So that "
+            "is there, with a wrong factor: {factor} of the right one.",
+            missing=f"{missing:.6g}",
+            full=f"{full:.6g}",
+            times=times,
+            factor=f"{factor:.4g}",
+        )
+        yield make_cause("term", w.name, text, 0.95)
     elif missing > 0:
-        text = f"What is missing from the gradient of {w.name} is {missing:.6g}{times}"
+        text = Message(
+            "What is missing from the gradient of {name} is {missing}{times}",
+            name=w.name,
+            missing=f"{missing:.6g}",
+            times=times,
+        )
         yield make_cause("regularization", w.name, text, 0.94)
     elif not full:
-        text = f"Yours is too much by {-missing:.6g}{times} The function has no such term"
-        yield make_cause("penalty", w.name, text + ".", 0.94)
+        text = Message(
+            "Yours is too much by {more}{times} The function has no such term.",
+            more=f"{-missing:.6g}",
+            times=times,
+        )
+        yield make_cause("penalty", w.name, text, 0.94)
+
+
+def _times_itself(name: str, loss: bool) -> Message:
+    if loss:
+        return Message(" times {name} itself, times dy.", name=name)
+    return Message(" times {name} itself.", name=name)
 
 
 def _beside_the_penalty(evidence: Evidence, w: Whole) -> Iterator[Cause]:
@@ -48,8 +71,13 @@ def _beside_the_penalty(evidence: Evidence, w: Whole) -> Iterator[Cause]:
         return
     c = float(((w.analytic - penalty) * rest).sum() / (rest * rest).sum())
     if c and evidence.same(w.analytic - penalty, c * rest):
-        text = f"The part that is a multiple of {w.name} itself (the penalty's) is right, and all "
-        yield make_cause("term", w.name, text + f"the rest is {c:.6g} times the right one.", 0.95)
+        text = Message(
+            "The part that is a multiple of {name} itself (the penalty's) is right, and all the "
+            "rest is {c} times the right one.",
+            name=w.name,
+            c=f"{c:.6g}",
+        )
+        yield make_cause("term", w.name, text, 0.95)
 
 
 def _penalty(evidence: Evidence, w: Whole) -> float:
@@ -81,8 +109,13 @@ def of_one_number(evidence: Evidence, w: Whole) -> Iterator[Cause]:
         loss = evidence.r.ndim == 0
         c = c / float(evidence.r) if loss else c
         key = "term" if not loss else "penalty" if c < 0 else "regularization"
-        text = f"At four values of {w.name} right minus yours is {c:.6g} times {w.name} itself"
-        yield make_cause(key, w.name, text + (", times dy." if loss else "."), 0.94)
+        text = Message(
+            "At four values of {name} right minus yours is {c}{times}",
+            name=w.name,
+            c=f"{c:.6g}",
+            times=_times_itself(w.name, loss),
+        )
+        yield make_cause(key, w.name, text, 0.94)
 
 
 def with_itself(evidence: Evidence, w: Whole) -> Iterator[Cause]:
@@ -92,7 +125,9 @@ def with_itself(evidence: Evidence, w: Whole) -> Iterator[Cause]:
         return
     excess = (w.analytic - n).reshape(len(r), -1)
     if evidence.same(excess, r[:, None] * w.here.reshape(len(r), -1)):
-        text = f"What is too much in the gradient of {w.name} is dy times {w.name} itself."
+        text = Message(
+            "What is too much in the gradient of {name} is dy times {name} itself.", name=w.name
+        )
         yield make_cause("self_term", w.name, text, 0.95)
 
 
@@ -101,8 +136,11 @@ def straight_path(evidence: Evidence, w: Whole) -> Iterator[Cause]:
     r = evidence.r
     same_shape = r.ndim and r.shape == w.numeric.shape
     if same_shape and w.analytic.any() and evidence.same(w.numeric - w.analytic, r):
-        text = f"What is missing from the gradient of {w.name} is dy itself: the part of a term "
-        text += f"with slope 1, such as {w.name} added to the output as it is."
+        text = Message(
+            "What is missing from the gradient of {name} is dy itself: the part of a term with "
+            "slope 1, such as {name} added to the output as it is.",
+            name=w.name,
+        )
         yield make_cause("second_path", w.name, text, 0.95)
 
 
@@ -124,17 +162,25 @@ def along_a_row(evidence: Evidence, w: Whole) -> Iterator[Cause]:
         c = (rows[live] * t).sum(axis=1) / np.maximum(size, 1e-300)
         if not evidence.same(rows[live], c[:, None] * t):
             continue
-        text = f"Right minus yours is, in each row, a number times {name}: "
-        text += ", ".join(f"{v:.4g}" for v in c[:4]) + "."
+        text = Message(
+            "Right minus yours is, in each row, a number times {what}: {numbers}.",
+            what=in_words(name),
+            numbers=", ".join(f"{v:.4g}" for v in c[:4]),
+        )
         if name not in (w.name, "y"):
             yield make_cause("term", w.name, text, 0.88)
             return
         if not _is_scale_free(evidence, w) or _is_of_dy_alone(evidence, w, live, c):
-            text += f" So a multiple of {w.name} itself is missing there, or is too much."
+            text += Message(
+                " So a multiple of {name} itself is missing there, or is too much.", name=w.name
+            )
             yield make_cause("term", w.name, text, 0.9)
             return
-        text += " It is what a path through a sum or a norm of the row gives: it is left out, or "
-        yield make_cause("statistic", w.name, text + "has a wrong number in it.", 0.9)
+        text += Message(
+            " It is what a path through a sum or a norm of the row gives: it is left out, or has a "
+            "wrong number in it."
+        )
+        yield make_cause("statistic", w.name, text, 0.9)
         return
 
 
@@ -169,10 +215,14 @@ def along_a_vector(evidence: Evidence, w: Whole) -> Iterator[Cause]:
             continue
         c = rows @ v / (v @ v)
         if evidence.same(rows, np.outer(c, v)) and np.ptp(c) > 0:
-            text = f"Right minus yours is, in each row of {w.name}, a number times {name}: what "
             lost = _rank_of_samples(w.analytic) < _rank_of_samples(w.numeric)
-            what = "left out" if lost else "left out, or wrong"
-            text += f"comes back through the product with {name} is {what}."
+            text = Message(
+                "Right minus yours is, in each row of {name}, a number times {other}: what comes "
+                "back through the product with {other} is {what}.",
+                name=w.name,
+                other=in_words(name),
+                what=Message("left out") if lost else Message("left out, or wrong"),
+            )
             yield make_cause("second_path" if lost else "term", w.name, text, 0.89)
             return
 
@@ -194,9 +244,13 @@ def constant_of_a_row(evidence: Evidence, w: Whole) -> Iterator[Cause]:
             continue
         one = rest.take([0], axis)
         if evidence.same(rest, np.broadcast_to(one, n.shape)) and np.ptp(one) > 0:
-            text = f"Right minus yours is the same number all along axis {axis} of {w.name}: "
-            text += ", ".join(f"{v:.4g}" for v in one.ravel()[:4])
-            text += ". It is what a path through a mean or a sum along that axis gives."
+            text = Message(
+                "Right minus yours is the same number all along axis {axis} of {name}: {numbers}. "
+                "It is what a path through a mean or a sum along that axis gives.",
+                axis=axis,
+                name=w.name,
+                numbers=", ".join(f"{v:.4g}" for v in one.ravel()[:4]),
+            )
             yield make_cause("statistic", w.name, text, 0.9)
             return
 
@@ -215,8 +269,9 @@ def term(evidence: Evidence, w: Whole) -> Iterator[Cause]:
         c = float((rest * k).sum() / (k * k).sum())
         if c and evidence.same(rest, c * k) and not evidence.same(w.numeric, w.analytic):
             what = "" if abs(c - 1) < 1e-6 else "minus " if abs(c + 1) < 1e-6 else f"{c:.4g} times "
-            text = (
-                f"Right minus yours is {what}{name}: that term is missing, or has a wrong factor."
+            text = Message(
+                "Right minus yours is {what}: that term is missing, or has a wrong factor.",
+                what=in_words(what + name),
             )
             yield make_cause("term", w.name, text, 0.91)
             return
@@ -294,29 +349,46 @@ def _label_terms(evidence: Evidence, w: Whole, rest: np.ndarray) -> Iterator[Cau
 def _found_label_terms(evidence, w, name, ids, k, hot, taken) -> Iterator[Cause]:
     c = float((k * hot).sum() / hot.sum())
     if evidence.same(k, c * hot):
-        text = f"Right minus yours is {c:.4g} at the column of each row's own {name}, and 0 "
-        text += "elsewhere: the term of the label is missing, or has a wrong factor."
+        text = Message(
+            "Right minus yours is {c} at the column of each row's own {name}, and 0 elsewhere: the "
+            "term of the label is missing, or has a wrong factor.",
+            c=f"{c:.4g}",
+            name=name,
+        )
         yield make_cause("term", w.name, text, 0.93)
         return
     here = np.abs(k) > evidence.tol * np.abs(w.numeric).max() / max(
         np.abs(evidence.r).max(), 1e-300
     )
     if (here <= (hot > 0)).all() and here.sum() > 2 and c:
-        text = f"It is right but at the column of each row's own {name}: the term of the label has "
-        yield make_cause("term", w.name, text + "another number in each row.", 0.93)
+        text = Message(
+            "It is right but at the column of each row's own {name}: the term of the label has "
+            "another number in each row.",
+            name=name,
+        )
+        yield make_cause("term", w.name, text, 0.93)
         return
     beside = taken - hot
     c = float((k * beside).sum() / max(beside.sum(), 1))
     if beside.any() and evidence.same(k, c * beside):
-        text = f"Yours is off by {-c:.4g} in all columns that occur in {name}, in every row, but "
-        text += "not in the row's own: [:, labels] takes these columns of all rows."
+        text = Message(
+            "Yours is off by {c} in all columns that occur in {name}, in every row, but not in the "
+            "row's own: [:, labels] takes these columns of all rows.",
+            c=f"{-c:.4g}",
+            name=name,
+        )
         yield make_cause("fancy_index", w.name, text, 0.95)
         return
     basis = np.stack([hot.ravel(), np.ones(hot.size)], axis=1)
     (c, d), *_ = np.linalg.lstsq(basis, k.ravel(), rcond=None)
     if evidence.same(k.ravel(), basis @ (c, d)):
-        text = f"Right minus yours is {c:.4g} at the column of each row's own {name}, and {d:.4g} "
-        text += "everywhere: the labels are weighted (smoothed) in forward, and not in backward."
+        text = Message(
+            "Right minus yours is {c} at the column of each row's own {name}, and {d} everywhere: "
+            "the labels are weighted (smoothed) in forward, and not in backward.",
+            c=f"{c:.4g}",
+            d=f"{d:.4g}",
+            name=name,
+        )
         yield make_cause("term", w.name, text, 0.93)
         return
     spread = [np.broadcast_to(ids[:, None], k.shape)]
@@ -326,8 +398,13 @@ def _found_label_terms(evidence, w, name, ids, k, hot, taken) -> Iterator[Cause]
         basis = np.stack([hot.ravel(), each.ravel().astype(float)], axis=1)
         (c, d), *_ = np.linalg.lstsq(basis, k.ravel(), rcond=None)
         if evidence.same(k.ravel(), basis @ (c, d)):
-            text = f"Right minus yours is {c:.4g} times the one-hot {name}, and {d:.4g} times "
-            text += f"{name} as numbers: the labels are used as they are, and not as one-hot rows."
+            text = Message(
+                "Right minus yours is {c} times the one-hot {name}, and {d} times {name} as "
+                "numbers: the labels are used as they are, and not as one-hot rows.",
+                c=f"{c:.4g}",
+                d=f"{d:.4g}",
+                name=name,
+            )
             yield make_cause("term", w.name, text, 0.94)
             return
 

@@ -13,6 +13,7 @@ import numpy as np
 from minidlrm.checking.catalogue import make_cause
 from minidlrm.checking.evidence import Evidence, Whole
 from minidlrm.checking.report import Cause
+from minidlrm.languages import Message
 
 Pair = tuple[np.ndarray, np.ndarray] | None  # ours, and the right one
 
@@ -47,21 +48,32 @@ def _along(evidence: Evidence, w: Whole, name: str, axis: int) -> Cause | None:
         for k in (right if len(right) == 1 else indices)
     ]
     if len(right) == 1 and len(indices) > 2:
-        return _one_is_wrong(w, f"index {right[0]} of axis {axis} of {name}", alone[0])
+        where = Message("index {k} of axis {axis} of {name}", k=right[0], axis=axis, name=name)
+        return _one_is_wrong(w, where, alone[0])
     fits = [k for k, pair in enumerate(alone) if _fits(evidence, pair)]
     lost = sum(pair is not None and not pair[0].any() for pair in alone)
     if len(fits) == 1 and lost == len(indices) - 1:
-        text = f"The gradient of {w.name} is right where all of {name} but index {fits[0]} of axis "
-        text += f"{axis} is 0, and it is 0 with any other alone: only that one is counted."
+        text = Message(
+            "The gradient of {name} is right where all of {other} but index {k} of axis {axis} is "
+            "0, and it is 0 with any other alone: only that one is counted.",
+            name=w.name,
+            other=name,
+            k=fits[0],
+            axis=axis,
+        )
         return make_cause("one_sample", w.name, text, 0.89)
     return None
 
 
 def _one_is_wrong(w: Whole, where: str, alone: Pair) -> Cause:
-    text = f"The gradient of {w.name} is right as soon as {where} is 0, and not when another is: "
+    text = Message(
+        "The gradient of {name} is right as soon as {where} is 0, and not when another is: ",
+        name=w.name,
+        where=where,
+    )
     if alone is not None and not alone[0].any() and alone[1].any():
-        return make_cause("samples", w.name, text + "what it adds is left out.", 0.89)
-    return make_cause("part", w.name, text + "what it adds is wrong.", 0.6)
+        return make_cause("samples", w.name, text + Message("what it adds is left out."), 0.89)
+    return make_cause("part", w.name, text + Message("what it adds is wrong."), 0.6)
 
 
 def _zeroed(x: np.ndarray, axis: int, indices: list[int]) -> np.ndarray:

@@ -14,6 +14,7 @@ from minidlrm.checking.jacobians import do_not_meet
 from minidlrm.checking.numeric import Differences
 from minidlrm.checking.report import Cause, GradCheckReport
 from minidlrm.checking.subject import FunctionPair, Subject, as_dense
+from minidlrm.languages import Message, joined
 
 _SMALL = 8  # the length to which long axes are cut
 _TRIES = 40  # smaller inputs that are tried
@@ -29,15 +30,15 @@ def nothing_fits(evidence: Evidence) -> Cause:
     """
     name = evidence.failed[0] if evidence.failed else ""
     whole = evidence.whole(name) if name and not evidence.broken(name) else None
-    said = []
+    said: list[str] = []
     right = [check.name for check in evidence.checks if check.passed]
     if right and name:
-        said.append(f"The gradient of {', '.join(right)} is right.")
+        said.append(Message("The gradient of {names} is right.", names=", ".join(right)))
     if whole is not None:
         with np.errstate(all="ignore"):
             said += list(_where(evidence, whole))
         said.append(_smallest(evidence, name))
-    text = " ".join(part for part in said if part)
+    text = joined(filter(None, said), " ")
     return make_cause("random", name, text, 0.1)
 
 
@@ -46,9 +47,14 @@ def _where(evidence: Evidence, w: Whole) -> Iterator[str]:
     off = np.abs(w.analytic - w.numeric) > evidence.tol * np.abs(w.numeric).max(initial=0)
     wrong, count = int(off.sum()), off.size
     if wrong == count:
-        yield f"Every entry of the gradient of {w.name} is wrong."
+        yield Message("Every entry of the gradient of {name} is wrong.", name=w.name)
     else:
-        yield f"{wrong} of the {count} entries of the gradient of {w.name} are wrong."
+        yield Message(
+            "{wrong} of the {count} entries of the gradient of {name} are wrong.",
+            wrong=wrong,
+            count=count,
+            name=w.name,
+        )
         yield from _by_index(w, off)
         yield from _by_sign(w, off)
     both = evidence.jacobians(w)
@@ -62,14 +68,19 @@ def _by_index(w: Whole, off: np.ndarray) -> Iterator[str]:
         others = tuple(k for k in range(off.ndim) if k != axis)
         some = np.flatnonzero(off.any(axis=others))
         if len(some) < off.shape[axis]:
-            yield f"Along axis {axis} only {_list(some)} are wrong, of {off.shape[axis]}."
+            yield Message(
+                "Along axis {axis} only {some} are wrong, of {count}.",
+                axis=axis,
+                some=_list(some),
+                count=off.shape[axis],
+            )
 
 
 def _by_sign(w: Whole, off: np.ndarray) -> Iterator[str]:
     x = w.here
     for inside, words in ((x > 0, "> 0"), (x < 0, "< 0")):
         if inside.any() and not inside.all() and not off[inside].any():
-            yield f"It is right wherever {w.name} {words}."
+            yield Message("It is right wherever {condition}.", condition=f"{w.name} {words}")
 
 
 def _by_output(evidence: Evidence, w: Whole, ours, theirs) -> Iterator[str]:
@@ -82,11 +93,20 @@ def _by_output(evidence: Evidence, w: Whole, ours, theirs) -> Iterator[str]:
         others = tuple(k for k in range(bad.ndim) if k != axis)
         some = np.flatnonzero(bad.any(axis=others))
         if len(some) < bad.shape[axis]:
-            text = f"The dy of the outputs {_list(some)} along axis {axis} are sent back wrong; "
-            yield text + "those of the others right."
+            yield Message(
+                "The dy of the outputs {some} along axis {axis} are sent back wrong; those of the "
+                "others right.",
+                some=_list(some),
+                axis=axis,
+            )
             return
     place = tuple(map(int, np.argwhere(bad)[0]))
-    yield f"The dy of {int(bad.sum())} of {bad.size} outputs are sent back wrong, first {place}."
+    yield Message(
+        "The dy of {some} of {count} outputs are sent back wrong, first {place}.",
+        some=int(bad.sum()),
+        count=bad.size,
+        place=place,
+    )
 
 
 def _list(some: np.ndarray) -> str:
@@ -130,7 +150,10 @@ def smaller(
     if not report.passed and all(cause.key != "raised" for cause in report.diagnosis[:1]):
         shapes = ", ".join(f"{n} {v.shape}" for n, v in zip(subject.names, inputs, strict=True))
         for cause in report.diagnosis[:3]:
-            yield replace(cause, evidence=f"On the inputs cut to {shapes}: {cause.evidence}")
+            text = Message(
+                "On the inputs cut to {shapes}: {text}", shapes=shapes, text=cause.evidence
+            )
+            yield replace(cause, evidence=text)
 
 
 # The smallest example
@@ -159,9 +182,13 @@ def _smallest(evidence: Evidence, name: str) -> str:
     shapes = ", ".join(f"{n} {v.shape}" for n, v in zip(subject.names, inputs, strict=True))
     place, ours, theirs = found
     where = f"{name}{list(place)}" if place else name
-    return (
-        f"It fails with {shapes} already: there the gradient of {where} is {ours:.5g}, "
-        f"and should be {theirs:.5g}. Work this one out on paper."
+    return Message(
+        "It fails with {shapes} already: there the gradient of {name} is {ours}, and should be "
+        "{right}. Work this one out on paper.",
+        shapes=shapes,
+        name=where,
+        ours=f"{ours:.5g}",
+        right=f"{theirs:.5g}",
     )
 
 

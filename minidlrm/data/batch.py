@@ -125,7 +125,7 @@ class Jagged:
             return self
         if batch_size < 1 or num_bags % batch_size:
             raise ValueError(
-                f"jagged[rows, {batch_size}]: there are {num_bags} bags, T * B of them"
+                f"the key's B is {batch_size}: there are {num_bags} bags, T * B of them"
             )
         samples = np.arange(batch_size)[_picked("the key's rows", key[0], batch_size)]  # (b,)
         bags = (np.arange(num_bags // batch_size)[:, None] * batch_size + samples).ravel()  # (T*b,)

@@ -76,9 +76,8 @@ def of_strings(array: Any) -> Texts:
     wide = pa.types.is_large_string(array.type) or pa.types.is_large_binary(array.type)
     _, offsets, data = array.buffers()
     count, start = len(array), array.offset
-    if offsets is None or count == 0:
-        empty = np.zeros(count + 1, np.int64)
-        return Texts(np.zeros(0, np.uint8), empty, np.ones(count, bool))
+    if count == 0:  # its buffers may be missing
+        return Texts(np.zeros(0, np.uint8), np.zeros(1, np.int64), np.zeros(0, bool))
     kind = np.int64 if wide else np.int32
     places = np.frombuffer(offsets, kind)[start : start + count + 1].astype(np.int64)
     missing = places[1:] == places[:-1]
@@ -137,6 +136,12 @@ def one_array(column: Any) -> Any:
     return column
 
 
+def _is_text(kind: Any) -> bool:
+    import pyarrow as pa
+
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+
+
 def texts(column: Any, name: str, place: Place = None) -> Texts:
     """Read ids: text as it is, whole numbers as their digits.
 
@@ -150,7 +155,7 @@ def texts(column: Any, name: str, place: Place = None) -> Texts:
 
     array = one_array(column)
     kind = array.type
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+    if _is_text(kind):
         return of_strings(array)
     if pa.types.is_null(kind):
         return of_strings(array.cast(pa.string()))
@@ -164,7 +169,7 @@ def texts(column: Any, name: str, place: Place = None) -> Texts:
         return of_strings(array.cast(pa.string()))
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         raise ValueError(
-            f"column {name} has type {kind}: ids must be text or whole numbers (lists are bags)"
+            f"column {name} has type {kind}: its rows must be text or whole numbers; lists are bags"
         ) from None
 
 
@@ -200,7 +205,7 @@ def numbers(column: Any, name: str, place: Place = None) -> np.ndarray:
 
     array = one_array(column)
     kind = array.type
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+    if _is_text(kind):
         x = _parsed(array, name, place)
     elif pa.types.is_boolean(kind):
         x = array.cast(pa.int8()).cast(pa.float64()).to_numpy(zero_copy_only=False)
@@ -208,7 +213,7 @@ def numbers(column: Any, name: str, place: Place = None) -> np.ndarray:
         try:
             x = pc.cast(array, pa.float64(), safe=False).to_numpy(zero_copy_only=False)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-            raise ValueError(f"column {name} has type {kind}: it must hold numbers") from None
+            raise ValueError(f"column {name} has type {kind}: its rows must be numbers") from None
     if np.isinf(x).any():
         k = int(np.isinf(x).argmax())
         raise ValueError(f"{at(place, k)}column {name}: {x[k]} is not a finite number")
@@ -260,7 +265,7 @@ def times(column: Any, name: str, place: Any) -> np.ndarray:
     if pa.types.is_temporal(column.type):
         column = column.cast(pa.timestamp("us", getattr(column.type, "tz", None)), safe=False)
         values = pc.cast(column, pa.int64()).cast(pa.float64(), safe=False)
-    elif pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+    elif _is_text(column.type):
         try:
             values = numbers(column, name, place)
         except ValueError as error:
@@ -278,7 +283,7 @@ def are_moments(column: Any) -> bool:
     """Whether `times` reads a column as moments, by its type or its first text; else as numbers."""
     import pyarrow as pa
 
-    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+    if _is_text(column.type):
         return bool(len(column) and re.search(r"\d[-:]", column[0].as_py() or ""))
     return bool(pa.types.is_temporal(column.type))
 
@@ -338,7 +343,7 @@ def _split(column: Any, name: str, separator: str | None) -> tuple[Any, np.ndarr
 
     array = one_array(column)
     kind = array.type
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+    if _is_text(kind):
         if separator is None:
             raise ValueError(
                 f"column {name} is text: say what stands between the entries of a bag, "

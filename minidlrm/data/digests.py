@@ -59,7 +59,7 @@ def _piece(path: Path, start: int, quick: bool) -> bytes:
     view = memoryview(bytearray(_BUFFER))
     with open(path, "rb", buffering=0) as file:
         file.seek(start)
-        while left > 0 and (count := file.readinto(view[:left])):
+        while count := file.readinto(view[:left]):  # 0 where nothing is left
             if quick:
                 check = zlib.crc32(view[:count], check)
             else:

@@ -67,6 +67,14 @@ def parse_hex(text: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.nda
         pairs = (digits[:, ::2] << 4) | (digits[:, 1::2] & 15)  # (filled, 4) bytes, highest first
         values[filled] = pairs.view(">u4")[:, 0]
         return values, bad
+    return _of_any_length(text, starts, lengths, bad)
+
+
+def _of_any_length(
+    text: np.ndarray, starts: np.ndarray, lengths: np.ndarray, bad: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Read numbers digit by digit."""
+    values = np.zeros(len(starts), np.uint32)  # (n,)
     for k in range(min(8, int(lengths.max()))):
         inside = k < lengths  # (n,)
         digit = _NIBBLE[text[np.minimum(starts + k, len(text) - 1)]]  # (n,)

@@ -172,7 +172,7 @@ def _enough(
 ) -> tuple[np.ndarray, int]:
     """Keep users with 3 items or more, and as many unrated ones as are drawn."""
     counts = np.bincount(rows[:, 0], minlength=len(ratings.ids.users))
-    short = (counts > 0) & (counts < 3)
+    short = counts < 3
     full = counts + num_negatives > num_items
     wrong = short | full
     if not wrong.any():

@@ -257,10 +257,9 @@ class Schema:
             for column in self.sparse:
                 assert column.categories is not None
                 words = column.categories.plain(column.words(data, place))
-                known = column.categories.known.find(words.text, words.offsets)
                 texts_, counts = new[column.table or column.name]
-                fresh = words.chosen((known < 0) & ~words.missing)
-                counts.append(texts_.add(fresh.text, fresh.offsets).astype(np.int64))
+                given = words.chosen(~words.missing)
+                counts.append(texts_.add(given.text, given.offsets).astype(np.int64))
         tables = {}
         for name, (interner, codes) in new.items():
             old = self[name].categories
@@ -397,7 +396,7 @@ def concatenated(parts: Sequence[Batch]) -> Batch:
     if not isinstance(parts[0].sparse, Jagged):
         return Batch(dense, np.concatenate([part.sparse for part in parts]), label, weight)
     bags = [part.sparse for part in parts if isinstance(part.sparse, Jagged)]
-    num_tables = parts[0].num_tables
+    num_tables = max(part.num_tables for part in parts)  # an empty part does not know
     values, lengths, weights = [], [], []
     for t in range(num_tables):
         for bag, part in zip(bags, parts, strict=True):

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 import tempfile
 import warnings
 from collections.abc import Callable
@@ -140,7 +141,8 @@ def cached(entry: Path, fill: Callable[[Spool], None]) -> None:
         fault = _fault(entry)
         if fault is None:
             return
-        warnings.warn(f"the cache {entry} is damaged ({fault}): it is made anew", stacklevel=4)
+        words = f"the cache {entry} is damaged ({fault}): it is made anew"
+        warnings.warn(words, stacklevel=_outside())
         shutil.rmtree(entry, ignore_errors=True)
     try:
         entry.parent.mkdir(parents=True, exist_ok=True)
@@ -172,6 +174,14 @@ def cached(entry: Path, fill: Callable[[Spool], None]) -> None:
     finally:
         spool.clear()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _outside() -> int:
+    """Return the stacklevel of the line that called the package, for a warning of the caller."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back and frame.f_globals.get("__name__", "").startswith("minidlrm."):
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def _remove_abandoned(folder: Path) -> None:

@@ -134,6 +134,6 @@ def _remarks(pairs: list[tuple[str, str, str]]) -> dict[str, list[str]]:
         found.setdefault(one, {}).setdefault(words, []).append(other)
         found.setdefault(other, {}).setdefault(words, []).append(one)
     return {
-        student: [joined(" ", [words, ", ".join(sorted(others))]) for words, others in ways.items()]
+        student: [joined([words, ", ".join(sorted(others))], " ") for words, others in ways.items()]
         for student, ways in found.items()
     }

@@ -20,7 +20,7 @@ from minidlrm.files import replacing
 from minidlrm.grading import adapters, classroom, exports, making, proving, release, runner
 from minidlrm.grading.assignment import find, names
 from minidlrm.grading.marking import Late
-from minidlrm.languages import Message, joined, say, spoken
+from minidlrm.languages import Message, joined, say
 
 app = typer.Typer(no_args_is_help=True, help="Check, release and grade assignments.")
 AssignmentName = Annotated[str, typer.Argument(help=f"One of {', '.join(names())}; or a FOLDER.")]
@@ -55,7 +55,7 @@ def check(
     The exit code is 0 when all points are earned, and 1 otherwise.
     """
     _needs("pytest")
-    spoken(lang)  # one that does not exist is refused before the work
+    say("", lang)  # one that does not exist is refused before the work
     if not file.exists():
         raise FileNotFoundError(f"{file} does not exist")
     if again and seed:
@@ -125,7 +125,7 @@ def prove(
     from tqdm.auto import tqdm
 
     _needs("pytest")
-    spoken(lang)
+    say("", lang)
 
     def bar(faults, total):
         return tqdm(faults, total=total, desc=say("wrong answers", lang), leave=False)
@@ -213,7 +213,7 @@ def run(
         raise ValueError("--per-day, --free-days and --times need a --deadline")
     if roster is not None and (canvas is None) == (moodle is None):
         raise ValueError("--roster belongs to one of --canvas and --moodle")
-    spoken(lang)
+    say("", lang)
 
     def bar(finished, total):
         words = {"desc": say("grading", lang), "unit": say("submission", lang)}
@@ -252,7 +252,7 @@ def _report(
         )
     for total in done.totals:
         remarks = filter(None, [total.grade.problem, *total.grade.remarks, *total.remarks])
-        warnings += [joined(": ", [total.student, each]) for each in remarks]
+        warnings += [joined([total.student, each], ": ") for each in remarks]
     warnings += [Message("{student}: not in the roster", student=each) for each in not_in_roster]
     for each in warnings:
         words = say(each, lang)

@@ -11,7 +11,7 @@ from minidlrm.grading import marking
 from minidlrm.grading.assignment import NAME, Assignment, Task
 from minidlrm.grading.reading import StudentError, cells_of, plain
 from minidlrm.grading.reports import page
-from minidlrm.languages import say, spoken, words_of
+from minidlrm.languages import code_of, say, words_of
 
 _HEAD = re.compile(rf"^#* *({NAME}\.\d+)\b")
 _LONGEST = 20_000  # characters of a derivation
@@ -68,7 +68,7 @@ def derivations_page(
     lang : str, optional
         The language of the page; by default the user's.
     """
-    titles = assignment.titles(spoken(lang))
+    titles = assignment.titles(code_of(lang))
     how = say(
         "Read, fill in, save: put {file} into this folder, and run {command} again. What was there "
         "already is filled in.",

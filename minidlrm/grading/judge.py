@@ -12,7 +12,7 @@ import numpy as np
 
 from minidlrm.checking import gradcheck
 from minidlrm.grading.reading import StudentError
-from minidlrm.languages import Message, joined
+from minidlrm.languages import Message, as_message, joined
 
 
 class Wrong(AssertionError):
@@ -45,7 +45,7 @@ def same(name: str, value: Any, expected: Any, rtol: float = 1e-6, tell: bool = 
     tell : bool
         Whether the message may say the right value.
     """
-    expected = np.asarray(expected)
+    expected, name = np.asarray(expected), as_message(name)
     if value is None:
         words = Message("{name} returned nothing (None): does it end with return?", name=name)
         raise Wrong(words, Message("nothing returned"))
@@ -76,6 +76,7 @@ def same(name: str, value: Any, expected: Any, rtol: float = 1e-6, tell: bool = 
 
 def numbers(name: str, value: Any) -> np.ndarray:
     """Return what came back as an array of real numbers, or raise `Wrong`."""
+    name = as_message(name)
     try:
         array = np.asarray(value)
         if array.dtype.kind in "biuf":
@@ -198,14 +199,14 @@ def _gradient(
         return
     causes = [c for c in report.diagnosis if not only or c.array in (*only, "")]
     lines: list[str] = [_worst(check) for check in bad[:3]]
-    lines += list(general[:2])
+    lines += map(as_message, general[:2])
     if causes:
         cause = causes[0]
         lines = [line for line in lines if line.lower() not in cause.evidence.lower()]
         lines.insert(0, _headline(name, cause))
-        lines += [cause.evidence, Message("Hint: {hint}", hint=cause.hint)]
+        lines += [as_message(cause.evidence), Message("Hint: {hint}", hint=as_message(cause.hint))]
     mistake = causes[0].title if causes else Message("wrong gradient")
-    raise Wrong(joined("\n", filter(None, lines)), mistake, bool(causes))
+    raise Wrong(joined(filter(None, lines), "\n"), mistake, bool(causes))
 
 
 def _worst(check: Any) -> str:
@@ -222,7 +223,7 @@ def _worst(check: Any) -> str:
 def _headline(name: str, cause: Any) -> str:
     """Say which cause a function has."""
     where = f" ({cause.array})." if cause.array else "."
-    return joined("", [f"{name}: ", cause.title, where])
+    return joined([f"{name}: ", as_message(cause.title), where])
 
 
 def _as_gradients(value: Any, wanted: Sequence[str]) -> Any:
@@ -297,7 +298,7 @@ def catches(
             "your test finds {share} of the planted mistakes. It does not notice this one: "
             "{story}.",
             share=f"{share:.0%}",
-            story=min(missed),
+            story=as_message(min(missed)),
         )
         raise Wrong(words, Message("a test too weak"))
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minidlrm.grading.judge import Wrong, same
-from minidlrm.languages import Message, joined, words_of
+from minidlrm.languages import Message, as_message, joined, words_of
 
 Mistakes = Sequence[tuple[str, Any]]
 _NOTHING = Message("every value is 0")
@@ -46,8 +46,8 @@ def compare(
         mistake = _mistake(value, np.asarray(right), wrong, near, max(rtol, 1e-6))
         if not mistake or (mistake.startswith("the values are") and not tell):
             raise
-        known = Message("This looks like a known mistake: {mistake}.", mistake=mistake)
-        raise Wrong(joined("\n", [words_of(error), known]), mistake, mistake != _NOTHING) from None
+        known = Message("This looks like a known mistake: {mistake}.", mistake=as_message(mistake))
+        raise Wrong(joined([words_of(error), known], "\n"), mistake, mistake != _NOTHING) from None
 
 
 def _mistake(value: Any, right: np.ndarray, wrong: Mistakes, near: str, rtol: float) -> str:

@@ -95,7 +95,7 @@ class Total:
     def feedback(self) -> str:
         """Return all that a student should know, as text."""
         results = self.grade.results
-        lost = [joined(": ", [r["task"], r["feedback"]]) for r in results if r["feedback"]]
+        lost = [joined([r["task"], r["feedback"]], ": ") for r in results if r["feedback"]]
         said = [f"{task}: {words}" for task, words in self.comments.items() if words]
         decided = [
             Message(
@@ -106,7 +106,7 @@ class Total:
         cost = f"{self.late_points:g}"
         late = [Message("{days} days late: -{points}", days=self.late_days, points=cost)]
         problem = [self.grade.problem] * bool(self.grade.problem)
-        return joined("\n\n", [*problem, *lost, *said, *decided, *late * bool(self.late_points)])
+        return joined([*problem, *lost, *said, *decided, *late * bool(self.late_points)], "\n\n")
 
 
 def _number(text: str, where: str, most: float) -> float:

@@ -31,7 +31,7 @@ from minidlrm.grading.judge import Wrong
 from minidlrm.grading.reading import NotWritten, StudentError, plain, return_of
 from minidlrm.grading.sandbox import Submission
 from minidlrm.grading.words import with_messages
-from minidlrm.languages import Message, joined, say, words_of
+from minidlrm.languages import Message, as_message, joined, say, words_of
 
 _STATE = pytest.StashKey[dict[str, Any]]()
 _POINTS = pytest.StashKey[float]()
@@ -203,7 +203,7 @@ def pytest_runtest_makereport(item, call):
         "max_points": round(points, 4),
         "feedback": "" if whole else _feedback(call.excinfo, student),
         "mistake": "" if whole else _mistake(call.excinfo),
-        "note": joined("; ", dict.fromkeys(getattr(student, "credits", []))) if whole else "",
+        "note": joined(dict.fromkeys(getattr(student, "credits", [])), "; ") if whole else "",
     }
     if not whole:
         _remember(state, student, mark.args[0], call.excinfo)
@@ -225,7 +225,7 @@ def _say_once(result: dict[str, Any], before: list[dict[str, Any]]) -> None:
     for other in before:
         if other["feedback"] == result["feedback"] != "" and result["mistake"] != "not written":
             quote = '"' if "'" in other["title"] else "'"
-            title = joined("", [quote, other["title"], quote])
+            title = joined([quote, as_message(other["title"]), quote])
             words = Message(
                 "The same cause as in {task}, {title}.", task=other["task"], title=title
             )
@@ -254,7 +254,7 @@ def _feedback(excinfo: Any, student: Any) -> str:
         return _before_assert(error)
     if isinstance(error, AssertionError):
         words, line = _before_assert(error), _own_line(student)
-        return joined("\n", [words, line]) if line else words
+        return joined([words, line], "\n") if line else words
     stopped = f"{type(error).__name__}: {error}"
     return Message("The check itself stopped ({error}): tell your teacher.", error=stopped)
 

@@ -21,7 +21,7 @@ from minidlrm.grading import release
 from minidlrm.grading.assignment import Assignment, criteria, find, module, with_body
 from minidlrm.grading.judging import Judge, Judges
 from minidlrm.grading.runner import grade
-from minidlrm.languages import Message, joined
+from minidlrm.languages import Message, as_message, joined
 
 Answers = dict[tuple[str, str], list[tuple[str, float, str]]]
 
@@ -198,7 +198,7 @@ def _reference(assignment: Assignment, judge: Judge) -> str:
         if result.problem:
             return result.problem
         if lost:
-            return joined("", [*_where(lost[0]), lost[0]["feedback"]])
+            return joined([*_where(lost[0]), lost[0]["feedback"]])
     return ""
 
 
@@ -208,12 +208,12 @@ def _blank(assignment: Assignment, folder: Path, judge: Judge) -> str:
         if r["points"] or not re.match(r"Not written yet\. ", r["feedback"]):
             points = f"{r['points']:g}"
             earned = Message("{points} points", points=points)
-            return joined("", [*_where(r), earned, "; ", r["feedback"]])
+            return joined([*_where(r), earned, "; ", r["feedback"]])
     return ""
 
 
 def _where(r: dict[str, Any]) -> list[str]:
-    return [r["task"], ", ", r["title"], ": "]
+    return [r["task"], ", ", as_message(r["title"]), ": "]
 
 
 def fault_of(
@@ -233,7 +233,7 @@ def fault_of(
         file.write_text(with_body(assignment.text(), function, body), encoding="utf-8")
         result = grade(assignment, file, seed=seed, seconds=_SECONDS, judge=judge)
     by_task = result.by_task()
-    feedback = joined(" ", (r["feedback"] for r in result.results if r["task"] == task))
+    feedback = joined((r["feedback"] for r in result.results if r["task"] == task), " ")
     others = [name for name, (points, most) in by_task.items() if points < most and name != task]
     points, most = by_task[task]
     if points >= most:

@@ -15,7 +15,7 @@ from minidlrm.grading.assignment import Assignment, Task
 from minidlrm.grading.marking import Total
 from minidlrm.grading.release import write
 from minidlrm.grading.runner import file_name
-from minidlrm.languages import Message, say, spoken
+from minidlrm.languages import Message, code_of, say
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 50rem; margin: 2rem auto; padding: 0 1rem;
@@ -30,7 +30,7 @@ section { border-bottom: 1px solid #ccc; padding-bottom: 1rem; } textarea { vert
 
 def page(title: str, body: str, lang: str | None = None) -> str:
     """Wrap a body into a page that needs nothing else."""
-    head = f'<!doctype html>\n<html lang="{spoken(lang)}"><head><meta charset="utf-8">'
+    head = f'<!doctype html>\n<html lang="{code_of(lang)}"><head><meta charset="utf-8">'
     head += '<meta name="viewport" content="width=device-width">'
     title = html.escape(title)
     return f"{head}<title>{title}</title><style>{_STYLE}</style></head><body><h1>{title}</h1>{body}</body></html>"
@@ -51,7 +51,7 @@ def _head(*titles: str) -> str:
 
 def student_page(assignment: Assignment, total: Total, lang: str | None = None) -> str:
     """Return the page of one student: points, and for each loss what to look at."""
-    grade, titles = total.grade, assignment.titles(spoken(lang))
+    grade, titles = total.grade, assignment.titles(code_of(lang))
     rows = [_row(r, lang) for r in grade.results]
     rows += [_read_row(total, task, titles[task.name], lang) for task in assignment.by_hand]
     share = f"<strong>{_share(total.points, assignment.most, lang)}</strong>"
@@ -130,7 +130,7 @@ def _link(student: str) -> str:
 def class_page(assignment: Assignment, totals: list[Total], lang: str | None = None) -> str:
     """Return the summary of a class: histogram, tasks, and the most common mistakes."""
     points = np.array([total.points for total in totals])
-    titles = assignment.titles(spoken(lang))
+    titles = assignment.titles(code_of(lang))
     body = _summary(assignment, totals, points, lang)
     image = base64.b64encode(_histogram(points, assignment.most)).decode()
     alt = say(

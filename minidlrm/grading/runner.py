@@ -189,7 +189,7 @@ def _problem(content: dict[str, Any]) -> str:
     if all(r["mistake"] == "not written" for r in results):
         return Message("nothing is written yet")
     first = next(r for r in results if r["mistake"] != "not written")
-    return joined("; ", [first_line(first["feedback"]), *content["notes"][:1]])
+    return joined([first_line(first["feedback"]), *content["notes"][:1]], "; ")
 
 
 def _foreign(student: str, written: str) -> list[str]:

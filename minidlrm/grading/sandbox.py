@@ -172,7 +172,7 @@ class Submission:
             raise StudentError(self._why_missing(plain(message)))
         line = self._line_of(words)
         said = error_of(plain(words), self._sent)
-        raise StudentError(joined("\n", [said, line]) if line else said)
+        raise StudentError(joined([said, line], "\n") if line else said)
 
     def _line_of(self, words: str) -> str:
         """Return the student's own line that an error names."""
@@ -193,7 +193,7 @@ class Submission:
         why = Message("{missing}: was it renamed or deleted?", missing=missing)
         if not self.notes:
             return why
-        return Message("{why} What failed: {notes}", why=why, notes=joined("; ", self.notes[:2]))
+        return Message("{why} What failed: {notes}", why=why, notes=joined(self.notes[:2], "; "))
 
     def _called_back(self, answer: dict[str, Any]) -> dict[str, Any]:
         try:
@@ -201,7 +201,7 @@ class Submission:
         except Exception as error:
             kind, words = type(error).__name__, words_of(error)
             if isinstance(words, Message) and len(self._sent) < 1000:
-                self._sent[f"{kind}: {words}"] = joined(": ", [kind, words])
+                self._sent[f"{kind}: {words}"] = joined([kind, words], ": ")
             return {"error": f"{kind}: {words}"[:300]}
 
     # The process
@@ -215,7 +215,7 @@ class Submission:
                 self._cells = cells_of(self.path)
             while not self._run_cells():
                 if len(self._left_out) > _LEFT_OUT:
-                    notes = joined("; ", self.notes[:3])
+                    notes = joined(self.notes[:3], "; ")
                     raise StudentError(Message("the file does not run. {notes}", notes=notes))
         except StudentError as error:
             self.close()

@@ -69,7 +69,7 @@ def error_of(words: str, known: dict[str, str]) -> str:
     if parts is None:
         return words
     kind, text, cell, line = parts.groups()
-    error = joined(": ", [kind, known.get(text) or _own_text(text)])
+    error = joined([kind, known.get(text) or _own_text(text)], ": ")
     if line is None:
         return error
     if cell is None:

@@ -264,9 +264,9 @@ def rowwise_adagrad_rows(weight, square_mean, rows, grad, lr, eps, weight_decay)
     """
     w = weight[rows]
     g = grad + weight_decay * w
-    h = square_mean[rows] + (g * g).mean(axis=1)
-    square_mean[rows] = h
-    weight[rows] = w - lr * (g / (np.sqrt(h) + eps)[:, None])
+    square_mean[rows] = square_mean[rows] + (g * g).mean(axis=1, dtype=np.float64)
+    root = np.sqrt(square_mean[rows]) + eps  # (n,)
+    weight[rows] = w - lr * (g / root[:, None])
 
 
 def adam_rows(weight, m, v, rows, grad, lr, beta1, beta2, eps, weight_decay, bias1, bias2):

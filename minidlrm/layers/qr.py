@@ -268,6 +268,10 @@ class ComposedTables(Module):
         self.large = [t for t, number in enumerate(rows) if number > threshold]
         if not self.large:
             raise ValueError(f"threshold is {threshold}: none of table_sizes is larger")
+        stored = sum(rows[t] for t in self.plain) + sum(
+            -(-rows[t] // collisions) for t in self.large
+        )
+        check_room("table_sizes or embedding_dim", stored, self.embedding_dim)
         options: dict[str, Any] = {"rng": rng, "dtype": dtype}
         self.embeddings: EmbeddingBagCollection | None = None
         if self.plain:

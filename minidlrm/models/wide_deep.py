@@ -20,11 +20,13 @@ from minidlrm.module import Parameter
 
 def _pairs(crosses: Any) -> list[list[int]]:
     """Return the pairs of tables; TypeError where one is not two integers."""
-    if np.shape(crosses)[:1] and all(np.shape(pair) == (2,) for pair in crosses):
-        return [as_sizes("crosses", pair, -math.inf) for pair in crosses]
-    if isinstance(crosses, (list, tuple)) and not crosses:
-        return []
-    raise TypeError(f"crosses is {crosses!r}: it must be a list of two tables each")
+    pairs = crosses.tolist() if isinstance(crosses, np.ndarray) else crosses
+    if not isinstance(pairs, (list, tuple)):
+        raise TypeError(f"crosses is {crosses!r}: it must be a list of two tables each")
+    made = [as_sizes(f"crosses[{k}]", pair, -math.inf) for k, pair in enumerate(pairs)]
+    if any(len(pair) != 2 for pair in made):
+        raise TypeError(f"crosses is {crosses!r}: it must be a list of two tables each")
+    return made
 
 
 class WideDeep(Model):

@@ -14,8 +14,10 @@
     for (i = 0; i < lit.length; i++) lit[i].classList.remove("lit-forward", "lit-backward");
     var box = root.querySelector('[id="trace-id-' + section.dataset.box + '"]');
     if (box) box.classList.add("lit-" + section.dataset.phase);
-    say.textContent =
-      "step " + (now + 1) + " of " + sections.length + ": " + section.getAttribute("aria-label");
+    say.textContent = root.dataset.said
+      .replace("{k}", now + 1)
+      .replace("{count}", sections.length)
+      .replace("{operation}", section.getAttribute("aria-label"));
   }
 
   root.querySelector(".previous").onclick = function () { show(now - 1); };

@@ -17,12 +17,17 @@ from pathlib import Path
 import numpy as np
 
 from minidlrm.figure import diagram
+from minidlrm.languages import Message, code_of, say
 from minidlrm.tracing.operations import Operation, Step
 from minidlrm.tracing.worked import readable, worked
 from minidlrm.writing import write_text
 
 _ROWS, _COLUMNS = 8, 8  # of an array that is shown
-_WORDS = {"forward": "forward", "backward": "backward: gradients go the other way"}
+_PHASES = {"forward": Message("forward"), "backward": Message("backward")}
+_WORDS = {
+    "forward": Message("forward"),
+    "backward": Message("backward: gradients go the other way"),
+}
 
 
 @dataclass(frozen=True)
@@ -35,17 +40,17 @@ class Parts:
     sections: tuple[str, ...]
 
 
-def parts_of(step: Step, sample: int) -> Parts:
+def parts_of(step: Step, sample: int, lang: str | None = None) -> Parts:
     """Return the style, the figure, and a section for each operation."""
     if not 0 <= sample < len(step.batch):
         raise IndexError(f"sample {sample} out of range [0, {len(step.batch)})")
-    sections = tuple(_section(op, sample) for op in step.operations)
+    sections = tuple(_section(op, sample, lang) for op in step.operations)
     digest = hashlib.sha256("".join(sections).encode()).hexdigest()[:8]
     name = f"trace-{digest}"  # two traces on one page differ
-    return Parts(name, f"<style>{_file('css', name)}</style>", _figure(step, name), sections)
+    return Parts(name, f"<style>{_file('css', name)}</style>", _figure(step, name, lang), sections)
 
 
-def html_page(step: Step, sample: int = 0) -> str:
+def html_page(step: Step, sample: int = 0, lang: str | None = None) -> str:
     """Return a step as HTML that loads nothing; `sample` is the row that the equations show.
 
     Examples
@@ -57,18 +62,27 @@ def html_page(step: Step, sample: int = 0) -> str:
     >>> html_page(step).count("<section")
     14
     """
-    parts = parts_of(step, sample)
+    parts = parts_of(step, sample, lang)
     first, *others = parts.sections
     hidden = (text.replace("<section ", "<section hidden ", 1) for text in others)
+    title = say("One step of training, operation by operation", lang)
+    said = say("step {k} of {count}: {operation}", lang)  # page.js puts these in
+    previous, following = say("Previous", lang), say("Next", lang)
+    slider = say("operation", lang)
+    end = say(
+        "loss {loss}; the numbers are those of sample {sample}.",
+        lang,
+        loss=f"{step.loss:.6f}",
+        sample=sample,
+    )
     return (
         f'{parts.style}<div class="{parts.name}" id="{parts.name}" tabindex="0" role="group" '
-        'aria-label="One step of training, operation by operation">'
-        '<div class="bar"><button type="button" class="previous">Previous</button>'
-        '<button type="button" class="next">Next</button>'
-        f'<input type="range" min="0" max="{len(others)}" value="0" aria-label="operation">'
+        f'aria-label="{title}" data-said="{said}">'
+        f'<div class="bar"><button type="button" class="previous">{previous}</button>'
+        f'<button type="button" class="next">{following}</button>'
+        f'<input type="range" min="0" max="{len(others)}" value="0" aria-label="{slider}">'
         '<span aria-live="polite"></span></div>'
-        f"{both(parts.figure, ''.join([first, *hidden]))}"
-        f"<p>loss {step.loss:.6f}; the numbers are those of sample {sample}.</p></div>"
+        f"{both(parts.figure, ''.join([first, *hidden]))}<p>{end}</p></div>"
         f"<script>{_file('js', parts.name)}</script>"
     )
 
@@ -81,12 +95,13 @@ def both(figure: str, sections: str) -> str:
     )
 
 
-def write(path: str | os.PathLike, text: str) -> None:
+def write(path: str | os.PathLike, text: str, lang: str | None = None) -> None:
     """Write a page to a file of its own."""
+    title = say("One step of training", lang)
     whole = (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f'<!doctype html><html lang="{code_of(lang)}"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>One step of training</title></head><body>{text}</body></html>"
+        f"<title>{title}</title></head><body>{text}</body></html>"
     )
     write_text(path, whole)
 
@@ -102,7 +117,7 @@ def _file(suffix: str, name: str) -> str:
     return text.replace("trace-id", name)
 
 
-def _figure(step: Step, name: str) -> str:
+def _figure(step: Step, name: str, lang: str | None) -> str:
     """Return the model's figure as SVG, its boxes named so that a script can light them."""
     import matplotlib
     from matplotlib.figure import Figure
@@ -118,41 +133,47 @@ def _figure(step: Step, name: str) -> str:
     text = re.sub(r' xmlns:xlink="[^"]*"', "", text).replace("xlink:href", "href")
     text = re.sub(r' xmlns="[^"]*"', "", text)  # inside HTML it needs none
     text = text.replace('id="box-', f'id="{name}-')
-    title = f'role="img" aria-label="{html.escape(type(step.model).__name__)}: its parts" '
+    label = say("{model}: its parts", lang, model=type(step.model).__name__)
+    title = f'role="img" aria-label="{html.escape(label)}" '
     return text.replace("<svg ", f"<svg {title}", 1)
 
 
-def _section(op: Operation, sample: int) -> str:
+def _section(op: Operation, sample: int, lang: str | None) -> str:
     """Return one operation: its equation, its numbers, its arrays."""
-    label, box = html.escape(f"{op.phase}, {op.name}, {op.layer}"), html.escape(box_of(op))
-    arrays = "".join(_array(f"in: {n}", a, sample) for n, a in op.inputs.items())
-    arrays += "".join(_array(f"out: {n}", a, sample) for n, a in op.outputs.items())
-    cost = f" · {op.flops:,} FLOPs · {op.bytes:,} bytes" if op.phase == "forward" else ""
+    label = html.escape(f"{say(_PHASES[op.phase], lang)}, {op.name}, {op.layer}")
+    box, words = html.escape(box_of(op)), say(_WORDS[op.phase], lang)
+    named = [(say("in: {name}", lang, name=n), a) for n, a in op.inputs.items()]
+    named += [(say("out: {name}", lang, name=n), a) for n, a in op.outputs.items()]
+    arrays = "".join(_array(name, a, sample, lang) for name, a in named)
+    costs = {"flops": f"{op.flops:,}", "bytes": f"{op.bytes:,}"}
+    cost = say(" · {flops} FLOPs · {bytes} bytes", lang, **costs) if op.phase == "forward" else ""
     return (
         f'<section class="{op.phase}" data-phase="{op.phase}" data-box="{box}" '
         f'aria-label="{label}">'
-        f"<h3>{html.escape(op.name)} <small>({op.layer}, {_WORDS[op.phase]})</small></h3>"
+        f"<h3>{html.escape(op.name)} <small>({op.layer}, {words})</small></h3>"
         f"<p>{readable(op.equation)}{cost}</p>"
-        f'<p class="worked">{html.escape(worked(op, sample))}</p>{arrays}</section>'
+        f'<p class="worked">{html.escape(worked(op, sample, lang))}</p>{arrays}</section>'
     )
 
 
-def _array(name: str, array: np.ndarray, sample: int) -> str:
+def _array(name: str, array: np.ndarray, sample: int, lang: str | None) -> str:
     """Return an array as coloured cells; of one sample, where it has a part for each."""
-    shape = "×".join(map(str, array.shape)) or "one number"
+    shape = "×".join(map(str, array.shape)) or say("one number", lang)
     part, note = array, ""
     if array.ndim > 2 and sample < len(array):
-        part, note = array[sample], f", sample {sample}"
+        part, note = array[sample], say(", sample {k}", lang, k=sample)
     part = np.atleast_2d(part)
     if part.ndim > 2:
         part = part.reshape(part.shape[0], -1)
     cut = part[:_ROWS, :_COLUMNS]
     if cut.size < part.size:
-        note += f", the first {cut.shape[0]}×{cut.shape[1]}"
+        rows, columns = cut.shape
+        note += say(", the first {rows}×{columns}", lang, rows=rows, columns=columns)
     limit = float(np.max(np.abs(cut), initial=0)) if array.dtype.kind == "f" else 0.0
-    rows = "".join("<tr>" + "".join(_cell(value, limit) for value in row) + "</tr>" for row in cut)
+    cells = ("".join(_cell(value, limit) for value in row) for row in cut)
+    body = "".join(f"<tr>{row}</tr>" for row in cells)
     caption = f"{html.escape(name)} {shape} {array.dtype}{note}"
-    table = f'<table aria-label="{caption}">{rows}</table>'
+    table = f'<table aria-label="{caption}">{body}</table>'
     return f'<div class="scroll"><div>{caption}</div>{table}</div>'
 
 

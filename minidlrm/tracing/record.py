@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minidlrm.data.batch import Batch
+from minidlrm.languages import say
 from minidlrm.losses import Loss
 from minidlrm.module import Module
 from minidlrm.printing import as_text
@@ -46,21 +47,36 @@ class Trace(Step):
     ('backward', True)
     """
 
-    def __str__(self) -> str:
-        rows = [("", "operation", "layer", "in", "out", "FLOPs", "bytes", "first values out")]
+    def to_text(self, lang: str | None = None) -> str:
+        """Return the steps as a table, in a language; by default in the user's.
+
+        Parameters
+        ----------
+        lang : str, optional
+            Such as "ko".
+        """
+        shapes = say("in", lang), say("out", lang)
+        costs = say("FLOPs", lang), say("bytes", lang)
+        head = ("", say("operation", lang), say("layer", lang), *shapes, *costs)
+        rows = [(*head, say("first values out", lang))]
         for op in self.operations:
             arrow = "->" if op.phase == "forward" else "<-"
             costs = (f"{op.flops:,}", f"{op.bytes:,}") if op.phase == "forward" else ("", "")
             shapes = (_shapes(op.inputs), _shapes(op.outputs))
             rows.append((arrow, op.name, op.layer, *shapes, *costs, _peek(op)))
-        return f"{as_text(rows)}\nloss {self.loss:.6f}"
+        return f"{as_text(rows)}\n" + say("loss {loss}", lang, loss=f"{self.loss:.6f}")
+
+    def __str__(self) -> str:
+        return self.to_text()
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
         return self.to_html()
 
-    def to_html(self, path: str | os.PathLike | None = None, sample: int = 0) -> str:
+    def to_html(
+        self, path: str | os.PathLike | None = None, sample: int = 0, lang: str | None = None
+    ) -> str:
         """Return the steps as a page of their own, to be stepped through without a kernel.
 
         Parameters
@@ -69,6 +85,8 @@ class Trace(Step):
             A file to write the page to as well.
         sample : int
             The row of the batch that the equations show.
+        lang : str, optional
+            Such as "ko"; by default the user's language.
 
         Returns
         -------
@@ -80,18 +98,20 @@ class Trace(Step):
         IndexError
             When the batch has no such row.
         """
-        text = html_page(self, sample)
+        text = html_page(self, sample, lang)
         if path is not None:
-            write(path, text)
+            write(path, text, lang)
         return text
 
-    def stepper(self, sample: int = 0) -> VBox:
+    def stepper(self, sample: int = 0, lang: str | None = None) -> VBox:
         """Return the steps as a widget, for Jupyter: previous, next, and a slider.
 
         Parameters
         ----------
         sample : int
             The row of the batch that the equations show.
+        lang : str, optional
+            Such as "ko"; by default the user's language.
 
         Returns
         -------
@@ -104,7 +124,7 @@ class Trace(Step):
         IndexError
             When the batch has no such row.
         """
-        return stepper(self, sample)
+        return stepper(self, sample, lang)
 
     def perturb(self, param: str, index: int | Sequence[int], eps: float) -> WhatIf:
         """Change one number of a parameter, and follow the change to the loss.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from minidlrm.languages import say
 from minidlrm.module import SparseGrad
 from minidlrm.plots import new_axes
 from minidlrm.printing import as_html, as_text
@@ -59,24 +60,37 @@ class WhatIf:
         place = ", ".join(map(str, self.index))
         return f"{self.param}[{place}] += {self.eps:g}"
 
-    def _tables(self) -> list[list[tuple[str, ...]]]:
-        moved: list[tuple[str, ...]] = [
-            ("operation", "largest change of its output", "numbers changed")
-        ]
+    def _tables(self, lang: str | None) -> list[list[tuple[str, ...]]]:
+        heads = say("largest change of its output", lang), say("numbers changed", lang)
+        moved: list[tuple[str, ...]] = [(say("operation", lang), *heads)]
         moved += [(name, f"{change:.3e}", f"{count:,}") for name, change, count in self.moved]
-        slopes: list[tuple[str, ...]] = [("step", "slope of the loss", "gradient", "difference")]
+        heads = say("step", lang), say("slope of the loss", lang)
+        slopes: list[tuple[str, ...]] = [
+            (*heads, say("gradient", lang), say("difference", lang)),
+        ]
         for step, slope in self.slopes:
             numbers = (f"{slope:+.8f}", f"{self.gradient:+.8f}", f"{slope - self.gradient:+.1e}")
             slopes.append((f"{step:g}", *numbers))
         return [moved, slopes]
 
+    def to_text(self, lang: str | None = None) -> str:
+        """Return the tables as text, in a language; by default in the user's.
+
+        Parameters
+        ----------
+        lang : str, optional
+            Such as "ko".
+        """
+        return f"{self._title()}\n" + "\n\n".join(map(as_text, self._tables(lang)))
+
     def __str__(self) -> str:
-        return f"{self._title()}\n" + "\n\n".join(map(as_text, self._tables()))
+        return self.to_text()
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return f"<p><b>{html.escape(self._title())}</b></p>" + "".join(map(as_html, self._tables()))
+        tables = "".join(map(as_html, self._tables(None)))
+        return f"<p><b>{html.escape(self._title())}</b></p>{tables}"
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw how far each operation's output moved, in the order of the forward pass.

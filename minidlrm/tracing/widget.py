@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from minidlrm.languages import say
 from minidlrm.tracing.operations import Step
 from minidlrm.tracing.page import both, box_of, parts_of
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from ipywidgets import VBox
 
 
-def stepper(step: Step, sample: int = 0) -> VBox:
+def stepper(step: Step, sample: int = 0, lang: str | None = None) -> VBox:
     """Return an ipywidgets box with previous, next, a slider, and the operation."""
     try:
         import ipywidgets
@@ -21,8 +22,9 @@ def stepper(step: Step, sample: int = 0) -> VBox:
             'the stepper needs ipywidgets: pip install "minidlrm[notebooks]"; '
             "or use trace.to_html()"
         ) from None
-    parts = parts_of(step, sample)
-    slider = ipywidgets.IntSlider(0, 0, len(step.operations) - 1, description="operation")
+    parts = parts_of(step, sample, lang)
+    last = len(step.operations) - 1
+    slider = ipywidgets.IntSlider(0, 0, last, description=say("operation", lang))
     shown = ipywidgets.HTML()
 
     def draw(_: Any = None) -> None:
@@ -35,7 +37,8 @@ def stepper(step: Step, sample: int = 0) -> VBox:
     def move(by: int) -> Callable[[Any], None]:
         return lambda _: setattr(slider, "value", slider.value + by)
 
-    previous, following = (ipywidgets.Button(description=t) for t in ("Previous", "Next"))
+    titles = say("Previous", lang), say("Next", lang)
+    previous, following = (ipywidgets.Button(description=title) for title in titles)
     previous.on_click(move(-1))
     following.on_click(move(1))
     slider.observe(draw, names="value")

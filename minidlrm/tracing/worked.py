@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from minidlrm.languages import Message, joined, say
 from minidlrm.tracing.operations import Operation
 
 _TERMS = 3  # of a sum that are written out
@@ -61,7 +62,7 @@ def readable(equation: str) -> str:
     return text
 
 
-def worked(op: Operation, sample: int = 0) -> str:
+def worked(op: Operation, sample: int = 0, lang: str | None = None) -> str:
     """Write one output of an operation as its sum, with the numbers of one sample.
 
     Parameters
@@ -70,6 +71,8 @@ def worked(op: Operation, sample: int = 0) -> str:
         One operation of a trace.
     sample : int
         The row of the batch that the equation shows.
+    lang : str, optional
+        Such as "ko"; by default the user's language.
 
     Returns
     -------
@@ -85,10 +88,8 @@ def worked(op: Operation, sample: int = 0) -> str:
     >>> worked(steps.operations[3]).split(" = ")[:2]
     ['y[0, pair (1, 0)]', '<z_1, z_0>']
     """
-    form = _FORMS.get((op.phase, op.layer))
-    if form is None:
-        return _first_numbers(op, sample)
-    return form(op, sample)
+    form = _FORMS.get((op.phase, op.layer), _first_numbers)
+    return say(form(op, sample), lang)
 
 
 def _number(x: Any) -> str:
@@ -115,7 +116,7 @@ def _first_numbers(op: Operation, b: int) -> str:
             parts.append(f"{name}{'' if inside else f'[{b}]'} = {_row(row)}")
         elif a.dtype.kind == "f":
             parts.append(f"{name} = {_number(a)}")
-    return "; ".join(parts)
+    return joined(parts, "; ")
 
 
 def _linear(op: Operation, b: int) -> str:
@@ -146,15 +147,23 @@ def _embedding(op: Operation, b: int) -> str:
     y = op.outputs["y"]
     vector = y[b, 0] if y.ndim == 3 else y[b]
     if "sparse" in op.inputs:
-        return f"y[{b}, 0] = W[row {op.inputs['sparse'][b, 0]} of table 0] = {_row(vector)}"
-    return f"y[{b}, 0] = sum of the rows of the bag = {_row(vector)}"
+        return Message(
+            "y[{b}, 0] = W[row {row} of table 0] = {vector}",
+            b=b,
+            row=op.inputs["sparse"][b, 0],
+            vector=_row(vector),
+        )
+    return Message("y[{b}, 0] = sum of the rows of the bag = {vector}", b=b, vector=_row(vector))
 
 
 def _embedding_back(op: Operation, b: int) -> str:
     rows, values = op.outputs["dweight.rows"], op.outputs["dweight.values"]
-    return (
-        f"{len(rows):,} rows were looked up and get a gradient, all others 0; "
-        f"dW[row {rows[0]}] = sum of its uses' dy = {_row(values[0])}"
+    return Message(
+        "{count} rows were looked up and get a gradient, all others 0; dW[row {row}] = sum of its "
+        "uses' dy = {vector}",
+        count=f"{len(rows):,}",
+        row=rows[0],
+        vector=_row(values[0]),
     )
 
 
@@ -165,14 +174,24 @@ def _pair(op: Operation) -> tuple[int, int]:
 def _dot(op: Operation, b: int) -> str:
     (i, j), z = _pair(op), op.inputs["z"][b]
     y = _number(op.outputs["y"][b, 0])
-    return f"y[{b}, pair ({i}, {j})] = <z_{i}, z_{j}> = {_sum(z[i], z[j])} = {y}"
+    return Message(
+        "y[{b}, pair ({i}, {j})] = <z_{i}, z_{j}> = {terms} = {y}",
+        b=b,
+        i=i,
+        j=j,
+        terms=_sum(z[i], z[j]),
+        y=y,
+    )
 
 
 def _dot_back(op: Operation, b: int) -> str:
     f, d = op.answered.inputs["z"].shape[1:]
-    return (
-        f"dz[{b}, 0, 0] = Σ_j (dy of the pairs of 0 and j) z_j[0], over {f} vectors of {d} "
-        f"= {_number(op.outputs['dz'][b, 0, 0])}"
+    return Message(
+        "dz[{b}, 0, 0] = Σ_j (dy of the pairs of 0 and j) z_j[0], over {f} vectors of {d} = {dz}",
+        b=b,
+        f=f,
+        d=d,
+        dz=_number(op.outputs["dz"][b, 0, 0]),
     )
 
 
@@ -209,11 +228,15 @@ def _product_back(op: Operation, b: int) -> str:
 def _bce(op: Operation, b: int) -> str:
     x, label = float(op.inputs["logits"][b]), float(op.inputs["label"][b])
     term = np.logaddexp(0, -x) + (1 - label) * x
-    count = len(op.inputs["logits"])
-    return (
-        f"ℓ[{b}] = -log({'σ(x)' if label else '1 - σ(x)'}) with x = {_number(x)}, "
-        f"σ(x) = {_number(1 / (1 + np.exp(-x)))}: {_number(term)}; "
-        f"the mean of {count} is {_number(op.outputs['y'])}"
+    return Message(
+        "ℓ[{b}] = -log({p}) with x = {x}, σ(x) = {s}: {term}; the mean of {count} is {mean}",
+        b=b,
+        p="σ(x)" if label else "1 - σ(x)",
+        x=_number(x),
+        s=_number(1 / (1 + np.exp(-x))),
+        term=_number(term),
+        count=len(op.inputs["logits"]),
+        mean=_number(op.outputs["y"]),
     )
 
 
@@ -226,9 +249,14 @@ def _bce_back(op: Operation, b: int) -> str:
 
 def _mse(op: Operation, b: int) -> str:
     x, target = float(op.inputs["prediction"][b]), float(op.inputs["label"][b])
-    return (
-        f"ℓ[{b}] = (x - y)² = ({_number(x)} - {_number(target)})² = {_number((x - target) ** 2)}; "
-        f"the mean of {len(op.inputs['label'])} is {_number(op.outputs['y'])}"
+    return Message(
+        "ℓ[{b}] = (x - y)² = ({x} - {y})² = {term}; the mean of {count} is {mean}",
+        b=b,
+        x=_number(x),
+        y=_number(target),
+        term=_number((x - target) ** 2),
+        count=len(op.inputs["label"]),
+        mean=_number(op.outputs["y"]),
     )
 
 

@@ -282,12 +282,13 @@ class Run:
     folder: Path
     change: Change | None
     path: Path
-    started: float = 0.0
+    waited: float = 0.0  # seconds, without those in which this program was stopped as well
+    looked: float = 0.0
     process: int = 0
 
     def start(self) -> None:
         """Write the change, and fork."""
-        self.started = time.monotonic()
+        self.looked = time.monotonic()
         if self.change:
             file = self.folder / self.path
             file.write_text(self.change.apply(file.read_text(encoding="utf-8")), encoding="utf-8")
@@ -300,8 +301,10 @@ class Run:
 
     def ended(self) -> int | None:
         """Return the exit code, or None while it runs; one that waits for ever is ended."""
+        now = time.monotonic()
+        self.waited, self.looked = self.waited + min(now - self.looked, 1), now
         process, status = os.waitpid(self.process, os.WNOHANG)
-        if process == 0 and time.monotonic() - self.started > PATIENCE:
+        if process == 0 and self.waited > PATIENCE:
             os.killpg(self.process, signal.SIGKILL)
             process, status = os.waitpid(self.process, 0)
         if process == 0:

@@ -9,7 +9,7 @@ from minidlrm.checking import Fingerprint
 from minidlrm.grading.assignment import solutions
 from minidlrm.grading.judge import catches, gradient, personal
 from minidlrm.grading.known import compare
-from minidlrm.languages import Message
+from minidlrm.languages import Message, as_message
 
 task = pytest.mark.task
 LAYER = "cross_forward cross_backward"
@@ -75,9 +75,11 @@ def network_mistakes():
 
     def lacks(missing):
         if len(missing) == 1:
-            return Message("dx0 lacks the term of {place}", place=missing[0])
+            return Message("dx0 lacks the term of {place}", place=as_message(missing[0]))
         return Message(
-            "dx0 lacks the term of {first} and {second}", first=missing[0], second=missing[1]
+            "dx0 lacks the term of {first} and {second}",
+            first=as_message(missing[0]),
+            second=as_message(missing[1]),
         )
 
     def terms(dy, x0, W1, b1, W2, b2):

@@ -10,7 +10,7 @@ import pytest
 from minidlrm.grading.assignment import solutions
 from minidlrm.grading.judge import Wrong, catches, numbers, personal
 from minidlrm.grading.known import compare
-from minidlrm.languages import Message
+from minidlrm.languages import Message, as_message
 from minidlrm.languages import joined as put_together
 
 task = pytest.mark.task
@@ -27,7 +27,7 @@ def each_rank(name, value, right, wrong=()):
     if len(got) != len(right):
         words = Message(
             "{name} should be a list of {number} arrays, one for each rank",
-            name=name,
+            name=as_message(name),
             number=len(right),
         )
         raise Wrong(words, "no list of arrays")
@@ -38,7 +38,7 @@ def each_rank(name, value, right, wrong=()):
 
 
 def _of_rank(name, rank):
-    return put_together("", [name, f"[{rank}]"])
+    return put_together([as_message(name), f"[{rank}]"])
 
 
 def _alike(got, other):
