@@ -3,24 +3,24 @@
     python .ci/messages.py
 
 Writes `minidlrm/locale/minidlrm.pot`, brings the catalogues of all languages up to date with it,
-and compiles them. A message is the first argument of `say` or `Message`, of `tell` in the scripts
-of a page, a text of the catalogues of mistakes and of the museum, or one of --help: the docstring
-of a command, and the help of an option.
+and compiles them. A message is the first argument of `say`, `tell` or `Message`, in the package, in
+a notebook or in the scripts of a page; a text of the catalogues of mistakes and of the museum; one
+of an assignment's checks; or one of --help: the docstring of a command, and the help of an option.
 """
 
+import ast
 import io
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 from babel.messages.catalog import Catalog
-from babel.messages.extract import extract
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
 ROOT = Path(__file__).parent.parent
 LOCALE = ROOT / "minidlrm" / "locale"
-KEYWORDS = {"say": None, "Message": None}
+KEYWORDS = {"say", "tell", "Message"}
 
 
 def template() -> Catalog:
@@ -32,14 +32,17 @@ def template() -> Catalog:
     from minidlrm.languages import Message
 
     made = Catalog(project="minidlrm", fuzzy=False)
-    for path in sorted(ROOT.glob("minidlrm/**/*.py")):
+    places = ("minidlrm/**/*.py", "notebooks/[0-9]*.py", "notebooks/assignments/a?/checks.py")
+    for path in (each for place in places for each in sorted(ROOT.glob(place))):
         if path.name == "languages.py":
             continue  # its examples are no messages
-        with path.open("rb") as file:
-            for _, message, *_ in extract("python", file, KEYWORDS):
-                made.add(message, locations=[(path.relative_to(ROOT).as_posix(), None)])
+        for message in said_in(path):
+            made.add(message, locations=[(path.relative_to(ROOT).as_posix(), None)])
     for message in sentences():
         made.add(message, locations=[("minidlrm/exploring/page", None)])
+    for path in sorted(ROOT.glob("notebooks/assignments/a?/checks.py")):
+        for text in texts_of(path):
+            made.add(text, locations=[(path.relative_to(ROOT).as_posix(), None)])
     for module in (catalogue, optimizer_catalogue):
         place = f"minidlrm/checking/{module.__name__.split('.')[-1]}.py"
         for texts in module.CATALOGUE.values():
@@ -57,6 +60,45 @@ def template() -> Catalog:
     for text in (*helping.USAGE_ERRORS, *helping.WORDS):
         keep(text)
     return made
+
+
+def said_in(path: Path) -> list[str]:
+    """Return the messages of a file, those inside of f-strings, too."""
+    calls = [
+        node
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") in KEYWORDS and node.args
+    ]
+    first = [node.args[0] for node in sorted(calls, key=lambda node: node.lineno)]
+    chosen = [
+        each
+        for node in first
+        for each in ([node.body, node.orelse] if isinstance(node, ast.IfExp) else [node])
+    ]
+    return [
+        each.value
+        for each in chosen
+        if isinstance(each, ast.Constant) and isinstance(each.value, str) and each.value
+    ]
+
+
+def texts_of(path: Path) -> list[str]:
+    """Return the texts of the checks of an assignment: what has words, but docstrings and names."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    left_out: set[int] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr):  # docstrings
+            left_out.add(id(node.value))
+        elif isinstance(node, ast.JoinedStr):
+            left_out |= {id(part) for part in node.values}
+    found = [
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and id(node) not in left_out
+    ]
+    return [text for text in found if not all("_" in word for word in text.split()) and " " in text]
 
 
 def as_po(catalog: Catalog) -> bytes:

@@ -123,6 +123,19 @@ def first_part(message: str, between: str = ", ") -> str:
     return message.partition(between)[0]
 
 
+def words_of(error: BaseException) -> str:
+    """Return what an error says: the `Message` that it was raised with, if it is one.
+
+    Examples
+    --------
+    >>> from minidlrm.languages import words_of
+    >>> words_of(ValueError("no sample"))
+    'no sample'
+    """
+    first = error.args[0] if error.args else ""
+    return first if isinstance(first, Message) else str(error)
+
+
 def languages() -> list[str]:
     """Return the languages that there are: "en" and those of the catalogues.
 
@@ -177,6 +190,23 @@ def say(message: str, lang: str | None = None, **values: Any) -> str:
         raise ValueError(f"lang is {lang!r}: it must be one of {', '.join(languages())}")
     catalogue = _catalogue(_asked(lang))
     return _said(message, values, catalogue)
+
+
+def tell(message: str, **values: Any) -> None:
+    """Print a message in the user's language: the checks of the tutorials do.
+
+    Parameters
+    ----------
+    message, **values
+        As for `say`.
+
+    Examples
+    --------
+    >>> from minidlrm.languages import tell
+    >>> tell("not yet: error {error:.1e}", error=0.25)
+    not yet: error 2.5e-01
+    """
+    print(say(message, **values))
 
 
 def _said(message: str, values: dict[str, Any], catalogue: gettext.NullTranslations) -> str:

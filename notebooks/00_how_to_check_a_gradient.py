@@ -41,6 +41,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import minidlrm as md
+from minidlrm.languages import say, tell
 
 rng = np.random.default_rng(0)
 
@@ -114,9 +115,12 @@ def richardson(f, x, h=1e-2):
 
 def check_richardson(function):
     error = error_of(lambda x: function(np.exp, x))
-    verdict = "right" if error < 1e-9 else "not yet"
-    print(
-        f"{verdict}: error {error:.1e}; one difference has {error_of(lambda x: central(np.exp, x, 1e-2)):.1e}"
+    verdict = say("right" if error < 1e-9 else "not yet")
+    tell(
+        "{verdict}: error {error:.1e}; one difference has {one:.1e}",
+        verdict=verdict,
+        error=error,
+        one=error_of(lambda x: central(np.exp, x, 1e-2)),
     )
 
 
@@ -227,12 +231,18 @@ def tanh_backward(dy):
 def check_tanh(backward):
     error = check(np.tanh, backward, x, r)
     if error < 1e-8:
-        print(f"right: error {error:.1e}")
+        tell("right: error {error:.1e}", error=error)
     else:
         said, wanted = backward(r), r * central(np.tanh, x, 6e-6)
         k = np.unravel_index(np.abs(said - wanted).argmax(), x.shape)
-        print(f"not yet: error {error:.1e}; a right one has about 1e-10")
-        print(f"   at x = {x[k]:.3f}, dy = {r[k]:.3f} you say {said[k]:.3f}; it is {wanted[k]:.3f}")
+        tell("not yet: error {error:.1e}; a right one has about 1e-10", error=error)
+        tell(
+            "   at x = {x:.3f}, dy = {dy:.3f} you say {said:.3f}; it is {wanted:.3f}",
+            x=x[k],
+            dy=r[k],
+            said=said[k],
+            wanted=wanted[k],
+        )
 
 
 check_tanh(tanh_backward)
@@ -610,10 +620,6 @@ report = md.gradcheck(pair, x32)
 
 
 # %%
-def check32(forward, backward, x, r):
-    return check(forward, backward, x, r)  # your turn: x and r arrive in float32
-
-
 def check_check32(function):
     seen, r32 = [], r.astype(np.float32)
 
@@ -624,13 +630,25 @@ def check_check32(function):
     right = function(np.tanh, backward, x32.copy(), r32)
     wrong = function(np.tanh, lambda dy: 1.001 * backward(dy), x32.copy(), r32)
     if any(dtype != np.float32 for dtype in seen):
-        print("not yet: backward got float64; in training it gets float32")
+        tell("not yet: backward got float64; in training it gets float32")
     elif right > 1e-6:
-        print(f"not yet: error {right:.1e} for a right gradient; in which precision is h added?")
+        tell(
+            "not yet: error {right:.1e} for a right gradient; in which precision is h added?",
+            right=right,
+        )
     elif not 5e-4 < wrong < 2e-3:
-        print(f"not yet: a gradient that is 0.1% too large has the error {wrong:.1e}")
+        tell("not yet: a gradient that is 0.1% too large has the error {wrong:.1e}", wrong=wrong)
     else:
-        print(f"right: error {right:.1e}, and {wrong:.1e} for a gradient 0.1% too large")
+        tell(
+            "right: error {right:.1e}, and {wrong:.1e} for a gradient 0.1% too large",
+            right=right,
+            wrong=wrong,
+        )
+
+
+# %%
+def check32(forward, backward, x, r):
+    return check(forward, backward, x, r)  # your turn: x and r arrive in float32
 
 
 check_check32(check32)
@@ -752,6 +770,21 @@ _ = what_if.plot()
 
 
 # %%
+def check_predicted(function):
+    gradients = [getattr(g, "values", g) for g in steps.grads.values()]  # of a table: its rows
+    for lr in (0.1, 0.01, 0.001):
+        said, true = function(gradients, lr), loss_after(lr) - steps.loss
+        tell(
+            "lr = {lr:<6g} predicted {said:+.6f}   measured {true:+.6f}",
+            lr=lr,
+            said=said,
+            true=true,
+        )
+    text = say("the last two must agree to 1%. A number with the gradient g moves by -lr g")
+    tell("right" if abs(said / true - 1) < 0.01 else "not yet: {text}", text=text)
+
+
+# %%
 def predicted(gradients, lr):
     return -lr * sum(np.sum(g) for g in gradients)  # your turn
 
@@ -762,15 +795,6 @@ def loss_after(lr):
         parameter.grad = steps.grads[name]
     md.SGD(lr).step(moved.parameters())
     return md.trace(moved, clicks.train[:4]).loss
-
-
-def check_predicted(function):
-    gradients = [getattr(g, "values", g) for g in steps.grads.values()]  # of a table: its rows
-    for lr in (0.1, 0.01, 0.001):
-        said, true = function(gradients, lr), loss_after(lr) - steps.loss
-        print(f"lr = {lr:<6g} predicted {said:+.6f}   measured {true:+.6f}")
-    text = "the last two must agree to 1%. A number with the gradient g moves by -lr g"
-    print("right" if abs(said / true - 1) < 0.01 else f"not yet: {text}")
 
 
 check_predicted(predicted)

@@ -41,6 +41,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import minidlrm as md
+from minidlrm.languages import say, tell
 
 rng = np.random.default_rng(0)
 
@@ -103,10 +104,17 @@ def check_head_share(function):
     said = function(ids, 20)
     if abs(said - 0.82) < 1e-12:
         share = function(train.sparse[:, 1], num_movies)
-        print(f"right; a tenth of our {num_movies:,} movies has {share:.0%} of the ratings")
+        tell(
+            "right; a tenth of our {num_movies:,} movies has {share:.0%} of the ratings",
+            num_movies=num_movies,
+            share=share,
+        )
     else:
-        print(f"not yet: {said:.2f}, and it should be 0.82: of 20 movies two have 41 ratings,")
-        print("   the others one each, so a tenth of the movies has 82 of the 100 ratings")
+        tell(
+            "not yet: {said:.2f}, and it should be 0.82: of 20 movies two have 41 ratings,",
+            said=said,
+        )
+        tell("   the others one each, so a tenth of the movies has 82 of the 100 ratings")
 
 
 check_head_share(head_share)
@@ -181,7 +189,9 @@ def check_tastes(function):
     said = function(np.array([0, 0, 0, 1]), np.array([0, 1, 2, 2]), rest, shares, 2)
     wanted = np.array([[(1 + 1) / 6.5, (1 - 1) / 6.5], [0, 3 / 6]])
     wrong = md.checking.difference(said, wanted, "taste")
-    print(f"not yet: {wrong}" if wrong else "right: each genre gets its share of a rating")
+    tell(
+        "not yet: {wrong}" if wrong else "right: each genre gets its share of a rating", wrong=wrong
+    )
 
 
 check_tastes(tastes)
@@ -282,12 +292,12 @@ def check_probability(function):
         try:
             p = np.asarray(function(scores))
         except FloatingPointError:
-            print("not yet: np.exp got a large number; exp(s) / (1 + exp(s)) is the same sigmoid")
+            tell("not yet: np.exp got a large number; exp(s) / (1 + exp(s)) is the same sigmoid")
             return
     wrong = md.checking.difference(
         p, np.array([0, 0.11920292202211755, 0.5, 0.8807970779778823, 1]), "p"
     )
-    print(f"not yet: {wrong}" if wrong else "right: from 0 to 1, and 0.5 in the middle")
+    tell("not yet: {wrong}" if wrong else "right: from 0 to 1, and 0.5 in the middle", wrong=wrong)
 
 
 check_probability(probability)
@@ -390,8 +400,12 @@ def bias_of(ratings, mu):
 def check_bias(function):
     one, many = function(np.array([5.0]), 3.5), function(np.full(95, 5.0), 3.5)
     right = abs(one - 0.25) < 1e-12 and abs(many - 1.425) < 1e-12
-    text = f"one rating of 5 gives {one:.3f}, and 95 give {many:.3f}; wanted are 0.250 and 1.425"
-    print("right" if right else f"not yet: {text}")
+    text = say(
+        "one rating of 5 gives {one:.3f}, and 95 give {many:.3f}; wanted are 0.250 and 1.425",
+        one=one,
+        many=many,
+    )
+    tell("right" if right else "not yet: {text}", text=text)
 
 
 check_bias(bias_of)
@@ -524,7 +538,7 @@ def one_step(p, q, e, eta=0.1, lam=0.02):
 def check_step(function):
     said = function(np.array([1.0, 2.0]), np.array([0.5, -1.0]), e=2.0)
     wrong = md.checking.difference(said, ([1.098, 1.796], [0.699, -0.598]), "p, q")
-    print(f"not yet: from p = [1 2], q = [0.5 -1], e = 2, {wrong}" if wrong else "right")
+    tell("not yet: from p = [1 2], q = [0.5 -1], e = 2, {wrong}" if wrong else "right", wrong=wrong)
 
 
 check_step(one_step)
@@ -697,11 +711,15 @@ def check_best_vector(function):
     p = function(q, rest, lam)
     errors = rest - q @ p
     slope = -2 * q.T @ errors + 2 * len(q) * lam * p
-    size = f"|p|² = {p @ p:.2f}, largest error {np.abs(errors).max():.2f}"
+    size = say("|p|² = {p:.2f}, largest error {error:.2f}", p=p @ p, error=np.abs(errors).max())
     if np.abs(slope).max() < 1e-10:
-        print(f"right: the gradient is zero; {size}")
+        tell("right: the gradient is zero; {size}", size=size)
     else:
-        print(f"not yet: the gradient at your p is {slope.round(2)}, and should be 0; {size}")
+        tell(
+            "not yet: the gradient at your p is {slope}, and should be 0; {size}",
+            slope=slope.round(2),
+            size=size,
+        )
 
 
 check_best_vector(best_vector)
@@ -747,8 +765,10 @@ def check_best(function):
     u, s, vt = np.linalg.svd(A, full_matrices=False)
     wanted = np.sqrt(np.mean((A - (u[:, :2] * s[:2]) @ vt[:2]) ** 2))
     said = function(s, 2, A.size)
-    text = f"{said:.4f}; the first two terms leave an error of {wanted:.4f}"
-    print("right" if abs(said - wanted) < 1e-12 else f"not yet: {text}")
+    text = say(
+        "{said:.4f}; the first two terms leave an error of {wanted:.4f}", said=said, wanted=wanted
+    )
+    tell("right" if abs(said - wanted) < 1e-12 else "not yet: {text}", text=text)
 
 
 check_best(best_rmse)
@@ -837,7 +857,7 @@ def check_other_factors(function):
     P_new, Q_new = function(P, Q, M)
     wrong = md.checking.difference((P_new, Q_new), (P @ M, Q_new), "P', Q'")
     wrong = wrong or md.checking.difference(P_new @ np.transpose(Q_new), P @ Q.T, "(P' Q'ᵀ)")
-    print(f"not yet: {wrong}" if wrong else "right: other vectors, the same ratings")
+    tell("not yet: {wrong}" if wrong else "right: other vectors, the same ratings", wrong=wrong)
 
 
 check_other_factors(other_factors)

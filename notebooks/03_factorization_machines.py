@@ -39,6 +39,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import minidlrm as md
+from minidlrm.languages import say, tell
 
 rng = np.random.default_rng(0)
 
@@ -65,14 +66,19 @@ def check_unsaid(function):
     added = np.array([[1.0], [3.0]]) + np.array([0.0, 2.0, 4.0])  # an ad's weight, a city's weight
     pairs = np.array([[1.0, 0.0, -1.0], [-1.0, 0.0, 1.0]])
     for name, table, wanted in (
-        ("sums", added, 0 * added),
-        ("sums and pairs", added + pairs, pairs),
+        (say("sums"), added, 0 * added),
+        (say("sums and pairs"), added + pairs, pairs),
     ):
         wrong = md.checking.difference(function(table), wanted, "rest")
         if wrong:
-            print(f"not yet: of the table of {name} {table.tolist()}, {wrong}")
+            tell(
+                "not yet: of the table of {name} {table}, {wrong}",
+                name=name,
+                table=table.tolist(),
+                wrong=wrong,
+            )
             return
-    print("right: a table of sums leaves nothing; another one leaves a number for each pair")
+    tell("right: a table of sums leaves nothing; another one leaves a number for each pair")
 
 
 check_unsaid(unsaid)
@@ -184,7 +190,10 @@ def sum_of_pairs(x):
 def check_pairs(function):
     x = np.arange(1.0, 6.0)
     said = function(x)
-    print("right" if said == 85 else f"not yet: {said:g} for 1 ... 5; 1·2 + 1·3 + ... + 4·5 is 85")
+    tell(
+        "right" if said == 85 else "not yet: {said:g} for 1 ... 5; 1·2 + 1·3 + ... + 4·5 is 85",
+        said=said,
+    )
 
 
 check_pairs(sum_of_pairs)
@@ -350,7 +359,11 @@ def fm_parameters(S, D):
 
 def check_fm_parameters(function):
     said, wanted = function(14, 3), md.FactorizationMachine(0, [6, 8], 3).num_parameters()
-    print("right" if said == wanted else f"not yet: {said}; with 14 ids and D = 3 it has {wanted}")
+    tell(
+        "right" if said == wanted else "not yet: {said}; with 14 ids and D = 3 it has {wanted}",
+        said=said,
+        wanted=wanted,
+    )
 
 
 check_fm_parameters(fm_parameters)

@@ -47,6 +47,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import minidlrm as md
+from minidlrm.languages import say, tell
 
 rng = np.random.default_rng(0)
 
@@ -86,7 +87,10 @@ def times_faster(slow, fast):
 
 def check_times_faster(function):
     ratio = function([9.0, 2.0, 2.1, 1.9, 2.0, 8.0], [7.0, 1.0, 1.0, 1.1, 0.9, 1.0])
-    print("right: 2 times" if abs(ratio - 2) < 1e-9 else f"not yet: {ratio:.2f} times; it is 2")
+    tell(
+        "right: 2 times" if abs(ratio - 2) < 1e-9 else "not yet: {ratio:.2f} times; it is 2",
+        ratio=ratio,
+    )
 
 
 check_times_faster(times_faster)
@@ -284,10 +288,12 @@ def check_lazy(function):
     right_w, right_v = np.ones((6, 3)), np.ones((6, 3))
     right_v[1], right_v[4], right_w[1], right_w[4] = 1.4, 0.4, 0.86, 0.96
     wrong = md.checking.difference((w, v), (right_w, right_v), "w, v")
-    print(
-        f"not yet: all of w and v were 1, the batch has the rows {rows}, and now {wrong}"
+    tell(
+        "not yet: all of w and v were 1, the batch has the rows {rows}, and now {wrong}"
         if wrong
-        else "right"
+        else "right",
+        rows=rows,
+        wrong=wrong,
     )
 
 
@@ -385,11 +391,20 @@ def check_work(function):
     counted = function(2048, 27, 16, bottom, top)
     total = max(1, sum(counted.values()))
     for name, count in counted.items():
-        said = f"{count / 2048:,.0f} a sample, {100 * count / total:.1f}% of all"
+        said = say(
+            "{count} a sample, {share} of all",
+            count=f"{count / 2048:,.0f}",
+            share=f"{100 * count / total:.1f}%",
+        )
         if count == 2048 * right[name]:
-            print(f"{name:12} right: {said}")
+            tell("{name:12} right: {said}", name=name, said=said)
         else:
-            print(f"{name:12} not yet: {said}; it is {right[name]:,} a sample")
+            tell(
+                "{name:12} not yet: {said}; it is {right:,} a sample",
+                name=name,
+                said=said,
+                right=right[name],
+            )
 
 
 # %%
@@ -458,7 +473,7 @@ def traffic(B, n, D):
 
 def check_traffic(function):
     wrong = md.checking.difference(function(B=100, n=4, D=16), (4800, 35_200), "flops, bytes")
-    print(f"not yet: for B = 100, n = 4, D = 16, {wrong}" if wrong else "right")
+    tell("not yet: for B = 100, n = 4, D = 16, {wrong}" if wrong else "right", wrong=wrong)
 
 
 check_traffic(traffic)
@@ -575,9 +590,14 @@ def check_cost_of_a_call(function):
     c, s = function(10, 230.0, 1000, 3200.0)  # µs
     for B, took in ((10, 230), (1000, 3200)):
         if abs(c + B * s - took) > 1e-6:
-            print(f"not yet: with your c and s, B = {B} takes {c + B * s:.0f} µs; measured: {took}")
+            tell(
+                "not yet: with your c and s, B = {B} takes {said:.0f} µs; measured: {took}",
+                B=B,
+                said=c + B * s,
+                took=took,
+            )
             return
-    print("right: c = 200 µs, s = 3 µs")
+    tell("right: c = 200 µs, s = 3 µs")
 
 
 check_cost_of_a_call(cost_of_a_call)
@@ -662,25 +682,31 @@ for k in (1, -1):
 
 
 # %%
+def check_threads(function):
+    with_m, at_most = function(4, 0.9)
+    if abs(with_m - 1 / 0.325) < 1e-9 and abs(at_most - 10) < 1e-9:
+        tell(
+            "right: with p = 0.9, 4 threads make a step 3.08 times as fast, and no number more than 10"
+        )
+        return
+    tell(
+        "not yet: with p = 0.9, 4 threads give {with_m:.2f} times, at most {at_most:.2f} times",
+        with_m=with_m,
+        at_most=at_most,
+    )
+    took = 1 / with_m
+    tell(
+        "  so your step takes {took:.3f}; but the part without threads alone takes 0.1, and the "
+        "products take 0.9 / 4 = 0.225",
+        took=took,
+    )
+
+
+# %%
 def times_faster_with(m, p):
     with_m = m  # your turn
     at_most = np.inf  # your turn
     return with_m, at_most
-
-
-def check_threads(function):
-    with_m, at_most = function(4, 0.9)
-    if abs(with_m - 1 / 0.325) < 1e-9 and abs(at_most - 10) < 1e-9:
-        print(
-            "right: with p = 0.9, 4 threads make a step 3.08 times as fast, and no number more than 10"
-        )
-        return
-    print(f"not yet: with p = 0.9, 4 threads give {with_m:.2f} times, at most {at_most:.2f} times")
-    took = 1 / with_m
-    print(
-        f"  so your step takes {took:.3f}; but the part without threads alone takes 0.1,", end=" "
-    )
-    print("and the products take 0.9 / 4 = 0.225")
 
 
 check_threads(times_faster_with)
@@ -827,8 +853,8 @@ def gradient_of_the_batch(gradients, sizes):
 
 def check_gradient_of_the_batch(function):
     found = function([np.array([1.0, 2.0]), np.array([4.0, -1.0])], [6, 2])
-    wrong = md.checking.difference(found, np.array([1.75, 1.25]), "the gradient")
-    text = "not yet: for g = [1, 2] of 6 rows and [4, -1] of 2 rows,"
+    wrong = md.checking.difference(found, np.array([1.75, 1.25]), say("the gradient"))
+    text = say("not yet: for g = [1, 2] of 6 rows and [4, -1] of 2 rows,")
     print(f"{text} {wrong}" if wrong else "right")
 
 

@@ -42,7 +42,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import minidlrm as md
+from minidlrm.languages import say, tell
 
+# %%
 try:
     import torch
 except ImportError:
@@ -216,7 +218,7 @@ def check_kernels(function):
     for kernel, bias in function(square):
         h = np.maximum(h @ np.asarray(kernel) + bias, 0)  # (6, 4), as the other library does it
     wrong = md.checking.difference(h, square.forward(x), "y")
-    print(f"not yet: {wrong}" if wrong else "right")
+    tell("not yet: {wrong}" if wrong else "right", wrong=wrong)
 
 
 check_kernels(to_kernels)
@@ -299,18 +301,18 @@ def check_file(function):
     try:
         found = load(raw)
     except safetensors.SafetensorError as error:
-        print("not yet. The library says:", error)
+        print(say("not yet. The library says:"), error)
         length = int.from_bytes(raw[:8], "little")
         for name, entry in json.loads(raw[8 : 8 + length]).items():
-            print(f"  {name}: shape {entry['shape']}, offsets {entry['data_offsets']}")
-        print(f"  after the header come {len(raw) - 8 - length} bytes, for 8 numbers")
+            tell("  {name}: shape {shape}, offsets {data_offsets}", name=name, **entry)
+        tell("  after the header come {left} bytes, for 8 numbers", left=len(raw) - 8 - length)
         return
     for name, array in arrays.items():
         wrong = md.checking.difference(found.get(name), array, name)
         if wrong:
-            print(f"not yet: read back, {wrong}")
+            tell("not yet: read back, {wrong}", wrong=wrong)
             return
-    print("right: the file gives back the same arrays")
+    tell("right: the file gives back the same arrays")
 
 
 # %%
@@ -400,10 +402,12 @@ def rows_that_fit(memory, D, rule):
 def check_rows(function):
     said = function(80, 64, "Adam")
     wanted = 104_166_666
-    print(
+    tell(
         "right"
         if said == wanted
-        else f"not yet: {said:,}; with D = 64 and Adam, 80 GB hold {wanted:,}"
+        else "not yet: {said:,}; with D = 64 and Adam, 80 GB hold {wanted:,}",
+        said=said,
+        wanted=wanted,
     )
 
 
@@ -662,21 +666,31 @@ for ax, title in zip(axes, ("How many collide", "What it costs"), strict=True):
 
 
 # %%
-def one_table(ids, M):
-    return md.data.encode.hash_ids(ids, 0, M)  # your turn: the table's number is not in it
-
-
 def check_one_table(function):
     M, T = 5000, 20
     ids = np.tile(np.arange(100)[:, None], (1, T))  # 100 ids in each of 20 tables
     rows = function(ids, M)
     if np.shape(rows) != ids.shape:
-        print(f"not yet: the rows have the shape {np.shape(rows)}, and should have {ids.shape}")
+        tell(
+            "not yet: the rows have the shape {shape}, and should have {wanted}",
+            shape=np.shape(rows),
+            wanted=ids.shape,
+        )
         return
     used = len(np.unique(rows))
     expected = M * (1 - (1 - 1 / M) ** (100 * T))  # 2,000 ids, thrown into M rows at random
-    verdict = "right" if abs(used - expected) < 60 else "not yet"
-    print(f"{verdict}: 2,000 ids use {used} rows; a good hash uses about {expected:.0f}")
+    verdict = say("right" if abs(used - expected) < 60 else "not yet")
+    tell(
+        "{verdict}: 2,000 ids use {used} rows; a good hash uses about {expected:.0f}",
+        verdict=verdict,
+        used=used,
+        expected=expected,
+    )
+
+
+# %%
+def one_table(ids, M):
+    return md.data.encode.hash_ids(ids, 0, M)  # your turn: the table's number is not in it
 
 
 check_one_table(one_table)
@@ -715,23 +729,31 @@ check_one_table(one_table_answer)
 
 
 # %%
-def quantize(table, bits=8):
-    m = 2 ** (bits - 1) - 1
-    s = np.abs(table).max() / m  # your turn: one scale for each row, of shape (N, 1)
-    q = np.round(table / s).astype(np.int8)
-    return q, np.broadcast_to(s, (len(table), 1))
-
-
 def check_quantize(function):
     table = np.random.default_rng(3).normal(size=(200, 16)) * 0.1
     table[7] *= 100  # one frequent row has grown
     q, s = function(table)
     if np.shape(s) != (200, 1):
-        print(f"not yet: s has the shape {np.shape(s)}, and should have (200, 1): one for each row")
+        tell(
+            "not yet: s has the shape {shape}, and should have (200, 1): one for each row",
+            shape=np.shape(s),
+        )
         return
     error = np.abs(q * s - table).max(axis=1) / np.abs(table).max(axis=1)
-    verdict = "right" if error.max() < 0.5 / 127 + 1e-9 else "not yet"
-    print(f"{verdict}: error of a row, in % of its largest number: {100 * error.max():.1f}")
+    verdict = say("right" if error.max() < 0.5 / 127 + 1e-9 else "not yet")
+    tell(
+        "{verdict}: error of a row, in % of its largest number: {error:.1f}",
+        verdict=verdict,
+        error=100 * error.max(),
+    )
+
+
+# %%
+def quantize(table, bits=8):
+    m = 2 ** (bits - 1) - 1
+    s = np.abs(table).max() / m  # your turn: one scale for each row, of shape (N, 1)
+    q = np.round(table / s).astype(np.int8)
+    return q, np.broadcast_to(s, (len(table), 1))
 
 
 check_quantize(quantize)
@@ -860,12 +882,12 @@ def all_reduce(grads):
 def check_reduce(function):
     result = function([grads["embeddings.weight"] for grads in workers])
     if not isinstance(result, md.SparseGrad):
-        print(f"not yet: a SparseGrad is wanted, and you return {type(result).__name__}")
+        tell("not yet: a SparseGrad is wanted, and you return {kind}", kind=type(result).__name__)
         return
     expected = whole["embeddings.weight"]
     wrong = np.abs(result.to_dense() - expected.to_dense()).max(axis=1) > 1e-12
-    count = f"{wrong.sum()} of {len(expected.rows)} rows are wrong"
-    print(f"not yet: {count}" if wrong.any() else "right: the gradient of the big batch")
+    count = say("{number} of {all} rows are wrong", number=wrong.sum(), all=len(expected.rows))
+    tell("not yet: {count}" if wrong.any() else "right: the gradient of the big batch", count=count)
 
 
 check_reduce(all_reduce)
@@ -945,6 +967,29 @@ ax.grid(alpha=0.3)
 # The check uses days on which no model can be better than a guess: every click is the toss of a coin. A guess has the log loss
 # $\log 2 = 0.693$. A model with less has seen the answers.
 
+
+# %%
+def check_honest(function):
+    learner, rule = md.LogisticRegression(0, [num_ads]), md.Adagrad(0.2)
+    learn = {"optimizer": rule, "epochs": 2, "batch_size": 100, "progress": False}
+    got = function(learner, coin_days, lambda today: md.fit(learner, today, **learn))
+    print(say("log loss of each day:"), np.round(got, 3))
+    if np.mean(got) < np.log(2):
+        tell(
+            "not yet: the mean is {mean:.3f}, less than 0.693: you tested on days it had seen",
+            mean=np.mean(got),
+        )
+    elif len(got) != 5 or not np.any(md.predict(learner, coin_days[0], logits=True)):
+        tell("not yet: return five losses, and let the learner learn from each day")
+    elif not np.isclose(got[0], np.log(2)):
+        tell(
+            "not yet: the first day has {first:.3f}; before it has learned anything it has 0.693",
+            first=got[0],
+        )
+    else:
+        tell("right: no better than a guess, as it must be")
+
+
 # %%
 toss, num_ads = np.random.default_rng(6), 300
 no_dense, each_ad = np.zeros((num_ads, 0), np.float32), np.arange(num_ads)[:, None]
@@ -952,25 +997,6 @@ coin_days = [
     md.data.Batch(no_dense, each_ad, toss.integers(0, 2, num_ads).astype(np.float32))
     for _ in range(5)
 ]
-
-
-def check_honest(function):
-    learner, rule = md.LogisticRegression(0, [num_ads]), md.Adagrad(0.2)
-    learn = {"optimizer": rule, "epochs": 2, "batch_size": 100, "progress": False}
-    got = function(learner, coin_days, lambda today: md.fit(learner, today, **learn))
-    print("log loss of each day:", np.round(got, 3))
-    if np.mean(got) < np.log(2):
-        print(
-            f"not yet: the mean is {np.mean(got):.3f}, less than 0.693: you tested on days it had seen"
-        )
-    elif len(got) != 5 or not np.any(md.predict(learner, coin_days[0], logits=True)):
-        print("not yet: return five losses, and let the learner learn from each day")
-    elif not np.isclose(got[0], np.log(2)):
-        print(
-            f"not yet: the first day has {got[0]:.3f}; before it has learned anything it has 0.693"
-        )
-    else:
-        print("right: no better than a guess, as it must be")
 
 
 # %%

@@ -44,6 +44,7 @@ import numpy as np
 
 import minidlrm as md
 from minidlrm.data import Profile, lru_misses, stack_distances
+from minidlrm.languages import say, tell
 
 rng = np.random.default_rng(0)
 
@@ -75,9 +76,14 @@ def check_first_share(function):
     for trace, wanted in ((TRACE, 6 / 11), ([7, 7, 7, 7], 1 / 4), ([1, 2, 3], 1)):
         said = function(trace)
         if abs(said - wanted) > 1e-12:
-            print(f"not yet: for {trace} you say {said:.2f}, and it should be {wanted:.2f}")
+            tell(
+                "not yet: for {trace} you say {said:.2f}, and it should be {wanted:.2f}",
+                trace=trace,
+                said=said,
+                wanted=wanted,
+            )
             return
-    print(f"right: {6 / 11:.2f} of the eleven look-ups find a row for the first time")
+    tell("right: {share:.2f} of the eleven look-ups find a row for the first time", share=6 / 11)
 
 
 check_first_share(first_share)
@@ -137,9 +143,11 @@ def check_distances(function):
         said, wanted = function(list(trace)), stack_distances(trace)
         wrong = md.checking.difference(np.asarray(said), wanted, "distances")
         if wrong:
-            print(f"not yet: for {[int(row) for row in trace[:11]]}: {wrong}")
+            tell(
+                "not yet: for {trace}: {wrong}", trace=[int(row) for row in trace[:11]], wrong=wrong
+            )
             return
-    print("right: the distances of the library, for three traces")
+    tell("right: the distances of the library, for three traces")
 
 
 check_distances(distances_of)
@@ -183,6 +191,25 @@ print(distances_answer(TRACE))
 
 
 # %%
+def check_misses(function):
+    long = list(rng.zipf(1.3, 300) % 40)
+    for trace in (TRACE, [1, 2, 1, 3, 1], long):
+        for size in (1, 2, 3, 5, 10, 40):
+            said, wanted = function(list(trace), size), lru_misses(trace, size)
+            if said != wanted:
+                shown = [int(row) for row in trace[:11]]
+                tell(
+                    "not yet: {shown} with a cache of {size} has {wanted} misses, not {said}",
+                    shown=shown,
+                    size=size,
+                    wanted=wanted,
+                    said=said,
+                )
+                return
+    tell("right: the misses of an LRU cache of every size")
+
+
+# %%
 def misses_of(trace, size):
     cache, misses = [], 0
     for row in trace:
@@ -191,18 +218,6 @@ def misses_of(trace, size):
             cache.insert(0, row)
             del cache[size:]  # your turn: what if the row is found?
     return misses
-
-
-def check_misses(function):
-    long = list(rng.zipf(1.3, 300) % 40)
-    for trace in (TRACE, [1, 2, 1, 3, 1], long):
-        for size in (1, 2, 3, 5, 10, 40):
-            said, wanted = function(list(trace), size), lru_misses(trace, size)
-            if said != wanted:
-                shown = [int(row) for row in trace[:11]]
-                print(f"not yet: {shown} with a cache of {size} has {wanted} misses, not {said}")
-                return
-    print("right: the misses of an LRU cache of every size")
 
 
 check_misses(misses_of)
@@ -260,8 +275,11 @@ def miss_curve(distances, largest):
 def check_miss_curve(function):
     distances = stack_distances(TRACE)
     said, wanted = function(distances, 6), [lru_misses(TRACE, n) / 11 for n in range(7)]
-    wrong = md.checking.difference(np.asarray(said), np.array(wanted), "share of misses")
-    print(f"not yet: {wrong}" if wrong else "right: what the simulated caches miss, for every size")
+    wrong = md.checking.difference(np.asarray(said), np.array(wanted), say("share of misses"))
+    tell(
+        "not yet: {wrong}" if wrong else "right: what the simulated caches miss, for every size",
+        wrong=wrong,
+    )
 
 
 check_miss_curve(miss_curve)
@@ -333,9 +351,11 @@ def check_marks(function):
     for trace in (TRACE, list(rng.integers(0, 9, 80))):
         wrong = md.checking.difference(function(trace), stack_distances(trace), "distances")
         if wrong:
-            print(f"not yet: for {[int(row) for row in trace[:11]]}: {wrong}")
+            tell(
+                "not yet: for {trace}: {wrong}", trace=[int(row) for row in trace[:11]], wrong=wrong
+            )
             return
-    print("right: the distances, from marks alone")
+    tell("right: the distances, from marks alone")
 
 
 check_marks(distances_by_marks)
@@ -392,6 +412,23 @@ print(f"{len(many):,} look-ups in {1e3 * (time.perf_counter() - start):.0f} ms")
 
 
 # %%
+def check_draw(function):
+    stack, new = [], [1, 2, 3, 4, 5, 6]
+    drawn = [function(d, stack, new) for d in stack_distances(TRACE)]
+    if drawn == TRACE:
+        tell("right: the distances of the eleven look-ups give the eleven look-ups")
+    else:
+        k = next(k for k in range(11) if drawn[k] != TRACE[k])
+        tell(
+            "not yet: look-up {k} reads row {drawn}, and should read {TRACE}: {drawn2}",
+            k=k,
+            drawn=drawn[k],
+            TRACE=TRACE[k],
+            drawn2=drawn,
+        )
+
+
+# %%
 def draw_row(d, stack, new):
     if d == 0:
         row = new.pop(0)
@@ -399,16 +436,6 @@ def draw_row(d, stack, new):
     else:
         row = stack[d - 1]  # your turn: and then?
     return row
-
-
-def check_draw(function):
-    stack, new = [], [1, 2, 3, 4, 5, 6]
-    drawn = [function(d, stack, new) for d in stack_distances(TRACE)]
-    if drawn == TRACE:
-        print("right: the distances of the eleven look-ups give the eleven look-ups")
-    else:
-        k = next(k for k in range(11) if drawn[k] != TRACE[k])
-        print(f"not yet: look-up {k} reads row {drawn[k]}, and should read {TRACE[k]}: {drawn}")
 
 
 check_draw(draw_row)
@@ -489,21 +516,32 @@ ax.grid(alpha=0.3)
 
 
 # %%
-def rows_worth_it(distances, goal=0.9):
-    return int(np.ceil(goal * distances.max()))  # your turn: sort the distances above 0
-
-
 def check_rows(function):
     distances = np.repeat([0, 1, 2, 50], [10, 80, 15, 5])  # 100 look-ups can be served
     for goal, wanted in ((0.8, 1), (0.9, 2), (0.95, 2), (0.96, 50)):
         said = function(distances, goal)
         if said != wanted:
-            print(f"not yet: with goal {goal} you say {said}, and it should be {wanted}: of 100")
-            print("   look-ups above 0, 80 have distance 1, 15 have 2, and 5 have 50")
+            tell(
+                "not yet: with goal {goal} you say {said}, and it should be {wanted}: of 100",
+                goal=goal,
+                said=said,
+                wanted=wanted,
+            )
+            tell("   look-ups above 0, 80 have distance 1, 15 have 2, and 5 have 50")
             return
     for name, ids in tables.items():
         found, rows = function(stack_distances(ids), 0.9), len(set(ids.tolist()))
-        print(f"right; {name}: {found:,} of {rows:,} rows serve nine of ten look-ups")
+        tell(
+            "right; {name}: {found:,} of {rows:,} rows serve nine of ten look-ups",
+            name=name,
+            found=found,
+            rows=rows,
+        )
+
+
+# %%
+def rows_worth_it(distances, goal=0.9):
+    return int(np.ceil(goal * distances.max()))  # your turn: sort the distances above 0
 
 
 check_rows(rows_worth_it)

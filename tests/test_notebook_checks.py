@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import minidlrm as md
+from minidlrm.languages import say, tell
 
 jupytext = pytest.importorskip("jupytext", reason="jupytext is not installed: no notebooks")
 
@@ -20,7 +21,7 @@ def check_of(notebook, name, **variables):
     cells = jupytext.read(next(FOLDER.glob(f"{notebook}_*.py"))).cells
     text = next(c.source for c in cells if c.cell_type == "code" and f"def {name}(" in c.source)
     kept = [f for f in ast.parse(text).body if getattr(f, "name", "") == name]
-    namespace = {"np": np, "md": md, **variables}
+    namespace = {"np": np, "md": md, "say": say, "tell": tell, **variables}
     exec(compile(ast.Module(kept, []), notebook, "exec"), namespace)
     return namespace[name]
 

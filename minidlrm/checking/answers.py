@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from minidlrm.arrays import check_rate, check_type, native
+from minidlrm.languages import Message, joined
 
 _SHOWN = 8  # a row with more numbers than this is not shown whole
 
@@ -55,7 +56,10 @@ def difference(said: Any, wanted: Any, names: str = "the answer", atol: float = 
         return _of_one(said, np.asarray(wanted), names, atol)
     several = names.split(", ")
     if not isinstance(said, (tuple, list)) or len(said) != len(wanted):
-        return f"the function should return {len(wanted)} values: {names}"
+        number = len(wanted)
+        return Message(
+            "the function should return {number} values: {names}", number=number, names=names
+        )
     each = (
         _of_one(one, np.asarray(right), name, atol)
         for one, right, name in zip(said, wanted, several, strict=True)
@@ -69,9 +73,14 @@ def _of_one(said: Any, wanted: np.ndarray, name: str, atol: float) -> str:
         return problem
     array = np.asarray(said)
     if array.shape != wanted.shape:
-        return f"{name} has the shape {array.shape}, and should have {wanted.shape}"
+        shapes = {"shape": str(array.shape), "right": str(wanted.shape)}
+        return Message("{name} has the shape {shape}, and should have {right}", name=name, **shapes)
     if wanted.dtype.kind in "iu" and array.dtype.kind not in "iub":
-        return f"{name} has numbers of type {array.dtype}; these must be whole numbers (try //)"
+        return Message(
+            "{name} has numbers of type {dtype}; these must be whole numbers (try //)",
+            name=name,
+            dtype=str(array.dtype),
+        )
     wrong = ~(np.abs(array.astype(float) - wanted) <= atol)
     if not wrong.any():
         return ""
@@ -79,22 +88,33 @@ def _of_one(said: Any, wanted: np.ndarray, name: str, atol: float) -> str:
     if wanted.ndim > 1 and wanted.shape[-1] <= _SHOWN:
         place = place[:-1]  # the whole row
     where = f"[{', '.join(map(str, place))}]" if place else ""
-    return f"{name}{where} is {_short(array[place])}, and should be {_short(wanted[place])}"
+    return Message(
+        "{entry} is {said}, and should be {right}",
+        entry=joined([name, where]),
+        said=_short(array[place]),
+        right=_short(wanted[place]),
+    )
 
 
 def _not_an_array(said: Any, wanted: np.ndarray, name: str) -> str:
     if said is None:
-        return f"{name} is None: does the function end with return?"
+        return Message("{name} is None: does the function end with return?", name=name)
     if said is Ellipsis:
-        return f"{name} is still the blank, '...'"
+        return Message("{name} is still the blank, '...'", name=name)
     if isinstance(said, tuple) and wanted.ndim and len(said) != len(wanted):
-        hint = ": np.where and np.nonzero return one; take its [0]" if len(said) == 1 else ""
-        return f"{name} is a tuple of length {len(said)}, and should be an array{hint}"
+        length = {"name": name, "length": len(said)}
+        words = Message("{name} is a tuple of length {length}, and should be an array", **length)
+        if len(said) != 1:
+            return words
+        return Message("{words}: np.where and np.nonzero return one; take its [0]", words=words)
     try:
         numbers = np.asarray(said).dtype.kind in "biuf"
     except ValueError:  # rows of different lengths
         numbers = False
-    return "" if numbers else f"{name} is {type(said).__name__}, and should hold real numbers only"
+    if numbers:
+        return ""
+    kind = type(said).__name__
+    return Message("{name} is {kind}, and should hold real numbers only", name=name, kind=kind)
 
 
 def _short(value: Any) -> str:

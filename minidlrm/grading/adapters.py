@@ -12,6 +12,7 @@ from minidlrm.grading import cells
 from minidlrm.grading.assignment import Assignment, criteria, find
 from minidlrm.grading.release import checks_for_students, write
 from minidlrm.grading.runner import Grade
+from minidlrm.languages import say
 
 _WORKFLOW = """name: autograding
 on: [push, workflow_dispatch]
@@ -41,29 +42,29 @@ mkdir -p /autograder/results
 student=$(/autograder/venv/bin/python -c 'import json
 print(json.load(open("/autograder/submission_metadata.json"))["users"][0]["email"])' || true)
 /autograder/venv/bin/minidlrm grade check {assignment} /autograder/submission --seed {seed} \\
-  --student "$student" --gradescope /autograder/results/results.json || true
+  --student "$student" --gradescope /autograder/results/results.json{lang} || true
 """
 
 
-def gradescope(grade: Grade) -> dict[str, Any]:
-    """Return the content of a results.json: a test for each criterion."""
+def gradescope(grade: Grade, lang: str = "en") -> dict[str, Any]:
+    """Return the content of a results.json: a test for each criterion, said in a language."""
     tests = [
         {
-            "name": r["title"],
+            "name": say(r["title"], lang),
             "number": r["task"],
             "score": r["points"],
             "max_score": r["max_points"],
-            "output": r["feedback"],
+            "output": say(r["feedback"], lang),
             "output_format": "text",
             "visibility": "visible",
         }
         for r in grade.results
     ]
-    output = "\n".join([grade.problem, *grade.notes]).strip()
+    output = "\n".join(say(words, lang) for words in [grade.problem, *grade.notes]).strip()
     return {"score": grade.points, "output": output, "output_format": "text", "tests": tests}
 
 
-def autograding(which: str | Path | Assignment, called: str) -> dict[str, Any]:
+def autograding(which: str | Path | Assignment, called: str, lang: str = "en") -> dict[str, Any]:
     """Return the content of an autograding.json: a test for each task, by its exit code."""
     assignment = find(which)
     tasks: dict[str, float] = {}
@@ -74,7 +75,7 @@ def autograding(which: str | Path | Assignment, called: str) -> dict[str, Any]:
         {
             "name": task,
             "setup": "",
-            "run": f"minidlrm grade check {called} {file} --task {task}",
+            "run": f"minidlrm grade check {called} {file} --task {task}{_option(lang)}",
             "input": "",
             "output": "",
             "comparison": "included",
@@ -84,6 +85,10 @@ def autograding(which: str | Path | Assignment, called: str) -> dict[str, Any]:
         for task, points in tasks.items()
     ]
     return {"tests": tests}
+
+
+def _option(lang: str) -> str:
+    return "" if lang == "en" else f" --lang {lang}"
 
 
 def files_of(
@@ -97,8 +102,9 @@ def files_of(
         A workflow and autograding.json; setup.sh and run_autograder, to be zipped; or the
         instructor's notebook, with solutions, for nbgrader's source folder.
     which, out, lang
-        As in `release`. A teacher's own assignment goes along: to Gradescope the whole folder, to
-        GitHub, where students see it, without the solutions.
+        As in `release`; what the platform shows is said in this language, too. A teacher's own
+        assignment goes along: to Gradescope the whole folder, to GitHub, where students see it,
+        without the solutions.
     """
     assignment = find(which)
     name, files = assignment.source.name, []
@@ -106,10 +112,10 @@ def files_of(
         called = ".github/assignment" if assignment.own else assignment.name
         if assignment.own:
             files = checks_for_students(assignment, out / called)
-        tests = json.dumps(autograding(assignment, called), indent=2) + "\n"
+        tests = json.dumps(autograding(assignment, called, lang), indent=2) + "\n"
         content = {
             out / ".github" / "workflows" / "autograding.yml": _WORKFLOW.format(
-                assignment=called, file=name
+                assignment=called, file=f"{name}{_option(lang)}"
             ),
             out / ".github" / "classroom" / "autograding.json": tests,
         }
@@ -122,7 +128,7 @@ def files_of(
         called = "/autograder/source/assignment" if assignment.own else assignment.name
         if assignment.own:
             files = _copied(assignment, out / "gradescope" / "assignment")
-        run = _RUN.format(assignment=called, seed=secrets.randbits(128))
+        run = _RUN.format(assignment=called, seed=secrets.randbits(128), lang=_option(lang))
         content = {
             out / "gradescope" / "setup.sh": _SETUP,
             out / "gradescope" / "run_autograder": run,

@@ -31,6 +31,7 @@ from minidlrm import tutorials
 NAME = r"[A-Za-z]\w*"
 _HEAD = re.compile(rf"^# # ({NAME}) · (.+)$")
 _TASK = re.compile(rf"^# ## ({NAME}\.\d+) (.+?) \((\d+(?:\.\d+)?) points?\b[^)]*\)$")
+_TITLE = re.compile(rf"^# ##? ({NAME}(?:\.\d+)?) (?:· )?(.+?)(?: \(\d[^)]*\))?$", re.M)
 _REGION = re.compile(  # in the source; in what students get, two other forms are in its place
     rf"^\s*(?:# BEGIN SOLUTION |raise NotImplementedError\(\"|# \*)({NAME}\.\d+): .+$"
 )
@@ -130,6 +131,13 @@ class Assignment:
     def languages(self) -> list[str]:
         """The languages that the source is written in, English first."""
         return ["en", *sorted(p.parent.name for p in self.folder.glob(f"??/{self.source.name}"))]
+
+    def titles(self, lang: str) -> dict[str, str]:
+        """Return its title and those of its tasks, by their names, where it has this language."""
+        found = {self.name: self.title, **{task.name: task.title for task in self.tasks}}
+        if lang in self.languages:
+            found |= dict(_TITLE.findall(self.text(lang)))
+        return found
 
     def text(self, lang: str = "en") -> str:
         """Return the source in a language; ValueError when it is not written in it."""

@@ -12,6 +12,8 @@ from typing import Any
 
 from minidlrm.grading.assignment import Assignment, criteria, find
 from minidlrm.grading.reading import NotWritten, StudentError
+from minidlrm.grading.words import of_messages
+from minidlrm.languages import Message, say
 
 # a warning of an import on stderr would cost the points of the cell
 _CHECK = """import contextlib
@@ -54,7 +56,9 @@ class Kernel:
     def get(self, name: str) -> Any:
         """Return a variable."""
         if name not in self.namespace:
-            raise StudentError(f"there is no {name} in the notebook: was it renamed or deleted?")
+            raise StudentError(
+                Message("there is no {name} in the notebook: was it renamed or deleted?", name=name)
+            )
         return self.namespace[name]
 
 
@@ -83,11 +87,12 @@ def score(assignment: str, task: str, namespace: dict[str, Any]) -> float:
         quiet = io.StringIO()
         with contextlib.redirect_stdout(quiet), contextlib.redirect_stderr(quiet):
             pytest.main(arguments, plugins=[plugin, Kernel(namespace)])
-        rows = json.loads(results.read_text(encoding="utf-8"))["results"]
+        rows = of_messages(json.loads(results.read_text(encoding="utf-8")))["results"]
     for r in rows:
-        print(f"{r['points']:g} of {r['max_points']:g}  {r['title']}")
+        points, most = f"{r['points']:g}", f"{r['max_points']:g}"
+        print(f"{say('{points} of {most}', points=points, most=most)}  {say(r['title'])}")
         if r["feedback"]:
-            print("    " + r["feedback"].replace("\n", "\n    "))
+            print("    " + say(r["feedback"]).replace("\n", "\n    "))
     return float(sum(r["points"] for r in rows))
 
 

@@ -13,6 +13,7 @@ from minidlrm.grading.assignment import Assignment
 from minidlrm.grading.marking import Late, Total
 from minidlrm.grading.release import released_text, write
 from minidlrm.grading.runner import Grade
+from minidlrm.languages import joined, words_of
 
 CHANGES = ("student", "task", "old", "new")
 
@@ -27,6 +28,7 @@ class Settings:
     again: tuple[str, ...] = ()
     late: Late = field(default_factory=Late)
     times: Path | None = None
+    lang: str | None = None
 
 
 @dataclass(frozen=True)
@@ -86,12 +88,12 @@ def grade_all(
     ]
     if assignment.by_hand:
         marking.write_hand(assignment, out / "hand.csv", list(found), hand)
-        page = derivations.derivations_page(assignment, written, hand)
+        page = derivations.derivations_page(assignment, written, hand, settings.lang)
         write(out / "derivations.html", page)
     changes = [change for grade in grades for change in _changes(before[grade.student], grade)]
     if changes:
         tables.write(out / "changes.csv", [CHANGES, *changes])
-    reports.write_all(assignment, totals, out)
+    reports.write_all(assignment, totals, out, settings.lang)
     return Run(totals, changes)
 
 
@@ -118,7 +120,7 @@ def _look_into(
             try:
                 file = entries.the_file(assignment, path, Path(folder))
             except Exception as error:  # said by `grade`, too
-                written[student] = {task.name: str(error) for task in assignment.by_hand}
+                written[student] = {task.name: words_of(error) for task in assignment.by_hand}
                 continue
             written[student] = derivations.read(assignment, file, released)
             tokens[student] = likeness.tokens_of(file, released)
@@ -132,6 +134,6 @@ def _remarks(pairs: list[tuple[str, str, str]]) -> dict[str, list[str]]:
         found.setdefault(one, {}).setdefault(words, []).append(other)
         found.setdefault(other, {}).setdefault(words, []).append(one)
     return {
-        student: [f"{words} {', '.join(sorted(others))}" for words, others in ways.items()]
+        student: [joined([words, ", ".join(sorted(others))], " ") for words, others in ways.items()]
         for student, ways in found.items()
     }

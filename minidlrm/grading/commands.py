@@ -18,14 +18,18 @@ from rich.markup import escape
 
 from minidlrm.files import replacing
 from minidlrm.grading import adapters, classroom, exports, making, proving, release, runner
-from minidlrm.grading.assignment import Assignment, find, names
+from minidlrm.grading.assignment import find, names
 from minidlrm.grading.marking import Late
-from minidlrm.languages import Message
+from minidlrm.languages import Message, joined, say
 
 app = typer.Typer(no_args_is_help=True, help="Check, release and grade assignments.")
 AssignmentName = Annotated[
     str,
     typer.Argument(help=Message("One of {names}; or a FOLDER.", names=", ".join(names()))),
+]
+LangOption = Annotated[
+    str | None,
+    typer.Option(help="The language of what is said: en or ko. By default MINIDLRM_LANG's."),
 ]
 SecondsOption = Annotated[
     float | None,
@@ -47,12 +51,14 @@ def check(
     student: Annotated[
         str, typer.Option(help="The student's id; by default the STUDENT of the file.")
     ] = "",
+    lang: LangOption = None,
 ) -> None:
     """Check your own work: points, and for each loss what to look at.
 
     The exit code is 0 when all points are earned, and 1 otherwise.
     """
     _needs("pytest")
+    say("", lang)  # one that does not exist is refused before the work
     if not file.exists():
         raise FileNotFoundError(f"{file} does not exist")
     if again and seed:
@@ -60,31 +66,42 @@ def check(
     console, points, most = Console(), 0.0, 0.0
     if again:
         seed = 1 + secrets.randbelow(10**6)
-        console.print(f"fresh numbers; --seed {seed} asks with the same ones", style="dim")
+        words = say(
+            "fresh numbers; {option} asks with the same ones", lang, option=f"--seed {seed}"
+        )
+        console.print(words, style="dim")
     with _stopped_by_signals():
         result = runner.grade(assignment, file, student, seed, seconds)
     if gradescope is not None:
-        text = json.dumps(adapters.gradescope(result), ensure_ascii=False, indent=1)
+        content = adapters.gradescope(result, lang or "en")
+        text = json.dumps(content, ensure_ascii=False, indent=1)
         gradescope.write_text(text, encoding="utf-8")
     for r in result.results:
         if task not in ("", r["task"]):
             continue
         points, most = points + r["points"], most + r["max_points"]
         colour = "green" if r["points"] == r["max_points"] else "yellow" if r["points"] else "red"
-        head = f"[{colour}]{r['points']:5.2f} of {r['max_points']:g}[/]  {r['task']}  "
-        console.print(head + escape(r["title"]), highlight=False)
-        for line in (r["feedback"] or r.get("note", "")).splitlines():
+        share = _share(r["points"], r["max_points"], lang)
+        title = escape(say(r["title"], lang))
+        console.print(f"[{colour}]{share}[/]  {r['task']}  {title}", highlight=False)
+        for line in say(r["feedback"] or r.get("note", ""), lang).splitlines():
             console.print(
                 f"             {escape(line)}", style="dim", highlight=False, soft_wrap=True
             )
     if most == 0:
         raise ValueError(f"{assignment} has no task {task!r}")
-    console.print(f"{points:5.2f} of {most:g}  by machine", style="bold", highlight=False)
+    share = _share(points, most, lang)
+    console.print(f"{share}  {say('by machine', lang)}", style="bold", highlight=False)
     if result.problem:
-        console.print(result.problem, style="yellow", markup=False, highlight=False)
+        console.print(say(result.problem, lang), style="yellow", markup=False, highlight=False)
     for note in result.notes:
-        console.print(f"a cell failed: {note}", style="dim", markup=False, highlight=False)
+        words = say(Message("a cell failed: {note}", note=note), lang)
+        console.print(words, style="dim", markup=False, highlight=False)
     raise typer.Exit(0 if points == most else 1)
+
+
+def _share(points: float, most: float, lang: str | None) -> str:
+    return say("{points} of {most}", lang, points=f"{points:5.2f}", most=f"{most:g}")
 
 
 @app.command(epilog="Example: [bold]minidlrm grade new week3[/bold]")
@@ -93,7 +110,7 @@ def new(
 ) -> None:
     """Begin an assignment of your own: a small one that works, to be changed bit by bit."""
     for path in making.new(folder):
-        Console().print(f"wrote {path}", highlight=False, markup=False)
+        Console().print(say("wrote {path}", path=path), highlight=False, markup=False)
 
 
 @app.command("test", epilog="Example: [bold]minidlrm grade test week3[/bold]")
@@ -101,6 +118,7 @@ def prove(
     assignment: AssignmentName,
     every: Annotated[int, typer.Option(help="Only every so-many-th wrong answer.", min=1)] = 1,
     jobs: Annotated[int | None, typer.Option(help="Submissions at a time.")] = None,
+    lang: LangOption = None,
 ) -> None:
     """Prove an assignment before a class sees it.
 
@@ -110,21 +128,24 @@ def prove(
     from tqdm.auto import tqdm
 
     _needs("pytest")
+    say("", lang)
 
     def bar(faults, total):
-        return tqdm(faults, total=total, desc="wrong answers", leave=False)
+        return tqdm(faults, total=total, desc=say("wrong answers", lang), leave=False)
 
     console, failed, count = Console(), 0, 0
     proofs = contextlib.closing(proving.prove(assignment, every, jobs, bar))
     with _stopped_by_signals(), proofs as each:
         for count, proof in enumerate(each, 1):  # noqa: B007
             failed += bool(proof.fault)
-            style, sign = ("red", "fails") if proof.fault else ("green", "holds")
-            claim = escape(proof.claim)
+            sign = say("fails", lang) if proof.fault else say("holds", lang)
+            style, claim = "red" if proof.fault else "green", escape(say(proof.claim, lang))
             console.print(f"[{style}]{sign}[/]  {claim}", highlight=False, soft_wrap=True)
             if proof.fault:
-                console.print(f"       {proof.fault}", style="dim", markup=False, highlight=False)
-    console.print(f"{count - failed} of {count} hold", style="bold", highlight=False)
+                fault = say(proof.fault, lang)
+                console.print(f"       {fault}", style="dim", markup=False, highlight=False)
+    words = say("{number} of {all} hold", lang, number=count - failed, all=count)
+    console.print(words, style="bold", highlight=False)
     raise typer.Exit(1 if failed else 0)
 
 
@@ -150,7 +171,7 @@ def release_command(
     if checks is not None:
         written += release.checks_for_students(assignment, checks)
     for path in written:
-        Console().print(f"wrote {path}", highlight=False, markup=False)
+        Console().print(say("wrote {path}", path=path), highlight=False, markup=False)
 
 
 @app.command(epilog="Example: [bold]minidlrm grade run A2 submissions/ --csv grades.csv[/bold]")
@@ -184,6 +205,7 @@ def run(
     roster: Annotated[
         Path | None, typer.Option(help="The platform's own export: it comes back with grades.")
     ] = None,
+    lang: LangOption = None,
 ) -> None:
     """Grade a class: a CSV, a page for each student, a summary. Stopped, it goes on from there."""
     from tqdm.auto import tqdm
@@ -194,13 +216,15 @@ def run(
         raise ValueError("--per-day, --free-days and --times need a --deadline")
     if roster is not None and (canvas is None) == (moodle is None):
         raise ValueError("--roster belongs to one of --canvas and --moodle")
+    say("", lang)
 
     def bar(finished, total):
-        return tqdm(finished, total=total, desc="grading", unit="submission")
+        words = {"desc": say("grading", lang), "unit": say("submission", lang)}
+        return tqdm(finished, total=total, **words)
 
     which, late = find(assignment), Late(deadline, per_day, free_days)
     seed = _drawn(out / "seed.txt") if seed is None else seed
-    settings = classroom.Settings(seed, seconds, jobs, tuple(regrade or ()), late, times)
+    settings = classroom.Settings(seed, seconds, jobs, tuple(regrade or ()), late, times, lang)
     with _stopped_by_signals():
         done = classroom.grade_all(which, folder, out, settings, bar)
     exports.grades(which, done.totals, csv)
@@ -208,43 +232,62 @@ def run(
     if canvas:
         not_in_roster += exports.canvas(which, done.totals, canvas, roster)
     if moodle:
-        not_in_roster += exports.moodle(which, done.totals, moodle, roster)
-    _report(which, done, csv, out, not_in_roster)
+        not_in_roster += exports.moodle(which, done.totals, moodle, roster, lang or "en")
+    _report(done, csv, out, not_in_roster, lang)
 
 
 def _report(
-    which: Assignment, done: classroom.Run, csv: Path, out: Path, not_in_roster: list[str]
+    done: classroom.Run, csv: Path, out: Path, not_in_roster: list[str], lang: str | None
 ) -> None:
     """Say where everything is, and what a teacher should look at."""
     console = Console()
-    console.print(
-        f"{len(done.totals)} submissions: {csv}, {out / 'index.html'}",
-        highlight=False,
-        markup=False,
-    )
-    warnings = []
-    unread = sum(bool(total.not_marked) for total in done.totals)
-    if unread:
-        warnings.append(
-            f"{unread} derivations are to be read: {out / 'derivations.html'}. Points go into "
-            f"{out / 'hand.csv'}; then run this again."
-        )
-    if done.changes:
-        warnings.append(f"{len(done.changes)} points are other ones than before:")
-        warnings += [f"  {s}, {task}: {old:g}, now {new:g}" for s, task, old, new in done.changes]
-        warnings.append(f"(also in {out / 'changes.csv'})")
+    files, number = f"{csv}, {out / 'index.html'}", len(done.totals)
+    words = say("{number} submissions: {files}", lang, number=number, files=files)
+    console.print(words, highlight=False, markup=False)
+    warnings = [*_to_read(done, out), *_changed(done, out)]
     grades = [total.grade for total in done.totals]
     if any(g.protections and "files" not in g.protections for g in grades):
         warnings.append(
-            "This machine let the files of other submissions be read or written by a submission: "
-            "see 'What the grader protects against' in docs/teaching.md."
+            Message(
+                "This machine let the files of other submissions be read or written by a "
+                "submission: see 'What the grader protects against' in docs/teaching.md."
+            )
         )
     for total in done.totals:
         remarks = filter(None, [total.grade.problem, *total.grade.remarks, *total.remarks])
-        warnings += [f"{total.student}: {words}" for words in remarks]
-    warnings += [f"{student}: not in the roster" for student in not_in_roster]
-    for words in warnings:
+        warnings += [joined([total.student, each], ": ") for each in remarks]
+    warnings += [Message("{student}: not in the roster", student=each) for each in not_in_roster]
+    for each in warnings:
+        words = say(each, lang)
         console.print(words, style="yellow", soft_wrap=True, highlight=False, markup=False)
+
+
+def _to_read(done: classroom.Run, out: Path) -> list[str]:
+    unread = sum(bool(total.not_marked) for total in done.totals)
+    words = Message(
+        "{number} derivations are to be read: {page}. Points go into {table}; then run this again.",
+        number=unread,
+        page=out / "derivations.html",
+        table=out / "hand.csv",
+    )
+    return [words] * bool(unread)
+
+
+def _changed(done: classroom.Run, out: Path) -> list[str]:
+    if not done.changes:
+        return []
+    head = Message("{number} points are other ones than before:", number=len(done.changes))
+    lines = [
+        Message(
+            "  {student}, {task}: {old}, now {new}",
+            student=student,
+            task=task,
+            old=f"{old:g}",
+            new=f"{new:g}",
+        )
+        for student, task, old, new in done.changes
+    ]
+    return [head, *lines, Message("(also in {table})", table=out / "changes.csv")]
 
 
 @contextlib.contextmanager

@@ -8,9 +8,10 @@ import re
 from pathlib import Path
 
 from minidlrm.grading import marking
-from minidlrm.grading.assignment import NAME, Assignment
+from minidlrm.grading.assignment import NAME, Assignment, Task
 from minidlrm.grading.reading import StudentError, cells_of, plain
 from minidlrm.grading.reports import page
+from minidlrm.languages import code_of, say, words_of
 
 _HEAD = re.compile(rf"^#* *({NAME}\.\d+)\b")
 _LONGEST = 20_000  # characters of a derivation
@@ -37,7 +38,7 @@ def derivation(file: Path, task: str, released: str) -> str:
     try:
         cells = cells_of(file, markdown=True)
     except StudentError as error:
-        return str(error)
+        return words_of(error)
     kept, inside = [], False
     for line in "\n".join(cells).splitlines():
         head = _HEAD.match(line)
@@ -52,6 +53,7 @@ def derivations_page(
     assignment: Assignment,
     files: dict[str, dict[str, str]],
     known: dict[tuple[str, str], tuple[float | None, str]],
+    lang: str | None = None,
 ) -> str:
     """Return the page: task by task, student by student, with a form.
 
@@ -63,31 +65,48 @@ def derivations_page(
         What each student wrote, by student and task.
     known : dict
         Points and comments that are given already.
+    lang : str, optional
+        The language of the page; by default the user's.
     """
-    body = "<p>Read, fill in, save: put <code>hand.csv</code> into this folder, and run "
-    body += "<code>minidlrm grade run</code> again. What was there already is filled in.</p>"
+    titles = assignment.titles(code_of(lang))
+    how = say(
+        "Read, fill in, save: put {file} into this folder, and run {command} again. What was there "
+        "already is filled in.",
+        lang,
+        file="<code>hand.csv</code>",
+        command="<code>minidlrm grade run</code>",
+    )
+    body = f"<p>{how}</p>"
     for task in assignment.by_hand:
-        body += f"<h2>{task.name} {html.escape(task.title)} ({task.points:g} points)</h2>"
-        body += "".join(_form(s, task.name, task.points, files[s][task.name], known) for s in files)
+        worth = say("({points} points)", lang, points=f"{task.points:g}")
+        body += f"<h2>{task.name} {html.escape(titles[task.name])} {worth}</h2>"
+        body += "".join(_form(s, task, files[s][task.name], known, lang) for s in files)
     script = _SCRIPT.replace("COLUMNS", json.dumps(list(marking.HAND)))
-    body += f'<p><button id="save">Save hand.csv</button></p><script>{script}</script>'
-    return page(f"{assignment.name} · {assignment.title}: derivations", body)
+    save = say("Save {file}", lang, file="hand.csv")
+    body += f'<p><button id="save">{save}</button></p><script>{script}</script>'
+    title = say(
+        "{title}: derivations", lang, title=f"{assignment.name} · {titles[assignment.name]}"
+    )
+    return page(title, body, lang)
 
 
 def _form(
     student: str,
-    task: str,
-    most: float,
+    task: Task,
     text: str,
     known: dict[tuple[str, str], tuple[float | None, str]],
+    lang: str | None,
 ) -> str:
-    points, comment = known.get((student, task), (None, ""))
+    points, comment = known.get((student, task.name), (None, ""))
     name, value = html.escape(student), "" if points is None else f"{points:g}"
-    shown = f"<pre>{html.escape(text)}</pre>" if text else "<p><em>nothing is written</em></p>"
+    nothing = f"<p><em>{say('nothing is written', lang)}</em></p>"
+    shown = f"<pre>{html.escape(say(text, lang))}</pre>" if text else nothing
+    most = f"{task.points:g}"
     return (
-        f'<section data-student="{name}" data-task="{task}"><h3>{name}</h3>{shown}'
-        f'<label>points of {most:g} <input type="number" min="0" max="{most:g}" step="0.5" '
-        f'value="{value}"></label> <label>comment <textarea rows="1" cols="50">'
+        f'<section data-student="{name}" data-task="{task.name}"><h3>{name}</h3>{shown}'
+        f'<label>{say("points of {most}", lang, most=most)} <input type="number" min="0" '
+        f'max="{most}" step="0.5" value="{value}"></label> '
+        f'<label>{say("comment", lang)} <textarea rows="1" cols="50">'
         f"{html.escape(comment)}</textarea></label></section>"
     )
 

@@ -14,6 +14,7 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 from minidlrm.grading.assignment import Assignment
+from minidlrm.languages import Message
 
 LARGEST = 50 << 20  # bytes of a file that is handed in
 _MOST = 2000  # files of a folder or an archive
@@ -56,21 +57,30 @@ def the_file(assignment: Assignment, path: Path, folder: Path) -> Path:
         When there is no such file, or more than one.
     """
     if not path.exists():
-        raise ValueError(f"{path} does not exist")
+        raise ValueError(Message("{file} does not exist", file=path))
     if path.is_symlink():  # to the solutions, or to what another has handed in
-        raise ValueError(f"{path.name} is a link: hand in the file itself")
+        raise ValueError(Message("{file} is a link: hand in the file itself", file=path.name))
     if path.suffix == ".zip":
         return _from_archive(assignment, path, folder)
     if path.is_dir():
         names = list(_files(path))
         path = path / _chosen(assignment, path.name, names)
     if path.suffix not in _SUFFIXES or not path.is_file():
-        raise ValueError(f"{path.name} is neither a .py nor a .ipynb")
+        raise ValueError(Message("{file} is neither a .py nor a .ipynb", file=path.name))
     if path.stat().st_size > LARGEST:
-        raise ValueError(f"{path.name} has {path.stat().st_size:,} bytes: too large")
+        raise ValueError(_too_large(path))
     copy = folder / f"submission{path.suffix}"
     copy.write_bytes(path.read_bytes())
     return copy
+
+
+def _too_large(path: Path) -> str:
+    size = f"{path.stat().st_size:,}"
+    return Message("{file} has {size} bytes: too large", file=path.name, size=size)
+
+
+def _too_many(path: Path) -> str:
+    return Message("{file} holds more than {most} files", file=path.name, most=f"{_MOST:,}")
 
 
 def _files(folder: Path) -> Iterator[str]:
@@ -80,7 +90,7 @@ def _files(folder: Path) -> Iterator[str]:
         folders[:] = sorted(name for name in folders if not name.startswith((".", "__")))
         seen += len(folders) + len(names)
         if seen > _MOST:
-            raise ValueError(f"{folder.name} holds more than {_MOST:,} files")
+            raise ValueError(_too_many(folder))
         for name in sorted(names):
             path = Path(at, name)
             if path.suffix in _SUFFIXES and path.is_file() and not path.is_symlink():
@@ -99,29 +109,36 @@ def _chosen(assignment: Assignment, where: str, names: list[str]) -> str:
     ]
     named = [name for name in found if PurePosixPath(name).stem.lower().startswith(prefix.lower())]
     if not named and len(found) != 1:
-        raise ValueError(f"{where} holds {len(found)} files; none is named {prefix}.py")
+        raise ValueError(
+            Message(
+                "{folder} holds {number} files; none is named {name}",
+                folder=where,
+                number=len(found),
+                name=f"{prefix}.py",
+            )
+        )
     return (named or found)[0]
 
 
 def _from_archive(assignment: Assignment, path: Path, folder: Path) -> Path:
     """Read the one file out of an archive, after a look at how large the archive says it is."""
     if path.stat().st_size > LARGEST:
-        raise ValueError(f"{path.name} has {path.stat().st_size:,} bytes: too large")
+        raise ValueError(_too_large(path))
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - (1 << 16) - 22))
         tail = file.read()
     end = tail.rfind(b"PK\x05\x06")
     if end >= 0 and int.from_bytes(tail[end + 12 : end + 16], "little") > _DIRECTORY:
-        raise ValueError(f"{path.name} holds too many files")
+        raise ValueError(Message("{file} holds too many files", file=path.name))
     with zipfile.ZipFile(path) as archive:
         if len(archive.infolist()) > _MOST:
-            raise ValueError(f"{path.name} holds more than {_MOST:,} files")
+            raise ValueError(_too_many(path))
         names = [each.filename for each in archive.infolist() if not each.is_dir()]
         name = _chosen(assignment, path.name, names)
         with archive.open(name) as file:
             data = file.read(LARGEST + 1)
     if len(data) > LARGEST:
-        raise ValueError(f"{path.name} is too large when unpacked")
+        raise ValueError(Message("{file} is too large when unpacked", file=path.name))
     copy = folder / f"submission{PurePosixPath(name).suffix}"
     copy.write_bytes(data)
     return copy

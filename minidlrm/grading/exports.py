@@ -9,6 +9,7 @@ from typing import Any
 from minidlrm.grading import tables
 from minidlrm.grading.assignment import Assignment
 from minidlrm.grading.marking import Total
+from minidlrm.languages import say
 
 
 def grades(assignment: Assignment, totals: list[Total], path: Path) -> None:
@@ -87,7 +88,11 @@ def canvas(
 
 
 def moodle(
-    assignment: Assignment, totals: list[Total], path: Path, roster: Path | None = None
+    assignment: Assignment,
+    totals: list[Total],
+    path: Path,
+    roster: Path | None = None,
+    lang: str = "en",
 ) -> list[str]:
     """Write a table that Moodle imports; return the students that the roster does not have.
 
@@ -98,6 +103,8 @@ def moodle(
     roster : Path, optional
         Moodle's own grading worksheet: it comes back with grades and feedback. Without it, the
         entries' names are user names.
+    lang : str
+        The language of the feedback.
     """
     if roster is None:
         rows = [{"Username": t.student} for t in totals]
@@ -114,7 +121,7 @@ def moodle(
         cells: dict[str, Any] = dict(row)
         if total:
             used.add(total.student)
-            cells["Feedback comments"] = total.feedback()
+            cells["Feedback comments"] = say(total.feedback(), lang)
             cells["Maximum grade"] = assignment.most
             cells["Grade"] = "" if total.not_marked else total.points
         lines.append([cells.get(name, "") for name in columns])

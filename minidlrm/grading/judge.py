@@ -12,6 +12,7 @@ import numpy as np
 
 from minidlrm.checking import gradcheck
 from minidlrm.grading.reading import StudentError
+from minidlrm.languages import Message, as_message, joined
 
 
 class Wrong(AssertionError):
@@ -20,7 +21,7 @@ class Wrong(AssertionError):
     Parameters
     ----------
     words, mistake : str
-        The words for the student, and the name for the class.
+        The words for the student, and the name for the class: a `Message`, where it is ours.
     foreseen : bool
         Whether this is a slip that the checks know: what follows rightly from it is credited.
     """
@@ -44,28 +45,38 @@ def same(name: str, value: Any, expected: Any, rtol: float = 1e-6, tell: bool = 
     tell : bool
         Whether the message may say the right value.
     """
-    expected = np.asarray(expected)
+    expected, name = np.asarray(expected), as_message(name)
     if value is None:
-        raise Wrong(f"{name} returned nothing (None): does it end with return?", "nothing returned")
+        words = Message("{name} returned nothing (None): does it end with return?", name=name)
+        raise Wrong(words, Message("nothing returned"))
     value = numbers(name, value)
     if value.shape != expected.shape:
-        raise Wrong(
-            f"{name} has the shape {value.shape}; it should be {expected.shape}", "wrong shape"
-        )
+        shapes = {"shape": str(value.shape), "right": str(expected.shape)}
+        words = Message("{name} has the shape {shape}; it should be {right}", name=name, **shapes)
+        raise Wrong(words, Message("wrong shape"))
     if not np.isfinite(value).all():
-        raise Wrong(f"{name} has entries that are nan or infinite", "nan or infinite")
+        words = Message("{name} has entries that are nan or infinite", name=name)
+        raise Wrong(words, Message("nan or infinite"))
     off = np.abs(value - expected)
     size = max(float(np.abs(expected).max(initial=0)), 1e-12)
     if off.max(initial=0) > rtol * size:
         place = tuple(map(int, np.unravel_index(off.argmax(), off.shape)))
-        where = f" at {place}" if place else ""
-        words = f"{name} is {value[place]:.6g}{where}"
-        words += f"; it should be {expected[place]:.6g}" if tell else ", and that is not right"
-        raise Wrong(words, "wrong values")
+        said = {"name": name, "value": f"{value[place]:.6g}"}
+        words = Message("{name} is {value}", **said)
+        if place:
+            words = Message("{name} is {value} at {place}", **said, place=str(place))
+        right = f"{expected[place]:.6g}"
+        words = (
+            Message("{words}; it should be {right}", words=words, right=right)
+            if tell
+            else Message("{words}, and that is not right", words=words)
+        )
+        raise Wrong(words, Message("wrong values"))
 
 
 def numbers(name: str, value: Any) -> np.ndarray:
     """Return what came back as an array of real numbers, or raise `Wrong`."""
+    name = as_message(name)
     try:
         array = np.asarray(value)
         if array.dtype.kind in "biuf":
@@ -73,8 +84,9 @@ def numbers(name: str, value: Any) -> np.ndarray:
     except (TypeError, ValueError):  # rows of different lengths
         array = np.zeros(0)
     if array.dtype.kind == "c":
-        raise Wrong(f"{name} has complex numbers; they should be real", "complex numbers")
-    raise Wrong(f"{name} is not an array of numbers", "no numbers")
+        words = Message("{name} has complex numbers; they should be real", name=name)
+        raise Wrong(words, Message("complex numbers"))
+    raise Wrong(Message("{name} is not an array of numbers", name=name), Message("no numbers"))
 
 
 def gradient(
@@ -120,7 +132,7 @@ def gradient(
             follows = False
         if not follows:  # wrong by itself, too: what the first look said is said
             raise
-        student.credits.append(f"it is the gradient of your own {own_name}")
+        student.credits.append(Message("it is the gradient of your own {name}", name=own_name))
 
 
 def _own(student: Any, name: str, adapt: Callable, forward: Callable) -> Callable:
@@ -186,35 +198,53 @@ def _gradient(
     if not bad and not (general if only else report.faults):
         return
     causes = [c for c in report.diagnosis if not only or c.array in (*only, "")]
-    lines = [
-        f"{check.name}{list(check.index)}: yours is {check.analytic:.6g}, "
-        f"the numeric gradient {check.numeric:.6g} (worst of {check.num_checked} entries)"
-        for check in bad[:3]
-    ]
-    lines += list(general[:2])
+    lines: list[str] = [_worst(check) for check in bad[:3]]
+    lines += map(as_message, general[:2])
     if causes:
         cause = causes[0]
         lines = [line for line in lines if line.lower() not in cause.evidence.lower()]
-        lines.insert(0, f"{name}: {cause.title}" + (f" ({cause.array})." if cause.array else "."))
-        lines += [cause.evidence, f"Hint: {cause.hint}"]
-    mistake = causes[0].title if causes else "wrong gradient"
-    raise Wrong("\n".join(filter(None, lines)), mistake, bool(causes))
+        lines.insert(0, _headline(name, cause))
+        lines += [as_message(cause.evidence), Message("Hint: {hint}", hint=as_message(cause.hint))]
+    mistake = causes[0].title if causes else Message("wrong gradient")
+    raise Wrong(joined(filter(None, lines), "\n"), mistake, bool(causes))
+
+
+def _worst(check: Any) -> str:
+    """Say the worst entry of an array."""
+    return Message(
+        "{entry}: yours is {yours}, the numeric gradient {numeric} (worst of {number} entries)",
+        entry=f"{check.name}{list(check.index)}",
+        yours=f"{check.analytic:.6g}",
+        numeric=f"{check.numeric:.6g}",
+        number=check.num_checked,
+    )
+
+
+def _headline(name: str, cause: Any) -> str:
+    """Say which cause a function has."""
+    where = f" ({cause.array})." if cause.array else "."
+    return joined([f"{name}: ", as_message(cause.title), where])
 
 
 def _as_gradients(value: Any, wanted: Sequence[str]) -> Any:
     if value is None:
-        raise StudentError("it returned nothing (None): does it end with return?")
+        raise StudentError(Message("it returned nothing (None): does it end with return?"))
     parts = value if isinstance(value, list) else [value]
     if len(parts) != len(wanted):
         raise StudentError(
-            f"it returned {len(parts)} arrays; it should return {len(wanted)}: the gradients of "
-            f"{', '.join(wanted)}"
+            Message(
+                "it returned {number} arrays; it should return {wanted}: the gradients of {names}",
+                number=len(parts),
+                wanted=len(wanted),
+                names=", ".join(wanted),
+            )
         )
     missing = [name for name, part in zip(wanted, parts, strict=True) if part is None]
     if missing:
-        raise StudentError(f"the gradient of {missing[0]} is None")
+        raise StudentError(Message("the gradient of {name} is None", name=missing[0]))
     return tuple(
-        numbers(f"the gradient of {name}", part) for name, part in zip(wanted, parts, strict=True)
+        numbers(Message("the gradient of {name}", name=name), part)
+        for name, part in zip(wanted, parts, strict=True)
     )
 
 
@@ -254,27 +284,32 @@ def catches(
         story, candidate = candidates[k]
         passes = _as_bool(verdict(candidate))
         if not story and not passes:
-            raise Wrong("your test fails a function that is right", "false alarm")
+            words = Message("your test fails a function that is right")
+            raise Wrong(words, Message("false alarm"))
         if story and passes:
             missed.append(story)
     share = 1 - len(missed) / len(wrong)
     if not share:
-        raise Wrong("your test passes everything: it finds none of the planted mistakes", "blind")
+        words = Message("your test passes everything: it finds none of the planted mistakes")
+        raise Wrong(words, Message("blind"))
     earn(share)
     if missed:
-        raise Wrong(
-            f"your test finds {share:.0%} of the planted mistakes. It does not notice this one: "
-            f"{min(missed)}.",
-            "a test too weak",
+        words = Message(
+            "your test finds {share} of the planted mistakes. It does not notice this one: "
+            "{story}.",
+            share=f"{share:.0%}",
+            story=as_message(min(missed)),
         )
+        raise Wrong(words, Message("a test too weak"))
 
 
 def _as_bool(value: Any) -> bool:
     if value is None:
-        raise Wrong("your test returned nothing (None): does it end with return?", "no verdict")
+        words = Message("your test returned nothing (None): does it end with return?")
+        raise Wrong(words, Message("no verdict"))
     if isinstance(value, (bool, int, float)) or (isinstance(value, np.ndarray) and not value.ndim):
         return bool(value)
-    raise Wrong("your test must return True or False", "no verdict")
+    raise Wrong(Message("your test must return True or False"), Message("no verdict"))
 
 
 def personal(student_id: str, task: str) -> np.random.Generator:

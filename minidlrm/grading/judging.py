@@ -21,6 +21,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from minidlrm.languages import Message
+
 _FORKS = sys.platform == "linux"  # elsewhere a fork after the imports is not safe
 _SERVE = "from minidlrm.grading.judging import serve; serve()"
 
@@ -60,7 +62,7 @@ class Judge:
         """
         with self._lock:
             if self._closed:
-                raise OSError("it was stopped")
+                raise OSError(Message("it was stopped"))
             if not _FORKS:
                 self._run_once(arguments, folder, seconds)
                 return
@@ -82,8 +84,8 @@ class Judge:
                 return
             self._end()
             if self._closed:
-                raise OSError("it was stopped")
-            raise OSError("the judge has ended") if ready else TimeoutError
+                raise OSError(Message("it was stopped"))
+            raise OSError(Message("the judge has ended")) if ready else TimeoutError
 
     def _start(self) -> None:
         if self._process is None:

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from minidlrm.grading.judge import Wrong, same
+from minidlrm.languages import Message, as_message, joined, words_of
 
 Mistakes = Sequence[tuple[str, Any]]
-_NOTHING = "every value is 0"
+_NOTHING = Message("every value is 0")
 
 
 def compare(
@@ -45,8 +46,8 @@ def compare(
         mistake = _mistake(value, np.asarray(right), wrong, near, max(rtol, 1e-6))
         if not mistake or (mistake.startswith("the values are") and not tell):
             raise
-        words = f"{error}\nThis looks like a known mistake: {mistake}."
-        raise Wrong(words, mistake, mistake != _NOTHING) from None
+        known = Message("This looks like a known mistake: {mistake}.", mistake=as_message(mistake))
+        raise Wrong(joined([words_of(error), known], "\n"), mistake, mistake != _NOTHING) from None
 
 
 def _mistake(value: Any, right: np.ndarray, wrong: Mistakes, near: str, rtol: float) -> str:
@@ -65,13 +66,17 @@ def _mistake(value: Any, right: np.ndarray, wrong: Mistakes, near: str, rtol: fl
 def _simple(got: np.ndarray, right: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
     """Yield the mistakes that need no knowledge of the task."""
     yield _NOTHING, np.zeros(right.shape)
-    yield "the sign is wrong", -right
+    yield Message("the sign is wrong"), -right
     if right.ndim > 1:
-        yield "the array is transposed", right.T
+        yield Message("the array is transposed"), right.T
     if got.shape == right.shape and right.any():
         factor = float(np.sum(got * right) / np.sum(right * right))
         if abs(factor - 1) > 1e-3:
-            yield f"the values are {factor:.4g} times the right ones", factor * right
+            times = f"{factor:.4g}"
+            yield (
+                Message("the values are {times} times the right ones", times=times),
+                factor * right,
+            )
 
 
 def _equal(got: np.ndarray, other: np.ndarray, rtol: float) -> bool:

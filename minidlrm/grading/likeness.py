@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from minidlrm.grading.reading import StudentError, cells_of
+from minidlrm.languages import Message
 
 _SHORTEST = 80  # tokens
 _NEAR = 0.95  # share of tokens that two files have in common, in the same order
@@ -83,15 +84,15 @@ def alike(files: dict[str, Sequence[str]]) -> list[tuple[str, str, str]]:
     near = process.cdist(
         coded, coded, scorer=Indel.normalized_similarity, score_cutoff=_NEAR, processor=None
     )
-    found = []
+    found: list[tuple[str, str, str]] = []
     for i, first in enumerate(names):
         for j in range(i):
             if near[i, j] < _NEAR:
                 continue
-            words = f"{_NEAR:.0%} or more of its tokens are those of"
+            words = Message("{share} or more of its tokens are those of", share=f"{_NEAR:.0%}")
             if coded[i] == coded[j]:
-                words = "it has the same tokens as"
+                words = Message("it has the same tokens as")
                 if files[first] != files[names[j]]:
-                    words = "but for its names it has the same tokens as"
+                    words = Message("but for its names it has the same tokens as")
             found.append((first, names[j], words))
     return found

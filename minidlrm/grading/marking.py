@@ -17,6 +17,7 @@ from typing import Any
 from minidlrm.grading import tables
 from minidlrm.grading.assignment import Assignment
 from minidlrm.grading.runner import Grade
+from minidlrm.languages import Message, joined
 
 HAND = ("student", "task", "points", "max_points", "comment")
 OVERRIDES = ("student", "task", "points", "reason")
@@ -93,12 +94,19 @@ class Total:
 
     def feedback(self) -> str:
         """Return all that a student should know, as text."""
-        lost = [f"{r['task']}: {r['feedback']}" for r in self.grade.results if r["feedback"]]
+        results = self.grade.results
+        lost = [joined([r["task"], r["feedback"]], ": ") for r in results if r["feedback"]]
         said = [f"{task}: {words}" for task, words in self.comments.items() if words]
-        decided = [f"{task}: {points:g} points: {why}" for task, points, why in self.overrides]
-        late = [f"{self.late_days} days late: -{self.late_points:g}"] * bool(self.late_points)
+        decided = [
+            Message(
+                "{task}: {points} points: {reason}", task=task, points=f"{points:g}", reason=why
+            )
+            for task, points, why in self.overrides
+        ]
+        cost = f"{self.late_points:g}"
+        late = [Message("{days} days late: -{points}", days=self.late_days, points=cost)]
         problem = [self.grade.problem] * bool(self.grade.problem)
-        return "\n\n".join([*problem, *lost, *said, *decided, *late])
+        return joined([*problem, *lost, *said, *decided, *late * bool(self.late_points)], "\n\n")
 
 
 def _number(text: str, where: str, most: float) -> float:

@@ -18,6 +18,7 @@ import hashlib
 import inspect
 import json
 import sys
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ from minidlrm.grading import assignment as assignments
 from minidlrm.grading.judge import Wrong
 from minidlrm.grading.reading import NotWritten, StudentError, plain, return_of
 from minidlrm.grading.sandbox import Submission
+from minidlrm.grading.words import with_messages
+from minidlrm.languages import Message, as_message, joined, say, words_of
 
 _STATE = pytest.StashKey[dict[str, Any]]()
 _POINTS = pytest.StashKey[float]()
@@ -174,8 +177,9 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Any:
         again = {"student": other, "rng": _random(pyfuncitem, "questions")}
         again["order"] = _random(pyfuncitem, "order")
         pyfuncitem.obj(**{name: again.get(name, value) for name, value in given.items()})
-    tasks = " and ".join(dict.fromkeys(state["lost"][name] for name in wrong))
-    student.credits.append(f"the mistake of {tasks} costs nothing more")
+    tasks = dict.fromkeys(state["lost"][name] for name in wrong)
+    several = reduce(lambda a, b: Message("{first} and {second}", first=a, second=b), tasks)
+    student.credits.append(Message("the mistake of {tasks} costs nothing more", tasks=several))
     return True
 
 
@@ -199,7 +203,7 @@ def pytest_runtest_makereport(item, call):
         "max_points": round(points, 4),
         "feedback": "" if whole else _feedback(call.excinfo, student),
         "mistake": "" if whole else _mistake(call.excinfo),
-        "note": "; ".join(dict.fromkeys(getattr(student, "credits", []))) if whole else "",
+        "note": joined(dict.fromkeys(getattr(student, "credits", [])), "; ") if whole else "",
     }
     if not whole:
         _remember(state, student, mark.args[0], call.excinfo)
@@ -220,18 +224,24 @@ def _say_once(result: dict[str, Any], before: list[dict[str, Any]]) -> None:
     """Say one cause once: where the same words were said, name the place."""
     for other in before:
         if other["feedback"] == result["feedback"] != "" and result["mistake"] != "not written":
-            result["feedback"] = f"The same cause as in {other['task']}, {other['title']!r}."
+            quote = '"' if "'" in other["title"] else "'"
+            title = joined([quote, as_message(other["title"]), quote])
+            words = Message(
+                "The same cause as in {task}, {title}.", task=other["task"], title=title
+            )
+            result["feedback"] = words
             return
 
 
 def _mistake(excinfo: Any) -> str:
     error = getattr(excinfo, "value", None)
     if isinstance(error, NotWritten):
-        return "not written"
+        return Message("not written")
     if isinstance(error, StudentError):
         name = str(error).partition(":")[0]
-        return f"stopped: {name}" if name.isidentifier() else "gave no value"
-    return getattr(error, "mistake", "stopped with an error")
+        stopped = Message("stopped: {name}", name=name)
+        return stopped if name.isidentifier() else Message("gave no value")
+    return getattr(error, "mistake", Message("stopped with an error"))
 
 
 def _feedback(excinfo: Any, student: Any) -> str:
@@ -239,11 +249,20 @@ def _feedback(excinfo: Any, student: Any) -> str:
         return ""
     error = excinfo.value
     if isinstance(error, NotWritten):
-        return f"Not written yet. {error}"
-    if isinstance(error, (StudentError, AssertionError)):
-        words = str(error).split("\nassert ")[0]
-        return words + ("" if isinstance(error, StudentError) else _own_line(student))
-    return f"The check itself stopped ({type(error).__name__}: {error}): tell your teacher."
+        return Message("Not written yet. {task}", task=words_of(error))
+    if isinstance(error, StudentError):
+        return _before_assert(error)
+    if isinstance(error, AssertionError):
+        words, line = _before_assert(error), _own_line(student)
+        return joined([words, line], "\n") if line else words
+    stopped = f"{type(error).__name__}: {error}"
+    return Message("The check itself stopped ({error}): tell your teacher.", error=stopped)
+
+
+def _before_assert(error: BaseException) -> str:
+    """Return the words of an error, without those that pytest adds."""
+    words = words_of(error)
+    return words if isinstance(words, Message) else words.split("\nassert ")[0]
 
 
 def _own_line(student: Any) -> str:
@@ -251,7 +270,7 @@ def _own_line(student: Any) -> str:
     if not isinstance(student, Submission) or not student.called:
         return ""
     line = return_of(student.path, student.called[0])
-    return f"\nYour {line}" if line else ""
+    return Message("Your {line}", line=line) if line else ""
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -260,7 +279,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if path is not None:
         state = session.config.stash[_STATE]
         keys = ("student", "results", "notes", "protections", "never")
-        content = {key: state[key] for key in keys}
+        content = with_messages({key: state[key] for key in keys})
         with replacing(path) as part:
             part.write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
 
@@ -270,12 +289,13 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     results = config.stash[_STATE]["results"]
     if not results:
         return
-    terminalreporter.section("points")
+    terminalreporter.section(say("points"))
     for r in results:
-        terminalreporter.write_line(
-            f"{r['points']:5.2f} of {r['max_points']:g}  {r['task']}  {r['title']}"
-        )
-        for line in r["feedback"].splitlines():
+        points, most = f"{r['points']:5.2f}", f"{r['max_points']:g}"
+        share = say("{points} of {most}", points=points, most=most)
+        terminalreporter.write_line(f"{share}  {r['task']}  {say(r['title'])}")
+        for line in say(r["feedback"]).splitlines():
             terminalreporter.write_line(f"        {line}")
     total, most = (sum(r[key] for r in results) for key in ("points", "max_points"))
-    terminalreporter.write_line(f"{total:5.2f} of {most:g}  in total")
+    share = say("{points} of {most}", points=f"{total:5.2f}", most=f"{most:g}")
+    terminalreporter.write_line(f"{share}  {say('in total')}")

@@ -21,6 +21,7 @@ from minidlrm.grading import release
 from minidlrm.grading.assignment import Assignment, criteria, find, module, with_body
 from minidlrm.grading.judging import Judge, Judges
 from minidlrm.grading.runner import grade
+from minidlrm.languages import Message, as_message, joined
 
 Answers = dict[tuple[str, str], list[tuple[str, float, str]]]
 
@@ -90,14 +91,15 @@ def prove(
         Wraps the wrong answers, as tqdm does.
     """
     assignment = find(which)
-    yield Proof("every task has criteria and wrong answers", _gaps(assignment))
-    yield Proof("no solution is left in the released file", left_over(assignment))
+    yield Proof(Message("every task has criteria and wrong answers"), _gaps(assignment))
+    yield Proof(Message("no solution is left in the released file"), left_over(assignment))
     for lang in assignment.languages[1:]:
-        yield Proof(f"the source in {lang!r} has the same code", translation(assignment, lang))
+        claim = Message("the source in {language} has the same code", language=repr(lang))
+        yield Proof(claim, translation(assignment, lang))
     with tempfile.TemporaryDirectory(prefix="proof-") as name, Judge() as judge:
         folder = Path(name)
-        yield Proof("the reference earns all points", _reference(assignment, judge))
-        yield Proof("the untouched file earns nothing", _blank(assignment, folder, judge))
+        yield Proof(Message("the reference earns all points"), _reference(assignment, judge))
+        yield Proof(Message("the untouched file earns nothing"), _blank(assignment, folder, judge))
     cases = [
         (task, function, *case)
         for (task, function), answers in wrong_answers(assignment).items()
@@ -113,17 +115,18 @@ def prove(
         faults: Iterable = pool.map(tried, cases)
         for (task, _, body, *_), fault in progress(faults, len(cases)) if progress else faults:
             first = body.splitlines()[0][:60]
-            yield Proof(f"{task}: {first!r} loses its points, and is named", fault)
+            answer = {"task": task, "answer": repr(first)}
+            yield Proof(Message("{task}: {answer} loses its points, and is named", **answer), fault)
 
 
 def _gaps(assignment: Assignment) -> str:
     tasks = {task.name for task in assignment.tasks if not task.by_human}
     asked = {row["task"] for row in criteria(assignment)}
     for task in sorted(tasks - asked):
-        return f"{task} has no criterion in checks.py"
+        return Message("{task} has no criterion in checks.py", task=task)
     planted = {task for task, _ in wrong_answers(assignment)}
     for task in sorted(tasks - planted):
-        return f"{task} has no wrong answer in wrong.py"
+        return Message("{task} has no wrong answer in wrong.py", task=task)
     return ""
 
 
@@ -135,7 +138,7 @@ def left_over(which: str | Path | Assignment) -> str:
     source = find(which).text()
     text = release.strip(source)
     if "SOLUTION" in text:
-        return "the word SOLUTION is left"
+        return Message("the word SOLUTION is left")
     solved = {
         node.name: node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef)
     }
@@ -147,9 +150,11 @@ def left_over(which: str | Path | Assignment) -> str:
         given = {ast.dump(part) for part in node.body[:-1]}
         left = _statements(node) & _statements(solved[node.name]) - given
         if left:
-            return f"{node.name} still has a part of its solution"
+            return Message("{name} still has a part of its solution", name=node.name)
     machine = sum(not task.by_human for task in find(which).tasks)
-    return "" if blanks >= machine else f"{machine - blanks} tasks have no blank to fill in"
+    if blanks >= machine:
+        return ""
+    return Message("{number} tasks have no blank to fill in", number=machine - blanks)
 
 
 def translation(which: str | Path | Assignment, lang: str) -> str:
@@ -162,12 +167,14 @@ def translation(which: str | Path | Assignment, lang: str) -> str:
     code = [_without_docstrings(ast.parse(text)) for text in texts]
     for first, second in zip_longest(*code):
         if first != second:
-            return f"the code differs: {(second or first)[:200]}"
+            return Message("the code differs: {code}", code=(second or first)[:200])
     heads = [re.findall(_HEADING, text, re.M) for text in texts]
     if heads[0] != heads[1]:
-        return f"the tasks and points are {heads[1]}, not {heads[0]}"
+        words = {"found": str(heads[1]), "wanted": str(heads[0])}
+        return Message("the tasks and points are {found}, not {wanted}", **words)
     regions = [re.findall(r"(?:BEGIN SOLUTION (\S+):|END SOLUTION)", text) for text in texts]
-    return "" if regions[0] == regions[1] else "the solutions are not in the same places"
+    same = regions[0] == regions[1]
+    return "" if same else Message("the solutions are not in the same places")
 
 
 def _without_docstrings(tree: ast.Module) -> list[str]:
@@ -188,9 +195,10 @@ def _reference(assignment: Assignment, judge: Judge) -> str:
     for seed in (0, 1):
         result = grade(assignment, assignment.source, seed=seed, judge=judge)
         lost = [r for r in result.results if r["points"] < r["max_points"]]
-        if result.problem or lost:
-            where = f"{lost[0]['task']}, {lost[0]['title']}: {lost[0]['feedback']}" if lost else ""
-            return result.problem or where
+        if result.problem:
+            return result.problem
+        if lost:
+            return joined([*_where(lost[0]), lost[0]["feedback"]])
     return ""
 
 
@@ -198,8 +206,14 @@ def _blank(assignment: Assignment, folder: Path, judge: Judge) -> str:
     script, _ = release.release(assignment, folder)
     for r in grade(assignment, script, judge=judge).results:
         if r["points"] or not re.match(r"Not written yet\. ", r["feedback"]):
-            return f"{r['task']}, {r['title']}: {r['points']:g} points; {r['feedback']}"
+            points = f"{r['points']:g}"
+            earned = Message("{points} points", points=points)
+            return joined([*_where(r), earned, "; ", r["feedback"]])
     return ""
+
+
+def _where(r: dict[str, Any]) -> list[str]:
+    return [r["task"], ", ", as_message(r["title"]), ": "]
 
 
 def fault_of(
@@ -219,17 +233,27 @@ def fault_of(
         file.write_text(with_body(assignment.text(), function, body), encoding="utf-8")
         result = grade(assignment, file, seed=seed, seconds=_SECONDS, judge=judge)
     by_task = result.by_task()
-    feedback = " ".join(r["feedback"] for r in result.results if r["task"] == task)
+    feedback = joined((r["feedback"] for r in result.results if r["task"] == task), " ")
     others = [name for name, (points, most) in by_task.items() if points < most and name != task]
     points, most = by_task[task]
     if points >= most:
-        return "it loses no points"
+        return Message("it loses no points")
     if abs(points - left) > 1e-3:
-        return f"{points:g} points are left, not {left:g}: {feedback}"
+        return Message(
+            "{points} points are left, not {left}: {feedback}",
+            points=f"{points:g}",
+            left=f"{left:g}",
+            feedback=feedback,
+        )
     if others:
-        return f"it also loses points of {', '.join(others)}: one mistake is paid for once"
+        return Message(
+            "it also loses points of {tasks}: one mistake is paid for once",
+            tasks=", ".join(others),
+        )
     if words not in feedback:
-        return f"the feedback does not say {words!r}: {feedback}"
+        return Message(
+            "the feedback does not say {words}: {feedback}", words=repr(words), feedback=feedback
+        )
     if "check itself" in feedback or "Traceback" in feedback:
-        return f"the check stops: {feedback}"
+        return Message("the check stops: {feedback}", feedback=feedback)
     return ""

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from minidlrm.languages import Message
+
 
 class StudentError(Exception):
     """What went wrong in a submission, in words for its author."""
@@ -50,7 +52,11 @@ def text_of(path: Path) -> str:
         return data.decode(encoding).replace("\r\n", "\n").replace("\r", "\n")
     except (OSError, UnicodeDecodeError, SyntaxError, LookupError) as error:
         raise StudentError(
-            f"{path.name} cannot be read: {error}. Save it as UTF-8, or declare its encoding"
+            Message(
+                "{file} cannot be read: {error}. Save it as UTF-8, or declare its encoding",
+                file=path.name,
+                error=str(error),
+            )
         ) from None
 
 
@@ -90,8 +96,11 @@ def _notebook_cells(path: Path, text: str, markdown: bool) -> list[str]:
         sources = ["".join(c["source"]) for c in parsed if c["cell_type"] == kind]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise StudentError(
-            f"{path.name} is not a notebook ({type(error).__name__}: {str(error)[:100]}): "
-            "save it again, or hand in the .py"
+            Message(
+                "{file} is not a notebook ({error}): save it again, or hand in the .py",
+                file=path.name,
+                error=f"{type(error).__name__}: {str(error)[:100]}",
+            )
         ) from None
     if markdown:
         return sources
@@ -132,5 +141,6 @@ def return_of(path: Path, function: str) -> str:
             returns = [each for each in ast.walk(node) if isinstance(each, ast.Return)]
             if returns:
                 last = max(returns, key=lambda each: each.lineno)
-                return f"line {last.lineno}: {plain(ast.unparse(last), 160)}"
+                code = plain(ast.unparse(last), 160)
+                return Message("line {number}: {code}", number=last.lineno, code=code)
     return ""

@@ -15,6 +15,7 @@ from minidlrm.grading.assignment import Assignment, Task
 from minidlrm.grading.marking import Total
 from minidlrm.grading.release import write
 from minidlrm.grading.runner import file_name
+from minidlrm.languages import Message, code_of, say
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 50rem; margin: 2rem auto; padding: 0 1rem;
@@ -27,60 +28,86 @@ section { border-bottom: 1px solid #ccc; padding-bottom: 1rem; } textarea { vert
 """
 
 
-def page(title: str, body: str) -> str:
+def page(title: str, body: str, lang: str | None = None) -> str:
     """Wrap a body into a page that needs nothing else."""
-    head = '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+    head = f'<!doctype html>\n<html lang="{code_of(lang)}"><head><meta charset="utf-8">'
     head += '<meta name="viewport" content="width=device-width">'
     title = html.escape(title)
     return f"{head}<title>{title}</title><style>{_STYLE}</style></head><body><h1>{title}</h1>{body}</body></html>"
 
 
-def student_page(assignment: Assignment, total: Total) -> str:
+def _said(text: str, lang: str | None, **values: Any) -> str:
+    """Say a message on a page."""
+    return html.escape(say(text, lang, **values))
+
+
+def _share(points: float, most: float, lang: str | None) -> str:
+    return say("{points} of {most}", lang, points=f"{points:g}", most=f"{most:g}")
+
+
+def _head(*titles: str) -> str:
+    return f"<tr>{''.join(f'<th>{title}</th>' for title in titles)}</tr>"
+
+
+def student_page(assignment: Assignment, total: Total, lang: str | None = None) -> str:
     """Return the page of one student: points, and for each loss what to look at."""
-    grade = total.grade
-    rows = [_row(r) for r in grade.results]
-    rows += [_read_row(total, task) for task in assignment.by_hand]
-    body = f"<p>{html.escape(grade.student)}: <strong>{total.points:g} of {assignment.most:g}</strong> points"
-    body += f"; {', '.join(total.not_marked)} is not read yet.</p>" if total.not_marked else ".</p>"
-    for words in _decisions(total):
-        body += f"<p><strong>{html.escape(words)}</strong></p>"
-    body += "<table><thead><tr><th>points</th><th>task</th><th>what was asked</th></tr></thead>"
-    body += f"<tbody>{''.join(rows)}</tbody></table>"
+    grade, titles = total.grade, assignment.titles(code_of(lang))
+    rows = [_row(r, lang) for r in grade.results]
+    rows += [_read_row(total, task, titles[task.name], lang) for task in assignment.by_hand]
+    share = f"<strong>{_share(total.points, assignment.most, lang)}</strong>"
+    words = say(
+        "{student}: {points} points", lang, student=html.escape(grade.student), points=share
+    )
+    if total.not_marked:
+        tasks = ", ".join(total.not_marked)
+        words = say("{points}; {tasks} is not read yet", lang, points=words, tasks=tasks)
+    body = f"<p>{words}.</p>"
+    for each in _decisions(total):
+        body += f"<p><strong>{_said(each, lang)}</strong></p>"
+    head = _head(say("points", lang), say("task", lang), say("what was asked", lang))
+    body += f"<table><thead>{head}</thead><tbody>{''.join(rows)}</tbody></table>"
     if grade.notes:
-        notes = "".join(f"<li>{html.escape(note)}</li>" for note in grade.notes)
-        body += f"<h2>Cells that failed</h2><ul>{notes}</ul>"
-    return page(f"{assignment.name} · {assignment.title}", body)
+        notes = "".join(f"<li>{_said(note, lang)}</li>" for note in grade.notes)
+        body += f"<h2>{say('Cells that failed', lang)}</h2><ul>{notes}</ul>"
+    return page(f"{assignment.name} · {titles[assignment.name]}", body, lang)
 
 
 def _decisions(total: Total) -> list[str]:
     """Return what changes the points beside the tasks."""
     words = [total.grade.problem] * bool(total.grade.problem)
     if total.late_days:
-        words.append(f"{total.late_days} days late: {total.late_points:g} points less.")
+        late = {"days": total.late_days, "points": f"{total.late_points:g}"}
+        words.append(Message("{days} days late: {points} points less.", **late))
     return words + [
-        f"{task}: {points:g} points, decided by the teacher: {reason}"
+        Message(
+            "{task}: {points} points, decided by the teacher: {reason}",
+            task=task,
+            points=f"{points:g}",
+            reason=reason,
+        )
         for task, points, reason in total.overrides
     ]
 
 
-def _row(r: dict[str, Any]) -> str:
+def _row(r: dict[str, Any], lang: str | None) -> str:
     whole = r["points"] == r["max_points"]
     shade = "" if whole else ' class="part"' if r["points"] else ' class="none"'
     words = r.get("note", "") if whole else r["feedback"]
-    mark = f"<pre>{html.escape(words)}</pre>" if words else ""
+    mark = f"<pre>{_said(words, lang)}</pre>" if words else ""
+    share = _share(r["points"], r["max_points"], lang)
     return (
-        f"<tr{shade}><td>{r['points']:g} of {r['max_points']:g}</td><td>{html.escape(r['task'])}</td>"
-        f"<td>{html.escape(r['title'])}{mark}</td></tr>"
+        f"<tr{shade}><td>{share}</td><td>{html.escape(r['task'])}</td>"
+        f"<td>{_said(r['title'], lang)}{mark}</td></tr>"
     )
 
 
-def _read_row(total: Total, task: Task) -> str:
+def _read_row(total: Total, task: Task, title: str, lang: str | None) -> str:
     points, comment = total.tasks[task.name], total.comments.get(task.name, "")
-    shown = "not read yet" if points is None else f"{points:g} of {task.points:g}"
+    shown = say("not read yet", lang) if points is None else _share(points, task.points, lang)
     mark = f"<pre>{html.escape(comment)}</pre>" if comment else ""
     return (
         f"<tr><td>{shown}</td><td>{html.escape(task.name)}</td>"
-        f"<td>{html.escape(task.title)}{mark}</td></tr>"
+        f"<td>{html.escape(title)}{mark}</td></tr>"
     )
 
 
@@ -100,36 +127,68 @@ def _link(student: str) -> str:
     return f'<a href="{quote(file_name(student, ".html"))}">{html.escape(student)}</a>'
 
 
-def class_page(assignment: Assignment, totals: list[Total]) -> str:
+def class_page(assignment: Assignment, totals: list[Total], lang: str | None = None) -> str:
     """Return the summary of a class: histogram, tasks, and the most common mistakes."""
     points = np.array([total.points for total in totals])
-    most = assignment.most
-    body = f"<p>{len(totals)} submissions, mean {points.mean():.1f}, median {np.median(points):g} of {most:g} points"
-    unread = sum(bool(total.not_marked) for total in totals)
-    body += f"; of {unread} the derivation is not read yet.</p>" if unread else ".</p>"
-    if assignment.by_hand:
-        body += '<p><a href="derivations.html">All derivations</a></p>'
-    image = base64.b64encode(_histogram(points, most)).decode()
-    alt = f"Histogram of points: {points.min():g} to {points.max():g}, mean {points.mean():.1f}"
+    titles = assignment.titles(code_of(lang))
+    body = _summary(assignment, totals, points, lang)
+    image = base64.b64encode(_histogram(points, assignment.most)).decode()
+    alt = say(
+        "Histogram of points: {least} to {most}, mean {mean}",
+        lang,
+        least=f"{points.min():g}",
+        most=f"{points.max():g}",
+        mean=f"{points.mean():.1f}",
+    )
     body += f'<img alt="{alt}" src="data:image/png;base64,{image}">'
-    body += "<h2>Tasks</h2><table><tr><th>task</th><th>mean share</th></tr>"
+    head = _head(say("task", lang), say("mean share", lang))
+    body += f"<h2>{say('Tasks', lang)}</h2><table>{head}"
     for task in assignment.tasks:
         known = [t.tasks[task.name] for t in totals if t.tasks[task.name] is not None]
-        share = f"{np.mean(np.array(known, float)) / task.points:.0%}" if known else "not read yet"
-        body += f"<tr><td>{task.name} {html.escape(task.title)}</td><td>{share}</td></tr>"
-    body += "</table><h2>Most common mistakes</h2>"
-    body += "<table><tr><th>students</th><th>task</th><th>mistake</th></tr>"
+        share = f"{np.mean(np.array(known, float)) / task.points:.0%}" if known else ""
+        name, share = html.escape(titles[task.name]), share or say("not read yet", lang)
+        body += f"<tr><td>{task.name} {name}</td><td>{share}</td></tr>"
+    body += f"</table><h2>{say('Most common mistakes', lang)}</h2><table>"
+    body += _head(say("students", lang), say("task", lang), say("mistake", lang))
     for name, mistake, students in mistakes(totals)[:20]:
         links = f"{len(students)}: {', '.join(map(_link, students))}"
         body += (
-            f"<tr><td class='names'>{links}</td><td>{name}</td><td>{html.escape(mistake)}</td></tr>"
+            f"<tr><td class='names'>{links}</td><td>{name}</td><td>{_said(mistake, lang)}</td></tr>"
         )
-    body += "</table><h2>Students</h2><table><tr><th>points</th><th>student</th></tr>"
+    body += f"</table><h2>{say('Students', lang)}</h2><table>"
+    body += _head(say("points", lang), say("student", lang))
     for total in totals:
-        remarks = [total.grade.problem, *total.grade.remarks, *total.remarks]
-        words = html.escape("; ".join(filter(None, remarks)))
+        remarks = filter(None, [total.grade.problem, *total.grade.remarks, *total.remarks])
+        words = "; ".join(_said(each, lang) for each in remarks)
         body += f"<tr><td>{total.points:g}</td><td>{_link(total.student)} {words}</td></tr>"
-    return page(f"{assignment.name} · {assignment.title}: the class", body + "</table>")
+    title = say("{title}: the class", lang, title=f"{assignment.name} · {titles[assignment.name]}")
+    return page(title, body + "</table>", lang)
+
+
+def _summary(
+    assignment: Assignment, totals: list[Total], points: np.ndarray, lang: str | None
+) -> str:
+    """Say in a sentence how a class did; link to its derivations."""
+    words = say(
+        "{number} submissions, mean {mean}, median {median} of {most} points",
+        lang,
+        number=len(totals),
+        mean=f"{points.mean():.1f}",
+        median=f"{np.median(points):g}",
+        most=f"{assignment.most:g}",
+    )
+    unread = sum(bool(total.not_marked) for total in totals)
+    if unread:
+        words = say(
+            "{points}; of {number} the derivation is not read yet",
+            lang,
+            points=words,
+            number=unread,
+        )
+    if not assignment.by_hand:
+        return f"<p>{words}.</p>"
+    link = f'<a href="derivations.html">{say("All derivations", lang)}</a>'
+    return f"<p>{words}.</p><p>{link}</p>"
 
 
 def _histogram(points: np.ndarray, most: float) -> bytes:
@@ -144,10 +203,12 @@ def _histogram(points: np.ndarray, most: float) -> bytes:
     return picture.getvalue()
 
 
-def write_all(assignment: Assignment, totals: list[Total], out: Path) -> Path:
+def write_all(
+    assignment: Assignment, totals: list[Total], out: Path, lang: str | None = None
+) -> Path:
     """Write all pages into a folder; return the one of the class."""
     for total in totals:
-        write(out / file_name(total.student, ".html"), student_page(assignment, total))
+        write(out / file_name(total.student, ".html"), student_page(assignment, total, lang))
     index = out / "index.html"
-    write(index, class_page(assignment, totals))
+    write(index, class_page(assignment, totals, lang))
     return index

@@ -18,7 +18,9 @@ from minidlrm.files import replacing
 from minidlrm.grading import entries
 from minidlrm.grading.assignment import Assignment, criteria, find
 from minidlrm.grading.judging import Judge, Judges
-from minidlrm.grading.reading import plain, student_of
+from minidlrm.grading.reading import student_of
+from minidlrm.grading.words import cleaned, first_line, of_messages, with_messages
+from minidlrm.languages import Message, joined, words_of
 
 Which = str | Path | Assignment
 
@@ -122,17 +124,22 @@ def grade(
             copy = entries.the_file(assignment, path, folder)
             file = entries.digest(path)
         except Exception as error:  # zipfile raises many: a password, an unknown method, ...
-            return ungraded(assignment, student, f"it cannot be opened: {error}", key)
+            why = Message("it cannot be opened: {error}", error=words_of(error))
+            return ungraded(assignment, student, why, key)
         arguments = _arguments(assignment, copy, student, seed, seconds)
         try:
             (judge or _judge).run(arguments, folder, assignment.limits.total)
-            content = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+            content = _read(folder / "results.json")
         except TimeoutError:
-            problem = f"the checks took longer than {assignment.limits.total:g} seconds in all"
-            return ungraded(assignment, student, problem, key, file)
+            seconds_in_all = f"{assignment.limits.total:g}"
+            why = Message(
+                "the checks took longer than {seconds} seconds in all", seconds=seconds_in_all
+            )
+            return ungraded(assignment, student, why, key, file)
         except (OSError, ValueError) as error:
-            problem = f"the grader stopped: {_log(folder) or error}"
-            return ungraded(assignment, student, problem, key, file)
+            log = _log(folder) or words_of(error)
+            why = Message("the grader stopped: {error}", error=log)
+            return ungraded(assignment, student, why, key, file)
         written = student_of(copy)
     name = student or content["student"] or written
     return Grade(
@@ -159,6 +166,10 @@ def _arguments(
     return arguments if seconds is None else [*arguments, "--seconds", str(seconds)]
 
 
+def _read(path: Path) -> dict[str, Any]:
+    return of_messages(json.loads(path.read_text(encoding="utf-8")))
+
+
 def _log(folder: Path) -> str:
     with contextlib.suppress(OSError):
         return (folder / "log.txt").read_text(encoding="utf-8", errors="replace")[-500:].strip()
@@ -169,15 +180,16 @@ def _problem(content: dict[str, Any]) -> str:
     """Say in a line why a file earned nothing."""
     results = content["results"]
     if not results:
-        return "the checks asked nothing: see checks.py"
+        return Message("the checks asked nothing: see checks.py")
     if any(r["points"] for r in results):
         return ""
-    if content["never"]:
-        return str(content["never"])
+    never: str = content["never"]
+    if never:
+        return never
     if all(r["mistake"] == "not written" for r in results):
-        return "nothing is written yet"
+        return Message("nothing is written yet")
     first = next(r for r in results if r["mistake"] != "not written")
-    return "; ".join([first["feedback"].splitlines()[0], *content["notes"][:1]])
+    return joined([first_line(first["feedback"]), *content["notes"][:1]], "; ")
 
 
 def _foreign(student: str, written: str) -> list[str]:
@@ -185,7 +197,7 @@ def _foreign(student: str, written: str) -> list[str]:
     same = student.casefold().strip() == written.casefold().strip()
     if same or written in ("", "your-id"):
         return []
-    return [f"its STUDENT is {written!r}"]
+    return [Message("its STUDENT is {name}", name=repr(written))]
 
 
 def _key(assignment: Assignment, path: Path, seed: int) -> str:
@@ -198,7 +210,7 @@ def _key(assignment: Assignment, path: Path, seed: int) -> str:
 
 def ungraded(which: Which, student: str, why: str, key: str = "", file: str = "") -> Grade:
     """Return a grade with no points, and why."""
-    why = plain(why)
+    why = cleaned(why)
     lost = {"points": 0.0, "feedback": why, "mistake": "not graded", "note": ""}
     rows = [{**row, **lost} for row in criteria(which)]
     return Grade(student, rows, why, key=key, file=file)
@@ -262,7 +274,8 @@ def grade_class(
                 with judges.one() as judge:
                     return grade(assignment, todo[student], student, seed, seconds, judge, under)
             except Exception as error:  # one submission must not stop the others
-                return ungraded(assignment, student, f"the grader stopped: {error}")
+                why = Message("the grader stopped: {error}", error=words_of(error))
+                return ungraded(assignment, student, why)
 
         pool = ThreadPoolExecutor(most)
         stack.callback(pool.shutdown)
@@ -289,13 +302,13 @@ def file_name(student: str, suffix: str) -> str:
 
 def _keep(out: Path, result: Grade) -> None:
     with replacing(out / file_name(result.student, ".json")) as part:
-        part.write_text(json.dumps(asdict(result), ensure_ascii=False, indent=1), encoding="utf-8")
+        content = with_messages(asdict(result))
+        part.write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
 
 
 def kept_grade(out: Path, student: str) -> Grade | None:
     """Return the grade of an earlier run, or None."""
     try:
-        path = out / file_name(student, ".json")
-        return Grade(**json.loads(path.read_text(encoding="utf-8")))
+        return Grade(**_read(out / file_name(student, ".json")))
     except (OSError, ValueError, TypeError):
         return None

@@ -23,6 +23,8 @@ from typing import Any
 from minidlrm.grading import wire
 from minidlrm.grading.assignment import Limits
 from minidlrm.grading.reading import NotWritten, StudentError, cells_of, plain
+from minidlrm.grading.words import error_of
+from minidlrm.languages import Message, joined, words_of
 
 _CPU = 300  # seconds of processor time of one process
 _START = 60.0  # seconds: the imports of the process
@@ -82,13 +84,14 @@ class Submission:
         self.called: list[str] = []  # the functions that were asked for, in order
         self.slips: dict[str, str] = {}  # foreseen mistakes, by the function that has them
         self.credits: list[str] = []  # what an earlier mistake does not cost again
-        self.never = ""  # why it cannot be started
+        self.never: str = ""  # why it cannot be started
         self._process: subprocess.Popen | None = None
         self._cells: list[str] | None = None
         self._left_out: set[int] = set()  # cells that did not end
         self._functions: list[Callable] = []
         self._kept: list[Callable] = []
         self._deadline = 0.0
+        self._sent: dict[str, str] = {}  # what errors of the grader's functions say, by the English
 
     def __enter__(self) -> Submission:
         return self
@@ -121,17 +124,29 @@ class Submission:
         except TimeoutError:
             self.close()
             raise StudentError(
-                f"{question['name']} gave no answer within {seconds:g} seconds: "
-                "does it have an endless loop?"
+                Message(
+                    "{name} gave no answer within {seconds} seconds: does it have an endless loop?",
+                    name=question["name"],
+                    seconds=f"{seconds:g}",
+                )
             ) from None
         except TypeError as error:  # a value that is too large to be sent back
             self.close()
-            raise StudentError(f"{question['name']} called back with too much: {error}") from None
+            raise StudentError(
+                Message(
+                    "{name} called back with too much: {error}",
+                    name=question["name"],
+                    error=str(error),
+                )
+            ) from None
         except (EOFError, OSError, ValueError):
             self.close()
             raise StudentError(
-                f"the process ended in {question['name']}: it left Python, ran out of memory, "
-                "or used up its time"
+                Message(
+                    "the process ended in {name}: it left Python, ran out of memory, or used up "
+                    "its time",
+                    name=question["name"],
+                )
             ) from None
         return self._value(answer)
 
@@ -147,15 +162,17 @@ class Submission:
 
     def _value(self, answer: Any) -> Any:
         if not isinstance(answer, dict) or not {"value", "error"} & set(answer):
-            raise StudentError("the process gave an answer that cannot be read")
+            raise StudentError(Message("the process gave an answer that cannot be read"))
         if "error" not in answer:
             return answer["value"]
         kind, message, words = (str(answer.get(key)) for key in ("error", "message", "words"))
         if kind == "NotImplementedError":
             raise NotWritten(plain(message))
         if kind == "AttributeError" and message.startswith("there is no "):
-            raise StudentError(plain(f"{message}{self._why_missing()}"))
-        raise StudentError(plain(words) + self._line_of(words))
+            raise StudentError(self._why_missing(plain(message)))
+        line = self._line_of(words)
+        said = error_of(plain(words), self._sent)
+        raise StudentError(joined([said, line], "\n") if line else said)
 
     def _line_of(self, words: str) -> str:
         """Return the student's own line that an error names."""
@@ -167,18 +184,25 @@ class Submission:
         for cell in cells:
             lines = cell.splitlines()
             if number <= len(lines) and lines[number - 1].strip():
-                return f"\nYour line: {plain(lines[number - 1].strip(), 120)}"
+                return Message("Your line: {code}", code=plain(lines[number - 1].strip(), 120))
         return ""
 
-    def _why_missing(self) -> str:
-        failed = "; ".join(self.notes[:2])
-        return f": was it renamed or deleted?{' What failed: ' + failed if failed else ''}"
+    def _why_missing(self, words: str) -> str:
+        known = re.fullmatch(r"there is no (\w+) in the submission", words)
+        missing = Message("there is no {name} in the submission", name=known[1]) if known else words
+        why = Message("{missing}: was it renamed or deleted?", missing=missing)
+        if not self.notes:
+            return why
+        return Message("{why} What failed: {notes}", why=why, notes=joined(self.notes[:2], "; "))
 
     def _called_back(self, answer: dict[str, Any]) -> dict[str, Any]:
         try:
             return {"value": self._functions[int(answer["call"])](*answer["arguments"])}
         except Exception as error:
-            return {"error": f"{type(error).__name__}: {error}"[:300]}
+            kind, words = type(error).__name__, words_of(error)
+            if isinstance(words, Message) and len(self._sent) < 1000:
+                self._sent[f"{kind}: {words}"] = joined([kind, words], ": ")
+            return {"error": f"{kind}: {words}"[:300]}
 
     # The process
 
@@ -191,10 +215,11 @@ class Submission:
                 self._cells = cells_of(self.path)
             while not self._run_cells():
                 if len(self._left_out) > _LEFT_OUT:
-                    raise StudentError(f"the file does not run. {'; '.join(self.notes[:3])}")
+                    notes = joined(self.notes[:3], "; ")
+                    raise StudentError(Message("the file does not run. {notes}", notes=notes))
         except StudentError as error:
             self.close()
-            self.never = str(error)
+            self.never = words_of(error)
             raise
 
     def _run_cells(self) -> bool:
@@ -213,21 +238,31 @@ class Submission:
                     raise ValueError
                 words = str(answer.get("words") or "")
             except (TimeoutError, EOFError, OSError, ValueError, TypeError) as error:
-                why = f"runs longer than {self.limits.cell:g} seconds"
-                why = why if isinstance(error, TimeoutError) else "ends the process"
-                notes.append(
-                    f"cell {k + 1} {why}, and is left out: put experiments under "
-                    "if __name__ == '__main__'"
-                )
+                notes.append(self._left_out_because(error, k + 1))
                 self._left_out.add(k)
                 self.notes = notes
                 self.close()
                 return False
             if words and len(notes) < 20:
-                notes.append(f"cell {k + 1}: {plain(words, 500)}")
+                said = error_of(plain(words, 500), self._sent)
+                notes.append(Message("cell {number}: {error}", number=k + 1, error=said))
         self.notes = notes
         self._replace()
         return True
+
+    def _left_out_because(self, error: Exception, cell: int) -> str:
+        if not isinstance(error, TimeoutError):
+            return Message(
+                "cell {number} ends the process, and is left out: put experiments under "
+                "if __name__ == '__main__'",
+                number=cell,
+            )
+        return Message(
+            "cell {number} runs longer than {seconds} seconds, and is left out: put experiments "
+            "under if __name__ == '__main__'",
+            number=cell,
+            seconds=f"{self.limits.cell:g}",
+        )
 
     def _replace(self) -> None:
         """Put the grader's functions into the place of the submission's."""
@@ -237,7 +272,7 @@ class Submission:
         try:
             self._answer({"replace": self.replaced}, time.monotonic() + self.limits.call)
         except (TimeoutError, EOFError, OSError, ValueError, TypeError):
-            raise StudentError("the process ended after the file was read") from None
+            raise StudentError(Message("the process ended after the file was read")) from None
         self._kept = self._functions
 
     def _start(self) -> None:
@@ -284,7 +319,7 @@ class Submission:
             self.protections = list(map(str, ready["protections"]))
         except (TimeoutError, EOFError, OSError, ValueError, TypeError, KeyError):
             self.close()
-            raise StudentError("the process did not start") from None
+            raise StudentError(Message("the process did not start")) from None
 
     def _send(self, value: Any, deadline: float) -> None:
         def number(function: Callable) -> int:

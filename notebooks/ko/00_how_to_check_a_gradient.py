@@ -27,9 +27,9 @@
 # **이 장을 마치면** 열 줄로 된 기울기 검사기(checker)를 직접 만들게 됩니다. 그것만으로는 부족한 까닭도 알게 되고,
 # 찾은 잘못을 설명해 주는 `md.gradcheck`도 쓸 수 있게 됩니다.
 #
-# 그림의 글자는 영어입니다. 검사의 결과와 `md.gradcheck`의 보고서를 한국어로 보려면 노트북을 열기 전에 환경 변수
-# `MINIDLRM_LANG`을 `ko`로 정하세요. 영어로 나올 때 "right"는 맞았다는 뜻이고, "not yet"은 아직 틀린 곳이 있다는
-# 뜻입니다. 표의 "ok"와 "FAILED"는 어느 언어에서나 그대로입니다.
+# 노트북의 검사와 `md.gradcheck`의 보고서를 한국어로 보려면 노트북을 열기 전에 환경 변수 `MINIDLRM_LANG`을 `ko`로
+# 정하세요. 컴퓨터의 언어가 한국어이면 그대로 두어도 됩니다. 보고서의 "ok"는 통과했다는 뜻이고, "FAILED"는 틀린 곳이
+# 있다는 뜻입니다. 그림의 글자와 셀이 직접 출력하는 글은 영어입니다.
 
 # %%
 # Colab처럼 minidlrm이 설치되지 않은 곳에서는 먼저 설치합니다.
@@ -47,6 +47,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import minidlrm as md
+from minidlrm.languages import say, tell
 
 rng = np.random.default_rng(0)
 
@@ -122,9 +123,12 @@ def richardson(f, x, h=1e-2):
 
 def check_richardson(function):
     error = error_of(lambda x: function(np.exp, x))
-    verdict = "right" if error < 1e-9 else "not yet"
-    print(
-        f"{verdict}: error {error:.1e}; one difference has {error_of(lambda x: central(np.exp, x, 1e-2)):.1e}"
+    verdict = say("right" if error < 1e-9 else "not yet")
+    tell(
+        "{verdict}: error {error:.1e}; one difference has {one:.1e}",
+        verdict=verdict,
+        error=error,
+        one=error_of(lambda x: central(np.exp, x, 1e-2)),
     )
 
 
@@ -161,7 +165,7 @@ check_richardson(richardson_answer)
 # $$L = \sum_k r_k\, y_k .$$
 #
 # 그러면 $\partial L / \partial y_k = r_k$입니다. 들어오는 기울기가 바로 $r$입니다. 따라서 `backward(r)`은 $L$을 각
-# 원소로 미분한 값과 원소마다 같아야 합니다. 검사기는 다음 코드가 전부입니다.
+# 원소로 미분한 값과 원소마다 같아야 합니다. 아래가 검사기의 전부입니다.
 
 
 # %%
@@ -236,12 +240,18 @@ def tanh_backward(dy):
 def check_tanh(backward):
     error = check(np.tanh, backward, x, r)
     if error < 1e-8:
-        print(f"right: error {error:.1e}")
+        tell("right: error {error:.1e}", error=error)
     else:
         said, wanted = backward(r), r * central(np.tanh, x, 6e-6)
         k = np.unravel_index(np.abs(said - wanted).argmax(), x.shape)
-        print(f"not yet: error {error:.1e}; a right one has about 1e-10")
-        print(f"   at x = {x[k]:.3f}, dy = {r[k]:.3f} you say {said[k]:.3f}; it is {wanted[k]:.3f}")
+        tell("not yet: error {error:.1e}; a right one has about 1e-10", error=error)
+        tell(
+            "   at x = {x:.3f}, dy = {dy:.3f} you say {said:.3f}; it is {wanted:.3f}",
+            x=x[k],
+            dy=r[k],
+            said=said[k],
+            wanted=wanted[k],
+        )
 
 
 check_tanh(tanh_backward)
@@ -284,11 +294,11 @@ W, b = rng.normal(size=(2, 3)), rng.normal(size=2)
 report = md.gradcheck((affine, affine_backward), x, W, b)
 
 # %% [markdown]
-# 한 줄이 배열 하나입니다. 오차가 $10^{-15}$ 가까이까지 작은 까닭은, 이 코드가 복소수로도 돌아간다는 것을
-# `gradcheck`가 알아냈기 때문입니다. `gradcheck`는 차분이 필요 없는 규칙도 검사합니다. 역전파는 `dy`에 대해
-# 선형입니다. `backward(0)`은 0이고, 합의 역전파는 역전파의 합입니다. 그리고 역전파는 입력을 바꾸어서는 안 됩니다.
+# 한 줄이 배열 하나입니다. 오차가 $10^{-15}$에 가까운 것은 `gradcheck`가 이 코드가 복소수로 돌아간다는 것을 알아냈기
+# 때문입니다. `gradcheck`는 차분이 필요 없는 규칙도 검사합니다. 역전파는 `dy`에 대해 선형입니다. `backward(0)`은
+# 0이고, 합의 역전파는 역전파의 합입니다. 그리고 역전파는 입력을 바꾸어서는 안 됩니다.
 #
-# 이번에는 강의를 해 본 사람이라면 누구나 보았을 실수입니다. 배치(batch)에 걸쳐 더해야 할 자리에서 평균을 냈습니다.
+# 이번에는 가르치는 사람이라면 누구나 본 적이 있는 실수입니다. 배치(batch)에 대한 합을 내야 할 자리에 평균을 냈습니다.
 
 
 # %%
@@ -359,8 +369,8 @@ relu = (lambda x: np.maximum(x, 0) + 0.0, lambda dy: dy * (x_corner > 0))
 report = md.gradcheck(relu, x_corner, method="richardson")
 
 # %% [markdown]
-# 원소 두 개를 꺾인 점으로 세어 빼 두었습니다. 하나는 0이고, 다른 하나는 $10^{-7}$입니다. 뒤의 원소는 꺾인 점에 너무
-# 가까워서, 가장 작은 스텝으로도 꺾인 점을 넘어갑니다. 복소 스텝(`method="auto"`)을 쓰면 0만 꺾인 점입니다.
+# 원소 두 개를 꺾인 점으로 세어 빼 두었습니다. 하나는 0이고, 다른 하나는 $10^{-7}$입니다. 뒤의 것은 꺾인 점까지의
+# 거리가 가장 작은 스텝보다도 짧습니다. 복소 스텝(`method="auto"`)을 쓰면 0만 꺾인 점입니다.
 #
 # ### 직접 해 보기
 #
@@ -511,7 +521,7 @@ museum.explain(bugs)
 # ### 그래도 "학습"이 되는 것은 어느 것일까?
 #
 # 하나씩 작은 DLRM에 넣고 합성 클릭 데이터로 학습해 봅시다. 학습으로 줄이려는 것은 *로그 손실*(log loss)입니다. 모델은
-# 실제로 일어난 일에 어떤 확률을 매겨 두었습니다. 로그 손실은 $-\log$(그 확률)의 평균입니다. 자연로그를 쓰므로 단위는
+# 실제로 일어난 일에도 어떤 확률을 매겼습니다. 로그 손실은 $-\log$(그 확률)의 평균입니다. 자연로그를 쓰므로 단위는
 # *내트*(nat)입니다. 작을수록 좋습니다.
 
 # %%
@@ -546,8 +556,8 @@ ax.grid(alpha=0.3)
 
 # %% [markdown]
 # 네 곡선이 모두 내려갑니다. 틀린 것 가운데 둘은 옳은 것과 똑같아 보입니다. (Adagrad는 기울기를 평소 크기로 나눕니다.
-# 그래서 상수 인수가 틀려도 거의 티가 나지 않습니다. SGD였다면 달랐을 것입니다.) `UpperForLower`는 얼마 못 가 더
-# 나아지지 않습니다. 검사하지 않았다면 데이터나 학습률(learning rate), 심지어 날씨에서 원인을 찾았을 것입니다.
+# 그래서 상수 인수가 틀려도 거의 티가 나지 않습니다. SGD였다면 달랐을 것입니다.) `UpperForLower`는 일찍부터 나아지지
+# 않습니다. 검사하지 않았다면 데이터나 학습률(learning rate), 심지어 날씨에서 원인을 찾았을 것입니다.
 #
 # ### 직접 해 보기
 #
@@ -625,10 +635,6 @@ report = md.gradcheck(pair, x32)
 
 
 # %%
-def check32(forward, backward, x, r):
-    return check(forward, backward, x, r)  # 직접 해 보기 (your turn): x와 r은 float32로 들어옵니다
-
-
 def check_check32(function):
     seen, r32 = [], r.astype(np.float32)
 
@@ -639,13 +645,25 @@ def check_check32(function):
     right = function(np.tanh, backward, x32.copy(), r32)
     wrong = function(np.tanh, lambda dy: 1.001 * backward(dy), x32.copy(), r32)
     if any(dtype != np.float32 for dtype in seen):
-        print("not yet: backward got float64; in training it gets float32")
+        tell("not yet: backward got float64; in training it gets float32")
     elif right > 1e-6:
-        print(f"not yet: error {right:.1e} for a right gradient; in which precision is h added?")
+        tell(
+            "not yet: error {right:.1e} for a right gradient; in which precision is h added?",
+            right=right,
+        )
     elif not 5e-4 < wrong < 2e-3:
-        print(f"not yet: a gradient that is 0.1% too large has the error {wrong:.1e}")
+        tell("not yet: a gradient that is 0.1% too large has the error {wrong:.1e}", wrong=wrong)
     else:
-        print(f"right: error {right:.1e}, and {wrong:.1e} for a gradient 0.1% too large")
+        tell(
+            "right: error {right:.1e}, and {wrong:.1e} for a gradient 0.1% too large",
+            right=right,
+            wrong=wrong,
+        )
+
+
+# %%
+def check32(forward, backward, x, r):
+    return check(forward, backward, x, r)  # 직접 해 보기 (your turn): x와 r은 float32로 들어옵니다
 
 
 check_check32(check32)
@@ -687,7 +705,7 @@ report = md.gradcheck(model, clicks.train[:6])
 # 아주 작은 추천 모델입니다. 밀집 특성(dense feature) $x$는 벡터 $h = x W^\top$가 되고, 아이디는 테이블 $E$에서 행
 # $e$를 찾습니다. 둘을 원소끼리 곱하면 $a = h \odot e$이고, 수 $c$가 그 원소의 가중치가 되어
 # $\mathrm{logit} = \sum_d a_d c_d$입니다. 역전파에서 **한** 줄이 틀렸습니다. 보고서를 읽어 보세요. 어느 배열이
-# 틀렸나요? 틀린 배열들이 모두 거치는 줄을 찾아 고치세요.
+# 틀렸고, 그 배열들이 모두 쓰는 줄은 어느 것일까요? 그 줄을 고치세요.
 
 
 # %%
@@ -763,8 +781,23 @@ _ = what_if.plot()
 # ### 직접 해 보기
 #
 # 경사 하강법(gradient descent)의 한 스텝은 *모든* 숫자를 한꺼번에 움직입니다. 기울기가 $g$인 숫자 $w$는
-# $w - \eta g$가 됩니다. $\eta$(`lr`)는 학습률입니다. 한 스텝 움직이기 전에 손실이 얼마나 변할지 예측해 보세요.
+# $w - \eta g$가 됩니다. $\eta$(`lr`)는 학습률입니다. 스텝을 하기 전에 손실이 얼마나 변할지 예측해 보세요.
 # `gradients`는 배열의 목록입니다. 빈칸의 코드는 기울기를 더하기만 하고, 숫자마다 얼마나 움직이는지는 잊었습니다.
+
+
+# %%
+def check_predicted(function):
+    gradients = [getattr(g, "values", g) for g in steps.grads.values()]  # 테이블이면 그 행들
+    for lr in (0.1, 0.01, 0.001):
+        said, true = function(gradients, lr), loss_after(lr) - steps.loss
+        tell(
+            "lr = {lr:<6g} predicted {said:+.6f}   measured {true:+.6f}",
+            lr=lr,
+            said=said,
+            true=true,
+        )
+    text = say("the last two must agree to 1%. A number with the gradient g moves by -lr g")
+    tell("right" if abs(said / true - 1) < 0.01 else "not yet: {text}", text=text)
 
 
 # %%
@@ -778,15 +811,6 @@ def loss_after(lr):
         parameter.grad = steps.grads[name]
     md.SGD(lr).step(moved.parameters())
     return md.trace(moved, clicks.train[:4]).loss
-
-
-def check_predicted(function):
-    gradients = [getattr(g, "values", g) for g in steps.grads.values()]  # 테이블이면 그 행들
-    for lr in (0.1, 0.01, 0.001):
-        said, true = function(gradients, lr), loss_after(lr) - steps.loss
-        print(f"lr = {lr:<6g} predicted {said:+.6f}   measured {true:+.6f}")
-    text = "the last two must agree to 1%. A number with the gradient g moves by -lr g"
-    print("right" if abs(said / true - 1) < 0.01 else f"not yet: {text}")
 
 
 check_predicted(predicted)

@@ -44,6 +44,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import minidlrm as md
+from minidlrm.languages import tell
 
 rng = np.random.default_rng(0)
 
@@ -102,7 +103,7 @@ def one_hots(ids, N):
 def check_one_hots(function):
     wanted = [[0, 0, 0, 0, 1, 0, 0], [1, 0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 1, 0, 0]]
     wrong = md.checking.difference(function(np.array([4, 0, 4]), N), np.array(wanted, float), "E")
-    print(f"not yet: for the ids [4 0 4], {wrong}" if wrong else "right: E W is W[ids]")
+    tell("not yet: for the ids [4 0 4], {wrong}" if wrong else "right: E W is W[ids]", wrong=wrong)
 
 
 check_one_hots(one_hots)
@@ -184,7 +185,7 @@ alpha = rng.normal(size=len(values))
 def check_weighted(function):
     expected = layer.forward(values, offsets, alpha)  # (B, D): 백마다 한 행
     wrong = md.checking.difference(function(W, values, offsets, alpha), expected, "y")
-    print(f"not yet: {wrong}" if wrong else "right: as the library")
+    tell("not yet: {wrong}" if wrong else "right: as the library", wrong=wrong)
 
 
 check_weighted(weighted_forward)
@@ -346,10 +347,10 @@ def check_buffered(function):
     numpy[ids] += terms
     function(mine, ids, terms)
     if np.array_equal(mine, numpy):
-        print("right: row 1 is 108, and the terms 1 and 4 are lost")
+        tell("right: row 1 is 108, and the terms 1 and 4 are lost")
     else:
-        print(f"not yet: rows {mine[:, 0]}; NumPy leaves {numpy[:, 0]}")
-        print("   every row is 100 at first, and row 1 gets the terms 1, 4 and 8")
+        tell("not yet: rows {mine}; NumPy leaves {numpy}", mine=mine[:, 0], numpy=numpy[:, 0])
+        tell("   every row is 100 at first, and row 1 gets the terms 1, 4 and 8")
 
 
 check_buffered(buffered)
@@ -460,7 +461,7 @@ def table_and_id(rows, starts):
 def check_table_and_id(function):
     rows, wanted = np.array([0, 3, 4, 6, 7, 8]), (np.array([0, 0, 1, 1, 2, 2]), [0, 3, 0, 2, 0, 1])
     wrong = md.checking.difference(function(rows, starts), wanted, "table, id")
-    print(f"not yet: for rows = {rows}, {wrong}" if wrong else "right")
+    tell("not yet: for rows = {rows}, {wrong}" if wrong else "right", rows=rows, wrong=wrong)
 
 
 check_table_and_id(table_and_id)
@@ -524,17 +525,17 @@ print("values", grad.values.tolist())
 
 
 # %%
-def coalesce(rows, terms):
-    order = np.argsort(rows, kind="stable")
-    return rows[order], terms[order]  # 직접 해 보기 (your turn): 행 8이 두 번 나옵니다
-
-
 def check_coalesce(function):
     rows, terms = np.array([8, 3, 8, 5]), np.arange(8.0).reshape(4, 2)
     wanted = np.array([3, 5, 8]), [[2.0, 3.0], [6.0, 7.0], [4.0, 6.0]]
     wrong = md.checking.difference(function(rows, terms), wanted, "rows, sums")
     if wrong:
-        print(f"not yet: of the rows {rows} with terms {terms.tolist()}, {wrong}")
+        tell(
+            "not yet: of the rows {rows} with terms {terms}, {wrong}",
+            rows=rows,
+            terms=terms.tolist(),
+            wrong=wrong,
+        )
 
     def look_up(W, rows):
         return W[rows], (W, rows)
@@ -546,6 +547,12 @@ def check_coalesce(function):
     if not wrong:
         both_samples = (ids + starts[:-1]).ravel()  # [3 4 8 0 6 8]
         md.gradcheck((look_up, backward), tables.weight.value, both_samples)
+
+
+# %%
+def coalesce(rows, terms):
+    order = np.argsort(rows, kind="stable")
+    return rows[order], terms[order]  # 직접 해 보기 (your turn): 행 8이 두 번 나옵니다
 
 
 check_coalesce(coalesce)

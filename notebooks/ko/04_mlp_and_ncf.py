@@ -44,6 +44,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import minidlrm as md
+from minidlrm.languages import say, tell
 
 rng = np.random.default_rng(0)
 
@@ -228,9 +229,9 @@ def check_safe_loss(function):
     wanted = [md.BCEWithLogits().forward(x[k : k + 1], y[k : k + 1]) for k in range(4)]
     wrong = md.checking.difference(said, wanted, "loss")
     if wrong:
-        print(f"not yet: at the logits {x} with the labels {y}, {wrong}")
+        tell("not yet: at the logits {x} with the labels {y}, {wrong}", x=x, y=y, wrong=wrong)
     else:
-        print("right: as the library")
+        tell("right: as the library")
 
 
 check_safe_loss(safe_loss)
@@ -428,10 +429,12 @@ def check_hits(function):
     scores[:, 0] += 1.5
     higher = np.sort(scores[:, 1:])[:, -10] > scores[:, 0]  # 다른 영화 가운데 열째가 더 높습니다
     wanted, said = 1 - higher.mean(), function(scores)
-    text = (
-        f"you say {said:.3f}, it should be {wanted:.3f}: the hidden movie may have up to 9 above it"
+    text = say(
+        "you say {said:.3f}, it should be {wanted:.3f}: the hidden movie may have up to 9 above it",
+        said=said,
+        wanted=wanted,
     )
-    print("right" if abs(said - wanted) < 1e-12 else f"not yet: {text}")
+    tell("right" if abs(said - wanted) < 1e-12 else "not yet: {text}", text=text)
 
 
 check_hits(hit_rate)
@@ -538,10 +541,6 @@ ax.legend()
 
 
 # %%
-def best_ten(scores, seen):
-    return np.argsort(-scores, kind="stable")[:10]  # 직접 해 보기 (your turn)
-
-
 def check_best(function):
     draw = np.random.default_rng(2)
     scores, seen = draw.normal(size=60).round(1), draw.permutation(60)[:30]
@@ -550,13 +549,25 @@ def check_best(function):
     free = np.setdiff1d(np.arange(60), seen)
     wanted = free[np.argsort(-before[free], kind="stable")[:10]]
     if np.isin(said, seen).any():
-        print(f"not yet: movie {said[np.isin(said, seen)][0]} is in the list, and she has rated it")
+        tell(
+            "not yet: movie {said} is in the list, and she has rated it",
+            said=said[np.isin(said, seen)][0],
+        )
     elif said.shape != (10,) or (said != wanted).any():
-        print(f"not yet: the list is {said.tolist()}, and should be {wanted.tolist()}")
+        tell(
+            "not yet: the list is {said}, and should be {wanted}",
+            said=said.tolist(),
+            wanted=wanted.tolist(),
+        )
     elif (scores != before).any():
-        print("not yet: the list is right, but your function has changed the scores")
+        tell("not yet: the list is right, but your function has changed the scores")
     else:
-        print("right")
+        tell("right")
+
+
+# %%
+def best_ten(scores, seen):
+    return np.argsort(-scores, kind="stable")[:10]  # 직접 해 보기 (your turn)
 
 
 check_best(best_ten)

@@ -43,6 +43,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import minidlrm as md
+from minidlrm.languages import say, tell
 
 rng = np.random.default_rng(0)
 
@@ -97,22 +98,23 @@ def check_shapes(function):
     rows = md.data.Batch(np.ones((5, 3)), np.zeros((5, 6), dtype=int), np.ones(5))
     ops = {op.name: op for op in md.trace(other, rows).operations if op.phase == "forward"}
     right = {
-        "x": (ops["bottom.layers.1"].outputs["y"], "the bottom MLP ends with size D"),
-        "z": (ops["interaction"].inputs["z"], "the dense vector is one of the vectors, too"),
-        "pairs": (ops["interaction"].outputs["y"], "each vector with each other one, once"),
-        "top input": (ops["top.layers.0"].inputs["x"], "two arrows end there"),
-        "logit": (other.forward(rows), "one number for each sample"),
+        "x": (ops["bottom.layers.1"].outputs["y"], say("the bottom MLP ends with size D")),
+        "z": (ops["interaction"].inputs["z"], say("the dense vector is one of the vectors, too")),
+        "pairs": (ops["interaction"].outputs["y"], say("each vector with each other one, once")),
+        "top input": (ops["top.layers.0"].inputs["x"], say("two arrows end there")),
+        "logit": (other.forward(rows), say("one number for each sample")),
     }
     said = function(**sizes)
     for name, (array, hint) in right.items():
         guess = tuple(np.ravel(said[name]).tolist())
         whole = all(isinstance(size, int) for size in guess)
         if guess != array.shape or not whole:
-            print(f"not yet: {name} has the shape {array.shape}, and you say {said[name]}")
-            hint = "a size is a whole number: divide with //" if guess == array.shape else hint
-            print(f"(with {sizes}). Hint: {hint}.")
+            shapes = {"name": name, "shape": array.shape, "said": said[name]}
+            tell("not yet: {name} has the shape {shape}, and you say {said}", **shapes)
+            hint = say("a size is a whole number: divide with //") if guess == array.shape else hint
+            tell("(with {sizes}). Hint: {hint}.", sizes=sizes, hint=hint)
             return
-    print("right: the shapes are the library's")
+    tell("right: the shapes are the library's")
 
 
 # %% [markdown]
@@ -284,16 +286,24 @@ def check_top_input(function):
     for b in range(B):
         said, wanted = np.asarray(function(b)), top_in[b]
         if said.shape != wanted.shape:
-            print(f"not yet: the shape is {said.shape}, and should be {wanted.shape}")
+            tell(
+                "not yet: the shape is {said}, and should be {wanted}",
+                said=said.shape,
+                wanted=wanted.shape,
+            )
             return
         wrong = np.flatnonzero(np.abs(said - wanted) > 1e-12)
         if len(wrong):
             k = wrong[0]
-            name = f"x[{k}]" if k < D else f"the product of z_{i[k - D]} and z_{j[k - D]}"
-            print(f"not yet: in sample {b}, place {k} is {name}:", end=" ")
-            print(f"{wanted[k]:.4f}, and you have {said[k]:.4f}")
+            name = (
+                f"x[{k}]"
+                if k < D
+                else say("the product of z_{i} and z_{j}", i=i[k - D], j=j[k - D])
+            )
+            print(say("not yet: in sample {b}, place {k} is {name}:", b=b, k=k, name=name), end=" ")
+            tell("{wanted:.4f}, and you have {said:.4f}", wanted=wanted[k], said=said[k])
             return
-    print("right: the numbers of all samples, in their places")
+    tell("right: the numbers of all samples, in their places")
 
 
 # %% [markdown]
@@ -451,26 +461,30 @@ print(steps.perturb("embeddings.weight", (2, 0), eps=0.01))
 
 
 # %%
-def what_moves(t, v, d, eps):
-    samples = []  # 직접 해 보기 (your turn): 테이블 t의 아이디가 v인 표본
-    change = 0.0  # 그 표본들의 기울기로 본 손실의 변화
-    return samples, change
-
-
 def check_what_moves(function):
     for t, v in ((0, 2), (1, 4), (2, 5)):
         samples, change = function(t, v, d=1, eps=1e-4)
         made = steps.perturb("embeddings.weight", (starts[t] + v, 1), eps=1e-4)
         uses, wanted = made.moved[0][2], 1e-4 * made.slopes[0][1]
-        print(f"table {t}, id {v}: ", end="")
+        print(say("table {t}, id {v}: ", t=t, v=v), end="")
         if isinstance(samples, tuple):
-            print("not yet: samples is a tuple, as np.where gives it: take its [0]")
+            tell("not yet: samples is a tuple, as np.where gives it: take its [0]")
         elif len(samples) != uses:
-            print(f"not yet: {uses} samples look it up, and you name {len(samples)}")
+            number = {"uses": uses, "samples": len(samples)}
+            tell("not yet: {uses} samples look it up, and you name {samples}", **number)
         elif abs(change - wanted) > 1e-3 * abs(wanted):
-            print(f"not yet: the loss moves by {wanted:.3e}, and you say {change:.3e}")
+            moves = {"wanted": wanted, "change": change}
+            tell("not yet: the loss moves by {wanted:.3e}, and you say {change:.3e}", **moves)
         else:
-            print(f"right: samples {list(map(int, samples))}, and the loss moves by {wanted:.3e}")
+            moves = {"samples": list(map(int, samples)), "wanted": wanted}
+            tell("right: samples {samples}, and the loss moves by {wanted:.3e}", **moves)
+
+
+# %%
+def what_moves(t, v, d, eps):
+    samples = []  # 직접 해 보기 (your turn): 테이블 t의 아이디가 v인 표본
+    change = 0.0  # 그 표본들의 기울기로 본 손실의 변화
+    return samples, change
 
 
 check_what_moves(what_moves)
@@ -596,15 +610,6 @@ print(f"largest difference from the library's two classes: {np.abs(ours - theirs
 
 
 # %%
-def size_of(rows, F, D, bottom, top):
-    parameters = {"embeddings": 0}  # 직접 해 보기 (your turn): 모든 0을 고치세요
-    flops = {"embeddings": 0, "interaction": 0}  # 첫 0은 그대로
-    for name, sizes in (("top MLP", top), ("bottom MLP", bottom)):
-        parameters[name] = sum(0 for n, m in pairwise(sizes))
-        flops[name] = sum(0 for n, m in pairwise(sizes))
-    return parameters, flops
-
-
 def check_size(function):
     parameters, flops = function(18, F, D, [9, 7, 2], [8, 10, 1])
     forward = [op for op in steps.operations if op.phase == "forward"]
@@ -616,7 +621,21 @@ def check_size(function):
             rows.append(("parameters", parameters[name], getattr(model, part).num_parameters()))
         for unit, said, wanted in rows:
             print(f"{name:11} {unit:10} ", end="")
-            print("right" if said == wanted else f"not yet: {said}, and it should be {wanted}")
+            tell(
+                "right" if said == wanted else "not yet: {said}, and it should be {wanted}",
+                said=said,
+                wanted=wanted,
+            )
+
+
+# %%
+def size_of(rows, F, D, bottom, top):
+    parameters = {"embeddings": 0}  # 직접 해 보기 (your turn): 모든 0을 고치세요
+    flops = {"embeddings": 0, "interaction": 0}  # 첫 0은 그대로
+    for name, sizes in (("top MLP", top), ("bottom MLP", bottom)):
+        parameters[name] = sum(0 for n, m in pairwise(sizes))
+        flops[name] = sum(0 for n, m in pairwise(sizes))
+    return parameters, flops
 
 
 check_size(size_of)
@@ -708,15 +727,15 @@ def check_train(function):
     rows, options = clicks.train[:2048], {"batch_size": 512, "eval_every": 1, "progress": False}
     wanted = md.fit(first, rows, optimizer=md.SGD(1.0), **options).column("train_loss")
     said = function(second, list(md.data.minibatches(rows, 512, seed=(0, 0))), md.SGD(1.0))
-    hints = ["forward, then the loss.", "step 1 has not moved the weights as it should."]
-    hints += ["are the gradients of the steps before still there?"] * 2
+    hints = [say("forward, then the loss."), say("step 1 has not moved the weights as it should.")]
+    hints += [say("are the gradients of the steps before still there?")] * 2
     for k, hint in enumerate(hints):
         if len(said) <= k or abs(said[k] - wanted[k]) > 1e-6:
-            print("not yet: the losses are ", np.round(said, 5))
-            print("and those of md.fit are ", np.round(wanted, 5))
-            print(f"They differ from step {k + 1} on. Hint: {hint}")
+            print(say("not yet: the losses are "), np.round(said, 5))
+            print(say("and those of md.fit are "), np.round(wanted, 5))
+            tell("They differ from step {step} on. Hint: {hint}", step=k + 1, hint=hint)
             return
-    print("right: the losses of md.fit, step by step")
+    tell("right: the losses of md.fit, step by step")
 
 
 check_train(train)

@@ -47,6 +47,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import minidlrm as md
+from minidlrm.languages import say, tell
 
 rng = np.random.default_rng(0)
 
@@ -83,26 +84,37 @@ print(path.read_text().splitlines()[0][:120], "...")
 
 
 # %%
-def parse(line):
-    fields = line.split()  # 직접 해 보기 (your turn): 먼저 이 줄을 보세요
-    label, counts, ids = fields[0], fields[1:14], fields[14:]
-    return label, counts, ids
-
-
 def check_parse(function):
     fields = ["1", "3", "", "-1", *["0"] * 10, "000000ff", "", *["0000000a"] * 23, ""]
     parts = function("\t".join(fields) + "\n")
     right = 1, [3, None, -1, *[0] * 10], [255, None, *[10] * 23, None]
     if (len(parts[1]), len(parts[2])) != (13, 26):
-        print(f"not yet: {len(parts[1])} counts and {len(parts[2])} ids, but a line has", end=" ")
-        print("13 and 26. Where did the empty fields go?")
+        tell(
+            "not yet: {counts} counts and {ids} ids, but a line has 13 and 26. Where did the empty "
+            "fields go?",
+            counts=len(parts[1]),
+            ids=len(parts[2]),
+        )
         return
     said, wanted = ([part[0], *part[1], *part[2]] for part in (parts, right))
     for k, (mine, field) in enumerate(zip(said, wanted, strict=True)):
         if mine != field:
-            print(f"not yet: field {k} {fields[k]!r} should become {field!r}; you have {mine!r}")
+            tell(
+                "not yet: field {k} {fields!r} should become {field!r}; you have {mine!r}",
+                k=k,
+                fields=fields[k],
+                field=field,
+                mine=mine,
+            )
             return
-    print("right: 1 label, 13 counts, 26 ids")
+    tell("right: 1 label, 13 counts, 26 ids")
+
+
+# %%
+def parse(line):
+    fields = line.split()  # 직접 해 보기 (your turn): 먼저 이 줄을 보세요
+    label, counts, ids = fields[0], fields[1:14], fields[14:]
+    return label, counts, ids
 
 
 check_parse(parse)
@@ -187,6 +199,23 @@ _ = axes[1].legend()
 
 
 # %%
+def check_encode(function):
+    train, test = np.array([7, 7, 9, 4, 4, 4]), np.array([9, 7, 9, 5])
+    wanted = np.array([2, 2, 0, 1, 1, 1]), np.array([0, 2, 0, 0])
+    wrong = md.checking.difference(function(train, test), wanted, "train, test")
+    if wrong:
+        tell(
+            "not yet: with {train} in training and {test} in the test, {wrong}.",
+            train=train,
+            test=test,
+            wrong=wrong,
+        )
+        tell("In training, 4 occurs three times, 7 twice, 9 once, and 5 never.")
+    else:
+        tell("right")
+
+
+# %%
 def encode(train, test, min_count=2):
     values, count = np.unique(
         np.concatenate([train, test]), return_counts=True
@@ -194,17 +223,6 @@ def encode(train, test, min_count=2):
     known = values[count >= min_count]
     place = {value: k + 1 for k, value in enumerate(known.tolist())}
     return [np.array([place.get(v, 0) for v in part.tolist()]) for part in (train, test)]
-
-
-def check_encode(function):
-    train, test = np.array([7, 7, 9, 4, 4, 4]), np.array([9, 7, 9, 5])
-    wanted = np.array([2, 2, 0, 1, 1, 1]), np.array([0, 2, 0, 0])
-    wrong = md.checking.difference(function(train, test), wanted, "train, test")
-    if wrong:
-        print(f"not yet: with {train} in training and {test} in the test, {wrong}.")
-        print("In training, 4 occurs three times, 7 twice, 9 once, and 5 never.")
-    else:
-        print("right")
 
 
 check_encode(encode)
@@ -271,7 +289,11 @@ def log_loss(label, rate):
 def check_log_loss(function):
     said, wanted = function(label, rate.astype(float)), md.metrics.log_loss(label, logit)
     close = abs(said - wanted) < 1e-5
-    print("right" if close else f"not yet: {said:.4f}; the library says {wanted:.4f}")
+    tell(
+        "right" if close else "not yet: {said:.4f}; the library says {wanted:.4f}",
+        said=said,
+        wanted=wanted,
+    )
 
 
 check_log_loss(log_loss)
@@ -313,10 +335,14 @@ def check_auc(function):
     some = np.concatenate([positive, negative])
     pairs = (positive, negative), (np.array([1.0, 2.0]), np.array([1.0, 0.0]))
     wanted = md.metrics.auc(np.repeat([1.0, 0.0], 300), some), 3.5 / 4
-    names = "300 clicks and 300 non-clicks", "two and two, one pair of them a tie"
+    names = say("300 clicks and 300 non-clicks"), say("two and two, one pair of them a tie")
     for name, pair, value in zip(names, pairs, wanted, strict=True):
         said = function(*pair)
-        verdict = "right" if abs(said - value) < 1e-9 else f"not yet: {said:.6f}; it is {value:.6f}"
+        verdict = say(
+            "right" if abs(said - value) < 1e-9 else "not yet: {said:.6f}; it is {value:.6f}",
+            said=said,
+            value=value,
+        )
         print(f"{name}: {verdict}")
 
 
@@ -384,7 +410,11 @@ def bayes_limit(p):
 
 def check_bayes(function):
     said, wanted = function(np.array([0.5, 0.5, 0.2])), 0.628899
-    print("right" if abs(said - wanted) < 1e-5 else f"not yet: {said:.4f}; it is {wanted:.4f}")
+    tell(
+        "right" if abs(said - wanted) < 1e-5 else "not yet: {said:.4f}; it is {wanted:.4f}",
+        said=said,
+        wanted=wanted,
+    )
 
 
 check_bayes(bayes_limit)
@@ -478,11 +508,6 @@ ax.grid(alpha=0.3)
 
 
 # %%
-def adagrad_step(w, h, g, eta=0.1, eps=1e-10):
-    w = w - eta * g / (np.sqrt(h) + eps)  # 직접 해 보기 (your turn): 어느 h일까요?
-    return w, h + g * g
-
-
 def check_adagrad(function):
     class Yours(md.Adagrad):
         def update(self, weight, rows, grad, state, lr):
@@ -491,14 +516,24 @@ def check_adagrad(function):
 
     report = md.checking.optimcheck(Yours(lr=0.1), verbose=False)
     if report.passed:
-        print("right: the steps of md.Adagrad, on a matrix, a bias and a table")
+        tell("right: the steps of md.Adagrad, on a matrix, a bias and a table")
         return
     example = function(np.array([1.0]), np.array([9.0]), np.array([-4.0]))
     wrong = md.checking.difference(example, ([1.08], [25.0]), "w, h")
-    wrong = wrong and f": from w = 1, h = 9 and the gradient g = -4, {wrong}"
-    print(f"not yet{wrong}")
+    wrong = wrong and say(": from w = 1, h = 9 and the gradient g = -4, {wrong}", wrong=wrong)
+    tell("not yet{wrong}", wrong=wrong)
     if report.diagnosis[0].key != "random":
-        print(f"It looks as if {report.diagnosis[0].title}. {report.diagnosis[0].hint}")
+        tell(
+            "It looks as if {cause}. {hint}",
+            cause=say(report.diagnosis[0].title),
+            hint=say(report.diagnosis[0].hint),
+        )
+
+
+# %%
+def adagrad_step(w, h, g, eta=0.1, eps=1e-10):
+    w = w - eta * g / (np.sqrt(h) + eps)  # 직접 해 보기 (your turn): 어느 h일까요?
+    return w, h + g * g
 
 
 check_adagrad(adagrad_step)
@@ -631,9 +666,12 @@ def check_score(function):
     right = md.predict(own, clicks.schema.encode(new))
     wrong = md.checking.difference(function(saved, new), right, "p")
     if wrong:
-        print(f"not yet: {wrong}")
+        tell("not yet: {wrong}", wrong=wrong)
         return
-    print(f"right: the probabilities of before saving; for an unknown user, {right[-1]:.2f}")
+    tell(
+        "right: the probabilities of before saving; for an unknown user, {probability:.2f}",
+        probability=right[-1],
+    )
 
 
 check_score(score)

@@ -45,6 +45,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import minidlrm as md
+from minidlrm.languages import say, tell
 
 rng = np.random.default_rng(0)
 
@@ -318,6 +319,25 @@ bench(FM(2, table_sizes, 3), md.FactorizationMachine(2, table_sizes, 3))
 #
 # 빈칸의 코드는 서로 다른 쌍에 같은 번호를 붙입니다. 쌍마다 번호가 다르도록 고치세요.
 
+
+# %%
+def check_crosses(function):
+    said = np.asarray(function(every_i, every_j))
+    numbers, uses = np.unique(said, return_counts=True)
+    if uses.max() > 1:
+        a, b = np.flatnonzero(said == numbers[uses.argmax()])[:2]
+        pairs = f"({every_i[a]}, {every_j[a]}) and ({every_i[b]}, {every_j[b]})"
+        tell("not yet: the pairs {pairs} have the same number, {said}", pairs=pairs, said=said[a])
+    elif not np.array_equal(np.sort(said), np.arange(N_i * N_j)):
+        tell(
+            "not yet: the numbers must be 0 to {last}; you have {said}",
+            last=N_i * N_j - 1,
+            said=said,
+        )
+    else:
+        tell("right: every pair has a number of its own, from 0 to {last}", last=N_i * N_j - 1)
+
+
 # %%
 N_i, N_j = 4, 3
 every_i, every_j = np.divmod(np.arange(N_i * N_j), N_j)
@@ -325,19 +345,6 @@ every_i, every_j = np.divmod(np.arange(N_i * N_j), N_j)
 
 def cross_id(v_i, v_j):
     return v_i + v_j  # 직접 해 보기 (your turn): 번호가 같은 쌍이 있습니다
-
-
-def check_crosses(function):
-    said = np.asarray(function(every_i, every_j))
-    numbers, uses = np.unique(said, return_counts=True)
-    if uses.max() > 1:
-        a, b = np.flatnonzero(said == numbers[uses.argmax()])[:2]
-        pairs = f"({every_i[a]}, {every_j[a]}) and ({every_i[b]}, {every_j[b]})"
-        print(f"not yet: the pairs {pairs} have the same number, {said[a]}")
-    elif not np.array_equal(np.sort(said), np.arange(N_i * N_j)):
-        print(f"not yet: the numbers must be 0 to {N_i * N_j - 1}; you have {said}")
-    else:
-        print("right: every pair has a number of its own, from 0 to", N_i * N_j - 1)
 
 
 check_crosses(cross_id)
@@ -754,19 +761,26 @@ def check_top(function, F=4, D=3):
     z, P = np.random.default_rng(5).normal(size=(8, F, D)), F * (F - 1) // 2
     W, pairs = np.asarray(function(F, D)), md.DotInteraction(F, D).forward(z)  # (8, P)
     if W.shape != (1, D + P):
-        print(f"not yet: W has the shape {W.shape}, and should have {(1, D + P)}")
+        shapes = {"shape": W.shape, "wanted": (1, D + P)}
+        tell("not yet: W has the shape {shape}, and should have {wanted}", **shapes)
         return
     y = (np.concatenate([z[:, 0], pairs], axis=1) @ W.T)[:, 0]
     wanted = md.FMInteraction(F - 1, D).forward(z[:, 1:])
     if np.allclose(y, wanted):
-        print("right: a DLRM that is an FM")
+        tell("right: a DLRM that is an FM")
         return
     k = np.abs(y - wanted).argmax()
-    print(f"not yet: sample {k} gives y = {y[k]:.3f}, the FM {wanted[k]:.3f};")
-    i, j = np.tril_indices(F, -1)
-    print(f"  {np.count_nonzero(W[0, :D])} of {D} weights read z0 itself, and", end=" ")
-    print(f"{np.count_nonzero(W[0, D:][j == 0])} of {F - 1} a pair of z0: make them 0;")
-    print(f"  {np.sum(W[0, D:][j > 0] != 1)} of {np.sum(j > 0)} other pairs need the weight 1")
+    said = {"k": k, "y": y[k], "wanted": wanted[k]}
+    tell("not yet: sample {k} gives y = {y:.3f}, the FM {wanted:.3f};", **said)
+    j = np.tril_indices(F, -1)[1]
+    own, pairs = np.count_nonzero(W[0, :D]), np.count_nonzero(W[0, D:][j == 0])
+    read = {"own": own, "D": D, "pairs": pairs, "most": F - 1}
+    tell(
+        "  {own} of {D} weights read z0 itself, and {pairs} of {most} a pair of z0: make them 0;",
+        **read,
+    )
+    others = {"wrong": np.sum(W[0, D:][j > 0] != 1), "others": np.sum(j > 0)}
+    tell("  {wrong} of {others} other pairs need the weight 1", **others)
 
 
 # %%
@@ -902,12 +916,16 @@ def multiplications(F, D, H):
 def check_counts(function):
     F, D, H = 26, 16, 16
     right = {"DLRM's pairs": 5200, "cross layer": 173_472, "CIN layer": 183_872}
-    known = {F * D: "W x has a matrix of F D rows and F D columns"}
-    known |= {(F * D) ** 2: "the product with x0 is missing"}
-    known |= {F * F * D: "the sums with W multiply, too", F * F * D * H: "the products are missing"}
+    known = {F * D: say("W x has a matrix of F D rows and F D columns")}
+    known |= {(F * D) ** 2: say("the product with x0 is missing")}
+    known |= {
+        F * F * D: say("the sums with W multiply, too"),
+        F * F * D * H: say("the products are missing"),
+    }
     for name, count in function(F, D, H).items():
-        why = known.get(count, "count again")
-        print(f"{name:13} {'right' if count == right[name] else f'not yet: {count:,}: {why}'}")
+        why = known.get(count, say("count again"))
+        wrong = say("not yet: {count}: {why}", count=f"{count:,}", why=why)
+        print(f"{name:13} {say('right') if count == right[name] else wrong}")
 
 
 print("F = 26, D = 16, H = 16")

@@ -48,6 +48,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import minidlrm as md
+from minidlrm.languages import say, tell
 
 rng = np.random.default_rng(0)
 
@@ -98,9 +99,9 @@ def check_part(function):
         found = [b for first, end in parts for b in range(first, end)]
         sizes = [end - first for first, end in parts]
         if found != list(range(B)) or max(sizes) - min(sizes) > 1:
-            print(f"not yet: {B} samples on {R} ranks are {parts}")
+            tell("not yet: {B} samples on {R} ranks are {parts}", B=B, R=R, parts=parts)
             return
-    print("right: every sample has one rank")
+    tell("right: every sample has one rank")
 
 
 check_part(part)
@@ -205,9 +206,14 @@ def check_exchange(function):
     for r in range(3):
         wanted = [f"{s} to {r}" for s in range(3)]
         if list(got[r]) != wanted:
-            print(f"not yet: rank {r} has {list(got[r])}, and should have {wanted}")
+            tell(
+                "not yet: rank {r} has {got}, and should have {wanted}",
+                r=r,
+                got=list(got[r]),
+                wanted=wanted,
+            )
             return
-    print("right: every part has arrived")
+    tell("right: every part has arrived")
 
 
 check_exchange(exchange)
@@ -340,7 +346,10 @@ def check_together(function):
     ends = np.cumsum(rows)
     grads = [x[e - n : e].T @ y[e - n : e] / n for e, n in zip(ends, rows, strict=True)]
     wrong = md.checking.difference(function(grads, rows), x.T @ y / 8, "dW")
-    print(f"not yet: {wrong}" if wrong else "right: the gradient of the mean of all samples")
+    tell(
+        "not yet: {wrong}" if wrong else "right: the gradient of the mean of all samples",
+        wrong=wrong,
+    )
 
 
 check_together(together_from)
@@ -428,11 +437,14 @@ def check_all_reduce(function):
     tree = (x[0] + x[1]) + (x[2] + x[3])
     off = [int(np.sum(each != tree)) for each in sums]
     if not all(np.allclose(each, tree) for each in sums):
-        print("not yet: these are not the sums")
+        tell("not yet: these are not the sums")
     elif any(off):
-        print(f"not yet: of 1,000 numbers, those with other bits than the tree's, by rank: {off}")
+        tell(
+            "not yet: of 1,000 numbers, those with other bits than the tree's, by rank: {off}",
+            off=off,
+        )
     else:
-        print("right: the same bits on every rank")
+        tell("right: the same bits on every rank")
 
 
 check_all_reduce(all_reduce)
@@ -597,12 +609,17 @@ def check_bytes(function):
     said = function(500, T, 8, P, R)
     counted = [totals[what].bytes for what in ("vectors", "gradients", "all reduce")]
     for what, mine, right in zip(
-        ("vectors", "gradients", "all-reduce"), said, counted, strict=True
+        (say("vectors"), say("gradients"), say("all-reduce")), said, counted, strict=True
     ):
         if mine != right:
-            print(f"not yet: {what}: you say {mine:,.0f} bytes, and {right:,} were counted")
+            tell(
+                "not yet: {what}: you say {mine:,.0f} bytes, and {right:,} were counted",
+                what=what,
+                mine=mine,
+                right=right,
+            )
             return
-    print("right: to the byte")
+    tell("right: to the byte")
 
 
 check_bytes(bytes_of_step)
@@ -692,9 +709,14 @@ def check_places(function):
     wanted = [[1], [0, 2, 3], [0, 1], []]
     for r in range(4):
         if np.asarray(got[r]).tolist() != wanted[r]:
-            print(f"not yet: you ask rank {r} for {np.asarray(got[r])}, and need {wanted[r]}")
+            tell(
+                "not yet: you ask rank {r} for {got}, and need {wanted}",
+                r=r,
+                got=np.asarray(got[r]),
+                wanted=wanted[r],
+            )
             return
-    print("right: every row is asked for once")
+    tell("right: every row is asked for once")
 
 
 check_places(places_to_ask)
@@ -763,7 +785,11 @@ def check_seconds(function):
     said = function(8, 0.4, 2048, 26, 16, 475_985, 1e-5, 1e-9)
     wanted = 0.05 + 14 * (1e-5 + 53_248e-9) + 3 * (1e-5 + 4 * 475_985e-9)
     right = abs(said - wanted) < 1e-9
-    print("right" if right else f"not yet: {1e3 * said:.4f} ms; it is {1e3 * wanted:.4f} ms")
+    tell(
+        "right" if right else "not yet: {said:.4f} ms; it is {wanted:.4f} ms",
+        said=1e3 * said,
+        wanted=1e3 * wanted,
+    )
 
 
 check_seconds(seconds_of_step)

@@ -6,6 +6,7 @@ import pytest
 from minidlrm.checking import Fingerprint
 from minidlrm.grading.judge import Wrong, catches, gradient, personal, same
 from minidlrm.grading.known import compare
+from minidlrm.languages import Message
 
 task = pytest.mark.task
 
@@ -166,7 +167,12 @@ def test_numeric_gradient_moves_one_entry_at_a_time(student, rng):
     right = 3 * a * x * x
     compare("the gradient", student.call("numeric_gradient", f, x), right, near=NEAR)
     if max(seen) > 1:
-        raise Wrong(f"f was called with {max(seen)} entries moved at once; move one at a time")
+        raise Wrong(
+            Message(
+                "f was called with {number} entries moved at once; move one at a time",
+                number=max(seen),
+            )
+        )
 
 
 @task("A1.6", title="your own number")

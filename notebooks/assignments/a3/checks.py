@@ -7,6 +7,7 @@ from minidlrm.checking import Fingerprint
 from minidlrm.grading.assignment import solutions
 from minidlrm.grading.judge import Wrong, catches, gradient, personal, same
 from minidlrm.grading.known import compare
+from minidlrm.languages import Message
 
 task = pytest.mark.task
 _SOURCE = solutions(__file__)
@@ -214,7 +215,12 @@ def _compare(student, *inputs):
     wrong = sgd_mistakes(*inputs)
     for k, right in enumerate(sgd_epoch(*inputs)):
         mistakes = [(story, tables[k]) for story, tables in wrong]
-        compare("PQ"[k], answer[k], right, [(f"{'PQ'[k]} does not move", inputs[k]), *mistakes])
+        compare(
+            "PQ"[k],
+            answer[k],
+            right,
+            [(Message("{name} does not move", name="PQ"[k]), inputs[k]), *mistakes],
+        )
 
 
 @task("A3.6", title="your own number")

@@ -8,6 +8,7 @@ from minidlrm.checking import Fingerprint
 from minidlrm.data import synthetic_clicks
 from minidlrm.grading.judge import Wrong, catches, gradient, numbers, personal
 from minidlrm.grading.known import compare
+from minidlrm.languages import Message
 
 task = pytest.mark.task
 STEPS, BATCH = 600, 256
@@ -96,34 +97,34 @@ _ARROW = (
     "Draw forward: the dense vector goes to two places. What comes back adds up.",
 )
 MISTAKES = {  # key: (the gradients that it changes, evidence, title, hint)
-    "no_dot": ("W1 b1", "nothing comes back from the dot products", *_ARROW),
-    "no_direct": ("W1 b1", "only the dot products send a gradient back", *_ARROW),
+    "no_dot": (["W1", "b1"], "nothing comes back from the dot products", *_ARROW),
+    "no_direct": (["W1", "b1"], "only the dot products send a gradient back", *_ARROW),
     "one_side": (
-        "table W1 b1",
+        ["table", "W1", "b1"],
         "z_i of a pair i > j gets z_j, z_j nothing",
         "of each pair only one of the two vectors gets a gradient",
         "A product depends on both of its vectors. What does each of them receive?",
     ),
     "bottom_mask": (
-        "W1 b1",
+        ["W1", "b1"],
         "units of the bottom that are off pass the gradient on",
         "the slope of the bottom's ReLU is forgotten",
         "A unit that gives 0 in forward passes nothing back.",
     ),
     "top_mask": (
-        "table W1 b1 W2 b2",
+        ["table", "W1", "b1", "W2", "b2"],
         "hidden units of the top that are off pass the gradient on",
         "the slope of the top's ReLU is forgotten",
         "A unit that gives 0 in forward passes nothing back.",
     ),
     "table_shift": (
-        "table",
+        ["table"],
         "the gradients go to the rows ids, without starts",
         "the rows belong to another table",
         "All tables lie in one array. Which row does forward read for an id?",
     ),
     "buffered": (
-        "table",
+        ["table"],
         "of a row that several samples use, only the last one counts",
         "only one use of a repeated id is counted",
         "a[rows] += b writes each row once, though rows names it many times. Add up in a way "
@@ -143,9 +144,9 @@ def known_mistakes(rest, only):
         return wrong
 
     return [
-        Fingerprint(f"dlrm_{key}", formula(key, changed.split()), evidence, title, hint)
+        Fingerprint(f"dlrm_{key}", formula(key, changed), evidence, title, hint)
         for key, (changed, evidence, title, hint) in MISTAKES.items()
-        if set(changed.split()) & set(only)
+        if set(changed) & set(only)
     ]
 
 
@@ -202,7 +203,7 @@ def test_training(student, rng, earn):
         nonlocal calls
         calls += 1
         if calls > STEPS:
-            raise ValueError(f"next_batch was called more than {STEPS} times")
+            raise ValueError(Message("next_batch was called more than {most} times", most=STEPS))
         rows = slice((calls - 1) * BATCH, calls * BATCH)
         batch = clicks.train[rows]
         return batch.dense.astype(float), batch.sparse.astype(np.int64), batch.label.astype(float)
@@ -220,15 +221,24 @@ def test_training(student, rng, earn):
     )
     logits = numbers("what train_and_predict returned", logits)
     if logits.shape != test.label.shape or not np.isfinite(logits).all():
-        raise Wrong(f"return {len(test.label)} finite logits, one for each test row", "no logits")
+        words = Message(
+            "return {number} finite logits, one for each test row", number=len(test.label)
+        )
+        raise Wrong(words, "no logits")
     loss, entropy = metrics.log_loss(test.label, logits), metrics.entropy(test.label)
     share = (entropy - loss) / (entropy - clicks.bayes_log_loss)
     earn((1 * (share > 0) + 2 * (share >= 0.5) + 2 * (share >= 0.75)) / 5)
     if share < 0.75:
         raise Wrong(
-            f"log loss {loss:.4f} after {min(calls, STEPS)} batches; the mean rate has "
-            f"{entropy:.4f}, the limit is {clicks.bayes_log_loss:.4f}: you closed {share:.0%} "
-            "of the gap",
+            Message(
+                "log loss {loss} after {batches} batches; the mean rate has {entropy}, the limit is "
+                "{limit}: you closed {share} of the gap",
+                loss=f"{loss:.4f}",
+                batches=min(calls, STEPS),
+                entropy=f"{entropy:.4f}",
+                limit=f"{clicks.bayes_log_loss:.4f}",
+                share=f"{share:.0%}",
+            ),
             "not trained far enough",
         )
 
@@ -276,7 +286,7 @@ def _planted():
         return sgd(table, rows, np.clip(values, -0.5, 0.5), lr)
 
     return [
-        ("uphill", lambda t, r, v, lr: sgd(t, r, -v, lr)),
+        (Message("uphill"), lambda t, r, v, lr: sgd(t, r, -v, lr)),
         ("no learning rate", lambda t, r, v, lr: sgd(t, r, v, 1.0)),
         ("the rate twice", lambda t, r, v, lr: sgd(t, r, v, lr * lr)),
         ("every row shrinks a little", whole),

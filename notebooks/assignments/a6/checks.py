@@ -9,6 +9,7 @@ from minidlrm.checking import Fingerprint
 from minidlrm.grading.assignment import solutions
 from minidlrm.grading.judge import catches, gradient, personal
 from minidlrm.grading.known import compare
+from minidlrm.languages import Message, as_message
 
 task = pytest.mark.task
 LAYER = "cross_forward cross_backward"
@@ -72,6 +73,15 @@ def network_mistakes():
         "x0 as the x of the first layer",
     )
 
+    def lacks(missing):
+        if len(missing) == 1:
+            return Message("dx0 lacks the term of {place}", place=as_message(missing[0]))
+        return Message(
+            "dx0 lacks the term of {first} and {second}",
+            first=as_message(missing[0]),
+            second=as_message(missing[1]),
+        )
+
     def terms(dy, x0, W1, b1, W2, b2):
         x1 = cross_forward(x0, x0, W1, b1)
         second, dx1, *_ = cross_backward(dy, x0, x1, W2, b2)
@@ -96,7 +106,7 @@ def network_mistakes():
         Fingerprint(
             "places",
             only(kept),
-            f"dx0 lacks the term of {' and '.join(places[k] for k in range(3) if k not in kept)}",
+            lacks([place for k, place in enumerate(places) if k not in kept]),
             title="x0 appears in several places, and one or more of its terms are missing",
             hint="Mark each x0 in y = layer2(x0, layer1(x0, x0)). Each one sends back a term of "
             "its own, and they add up.",

@@ -10,6 +10,8 @@ import pytest
 from minidlrm.grading.assignment import solutions
 from minidlrm.grading.judge import Wrong, catches, numbers, personal
 from minidlrm.grading.known import compare
+from minidlrm.languages import Message, as_message
+from minidlrm.languages import joined as put_together
 
 task = pytest.mark.task
 R = 4
@@ -23,12 +25,20 @@ def each_rank(name, value, right, wrong=()):
         compare(name, value, 0)
     got = value if isinstance(value, list) else list(np.atleast_1d(value))
     if len(got) != len(right):
-        words = f"{name} should be a list of {len(right)} arrays, one for each rank"
+        words = Message(
+            "{name} should be a list of {number} arrays, one for each rank",
+            name=as_message(name),
+            number=len(right),
+        )
         raise Wrong(words, "no list of arrays")
-    got = [numbers(f"{name}[{r}]", each) for r, each in enumerate(got)]
+    got = [numbers(_of_rank(name, r), each) for r, each in enumerate(got)]
     fits = [(story, other) for story, other in wrong if _alike(got, other)]
     for r, (mine, each) in enumerate(zip(got, right, strict=True)):
-        compare(f"{name}[{r}]", mine, each, [(story, other[r]) for story, other in fits])
+        compare(_of_rank(name, r), mine, each, [(story, other[r]) for story, other in fits])
+
+
+def _of_rank(name, rank):
+    return put_together([as_message(name), f"[{rank}]"])
 
 
 def _alike(got, other):
@@ -147,7 +157,7 @@ def _follows(student, dx, dy, counts, rng):
                 return False
     except Exception:
         return False
-    student.credits.append("it is the gradient of your own all_to_all")
+    student.credits.append(Message("it is the gradient of your own {name}", name="all_to_all"))
     return True
 
 
@@ -235,8 +245,13 @@ def test_bits_of_the_butterfly(student, rng):
         if differ.size:
             k = differ[0]
             raise Wrong(
-                f"rank {r} has {answer[r][k]:.17g} where rank 0 has {answer[0][k]:.17g}: "
-                "the ranks add in different orders, so the last bits differ",
+                Message(
+                    "rank {rank} has {value} where rank 0 has {other}: the ranks add in different "
+                    "orders, so the last bits differ",
+                    rank=r,
+                    value=f"{answer[r][k]:.17g}",
+                    other=f"{answer[0][k]:.17g}",
+                ),
                 "the bits depend on the rank",
                 True,
             )
@@ -268,7 +283,7 @@ class Meeting:
             given = _parts(given)
             self.sent.append(given)
             if len(self.sent) > 2:
-                raise ValueError("exchange was called a third time")
+                raise ValueError(Message("exchange was called a third time"))
             if len(self.sent) == 1:
                 _check_places(given, rows)
                 self.got = got = [*self.asked[:q], given[q], *self.asked[q + 1 :]]
@@ -283,9 +298,12 @@ class Meeting:
     def given(self, number):
         """Return what was given to the first or second exchange."""
         if len(self.sent) <= number:
-            words = "one for places, one for what is at these places"
             raise Wrong(
-                f"exchange was called {len(self.sent)} times; two calls are needed: {words}",
+                Message(
+                    "exchange was called {number} times; two calls are needed: one for places, one "
+                    "for what is at these places",
+                    number=len(self.sent),
+                ),
                 "an exchange is missing",
             )
         return self.sent[number]
@@ -299,16 +317,27 @@ def _ids(rng, rows):
 
 def _parts(given):
     if not isinstance(given, (list, tuple, np.ndarray)) or len(given) != R:
-        raise ValueError(f"exchange takes a list of {R} arrays, one for each rank")
+        raise ValueError(
+            Message("exchange takes a list of {number} arrays, one for each rank", number=R)
+        )
     return [np.asarray(part) for part in given]
 
 
 def _check_places(given, rows):
     for r, places in enumerate(given):
         if places.dtype.kind not in "iu" and places.size:
-            raise ValueError("exchange is called for places first, and they are whole numbers")
+            raise ValueError(
+                Message("exchange is called for places first, and they are whole numbers")
+            )
         for place in places[(places < 0) | (places >= rows)]:
-            raise ValueError(f"rank {r} has no place {place}: its shard has {rows} rows")
+            raise ValueError(
+                Message(
+                    "rank {rank} has no place {place}: its shard has {rows} rows",
+                    rank=r,
+                    place=place,
+                    rows=rows,
+                )
+            )
 
 
 def wrong_asks(ids, shard):
