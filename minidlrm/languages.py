@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gettext
 import os
+import re
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
@@ -157,8 +158,9 @@ def code_of(lang: str | None = None) -> str:
     >>> code_of("ko")
     'ko'
     """
-    asked = _asked(lang).replace("-", "_").split(".")[0].split("_")[0]
-    return asked if asked in languages() else "en"
+    place = re.split("[.@]", _asked(lang).replace("-", "_"))[0]
+    codes, known = (place, place.split("_")[0].lower()), languages()
+    return next((code for code in codes if code in known), "en")
 
 
 def say(message: str, lang: str | None = None, **values: Any) -> str:
@@ -228,4 +230,4 @@ def _asked(lang: str | None) -> str:
 
 @lru_cache(maxsize=8)
 def _catalogue(lang: str) -> gettext.NullTranslations:
-    return gettext.translation("minidlrm", FOLDER, [lang], fallback=True)
+    return gettext.translation("minidlrm", FOLDER, [code_of(lang)], fallback=True)

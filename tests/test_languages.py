@@ -39,6 +39,17 @@ def test_the_language_is_that_of_the_variable_then_of_the_locale(monkeypatch):
     assert say("the matrix is transposed") == "the matrix is transposed"
 
 
+@pytest.mark.parametrize(
+    ("written", "code"),
+    [("ko-KR", "ko"), ("KO", "ko"), ("ko@x", "ko"), ("C.UTF-8", "en"), ("ko/../ko", "en")],
+)
+def test_a_language_is_said_and_named_alike(monkeypatch, written, code):
+    """The head of a page names the language that its words are in."""
+    monkeypatch.setenv("MINIDLRM_LANG", written)
+    assert languages.code_of() == code
+    assert say("every array passed") == say("every array passed", code)
+
+
 def test_a_language_that_is_asked_for_and_not_there_is_refused():
     with pytest.raises(ValueError, match="lang is 'xx': it must be one of en, ko"):
         say("the matrix is transposed", "xx")
