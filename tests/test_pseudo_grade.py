@@ -107,6 +107,24 @@ def test_results_are_english_and_remember_what_they_were_made_of(graded):
     ]
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        [],
+        {"messages": []},
+        {"messages": {"mina": {}}},
+        {"messages": {"mina": {"pattern": "{name}", "values": []}}},
+        {"messages": {"mina": {"pattern": "{name}", "values": {"other": 1}}}},
+        {"messages": {"mina": {"pattern": "{", "values": {"name": 1}}}},
+    ],
+)
+def test_a_damaged_file_of_results_is_as_none(content, tmp_path):
+    """It is graded anew: no other submission waits for it."""
+    whole = content if isinstance(content, list) else {"student": "mina", "results": [], **content}
+    (tmp_path / "mina.json").write_text(json.dumps(whole), encoding="utf-8")
+    assert runner.kept_grade(tmp_path, "mina") is None
+
+
 def test_what_a_submission_says_is_never_a_pattern():
     words = "ValueError: {0.__class__} {name} (cell 2, line 3)"
     said = error_of(words, {})

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from minidlrm.grading.reading import plain
-from minidlrm.languages import Message, _made, joined
+from minidlrm.languages import Message, _made, filled, joined
 
 _ERROR = re.compile(r"(\w+): (.*?)(?: \((?:cell (\d+), )?line (\d+)\))?", re.S)
 # what the process of a submission says: it has no messages, as nothing of minidlrm is loaded there
@@ -92,8 +92,10 @@ def with_messages(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def of_messages(content: dict[str, Any]) -> dict[str, Any]:
-    """Return the content that `with_messages` was given."""
-    parts = content.get("messages", {})
+    """Return the content that `with_messages` was given; ValueError for what it does not make."""
+    parts = content.get("messages", {}) if isinstance(content, dict) else None
+    if not isinstance(parts, dict):
+        raise ValueError("these are not results of the grader")
 
     def read(value: Any) -> Any:
         if isinstance(value, dict):
@@ -123,8 +125,12 @@ def _plain(value: Any) -> Any:
 
 
 def _message(text: str, parts: dict[str, Any]) -> Message:
-    values = {
-        name: _message(v["text"], v) if isinstance(v, dict) else v
-        for name, v in parts["values"].items()
-    }
+    try:
+        values = {
+            name: _message(v["text"], v) if isinstance(v, dict) else v
+            for name, v in parts["values"].items()
+        }
+        filled(parts["pattern"], **values)
+    except (LookupError, AttributeError, TypeError) as error:
+        raise ValueError(f"the parts of {text!r} are damaged: {error!r}") from None
     return _made(text, parts["pattern"], values)
