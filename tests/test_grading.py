@@ -479,6 +479,13 @@ def test_a_number_of_another_student_is_wrong(tmp_path):
     }
 
 
+@pytest.mark.parametrize(("lang", "option"), [("en", ""), ("ko", " --lang ko"), ("fr", "")])
+def test_a_platform_is_asked_for_no_language_without_messages(lang, option):
+    """A teacher's own source may be in French: `grade check --lang fr` would be refused."""
+    first, *_ = adapters.autograding("A1", "A1", lang)["tests"]
+    assert first["run"] == f"minidlrm grade check A1 a1_gradients.py --task A1.2{option}"
+
+
 def test_platforms(tmp_path):
     found = assignment.find("A1")
     result = runner.grade("A1", found.source)

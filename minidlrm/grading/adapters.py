@@ -12,7 +12,7 @@ from minidlrm.grading import cells
 from minidlrm.grading.assignment import Assignment, criteria, find
 from minidlrm.grading.release import checks_for_students, write
 from minidlrm.grading.runner import Grade
-from minidlrm.languages import say
+from minidlrm.languages import languages, say
 
 _WORKFLOW = """name: autograding
 on: [push, workflow_dispatch]
@@ -88,7 +88,8 @@ def autograding(which: str | Path | Assignment, called: str, lang: str = "en") -
 
 
 def _option(lang: str) -> str:
-    return "" if lang == "en" else f" --lang {lang}"
+    """Return the option, if there is a catalogue: a teacher's source may be in more languages."""
+    return f" --lang {lang}" if lang in languages()[1:] else ""
 
 
 def files_of(
@@ -102,9 +103,9 @@ def files_of(
         A workflow and autograding.json; setup.sh and run_autograder, to be zipped; or the
         instructor's notebook, with solutions, for nbgrader's source folder.
     which, out, lang
-        As in `release`; what the platform shows is said in this language, too. A teacher's own
-        assignment goes along: to Gradescope the whole folder, to GitHub, where students see it,
-        without the solutions.
+        As in `release`; what the platform shows is said in this language, too, if there is a
+        catalogue for it. A teacher's own assignment goes along: to Gradescope the whole folder, to
+        GitHub, where students see it, without the solutions.
     """
     assignment = find(which)
     name, files = assignment.source.name, []
