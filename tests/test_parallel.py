@@ -766,6 +766,20 @@ def test_the_busiest_rank_is_the_one_with_the_table_of_all():
     assert plan.busiest == 768 * (8 + 2 * 4 * 8) + 2 * dense  # rank 0 serves the samples of 3
 
 
+def test_a_file_whose_schema_knows_no_value_is_read_on_ranks(tmp_path):
+    rows = {"click": [0, 1] * 10, "x": range(20), "city": [f"c{k}" for k in range(20)]}
+    read = md.data.read_table(rows, label="click", dense=["x"], sparse=["city"], progress=False)
+    assert read.table_sizes == [1]  # each city is rare
+    model = md.DLRM(1, read.table_sizes, 4, (4,), (4,))
+    md.save(model, tmp_path / "one.safetensors", schema=read.schema)
+
+    def load(comm):
+        with sharded(comm, "row"):
+            return md.load(tmp_path / "one.safetensors").num_parameters()
+
+    assert len(run(2, load)) == 2
+
+
 class Clock:
     """A clock for each rank, which moves when it is told to."""
 

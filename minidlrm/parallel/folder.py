@@ -195,7 +195,7 @@ class Pieces:
         """Return an array of a checkpoint in one file: not read yet, if a table may be in it."""
         stored = opened.get_slice(name)
         shape = stored.get_shape()
-        if len(shape) not in (1, 2):
+        if len(shape) not in (1, 2) or 0 in shape:
             return np.asarray(opened.get_tensor(name))
         part = [[[0, shape[0]]], [0, shape[1]] if len(shape) == 2 else None]
         described = {"shape": shape, "dtype": stored[:0].dtype, "parts": [part]}
