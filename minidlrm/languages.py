@@ -1,7 +1,8 @@
 """What is said to a user in her language: gettext, with catalogues in `minidlrm/locale/`.
 
 English is the source: a message without a translation is said in English. The language is that of
-the variable MINIDLRM_LANG, or of the locale (LC_ALL, LC_MESSAGES, LANG). Exceptions stay English.
+the variable MINIDLRM_LANG, or of the locale (LC_ALL, LC_MESSAGES, LANG). Exceptions are in English;
+one that holds a `Message` is said by the command line, and by the grader.
 """
 
 from __future__ import annotations

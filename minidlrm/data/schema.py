@@ -344,7 +344,18 @@ class Schema:
         return self.to_text("en")
 
     def to_text(self, lang: str | None = None) -> str:
-        """Return the table as text in the language `lang`, by default the user's."""
+        """Return the table as text, in a language; by default in the user's.
+
+        Parameters
+        ----------
+        lang : str, optional
+            Such as "ko".
+
+        Raises
+        ------
+        ValueError
+            When there is no catalogue for `lang`.
+        """
         lines = [
             [say(cell, lang) if isinstance(cell, Message) else cell for cell in row]
             for row in self.rows()

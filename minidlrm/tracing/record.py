@@ -54,6 +54,11 @@ class Trace(Step):
         ----------
         lang : str, optional
             Such as "ko".
+
+        Raises
+        ------
+        ValueError
+            When there is no catalogue for `lang`.
         """
         shapes = say("in", lang), say("out", lang)
         costs = say("FLOPs", lang), say("bytes", lang)
@@ -97,6 +102,8 @@ class Trace(Step):
         ------
         IndexError
             When the batch has no such row.
+        ValueError
+            When there is no catalogue for `lang`.
         """
         text = html_page(self, sample, lang)
         if path is not None:
@@ -123,6 +130,8 @@ class Trace(Step):
             Without ipywidgets.
         IndexError
             When the batch has no such row.
+        ValueError
+            When there is no catalogue for `lang`.
         """
         return stepper(self, sample, lang)
 

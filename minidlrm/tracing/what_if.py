@@ -80,6 +80,11 @@ class WhatIf:
         ----------
         lang : str, optional
             Such as "ko".
+
+        Raises
+        ------
+        ValueError
+            When there is no catalogue for `lang`.
         """
         return f"{self._title()}\n" + "\n\n".join(map(as_text, self._tables(lang)))
 
