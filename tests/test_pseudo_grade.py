@@ -18,7 +18,7 @@ from minidlrm.grading import assignment, commands, marking, reports, runner
 from minidlrm.grading.judge import Wrong, catches
 from minidlrm.grading.known import compare
 from minidlrm.grading.words import cleaned, error_of, of_messages, with_messages
-from minidlrm.languages import Message, code_of, joined, say
+from minidlrm.languages import Message, code_of, joined, say, words_of
 
 ROOT = Path(__file__).parent.parent
 A2 = assignment.find("A2")
@@ -105,6 +105,11 @@ def test_results_are_english_and_remember_what_they_were_made_of(graded):
     assert [say(r["feedback"], "ko") for r in back] == [
         say(r["feedback"], "ko") for r in grade.results
     ]
+
+
+def test_a_file_that_is_missing_is_said_in_korean():
+    error = CliRunner().invoke(commands.app, ["check", "A2", "none.py"]).exception
+    assert say(words_of(error), "ko") == "none.py 파일이 없습니다"
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def check(
     _needs("pytest")
     say("", lang)  # one that does not exist is refused before the work
     if not file.exists():
-        raise FileNotFoundError(f"{file} does not exist")
+        raise FileNotFoundError(Message("{file} does not exist", file=file))
     if again and seed:
         raise ValueError("--again draws a seed: give it, or --seed, but not both")
     console, points, most = Console(), 0.0, 0.0
