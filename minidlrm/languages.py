@@ -91,7 +91,7 @@ def joined(parts: Iterable[str], separator: str = "") -> Message:
     >>> from minidlrm.languages import Message, joined, say
     >>> said = joined([Message("right"), "x"], ": ")
     >>> said, say(said, "ko")
-    ('right: x', '정답: x')
+    ('right: x', '옳은 값: x')
     """
     values = {f"part{k}": part for k, part in enumerate(parts)}
     return filled(separator.join(f"{{{name}}}" for name in values), **values)
@@ -193,6 +193,30 @@ def say(message: str, lang: str | None = None, **values: Any) -> str:
         raise ValueError(f"lang is {lang!r}: it must be one of {', '.join(languages())}")
     catalogue = _catalogue(_asked(lang))
     return _said(message, values, catalogue)
+
+
+def say_if_message(text: str, lang: str | None = None) -> str:
+    """Return a `Message` in a language, and any other text, such as a name, as it is.
+
+    Parameters
+    ----------
+    text : str
+        A message, or what is said alike in every language.
+    lang : str, optional
+        As for `say`.
+
+    Raises
+    ------
+    ValueError
+        When there is no catalogue for `lang`, and the text is a message.
+
+    Examples
+    --------
+    >>> from minidlrm.languages import Message, say_if_message
+    >>> say_if_message(Message("right"), "ko"), say_if_message("right", "ko")
+    ('옳은 값', 'right')
+    """
+    return say(text, lang) if isinstance(text, Message) else text
 
 
 def tell(message: str, **values: Any) -> None:

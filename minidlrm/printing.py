@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
-from minidlrm.languages import Message, say
+from minidlrm.languages import say_if_message
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -120,15 +120,13 @@ def as_rich(title: str, rows: Rows, left: int = 1, bold: Collection[int] = ()) -
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=_said(title), box=SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
+    table = Table(title=say_if_message(title), box=SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
     head, *body = rows
     for k, name in enumerate(head):
-        name = _said(name)
+        name = say_if_message(name)
         table.add_column(name, justify="left" if k < left or not name else "right", overflow="fold")
     for k, row in enumerate(body):
-        table.add_row(*(Text(_said(cell)) for cell in row), style="bold" if k in bold else None)
+        table.add_row(
+            *(Text(say_if_message(cell)) for cell in row), style="bold" if k in bold else None
+        )
     return table
-
-
-def _said(text: str) -> str:
-    return say(text) if isinstance(text, Message) else text

@@ -104,6 +104,11 @@ def test_the_page_of_derivations_shows_what_was_written_and_no_more(tmp_path):
     assert "&quot;good&quot;" in page
 
 
+def test_a_derivation_is_shown_as_it_was_written_though_a_message_reads_alike():
+    page = derivations.derivations_page(A6, {"ann": {"A6.1": "dy was transposed"}}, {}, "ko")
+    assert "<pre>dy was transposed</pre>" in page
+
+
 # Late days, and what a teacher decides
 
 DEADLINE = datetime(2026, 11, 30, 23, 59)

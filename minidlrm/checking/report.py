@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minidlrm.arrays import check_type
-from minidlrm.languages import Message, as_message, joined, say
+from minidlrm.languages import Message, as_message, joined, say, say_if_message
 from minidlrm.printing import as_html, as_text, wrapped
 
 
@@ -115,11 +115,6 @@ class Cause:
         return str(self.text)
 
 
-def _named(name: str, lang: str | None) -> str:
-    """Return the name of a row: a plain name is said alike in every language."""
-    return say(name, lang) if isinstance(name, Message) else name
-
-
 @dataclass(frozen=True)
 class GradCheckReport:
     """All checks of one target; prints as a table, with the likeliest causes below.
@@ -198,7 +193,7 @@ class GradCheckReport:
         else:
             verdict = say("every array passed", lang)
         limit = say("(relative error at most {rtol})", lang, rtol=rtol)
-        return f"{_named(self.target, lang)}: {verdict} {limit}"
+        return f"{say_if_message(self.target, lang)}: {verdict} {limit}"
 
     def _head(self, lang: str | None) -> tuple[str, ...]:
         return (
@@ -219,9 +214,8 @@ class GradCheckReport:
             shape, index = "×".join(map(str, c.shape)), ",".join(map(str, c.index))
             counts = (str(c.num_checked), str(c.kinks))
             numbers = (f"{c.error:.1e}", index, f"{c.analytic:+.5e}", f"{c.numeric:+.5e}")
-            rows.append(
-                (_named(c.name, lang), shape, *counts, *numbers, "ok" if c.passed else "FAILED")
-            )
+            verdict = "ok" if c.passed else "FAILED"
+            rows.append((say_if_message(c.name, lang), shape, *counts, *numbers, verdict))
         for name, sizes, why in self.unchecked:
             rows.append(
                 (name, "×".join(map(str, sizes)), "0", "-", "-", "-", "-", "-", say(why, lang))

@@ -11,7 +11,7 @@ from minidlrm.grading import marking
 from minidlrm.grading.assignment import NAME, Assignment, Task
 from minidlrm.grading.reading import StudentError, cells_of, plain
 from minidlrm.grading.reports import page
-from minidlrm.languages import code_of, say, words_of
+from minidlrm.languages import code_of, say, say_if_message, words_of
 
 _HEAD = re.compile(rf"^#* *({NAME}\.\d+)\b")
 _LONGEST = 20_000  # characters of a derivation
@@ -100,7 +100,7 @@ def _form(
     points, comment = known.get((student, task.name), (None, ""))
     name, value = html.escape(student), "" if points is None else f"{points:g}"
     nothing = f"<p><em>{say('nothing is written', lang)}</em></p>"
-    shown = f"<pre>{html.escape(say(text, lang))}</pre>" if text else nothing
+    shown = f"<pre>{html.escape(say_if_message(text, lang))}</pre>" if text else nothing
     most = f"{task.points:g}"
     return (
         f'<section data-student="{name}" data-task="{task.name}"><h3>{name}</h3>{shown}'
