@@ -58,6 +58,7 @@ def test_the_right_cause_comes_first_in_nine_of_ten(reports, capsys):
     assert first >= 0.9 * total
 
 
+@pytest.mark.slow
 def test_without_fingerprints_arithmetic_names_what_it_can(monkeypatch):
     """Each bug that is not marked as a fingerprint is named without any."""
     monkeypatch.setattr("minidlrm.checking.diagnosis.known", lambda target: iter(()))
@@ -68,6 +69,7 @@ def test_without_fingerprints_arithmetic_names_what_it_can(monkeypatch):
             assert bug.cause in [cause.key for cause in report.diagnosis[:2]], str(report)
 
 
+@pytest.mark.slow
 def test_every_fingerprint_is_needed(monkeypatch):
     monkeypatch.setattr("minidlrm.checking.diagnosis.known", lambda target: iter(()))
     for bug in CORPUS:

@@ -180,6 +180,7 @@ def test_every_model_trains(model, tmp_path):
     assert "log loss" in result.stdout
 
 
+@pytest.mark.slow
 def test_compare_prints_its_tables_and_draws(tmp_path):
     small = ("--rows", 1400, "--epochs", 1, "--mlp", 4, "--embedding-dim", 2, "--batch-size", 512)
     options = (*small, "--seeds", 2, "--out", tmp_path)

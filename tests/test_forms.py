@@ -224,6 +224,7 @@ def test_ids_from_outside_that_never_repeat_are_a_remark():
     assert "3 rows are used, and none twice" in report.notes[0]
 
 
+@pytest.mark.slow
 def test_one_wrong_entry_of_ten_thousand_is_found_without_complex_numbers():
     """With directions of 1 and -1 an entry that is off by e moves the sum by e: it is seen when
     the derivative along the direction is known to less than e. Here that is some 1e-6, and the

@@ -20,13 +20,14 @@ from minidlrm.grading.reading import StudentError
 
 ALL = {name: proving.wrong_answers(name) for name in assignment.names()}
 TOLD_ELSEWHERE = (proving.TESTS[0], proving.NUMBERS[0])  # parts without a formula
-SLOW = {"A5.4"}  # it trains a model
+LEFT_OUT = {"A5.4"}  # it trains a model
+SLOW = {"A4.3", "A5.3", "A6.3", "A6.4"}  # seconds each
 SEEDS = [0, 1] if "MINIDLRM_LONG" in os.environ else [0]
 TASKS = [
-    pytest.param(name, task, function, id=task)
+    pytest.param(name, task, function, id=task, marks=[pytest.mark.slow] * (task in SLOW))
     for name, parts in ALL.items()
     for (task, function), wrongs in parts.items()
-    if task not in SLOW and not any(answer in wrongs for answer in TOLD_ELSEWHERE)
+    if task not in LEFT_OUT and not any(answer in wrongs for answer in TOLD_ELSEWHERE)
 ]
 
 

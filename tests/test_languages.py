@@ -64,10 +64,10 @@ def test_a_message_is_english_and_remembers_its_parts():
     assert say("", "ko") == ""
 
 
-def test_the_template_has_all_messages_of_the_package(messages):
+def test_the_template_has_all_messages_of_the_package(messages, template):
     """If not: python .ci/messages.py."""
     written = messages.read(languages.FOLDER / "minidlrm.pot", locale=None)
-    assert {m.id for m in written} == {m.id for m in messages.template()}
+    assert {m.id for m in written} == {m.id for m in template}
 
 
 @pytest.mark.parametrize("path", PO, ids=of_language)
@@ -96,8 +96,8 @@ def fields_of(text):
 
 
 @pytest.mark.parametrize("path", PO, ids=of_language)
-def test_every_message_is_translated_with_its_values(path, messages):
-    wanted = {message.id for message in messages.template() if message.id}
+def test_every_message_is_translated_with_its_values(path, messages, template):
+    wanted = {message.id for message in template if message.id}
     found = {
         message.id: message.string
         for message in messages.read(path, of_language(path))

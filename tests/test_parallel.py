@@ -826,7 +826,7 @@ def test_without_mpi_a_step_is_measured_in_this_process(monkeypatch):
     work, network, where = costs.measured_here(model, 64, ranks=4)
     assert min(work.walk, work.tables, work.dense) > 0
     assert network.alpha + network.beta > 0
-    assert "since MPI does not start here" in where
+    assert "since processes over MPI did not answer" in where
 
 
 @pytest.mark.slow

@@ -29,6 +29,7 @@ from minidlrm.parallel.planning import outline, plans
 from minidlrm.printing import as_rich
 
 _ROWS = 100_000  # of a table that is measured; a larger one costs a little more, in cache misses
+_PATIENCE = 120  # seconds that processes over MPI may take
 _STEPS, _LEAST = 3, 1.5  # steps that are timed in a turn; seconds of them, in all turns
 
 Make = Callable[[Sequence[int]], Model]
@@ -87,6 +88,7 @@ def measured_here(model: Any, rows: int, ranks: int) -> tuple[Work, Network, str
     try:
         line = [mpiexec(), "-n", str(several), sys.executable, "-m", "mpi4py", "-m", __name__]
         options: dict[str, Any] = {"stdin": subprocess.DEVNULL, "capture_output": True}
+        options["timeout"] = _PATIENCE
         done = subprocess.run([*line, json.dumps(about)], text=True, check=True, **options)
         work, network = json.loads(done.stdout.splitlines()[-1])
         where = say("one process")
@@ -97,7 +99,11 @@ def measured_here(model: Any, rows: int, ranks: int) -> tuple[Work, Network, str
         work, network = run(1, lambda comm: measure(comm, comm, *about))[0]
         if ranks > 1:
             network = run(2, measured)[0]
-        return work, network, say("one process with threads, since MPI does not start here")
+        return (
+            work,
+            network,
+            say("one process with threads, since processes over MPI did not answer"),
+        )
 
 
 def measure(

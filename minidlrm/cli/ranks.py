@@ -7,6 +7,7 @@ module mpi4py ends all ranks when one of them raises; mpiexec ends them when one
 from __future__ import annotations
 
 import json
+import locale
 import os
 import platform
 import shutil
@@ -174,7 +175,7 @@ def _passed_on(stream: Any) -> str:
     """Write what ranks print, without mpiexec's banner; return what the banner says, or ""."""
     told, inside = "", False
     for raw in stream:
-        line = raw.decode(errors="replace")
+        line = raw.decode(locale.getpreferredencoding(False), errors="replace")
         inside = inside or line.startswith(_BANNER)
         if not inside and not line.startswith("[mpiexec@"):
             sys.stdout.write(line)
