@@ -3,6 +3,7 @@
 import contextlib
 import io
 import re
+from importlib.metadata import version
 
 import numpy as np
 import pytest
@@ -68,7 +69,7 @@ def test_no_help_passes_the_catalogue_by(pseudo, monkeypatch):
     allowed |= {word for path in english for name in path for word in words(name)}
     allowed |= {"OPTIONS", "COMMAND", "ARGS", "root", "help"}
     allowed |= {"str", "int", "float", "path", "list", "bool", "datetime"}  # as Typer has them
-    allowed |= {"TEXT", "INTEGER", "FLOAT", "PATH", "DATETIME", "range", "RANGE"}  # or had them
+    allowed |= {"TEXT", "INTEGER", "FLOAT", "PATH", "DATETIME", "range", "RANGE", "dT"}  # or had
     monkeypatch.setenv("MINIDLRM_LANG", pseudo)
     monkeypatch.setenv("COLUMNS", "300")
     whole = typer.main.get_command(make_app())
@@ -76,13 +77,17 @@ def test_no_help_passes_the_catalogue_by(pseudo, monkeypatch):
         out = io.StringIO()
         with contextlib.redirect_stdout(out):
             assert whole.main([*path, "--help"], "root", standalone_mode=False) == 0
-        left = untranslated(out.getvalue()) - allowed - names_of(command)
+        names = names_of(command)
+        names |= {name.upper() for name in names}
+        left = untranslated(out.getvalue()) - allowed - names
         assert left == set(), f"{' '.join(path)}: {left}"
 
 
 def test_help_in_korean_is_whole():
     told = run("train", "--help", MINIDLRM_LANG="ko").stdout
     assert all(text in told for text in ("사용법: ", "학습률.", "[기본값: dlrm]"))
+    if version("typer") < "0.16":
+        pytest.skip("an older Typer cuts wide letters")
     assert "…" not in told  # Rich would cut a line of wide letters that ends at the border
 
 

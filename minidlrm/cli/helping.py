@@ -34,6 +34,8 @@ USAGE_ERRORS = (  # what the CLI library says, as it says it; other words of it 
     "Invalid value for {name}: Input should be a valid integer, unable to parse string as an "
     "integer",
     "Invalid value for {name}: Value {value} is not a valid {kind}.",
+    "Invalid value for {name}: {value} is not a valid float.",  # in an older Typer
+    "Invalid value for {name}: {value} is not a valid integer.",
     "Invalid value for {name}: {why}",
     "Got unexpected extra argument(s) ({name})",
     "Got unexpected extra argument ({name})",
