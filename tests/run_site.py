@@ -127,7 +127,7 @@ def test_the_words_around_a_korean_page_are_korean():
         if page.name == "touch.html":
             continue  # without the site around it
         said = test_pseudo_site.Around(page.read_text(encoding="utf-8")).said
-        told = re.sub(r"\([a-z ]+\)", "", "\n".join(said))  # a term's English stands in brackets
+        told = re.sub(r"\([A-Za-z ]+\)", "", "\n".join(said))  # a term's English stands in brackets
         assert set(re.findall(r"[A-Za-z]{2,}", told)) <= names, page
 
 

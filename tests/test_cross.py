@@ -162,3 +162,9 @@ def test_a_rank_is_for_matrices_alone(rng):
     assert str(md.CrossNetwork(4, 2, "vector", rng=rng)) == "CrossNetwork(2 × VectorCross(4))"
     assert "rank=2" in str(md.CrossNetwork(4, 2, "matrix", 2, rng=rng))
     assert "rank" not in str(md.CrossNetwork(4, 2, rng=rng))
+
+
+@pytest.mark.parametrize("cross", ["vector", "matrix"])
+def test_more_layers_than_memory_are_refused_before_any_is_made(cross):
+    with pytest.raises(ValueError, match="num_cross_layers or in_features: an array .* memory"):
+        md.CrossNetwork(2, 10**12, cross, rng=np.random.default_rng(0))

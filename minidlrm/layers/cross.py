@@ -15,6 +15,8 @@ from minidlrm.layers.inputs import as_size, check_rng, converted, numbers
 from minidlrm.layers.interaction import Interaction
 from minidlrm.module import Module, Parameter
 
+_LAYER = 1024  # numbers whose memory a layer's objects take, however few its own are
+
 
 class VectorCross(Module):
     r"""One cross layer of DCN, :math:`y = x_0 \langle x, w \rangle + b + x`.
@@ -258,8 +260,11 @@ class CrossNetwork(Module):
         check_word("cross", cross, "vector", "matrix")
         if cross == "vector" and rank is not None:
             raise ValueError(f"rank is {rank}: only cross='matrix' has a rank")
+        count = as_size("num_cross_layers", num_cross_layers)
+        width = max(as_size("in_features", in_features), _LAYER)
+        check_room("num_cross_layers or in_features", count, width)
         self.layers: list[VectorCross | MatrixCross] = []
-        for _ in range(as_size("num_cross_layers", num_cross_layers)):
+        for _ in range(count):
             if cross == "vector":
                 self.layers.append(VectorCross(in_features, rng=rng, dtype=dtype))
             else:
