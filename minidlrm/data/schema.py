@@ -383,7 +383,7 @@ def _checked(text: np.ndarray | None, ends: np.ndarray | None, name: str) -> Int
         known = Interner(text, ends)
         if len(known) == len(ends if ends is not None else ()):
             return known
-    raise ValueError(f"arrays: the stored values of column {name} are damaged")
+    raise ValueError(f"arrays: the stored values of column {name}, by plain, are damaged")
 
 
 def jagged(
