@@ -75,7 +75,7 @@ class Module:
         if dy.dtype.kind in "biu":  # ones that a reader wrote as integers
             dy = dy.astype(np.float64)
         dy = floats("dy", dy)
-        if type(shape) is not tuple:
+        if type(shape) is not tuple or not all(type(size) is int for size in shape):
             shape = tuple(as_sizes("shape", shape, 0))
         if dy.shape != shape:
             raise ValueError(

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import minidlrm as md
 from minidlrm.layers import inputs
 
 
@@ -110,3 +111,21 @@ def test_chance_comes_from_a_generator_or_a_seed():
     assert inputs.seeded(3).random() == np.random.default_rng(3).random()
     with pytest.raises(ValueError, match="seed is -1"):
         inputs.seeded(-1)
+
+
+def test_a_row_that_no_memory_holds_is_refused_by_its_name():
+    with pytest.raises(ValueError, match="num_dense: an array .* does not fit into memory"):
+        md.DLRM(10**13, [3], 4, (8,), (8,))
+
+
+def test_arrays_in_the_place_of_a_word_or_a_size_are_refused_by_name():
+    with pytest.raises(ValueError, match="cross is"):
+        md.DCN(1, [3], 4, 2, np.array([2, 3]))
+    with pytest.raises(ValueError, match="order is"):
+        md.data.synthetic_clicks(100, order=np.array(2))
+    with pytest.raises(TypeError, match="progress is"):
+        md.data.read_criteo("none.txt", progress=np.zeros((0, 2)))
+    with pytest.raises((ValueError, TypeError), match="shape"):
+        md.Linear(2, 2, rng=np.random.default_rng(0)).check_dy(
+            np.ones((1, 2)), (np.array([2, 3]), 2)
+        )

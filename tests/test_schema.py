@@ -71,7 +71,9 @@ def test_stored_values_that_cannot_be_such_are_refused():
         (text, ends[:1]), (text, ends[:0]), (text[:2], ends), (text, np.array([-1, 3])),
         (np.frombuffer(b"aba", np.uint8), np.array([1, 2, 3])),
     ]:  # fmt: skip
-        with pytest.raises(ValueError, match="the stored values of column c, by plain, are damaged"):
+        with pytest.raises(
+            ValueError, match="the stored values of column c, by plain, are damaged"
+        ):
             _checked(*wrong, "c")
 
 

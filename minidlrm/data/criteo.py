@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from minidlrm.arrays import as_path, as_size, check_word
+from minidlrm.arrays import as_flag, as_path, as_size, check_word
 from minidlrm.data.batch import Batch, Dataset
 from minidlrm.data.columns import hex_words
 from minidlrm.data.criteo_text import (
@@ -113,7 +113,7 @@ def read_criteo(
     >>> len(clicks.train), len(clicks.valid), len(clicks.test), clicks.table_sizes[:3]
     (24, 2, 2, [2, 2, 2])
     """
-    path = as_path("path", path)
+    path, progress = as_path("path", path), as_flag("progress", progress)
     known = vocabulary.vocabulary if isinstance(vocabulary, Dataset) else vocabulary
     min_count, hash_size, rows = _sizes(min_count, hash_size, rows)
     _check_options(hash_size, known, on_bad_line)

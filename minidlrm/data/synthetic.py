@@ -253,7 +253,7 @@ def _sigmoid(x: np.ndarray) -> np.ndarray:
 def _orders(order: Any) -> tuple[int, ...]:
     """Return the orders as a tuple, each once, as they came."""
     several = list(order) if np.iterable(order) else [order]
-    if not several or any(k not in (1, 2, 3) for k in several):
+    if not several or any(isinstance(k, np.ndarray) or k not in (1, 2, 3) for k in several):
         raise ValueError(f"order is {order!r}: it must be 1, 2, 3, or several of these")
     return tuple(dict.fromkeys(several))
 

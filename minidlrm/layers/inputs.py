@@ -13,7 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from minidlrm.arrays import DTYPES, as_seed, as_size, as_sizes, check_word, floats, native
+from minidlrm.arrays import (
+    DTYPES,
+    as_seed,
+    as_size,
+    as_sizes,
+    check_room,
+    check_word,
+    floats,
+    native,
+)
 
 
 def numbers(name: str, x: Any, *parameters: np.ndarray) -> np.ndarray:
@@ -59,6 +68,7 @@ def as_config(**arguments: Any) -> dict[str, Any]:
             config[name] = as_sizes(name, value)
         else:
             config[name] = as_size(name, value, 0 if name == "num_dense" else 1)
+    check_room("num_dense", config.get("num_dense", 0))  # a row alone
     return config
 
 

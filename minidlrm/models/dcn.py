@@ -117,6 +117,7 @@ class DCN(Model):
         r + d) L (rank r), and take 5 d L, (2 d^2 + 3 d) L or (4 d r + 3 d) L FLOPs a sample.
         """
         check_word("structure", structure, "parallel", "stacked")
+        check_word("cross", cross, "vector", "matrix")
         self.config = as_config(
             num_dense=num_dense,
             table_sizes=table_sizes,
