@@ -239,11 +239,11 @@ class Interrupts:
 
     def settle(self, save: bool) -> None:
         """Save when it is due, or when a signal waits; then hand the signal on."""
-        self.waiting = self._agreed()
-        if save or self.waiting is not None:
+        number = self._agreed()  # not kept as `waiting`: one's own is the first yet, and no second
+        if save or number is not None:
             self.run.save()
-        if self.waiting is not None:
-            number, self.waiting = self.waiting, None
+        if number is not None:
+            self.waiting = None
             self._restore()
             signal.raise_signal(number)
             self.__enter__()  # the handler of before has returned: the run goes on

@@ -12,6 +12,7 @@ import pytest
 
 import minidlrm as md
 from minidlrm import checkpoint
+from minidlrm.resuming import Interrupts
 
 
 @pytest.fixture(scope="module")
@@ -307,3 +308,40 @@ def test_a_killed_process_is_resumed_with_the_same_bits_and_leaves_nothing(
     md.fit(network, clicks, optimizer=optimizer, epochs=8, batch_size=50, progress=False)
     again = md.Adam(0.01)
     assert bits(md.load(path, optimizer=again), again) == bits(network, optimizer)
+
+
+def test_ones_own_signal_after_that_of_another_rank_does_not_break_the_save(monkeypatch):
+    saved = []
+
+    class Run:
+        path = "run"
+
+        def save(self):
+            signal.raise_signal(signal.SIGINT)  # it has come to the other rank before
+            saved.append("whole")
+
+    monkeypatch.setattr(Interrupts, "_agreed", lambda self: int(signal.SIGINT))
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), Interrupts(Run()) as interrupts:
+        interrupts.settle(save=False)
+    assert saved == ["whole"]
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_signal_that_comes_while_ranks_agree_is_kept_for_the_next_step(monkeypatch):
+    class Run:
+        path = "run"
+
+        def save(self):
+            raise AssertionError("nothing is due")
+
+    def agreed(self):
+        seen = self.waiting
+        signal.raise_signal(signal.SIGINT)
+        return seen
+
+    monkeypatch.setattr(Interrupts, "_agreed", agreed)
+    interrupts = Interrupts(Run())
+    with pytest.raises(KeyboardInterrupt), interrupts:
+        interrupts.settle(save=False)
+    assert interrupts.waiting == signal.SIGINT
