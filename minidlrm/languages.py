@@ -147,7 +147,12 @@ def languages() -> list[str]:
     >>> languages()
     ['en', 'ko']
     """
-    return ["en", *sorted(path.parents[1].name for path in FOLDER.glob("*/LC_MESSAGES/*.mo"))]
+    return ["en", *_found(FOLDER)]
+
+
+@lru_cache(maxsize=2)
+def _found(folder: Path) -> tuple[str, ...]:
+    return tuple(sorted(path.parents[1].name for path in folder.glob("*/LC_MESSAGES/*.mo")))
 
 
 def code_of(lang: str | None = None) -> str:

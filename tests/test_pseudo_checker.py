@@ -32,8 +32,7 @@ CODE = """
 
 
 def words(text):
-    """Return the words of a text, without the x that `pseudo` puts behind a value."""
-    return {word.rstrip("x") for word in re.findall(r"[A-Za-z]+", text)}
+    return set(re.findall(r"[A-Za-z]+", text))
 
 
 def left_in(report, lang, names=""):

@@ -101,8 +101,7 @@ def test_nothing_of_the_page_that_can_be_touched_passes_the_catalogue_by(
     batch = md.Batch(np.eye(3, 2, dtype=np.float32), sparse, np.array([1.0, 0.0, 1.0]))
     page = Page(browser, md.explore(model, batch), tmp_path)
     found = "\n".join(page.run(SEEN))
-    forms = [(word, word.removesuffix("x"), word.strip("x")) for word in untranslated(found)]
-    assert [word for word, *cut in forms if not {word, *cut} & NAMES] == []  # an x is at a value
+    assert untranslated(found) - NAMES == set()
     assert found.count("xxxx") > 200
 
 

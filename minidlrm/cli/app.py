@@ -16,7 +16,7 @@ import typer
 
 from minidlrm.cli.helping import Speak, through, usage_error
 from minidlrm.interrupts import is_interrupt
-from minidlrm.languages import Message, say
+from minidlrm.languages import say, say_if_message, words_of
 
 _KNOWN = (
     *(ValueError, TypeError, LookupError, OSError),
@@ -130,8 +130,7 @@ def main() -> None:
 def _message(error: Exception) -> str:
     if hasattr(error, "format_message"):  # usage errors of the command line itself
         return say("{text} (see minidlrm --help)", text=usage_error(error.format_message()))
-    told = error.args[0] if error.args and isinstance(error.args[0], Message) else None
-    text = " ".join((say(told) if told else str(error)).split()) or type(error).__name__
+    text = " ".join(say_if_message(words_of(error)).split()) or type(error).__name__
     if isinstance(error, _KNOWN):
         return text
     return say(

@@ -146,5 +146,5 @@ def usage_error(text: str) -> str:
     for pattern in USAGE_ERRORS:
         found = re.fullmatch(re.sub(r"\\{(\w+)\\}", r"(?P<\1>.+)", re.escape(pattern)), text)
         if found:
-            return say(pattern).format(**found.groupdict())
+            return say(pattern, **found.groupdict())
     return text
