@@ -81,6 +81,7 @@ def test_bags_gather_and_scatter_as_defined(case, weighted):
     )
 
 
+@needs_numba
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_large_sums_have_the_bits_of_small_ones(monkeypatch, weighted, dtype):
