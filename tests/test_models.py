@@ -476,6 +476,8 @@ def test_sequential_sgd_checks_before_it_changes_anything():
         )
     with pytest.raises(ValueError, match="needs labels"):
         model.sgd_epoch(Batch(np.zeros((1, 0)), np.array([[0, 0]])), 0.1, 0.0, 0)
+    with pytest.raises(ValueError, match="the data has 0 tables, the model 2"):
+        model.sgd_epoch(Batch(np.zeros((1, 0)), np.zeros((1, 0), int), np.ones(1)), 0.1, 0.0, 0)
     np.testing.assert_array_equal(model.factors.weight.value, before)
 
 

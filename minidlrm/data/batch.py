@@ -233,19 +233,7 @@ class Batch:
         It must have rows, `num_dense` dense features, `num_tables` tables, and no NaN or infinity
         among the dense ones. Ids are checked by the embedding layer.
         """
-        num_dense, num_tables = (
-            as_size("num_dense", num_dense, 0),
-            as_size("num_tables", num_tables, 0),
-        )
-        if len(self) == 0:
-            raise ValueError("the batch is empty: a model needs at least one row")
-        if self.dense.shape[1] != num_dense:
-            raise ValueError(
-                f"the batch has {self.dense.shape[1]} dense features, the model {num_dense}"
-            )
-        if self.num_tables != num_tables:
-            raise ValueError(f"the batch has {self.num_tables} tables, the model {num_tables}")
-        check_finite("dense", self.dense)
+        check_batch(self, num_dense, num_tables)
 
     def ids_of(self, t: int) -> np.ndarray:
         """Return the ids of table `t`: (B,), or all ids of its bags (nnz_t,).
@@ -372,7 +360,7 @@ class Dataset:
 
 
 def check_batch(batch: Any, num_dense: int, num_tables: int, name: str = "batch") -> None:
-    """Raise TypeError unless `batch` is a Batch, and errors as `Batch.check`.
+    """Raise TypeError unless `batch` is a Batch, and errors as `Batch.check`: they say `name`.
 
     Examples
     --------
@@ -382,7 +370,18 @@ def check_batch(batch: Any, num_dense: int, num_tables: int, name: str = "batch"
         ...
     TypeError: batch is a list: it must be a Batch
     """
-    as_batch(name, batch).check(num_dense, num_tables)
+    batch = as_batch(name, batch)
+    num_dense = as_size("num_dense", num_dense, 0)
+    num_tables = as_size("num_tables", num_tables, 0)
+    if len(batch) == 0:
+        raise ValueError(f"the {name} is empty: a model needs at least one row")
+    if batch.dense.shape[1] != num_dense:
+        raise ValueError(
+            f"the {name} has {batch.dense.shape[1]} dense features, the model {num_dense}"
+        )
+    if batch.num_tables != num_tables:
+        raise ValueError(f"the {name} has {batch.num_tables} tables, the model {num_tables}")
+    check_finite("dense", batch.dense)
 
 
 def as_batch(name: str, value: Any) -> Batch:
