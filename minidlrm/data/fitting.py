@@ -167,11 +167,8 @@ class Fitting:
         if self._times_are_numbers:
             self._check_units(key)
         rows = rows_of(plan.split, self.count, plan.whole, key, self._split_values.texts())
-        weight = self.spool.column("weight")
-        parts = chunks(rows["train"], self.count) if len(weight) and not plan.whole else ()
-        if len(weight) and not plan.whole and not any(weight[part].any() for _, part in parts):
-            name = plan.roles.sample_weight
-            raise ValueError(f"column {name}: every row to train on has the weight 0")
+        if plan.roles.sample_weight is not None and not plan.whole:
+            self._check_weights(rows["train"])
         with ThreadPoolExecutor(_WORKERS) as pool:
             schema = self.plan.schema or self._fit(rows, pool)
             for name in SPLITS:
@@ -184,6 +181,12 @@ class Fitting:
                     self.spool.output(f"schema.{name}", array.dtype, array.shape)[...] = array
                 else:
                     self.spool.output(f"schema.{name}", array.dtype, array.shape)
+
+    def _check_weights(self, train: Rows) -> None:
+        weight = self.spool.column("weight")
+        if not any(weight[part].any() for _, part in chunks(train, self.count)):
+            name = self.plan.roles.sample_weight
+            raise ValueError(f"column {name}: every row to train on has the weight 0")
 
     def _check_units(self, times: np.ndarray) -> None:
         """Raise ValueError where times cannot be of one unit, such as seconds and milliseconds."""
