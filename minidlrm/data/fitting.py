@@ -56,7 +56,8 @@ class Fitting:
         """Read all blocks of a source into the spool."""
         from tqdm.auto import tqdm
 
-        own = [self.plan.split.column] if self.plan.split.column and not self.plan.whole else []
+        column = self.plan.split.column
+        own = [] if column is None or self.plan.whole else [column]
         wanted = list(dict.fromkeys([*self.plan.roles.wanted, *own]))
         numeric = [] if as_text else [column.name for column in self.dense]
         bar = tqdm(
@@ -84,7 +85,7 @@ class Fitting:
             for name, array in job.result():
                 self.spool.append(name, array)
         split = self.plan.split
-        if split.column and not self.plan.whole:
+        if split.column is not None and not self.plan.whole:
             self.spool.append("split", self._split_key(data[split.column], split, place))
         self.count += len(next(iter(data.values())))
 

@@ -47,17 +47,25 @@ def judge(seed: int, case: int) -> tuple[str, dict[str, str] | None]:
 
     from . import calls
 
-    outcomes = []
-    for backend in ("numba", "numpy"):
-        kernels.use(backend)
-        outcomes.append(calls.run(np.random.default_rng([seed, case])))
+    def run(tame: bool = False) -> Any:
+        return calls.run(np.random.default_rng([seed, case]), tame)
+
     kernels.use("numba")
-    mine, other = outcomes
+    return _judged(run(), run)
+
+
+def _judged(mine: Any, run: Any) -> tuple[str, dict[str, str] | None]:
+    """Judge what came of a case on compiled kernels, and what comes of it on NumPy's."""
+    from minidlrm import kernels
+
+    kernels.use("numpy")
+    other = run()
+    kernels.use("numba")
     word = "refused" if mine.error else "returned"
-    for outcome in outcomes:
+    for outcome in (mine, other):
         kind = fault_of(outcome)
         if kind == "no name in error":
-            kind = _excused(outcome, calls.run(np.random.default_rng([seed, case]), tame=True))
+            kind = _excused(outcome, run(True))
         if kind:
             return word, {"kind": kind, "what": outcome.what, **_said(outcome.error)}
     difference = _difference(mine, other)
@@ -66,9 +74,17 @@ def judge(seed: int, case: int) -> tuple[str, dict[str, str] | None]:
     return word, None
 
 
+def judge_place(seed: int, place: int) -> Iterator[tuple[str, dict[str, str] | None]]:
+    """Try every hostile value in one place; yield what `judge` returns."""
+    from . import every
+
+    for mine, run in every.cases(seed, place):
+        yield _judged(mine, run)
+
+
 def _excused(outcome: Any, tame: Any) -> str:
-    """Judge again where the right values alone give the error: none of the hostile ones does."""
-    if tame.error is not None and str(tame.error) == str(outcome.error):
+    """Judge again where the right values alone give an error: they may be to blame as well."""
+    if tame.error is not None:
         outcome.hostile = set()
     return fault_of(outcome)
 
