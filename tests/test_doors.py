@@ -172,6 +172,23 @@ def test_users_and_items_are_no_bags():
         md.recommending.Catalogue.of(data)
 
 
+@pytest.mark.parametrize("ids", [[0, -1, 0], [0, 0, 2**40], [3, 0, 0], [0, 0, -(2**62)]])
+@pytest.mark.parametrize("bags", [False, True])
+def test_a_catalogue_is_made_of_ids_that_the_tables_have(ids, bags):
+    sparse = md.Jagged(ids, [0, 1, 2, 3]) if bags else np.array([ids])
+    rows = md.Batch(np.zeros((1, 0), np.float32), sparse)
+    data = md.Dataset(rows, rows, rows, [2, 2, 2], ["user", "item", "other"], "")
+    with pytest.raises(IndexError, match=r"data.train.sparse, table \d: id .* out of range"):
+        md.recommending.Catalogue.of(data)
+
+
+def test_a_catalogue_fits_into_memory():
+    rows = md.Batch(np.zeros((1, 0), np.float32), [[0, 0]])
+    data = md.Dataset(rows, rows, rows, [2, 10**13], ["user", "item"], "")
+    with pytest.raises(ValueError, match=r"data.table_sizes\[1\]: an array"):
+        md.recommending.Catalogue.of(data)
+
+
 def test_scores_of_another_catalogue_are_refused():
     catalogue = md.recommending.Catalogue.of_pairs(3, 4)
     with pytest.raises(ValueError, match=r"model is an array of shape \(2, 4\): catalogue has 3"):
