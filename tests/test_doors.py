@@ -218,7 +218,10 @@ def test_the_report_of_an_optimizer_can_be_drawn():
         (lambda: md.Linear(10**13, 10, rng=np.random.default_rng(0)), "in_features or out"),
         (lambda: md.MLP([3, 10**13], rng=np.random.default_rng(0)), "sizes .of an mlp."),
         (lambda: md.EmbeddingBag(10**13, 8, rng=np.random.default_rng(0)), "num_embeddings"),
-        (lambda: md.CIN(3, 2, [10**13], rng=np.random.default_rng(0)), "cin_layers: an array"),
+        (
+            lambda: md.CIN(3, 2, [10**13], rng=np.random.default_rng(0)),
+            "cin_layers or num_features: an",
+        ),
         (lambda: md.MatrixCross(10**13, 2, rng=np.random.default_rng(0)), "in_features: an array"),
         (lambda: md.DLRM(1, [3], interaction=np.array([2, 3])), "interaction is array"),
         (lambda: md.DLRM(1, [3], interaction={"layer": np.array([2])}), "interaction is {'layer'"),

@@ -238,7 +238,7 @@ class CIN(Interaction):
         self.passed_on: list[int] = []  # vectors of each layer that the next one reads
         width = self.num_features
         for k, number in enumerate(maps):
-            check_room("cin_layers", number, width, self.num_features, itemsize=8)
+            check_room("cin_layers or num_features", number, width, self.num_features, itemsize=8)
             self.layers.append(CINLayer(width, self.num_features, number, rng=rng, dtype=dtype))
             last = k == len(maps) - 1
             width = 0 if last else number // 2 if split_half else number
