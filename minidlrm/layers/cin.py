@@ -105,7 +105,7 @@ class CINLayer(Module):
         maps = as_size("num_maps", num_maps)
         check_rng(rng)
         std = np.sqrt(2 / (inputs * features + maps))
-        check_room("num_maps or num_features", maps, inputs, features, itemsize=8)
+        check_room("num_maps, num_inputs or num_features", maps, inputs, features, itemsize=8)
         weight = rng.normal(0, std, (maps, inputs, features))
         self.weight = Parameter(weight.astype(as_dtype(dtype)), "weight")  # W
         self.bias = Parameter(np.zeros(maps, dtype), "bias")  # b

@@ -62,6 +62,7 @@ ARRAYS = ("dense", "sparse", "label", "values", "offsets", "weights", "id", "bag
 MADE_OF_ARRAYS = {"batch", "data", "train", "valid", "test", "sparse", "bags", "dataset", "state"}
 OF_PARTS = MADE_OF_ARRAYS | {"parameters", "groups", "key", "other", "model", "optimizer", "schema"}
 ENDLESS = {"epochs", "steps", "repeats"}  # as many as are asked for are run, for years
+HUGE = 1e6  # beside such a gradient Adam makes a whole step of what rounding leaves of another
 PATHS = {"path", "checkpoint", "source", "rows", "train", "valid", "test"}
 SAID = {"grad": "gradient", "value": "parameter", "weights": "per_sample_weights"}
 SAID |= dict.fromkeys(["source", "rows"], "column")  # in which the fault of a table is
@@ -212,9 +213,14 @@ def layer(
             outcome.changed = f"array {k} of the inputs"
     grads = [p.grad for p in module.parameters()]
     outcome.value = [kept, dx, copy.deepcopy(grads)]
-    if grads and scene.rng.random() < 0.5:
+    if grads and scene.rng.random() < 0.5 and max(map(_largest, grads)) < HUGE:
         scene.optimizer().step(module.parameters())
     return [kept, dx, grads, module.state_dict()]
+
+
+def _largest(grad: Any) -> float:
+    array = grad.values if isinstance(grad, md.SparseGrad) else grad
+    return 0.0 if array is None else float(np.abs(array).max(initial=0))
 
 
 def _bytes(inputs: Any) -> Iterator[bytes]:
