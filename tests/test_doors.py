@@ -216,7 +216,7 @@ def test_the_report_of_an_optimizer_can_be_drawn():
         (lambda: native("x", np.ma.zeros(2, [("a", "f4")])), "x has dtype"),
         (lambda: native("x", [[1.0], [1.0, 2.0]]), "x is not an array"),
         (lambda: md.Linear(10**13, 10, rng=np.random.default_rng(0)), "in_features or out"),
-        (lambda: md.MLP([3, 10**13], rng=np.random.default_rng(0)), "sizes .of an mlp."),
+        (lambda: md.MLP([3, 10**13], rng=np.random.default_rng(0)), "sizes .of an mlp, bottom"),
         (lambda: md.EmbeddingBag(10**13, 8, rng=np.random.default_rng(0)), "num_embeddings"),
         (
             lambda: md.CIN(3, 2, [10**13], rng=np.random.default_rng(0)),
