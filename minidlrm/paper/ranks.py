@@ -24,6 +24,10 @@ from minidlrm.parallel import run as on_ranks
 from minidlrm.training import fit, predict
 
 RANKS, TABLES, BATCH, STEPS = 4, 8, 2048, 2
+_SENT = (  # what ranks send, as they call it
+    *(Message("all reduce"), Message("ids"), Message("headers"), Message("norm")),
+    *(Message("vectors"), Message("gradients"), Message("loss")),
+)
 Sent = dict[str, int]  # bytes of all ranks together, by what they were for
 
 
