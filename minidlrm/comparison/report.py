@@ -20,7 +20,7 @@ from minidlrm.comparison.result import (
     is_noise,
 )
 from minidlrm.data.batch import Dataset
-from minidlrm.languages import Message, say
+from minidlrm.languages import Message, as_message, say
 from minidlrm.metrics import paired_interval
 from minidlrm.printing import as_markdown, as_rich, said_rows
 from minidlrm.writing import write_figure, write_json, write_text
@@ -87,7 +87,7 @@ def _cost_rows(records: Records) -> list[tuple[str, ...]]:
     for r in records:
         numbers = (r["parameters"], r["flops"], round(r["rows_per_second"]))
         memory = f"{r['memory'] / 1e6:.1f}"
-        texts = (r["model"], r["unit"], r["order"])
+        texts = (r["model"], as_message(r["unit"]), as_message(r["order"]))
         rows.append((*texts, *(f"{n:,}" for n in numbers), memory, f"{r['lr']:g}"))
     return rows
 
