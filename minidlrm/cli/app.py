@@ -107,7 +107,7 @@ def _examples(*lines: str) -> str:
 def main() -> None:
     """Run the command line, and turn errors into one red line."""
     warnings.filterwarnings("ignore", message=".*malformed lines were skipped")  # the table says it
-    warnings.showwarning = _in_the_users_language(warnings.showwarning)
+    warnings.showwarning = _shown_as_ours(warnings.showwarning)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a locale may have no × and no →
@@ -130,14 +130,19 @@ def main() -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _in_the_users_language(show: Callable[..., None]) -> Callable[..., None]:
-    """Return a `warnings.showwarning` that says what a warning holds, if that is a message."""
+def _shown_as_ours(show: Callable[..., None]) -> Callable[..., None]:
+    """Return a `warnings.showwarning` that prints a message as the commands print a warning."""
 
-    def shown(warning: Warning | str, *place: Any, **more: Any) -> None:
-        words = words_of(warning) if isinstance(warning, Warning) else warning
-        if isinstance(words, Message):
-            warning = UserWarning(say(words))
-        show(warning, *place, **more)
+    def shown(found: Warning | str, *place: Any, **more: Any) -> None:
+        words = words_of(found) if isinstance(found, Warning) else found
+        if not isinstance(words, Message):
+            return show(found, *place, **more)
+        from rich.console import Console
+
+        from minidlrm.cli.summary import warning
+
+        line = warning(say(words))
+        Console(stderr=True).print(line, style="yellow", markup=False, soft_wrap=True)
 
     return shown
 

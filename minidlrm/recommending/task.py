@@ -189,9 +189,9 @@ class Task:
             Message("candidates"): filled(kind, middle=middle, items=items),
             Message("seen items"): {"out": "left out", "in": "ranked"}[self.seen],
             Message("held out"): filled(PROTOCOL["pairs"], pairs=pairs, users=users),
-            "split": split or "not stated",
-            "ties": TIES,
-            "popularity": "as given" if given else counts,
+            Message("split"): split or "not stated",
+            Message("ties"): TIES,
+            Message("popularity"): "as given" if given else counts,
         }
 
 
