@@ -4,8 +4,9 @@
 
 Writes `minidlrm/locale/minidlrm.pot`, brings the catalogues of all languages up to date with it,
 and compiles them. A message is the first argument of `say`, `tell` or `Message`, in the package, in
-a notebook or in the scripts of a page; a text of the catalogues of mistakes and of the museum; one
-of an assignment's checks; or one of --help: the docstring of a command, and the help of an option.
+a notebook or in the scripts of a page; a text of the catalogues of mistakes and of the museum; a
+statement of the paper; a unit or an order in the list of models; one of an assignment's checks; or
+one of --help: the docstring of a command, and the help of an option.
 """
 
 import ast
@@ -30,6 +31,8 @@ def template() -> Catalog:
     from minidlrm.cli.app import make_app
     from minidlrm.exploring.explorable import sentences
     from minidlrm.languages import Message
+    from minidlrm.models import MODELS
+    from minidlrm.paper.statements import STATEMENTS
 
     made = Catalog(project="minidlrm", fuzzy=False)
     places = ("minidlrm/**/*.py", "notebooks/[0-9]*.py", "notebooks/assignments/a?/checks.py")
@@ -48,6 +51,13 @@ def template() -> Catalog:
         for texts in module.CATALOGUE.values():
             for text in texts:
                 made.add(text, locations=[(place, None)])
+    for entry in MODELS.values():
+        for text in (entry.unit, entry.order):
+            if not text.isdigit():
+                made.add(text, locations=[("minidlrm/models/__init__.py", None)])
+    for statement in STATEMENTS:
+        for text in (statement.aspect, statement.text):
+            made.add(text, locations=[("minidlrm/paper/statements.py", None)])
     for text in fingerprints.texts():
         made.add(text, locations=[("minidlrm/checking/bugs", None)])
 

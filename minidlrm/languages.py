@@ -50,10 +50,18 @@ class Message(str):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Return what makes it again: a copy remembers, too."""
-        return _made, (str(self), self.pattern, self.values)
+        return from_parts, (str(self), self.pattern, self.values)
 
 
-def _made(text: str, pattern: str, values: dict[str, Any]) -> Message:
+def from_parts(text: str, pattern: str, values: dict[str, Any]) -> Message:
+    """Return a message from its text in English, and what that was made of.
+
+    Examples
+    --------
+    >>> from minidlrm.languages import from_parts, say
+    >>> say(from_parts("right: 2", "{what}: 2", {"what": from_parts("right", "right", {})}), "ko")
+    '옳은 값: 2'
+    """
     made = str.__new__(Message, text)
     made.pattern, made.values = pattern, values
     return made
@@ -68,7 +76,8 @@ def filled(pattern: str, **values: Any) -> Message:
     >>> filled("{x} @ {y}", x="dy", y="W.T")
     'dy @ W.T'
     """
-    return _made(pattern.format(**values) if values else pattern, pattern, values)
+    pattern = str(pattern)  # in a table it may be a message, without its values
+    return from_parts(pattern.format(**values) if values else pattern, pattern, values)
 
 
 def as_message(text: str) -> Message:
@@ -80,7 +89,7 @@ def as_message(text: str) -> Message:
     >>> say(as_message("every array passed"), "ko")
     '모든 배열이 통과했습니다'
     """
-    return text if isinstance(text, Message) else _made(text, text, {})
+    return text if isinstance(text, Message) else from_parts(text, text, {})
 
 
 def joined(parts: Iterable[str], separator: str = "") -> Message:
@@ -97,6 +106,24 @@ def joined(parts: Iterable[str], separator: str = "") -> Message:
     return filled(separator.join(f"{{{name}}}" for name in values), **values)
 
 
+def recognized(text: str, patterns: Iterable[str]) -> str:
+    """Return a text that one of the patterns has made as a message; another one as it is.
+
+    Examples
+    --------
+    >>> from minidlrm.languages import recognized, say
+    >>> say(recognized("wrote a.png", ["wrote {path}"]), "ko")
+    'a.png 파일을 썼습니다'
+    >>> recognized("read a.png", ["wrote {path}"])
+    'read a.png'
+    """
+    for pattern in patterns:
+        found = re.fullmatch(re.sub(r"\\{(\w+)\\}", r"(?P<\1>.+)", re.escape(pattern)), text)
+        if found:
+            return filled(pattern, **found.groupdict())
+    return text
+
+
 def sentence(message: str) -> Message:
     """Return a message with a capital letter and a full stop.
 
@@ -108,7 +135,7 @@ def sentence(message: str) -> Message:
     """
     end = "" if not message or message.endswith((".", "?")) else "."
     values = {"text": message, "end": end}
-    return _made(f"{message[:1].upper()}{message[1:]}{end}", "{text}{end}", values)
+    return from_parts(f"{message[:1].upper()}{message[1:]}{end}", "{text}{end}", values)
 
 
 def first_part(message: str, between: str = ", ") -> str:

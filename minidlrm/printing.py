@@ -19,6 +19,19 @@ if TYPE_CHECKING:
 Rows = Sequence[Sequence[str]]
 
 
+def said_rows(rows: Rows, lang: str | None = None) -> list[list[str]]:
+    """Return the rows with the messages among their cells in a language; see `say`.
+
+    Examples
+    --------
+    >>> from minidlrm.languages import Message
+    >>> from minidlrm.printing import said_rows
+    >>> said_rows([(Message("model"), "FM")], "ko")
+    [['모델', 'FM']]
+    """
+    return [[say_if_message(cell, lang) for cell in row] for row in rows]
+
+
 def as_text(rows: Rows) -> str:
     """Return the rows as lines, each column as wide as its widest cell.
 
@@ -121,12 +134,9 @@ def as_rich(title: str, rows: Rows, left: int = 1, bold: Collection[int] = ()) -
     from rich.text import Text
 
     table = Table(title=say_if_message(title), box=SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
-    head, *body = rows
+    head, *body = said_rows(rows)
     for k, name in enumerate(head):
-        name = say_if_message(name)
         table.add_column(name, justify="left" if k < left or not name else "right", overflow="fold")
     for k, row in enumerate(body):
-        table.add_row(
-            *(Text(say_if_message(cell)) for cell in row), style="bold" if k in bold else None
-        )
+        table.add_row(*map(Text, row), style="bold" if k in bold else None)
     return table

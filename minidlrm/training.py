@@ -377,11 +377,12 @@ class _Watch:
 
     def summary(self) -> str:
         record = self.history.records[-1]
-        text = f"loss {record['train_loss']:.4f}"
+        text = say("loss {loss:.4f}", loss=record["train_loss"])
         if "valid_log_loss" in record:
-            text += f", valid {record['valid_log_loss']:.4f}, AUC {record['valid_auc']:.4f}"
+            loss, auc = record["valid_log_loss"], record["valid_auc"]
+            text += say(", valid {loss:.4f}, AUC {auc:.4f}", loss=loss, auc=auc)
         if "valid_rmse" in record:
-            text += f", valid RMSE {record['valid_rmse']:.4f}"
+            text += say(", valid RMSE {rmse:.4f}", rmse=record["valid_rmse"])
         return text
 
 

@@ -107,14 +107,15 @@ def test_every_message_is_translated_with_its_values(path, messages, template):
     missing = [text for text, said in found.items() if not said or (said == text) != (text in SAME)]
     assert missing == []
     for text, said in found.items():
-        if re.search(r"\{\w+\}", text):
+        if re.search(r"\{\w+(:[^{}]+)?\}", text):
             assert fields_of(said) == fields_of(text), text
 
 
 @pytest.mark.parametrize("path", PO, ids=of_language)
 def test_words_are_the_glossarys(path, messages):
+    ours = "정규화 엔트로피|인수분해 기계"  # in which another word is found
     said = [
-        message.string.replace("정규화 엔트로피", "")  # "normalized", and not "regularized"
+        re.sub(ours, "", message.string)
         for message in messages.read(path, of_language(path))
         if message.id
     ]

@@ -28,7 +28,7 @@ def write(docs: Path) -> None:
 
 def body(docs: Path) -> str:
     """Return all sections, and what is not run."""
-    return "\n".join([*(section(docs, number) for number in SECTIONS), not_run()])
+    return "\n".join([*(section(docs, number) for number in SECTIONS), not_run("en")])
 
 
 def section(docs: Path, number: str) -> str:

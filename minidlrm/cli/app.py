@@ -10,13 +10,15 @@ import io
 import os
 import sys
 import warnings
+from collections.abc import Callable
 from importlib import import_module
+from typing import Any
 
 import typer
 
 from minidlrm.cli.helping import Speak, through, usage_error
 from minidlrm.interrupts import is_interrupt
-from minidlrm.languages import say, say_if_message, words_of
+from minidlrm.languages import Message, say, say_if_message, words_of
 
 _KNOWN = (
     *(ValueError, TypeError, LookupError, OSError),
@@ -105,6 +107,7 @@ def _examples(*lines: str) -> str:
 def main() -> None:
     """Run the command line, and turn errors into one red line."""
     warnings.filterwarnings("ignore", message=".*malformed lines were skipped")  # the table says it
+    warnings.showwarning = _shown_as_ours(warnings.showwarning)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a locale may have no × and no →
@@ -125,6 +128,23 @@ def main() -> None:
     if code == _INTERRUPTED:
         _print_error(say("interrupted"))
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _shown_as_ours(show: Callable[..., None]) -> Callable[..., None]:
+    """Return a `warnings.showwarning` that prints a message as the commands print a warning."""
+
+    def shown(found: Warning | str, *place: Any, **more: Any) -> None:
+        words = words_of(found) if isinstance(found, Warning) else found
+        if not isinstance(words, Message):
+            return show(found, *place, **more)
+        from rich.console import Console
+
+        from minidlrm.cli.summary import warning
+
+        line = warning(say(words))
+        Console(stderr=True).print(line, style="yellow", markup=False, soft_wrap=True)
+
+    return shown
 
 
 def _message(error: Exception) -> str:

@@ -16,7 +16,7 @@ from minidlrm.comparison.ranking import SEEN, compare_rankings
 from minidlrm.data import Dataset
 from minidlrm.data.rankings import RankingDataset
 from minidlrm.languages import Message, say
-from minidlrm.printing import as_rich
+from minidlrm.printing import as_rich, said_rows
 from minidlrm.writing import wrote
 
 _ROWS = 200_000  # of synthetic clicks, when none are named
@@ -118,9 +118,9 @@ def _compare_rankings(
     study = compare_rankings(path, budget, out, k, drop_users=drop_users)
     console.print(say(study.description))
     for seen, title in SEEN.items():
-        head, *body = study.rows(seen)
+        head, *body = said_rows(study.rows(seen))
         cells = [tuple(c.replace("± 0.", "±.").replace("0.", ".") for c in row) for row in body]
-        titles = tuple(say(name).replace(" - ", "\n- ").replace("@", "\n@") for name in head)
+        titles = tuple(name.replace(" - ", "\n- ").replace("@", "\n@") for name in head)
         console.print(as_rich(title, [titles, *cells]))
     for name, text in study.protocol.items():
         console.print(f"{say(name)}: {say(text)}", soft_wrap=True)

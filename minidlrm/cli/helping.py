@@ -7,7 +7,6 @@ these texts to a function: `say` when a command runs, or what gathers them for t
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Callable
 from copy import copy
 from types import FunctionType
@@ -16,7 +15,7 @@ from typing import Annotated, Any, get_type_hints
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from minidlrm.languages import say
+from minidlrm.languages import recognized, say, say_if_message
 
 Speak = Callable[[str], str]
 
@@ -143,8 +142,4 @@ def _folding(highlighter: Any) -> Any:
 
 def usage_error(text: str) -> str:
     """Return an error of the CLI library in the user's language, where its words are known."""
-    for pattern in USAGE_ERRORS:
-        found = re.fullmatch(re.sub(r"\\{(\w+)\\}", r"(?P<\1>.+)", re.escape(pattern)), text)
-        if found:
-            return say(pattern, **found.groupdict())
-    return text
+    return say_if_message(recognized(text, USAGE_ERRORS))

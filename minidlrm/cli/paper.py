@@ -10,10 +10,10 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from minidlrm.languages import Message, say
+from minidlrm.languages import Message, say, say_if_message
 from minidlrm.paper import SECTIONS, Findings, Options, Section, not_run
 from minidlrm.paper.rows import found
-from minidlrm.printing import as_rich
+from minidlrm.printing import as_rich, said_rows, width_of
 from minidlrm.writing import write_text, wrote
 
 _SENTENCE = 40  # longer cells are read, and not compared: they are aligned to the left
@@ -61,7 +61,8 @@ def paper(
         _run(console, number, options, out, everything)
     if everything:
         pages = [(out / f"{number}.md").read_text(encoding="utf-8") for number in SECTIONS]
-        page = "\n".join(["# The paper, section by section\n", *pages, not_run()])
+        title = say("The paper, section by section")
+        page = "\n".join([f"# {title}\n", *pages, not_run()])
         write_text(out / "paper.md", page)
         console.print(wrote(out, "paper.md"))
 
@@ -125,10 +126,11 @@ def _finished(path: Path) -> dict[str, Any] | None:
 def _print(console: Console, title: str, findings: Findings) -> None:
     console.print(as_rich(title, findings.claim_rows(), left=3))
     for caption, rows in findings.tables.items():
-        sentences = any(len(cell) > _SENTENCE for row in rows for cell in row)
+        rows = said_rows(rows)
+        sentences = any(width_of(cell) > _SENTENCE for row in rows for cell in row)
         console.print(as_rich(caption, rows, left=len(rows[0]) if sentences else 1))
     for note in findings.notes:
-        console.print(say(note))
+        console.print(say_if_message(note))
 
 
 def _list() -> Any:

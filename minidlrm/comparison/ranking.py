@@ -25,14 +25,16 @@ from minidlrm.data.movielens import read_ratings
 from minidlrm.data.movies import read_movies
 from minidlrm.data.rankings import RankingDataset, movielens_ranking
 from minidlrm.files import replacing
-from minidlrm.languages import Message, first_part, joined, say
+from minidlrm.languages import Message, filled, first_part, joined, recognized, say
 from minidlrm.metrics import paired_interval
 from minidlrm.models import MODELS, Model, ModelEntry
 from minidlrm.optim import Adam
 from minidlrm.printing import as_markdown
 from minidlrm.recommending import Catalogue, ProtocolWarning, RankMetrics, rank_metrics
 from minidlrm.recommending.catalogue import blocks
+from minidlrm.recommending.lists import TIES
 from minidlrm.recommending.ranks import TITLES
+from minidlrm.recommending.task import PROTOCOL
 from minidlrm.training import fit
 from minidlrm.writing import write_figure, write_json, write_text
 
@@ -44,6 +46,7 @@ NEGATIVES = 5  # random films for each rated one, new ones in each epoch
 LR = 1e-3
 SEEN = {"out": Message("seen items left out"), "in": Message("seen items ranked")}
 SHOWN = ("hit_rate", "ndcg")
+_SPLIT = Message("each user's last row")
 _BESIDE = Message("popularity"), Message("random")  # rankers that need no training
 _FORMAT = 1  # of a cell
 _HELD = 50_000_000  # scores of float32 that are held
@@ -81,7 +84,7 @@ class RankingStudy:
 
     def rows(self, seen: str) -> list[tuple[str, ...]]:
         """Return the table for seen items "out" or "in", the best NDCG first."""
-        titles = [TITLES[metric].format(k=self.k) for metric in (*SHOWN, "mrr", "coverage")]
+        titles = [filled(TITLES[metric], k=self.k) for metric in (*SHOWN, "mrr", "coverage")]
         lines: list[tuple[str, ...]] = [
             (Message("model"), *titles, Message("NDCG - popularity, 95%"))
         ]
@@ -217,7 +220,9 @@ def compare_rankings(
     description = joined(
         [first_part(rows.items.description), Message("each user's last film held out")], ", "
     )
-    protocol = {**first[0]["protocol"], "seen items": "left out, and ranked"}
+    patterns = *PROTOCOL.values(), _SPLIT, TIES
+    protocol = {n: recognized(text, patterns) for n, text in first[0]["protocol"].items()}
+    protocol["seen items"] = Message("left out, and ranked")
     return RankingStudy(ranked, description, protocol, budget, k)
 
 
@@ -302,7 +307,7 @@ def _both(
                 k=k,
                 seen=seen,
                 catalogue=catalogue,
-                split="each user's last row",
+                split=_SPLIT,
                 seed=seed,
             )
     return found

@@ -20,9 +20,9 @@ from minidlrm.comparison.result import (
     is_noise,
 )
 from minidlrm.data.batch import Dataset
-from minidlrm.languages import Message, say, say_if_message
+from minidlrm.languages import Message, as_message, say
 from minidlrm.metrics import paired_interval
-from minidlrm.printing import as_markdown, as_rich
+from minidlrm.printing import as_markdown, as_rich, said_rows
 from minidlrm.writing import write_figure, write_json, write_text
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def _cost_rows(records: Records) -> list[tuple[str, ...]]:
     for r in records:
         numbers = (r["parameters"], r["flops"], round(r["rows_per_second"]))
         memory = f"{r['memory'] / 1e6:.1f}"
-        texts = (r["model"], r["unit"], r["order"])
+        texts = (r["model"], as_message(r["unit"]), as_message(r["order"]))
         rows.append((*texts, *(f"{n:,}" for n in numbers), memory, f"{r['lr']:g}"))
     return rows
 
@@ -160,7 +160,7 @@ def rich_tables(records: Records, dataset: Dataset) -> list[Table]:
 
 def _narrow(rows: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
     """Write ± 0.0123 as ±.0123, and break the titles, so that the table fits into 80 columns."""
-    head, *body = (list(map(say_if_message, row)) for row in rows)
+    head, *body = said_rows(rows)
     titles = tuple(re.sub(", | (?=a )", "\n", title) for title in head)
     cells = [tuple(re.sub(r"([±+-]) ?0\.(?!\d+%)", r"\1.", c) for c in row) for row in body]
     return [titles, *cells]

@@ -123,14 +123,22 @@ def fetch(name: str, folder: str | os.PathLike | None = None, *, progress: bool 
     True
     """
     if name not in SOURCES:
-        raise ValueError(f"data set {name!r} is not known: {', '.join(SOURCES)}")
+        raise ValueError(
+            Message(
+                "data set {name} is not known: {names}", name=repr(name), names=", ".join(SOURCES)
+            )
+        )
     source, folder = SOURCES[name], _folder(folder)
     result = folder / source.result
     if not result.exists():
         target = folder / Path(source.result).parts[0]
         if target.exists():  # before gigabytes are downloaded for nothing
             raise FileExistsError(
-                f"{target} exists, but {result} does not: move the folder away, and fetch again"
+                Message(
+                    "{target} exists, but {result} does not: move the folder away, and fetch again",
+                    target=target,
+                    result=result,
+                )
             )
         folder.mkdir(parents=True, exist_ok=True)
         archive = _download(source, folder, progress)
@@ -157,17 +165,34 @@ def _download(source: Source, folder: Path, progress: bool) -> Path:
     try:
         return Path(pooch.retrieve(source.url, source.checksum, **arguments))
     except requests.RequestException as error:
-        bad = f"{folder / file} does not have the checksum {source.checksum}, and "
-        bad = bad if (folder / file).exists() else ""
-        raise ConnectionError(
-            f"{bad}{source.url} cannot be reached ({type(error).__name__}). Get it by hand "
-            f"({source.size}; terms at {source.page}), put {file} into {folder}, and run this again"
-        ) from None
+        words = Message(
+            "{url} cannot be reached ({error}). Get it by hand ({size}; terms at {page}), put "
+            "{file} into {folder}, and run this again",
+            url=source.url,
+            error=type(error).__name__,
+            size=source.size,
+            page=source.page,
+            file=file,
+            folder=folder,
+        )
+        if (folder / file).exists():
+            bad = Message(
+                "{path} does not have the checksum {checksum}, and ",
+                path=folder / file,
+                checksum=source.checksum,
+            )
+            words = bad + words
+        raise ConnectionError(words) from None
     except ValueError as error:  # pooch has removed its temporary file
         found = str(error).partition("but got ")[2].partition(".")[0]
         raise ValueError(
-            f"{source.url}: the archive does not have the published checksum {source.checksum}, "
-            f"but {found}; nothing of it was kept"
+            Message(
+                "{url}: the archive does not have the published checksum {checksum}, but {found}; "
+                "nothing of it was kept",
+                url=source.url,
+                checksum=source.checksum,
+                found=found,
+            )
         ) from None
 
 
@@ -179,5 +204,11 @@ def _unpack(archive: Path, source: Source, folder: Path) -> None:
         unpacked = Path(temporary) / target.name
         shutil.unpack_archive(archive, temporary if source.in_folder else unpacked, **safely)
         if not (Path(temporary) / source.result).exists():
-            raise ValueError(f"{archive.name} does not contain {source.result}")
+            raise ValueError(
+                Message(
+                    "{archive} does not contain {result}",
+                    archive=archive.name,
+                    result=source.result,
+                )
+            )
         os.replace(unpacked, target)

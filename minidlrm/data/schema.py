@@ -20,8 +20,8 @@ from minidlrm.data.batch import Batch, Jagged, as_batch
 from minidlrm.data.columns import at, numbers, of_interner, texts
 from minidlrm.data.features import FLAGS, Categories, Column
 from minidlrm.data.intern import Interner
-from minidlrm.languages import Message, say, say_if_message
-from minidlrm.printing import as_html, width_of
+from minidlrm.languages import Message, say
+from minidlrm.printing import as_html, said_rows, width_of
 
 _FORMAT = 1
 
@@ -361,7 +361,7 @@ class Schema:
         ValueError
             When there is no catalogue for `lang`.
         """
-        lines = [[say_if_message(cell, lang) for cell in row] for row in self.rows()]
+        lines = said_rows(self.rows(), lang)
         widths = [max(map(width_of, column)) for column in zip(*lines, strict=True)]
         text = []
         for line in lines:

@@ -24,6 +24,7 @@ import numpy as np
 from minidlrm.data.batch import Batch, Jagged
 from minidlrm.data.digests import digests_of
 from minidlrm.data.schema import Schema
+from minidlrm.languages import Message
 
 SPLITS = ("train", "valid", "test")
 
@@ -141,7 +142,9 @@ def cached(entry: Path, fill: Callable[[Spool], None]) -> None:
         fault = _fault(entry)
         if fault is None:
             return
-        words = f"the cache {entry} is damaged ({fault}): it is made anew"
+        words = Message(
+            "the cache {entry} is damaged ({fault}): it is made anew", entry=entry, fault=fault
+        )
         warnings.warn(words, stacklevel=_outside())
         shutil.rmtree(entry, ignore_errors=True)
     try:
@@ -229,14 +232,14 @@ def _fault(entry: Path) -> str | None:
     stored = [name for name in arrays if "digest" in arrays[name]]
     for name in stored:
         if not (entry / f"{name}.bin").is_file():
-            return f"{name}.bin is missing"
+            return Message("{name}.bin is missing", name=name)
     try:
         found = digests_of([entry / f"{name}.bin" for name in stored], quick=True)
     except OSError as error:
         return str(error)
     for name, digest in zip(stored, found, strict=True):
         if digest != arrays[name]["digest"]:
-            return f"{name}.bin has changed"
+            return Message("{name}.bin has changed", name=name)
     return None
 
 

@@ -20,16 +20,23 @@ from minidlrm.files import replacing
 from minidlrm.grading import adapters, classroom, exports, making, proving, release, runner
 from minidlrm.grading.assignment import find, names
 from minidlrm.grading.marking import Late
-from minidlrm.languages import Message, joined, say
+from minidlrm.languages import Message, joined, languages, say
 
 app = typer.Typer(no_args_is_help=True, help="Check, release and grade assignments.")
 AssignmentName = Annotated[
     str,
     typer.Argument(help=Message("One of {names}; or a FOLDER.", names=", ".join(names()))),
 ]
+*_MOST, _LAST = languages()
+_LANGUAGES = Message("{first} or {second}", first=", ".join(_MOST), second=_LAST)
 LangOption = Annotated[
     str | None,
-    typer.Option(help="The language of what is said: en or ko. By default MINIDLRM_LANG's."),
+    typer.Option(
+        help=Message(
+            "The language of what is said: {languages}. By default MINIDLRM_LANG's.",
+            languages=_LANGUAGES,
+        )
+    ),
 ]
 SecondsOption = Annotated[
     float | None,
@@ -160,7 +167,10 @@ def release_command(
         Path | None,
         typer.Option(help="Also this folder, by which students check themselves: for your own."),
     ] = None,
-    lang: Annotated[str, typer.Option(help="The language of the texts: en or ko.")] = "en",
+    lang: Annotated[
+        str,
+        typer.Option(help=Message("The language of the texts: {languages}.", languages=_LANGUAGES)),
+    ] = "en",
 ) -> None:
     """Write the students' files: the source without its solutions, as script and notebook."""
     if platform not in ("", "github", "gradescope", "nbgrader"):

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from minidlrm.grading.reading import plain
-from minidlrm.languages import Message, _made, filled, joined
+from minidlrm.languages import Message, filled, from_parts, joined
 
 _ERROR = re.compile(r"(\w+): (.*?)(?: \((?:cell (\d+), )?line (\d+)\))?", re.S)
 # what the process of a submission says: it has no messages, as nothing of minidlrm is loaded there
@@ -43,7 +43,7 @@ def cleaned(text: str, longest: int = 2000) -> str:
     if not isinstance(text, Message) or len(text) > longest:
         return plain(text, longest)
     values = {name: cleaned(v) if isinstance(v, str) else v for name, v in text.values.items()}
-    return _made(plain(text, longest), text.pattern, values)
+    return from_parts(plain(text, longest), text.pattern, values)
 
 
 def first_line(text: str) -> str:
@@ -133,4 +133,4 @@ def _message(text: str, parts: dict[str, Any]) -> Message:
         filled(parts["pattern"], **values)
     except (LookupError, AttributeError, TypeError) as error:
         raise ValueError(f"the parts of {text!r} are damaged: {error!r}") from None
-    return _made(text, parts["pattern"], values)
+    return from_parts(text, parts["pattern"], values)

@@ -51,16 +51,9 @@ def bag_rows(values, offsets, starts):
     return rows, -1, -1
 
 
-@_compile
 def gather(weight, rows):
     """See `reference.gather`."""
-    n, dim = len(rows), weight.shape[1]
-    out = np.empty((n, dim), weight.dtype)
-    for i in range(n):
-        row = rows[i]
-        for d in range(dim):
-            out[i, d] = weight[row, d]
-    return out
+    return weight.take(rows, axis=0)  # faster than `weight[rows]`, and than a loop of ours
 
 
 @_compile

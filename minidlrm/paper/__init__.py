@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
-from minidlrm.languages import Message
+from minidlrm.languages import Message, say, say_if_message
 from minidlrm.paper.findings import Claim, Findings
 
 __all__ = ["NOT_RUN", "SECTIONS", "Claim", "Findings", "Options", "Section", "not_run"]
@@ -142,13 +142,16 @@ SECTIONS = {
 }
 
 NOT_RUN = {
-    "2.1": "its formulas are the course itself: notebooks 01 to 05",
-    "4.3": "it describes the Criteo data; `minidlrm data fetch criteo-kaggle` brings them",
-    "5 on eight GPUs, and Figure 4": "they need the platform that Figure 4 shows",
+    "2.1": Message("its formulas are the course itself: notebooks 01 to 05"),
+    "4.3": Message("it describes the Criteo data; `minidlrm data fetch criteo-kaggle` brings them"),
+    Message("5 on eight GPUs, and Figure 4"): Message("they need the platform that Figure 4 shows"),
 }
 
 
-def not_run() -> str:
-    """Return what of the paper no section runs, and why, as Markdown."""
-    lines = [f"- **{part}**: not to be run here, because {why}." for part, why in NOT_RUN.items()]
-    return "\n".join(["## What is not run here\n", *lines]) + "\n"
+def not_run(lang: str | None = None) -> str:
+    """Return what of the paper no section runs, and why, as Markdown in a language; see `say`."""
+    lines = [f"## {say('What is not run here', lang)}\n"]
+    for part, why in NOT_RUN.items():
+        reason = say(Message("not to be run here, because {why}", why=why), lang)
+        lines.append(f"- **{say_if_message(part, lang)}**: {reason}.")
+    return "\n".join(lines) + "\n"

@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 from minidlrm import metrics
 from minidlrm.data.batch import Batch, Dataset
 from minidlrm.data.synthetic import SyntheticClicks
-from minidlrm.languages import say
+from minidlrm.languages import Message, joined, say
 from minidlrm.models import DCN, DLRM
 from minidlrm.models.model import Model
 from minidlrm.optim import SGD, Adagrad, Optimizer
@@ -74,14 +74,19 @@ def run(options: Options) -> Findings:
     claims = [_sizes(), *ahead, _level(dataset, curves, bayes)]
     table = _rows(curves, bayes)
     rates = ", ".join(f"{rule} {lr:g}" for rule, (_, lr) in _RULES.items())
-    note = (
-        f"Data: {dataset.description}. One epoch, batches of {BATCH}, {SEEDS} seeds; learning "
-        f"rates {rates}. Training accuracy is that of {_SAMPLE:,} rows at most. The ± of a "
-        "difference is a 95% interval over the seeds, of Student's t with two degrees of freedom."
+    note = Message(
+        "Data: {data}. One epoch, batches of {batch}, {seeds} seeds; learning rates {rates}. "
+        "Training accuracy is that of {sample:,} rows at most. The ± of a difference is a 95% "
+        "interval over the seeds, of Student's t with two degrees of freedom.",
+        data=dataset.description,
+        batch=BATCH,
+        seeds=SEEDS,
+        rates=rates,
+        sample=_SAMPLE,
     )
     return Findings(
         claims,
-        {"Accuracy after one epoch, mean ± deviation over the seeds": table},
+        {Message("Accuracy after one epoch, mean ± deviation over the seeds"): table},
         {"accuracy": lambda ax: draw(curves, bayes, ax)},
         [note],
     )
@@ -139,11 +144,15 @@ def _sizes() -> Claim:
     }
     ratio = rest["DLRM"] / rest["DCN"]
     return Claim(
-        "both models have about 540 million parameters",
-        ", ".join(f"{name} {count / 1e6:.1f} million" for name, count in rest.items()),
+        Message("both models have about 540 million parameters"),
+        joined([_millions(name, count) for name, count in rest.items()], ", "),
         abs(ratio - 1) < _SIZES_EQUAL and abs(rest["DLRM"] / 540e6 - 1) < _SIZES_EQUAL,
-        "the counts are others",
+        Message("the counts are others"),
     )
+
+
+def _millions(name: str, count: int) -> Message:
+    return Message("{name} {count:.1f} million", name=name, count=count / 1e6)
 
 
 def _ahead(curves: Mapping[tuple[str, str], Curve], rule: str, commoner: float) -> Claim:
@@ -151,48 +160,44 @@ def _ahead(curves: Mapping[tuple[str, str], Curve], rule: str, commoner: float) 
     gains = curves["DLRM", rule].test - curves["DCN", rule].test
     noise = _STUDENT * gains.std(ddof=1) / np.sqrt(len(gains))
     mean = gains.mean()
-    apart = "" if abs(mean) > noise else ", which the seeds do not tell from 0"
-    text = f"with {rule}, DLRM is slightly more accurate than DCN"
-    ours = f"{100 * mean:+.2f} ± {100 * noise:.2f} points"
+    text = Message("with {rule}, DLRM is slightly more accurate than DCN", rule=rule)
+    ours = Message("{mean:+.2f} ± {noise:.2f} points", mean=100 * mean, noise=100 * noise)
     if not any((curves[name, rule].test > commoner).any() for name in ("DLRM", "DCN")):
-        because = f"no run beats the commoner label, {commoner:.2%}: it needs more rows"
+        because = Message(
+            "no run beats the commoner label, {share:.2%}: it needs more rows", share=commoner
+        )
         return Claim(text, ours, None, because)
-    return Claim(
-        text,
-        ours,
-        bool(mean > noise),
-        f"the difference on these rows is {100 * mean:+.2f} points{apart}",
-    )
+    because = Message("the difference on these rows is {mean:+.2f} points", mean=100 * mean)
+    if abs(mean) <= noise:
+        because += Message(", which the seeds do not tell from 0")
+    return Claim(text, ours, bool(mean > noise), because)
 
 
 def _level(dataset: Dataset, curves: Mapping[tuple[str, str], Curve], bayes: float | None) -> Claim:
     means = [curve.test.mean() for curve in curves.values()]
-    ours = f"{min(means):.2%} to {max(means):.2%} on the test rows"
+    text = Message("all four reach about 79% on the Criteo Kaggle data")
+    ours = Message("{low:.2%} to {high:.2%} on the test rows", low=min(means), high=max(means))
     if bayes is not None:
-        return Claim(
-            "all four reach about 79% on the Criteo Kaggle data",
-            f"{ours}; the most that can be reached on these is {bayes:.2%}",
-            None,
-            "it needs the Criteo data: minidlrm data fetch criteo-kaggle, then --data criteo:FILE",
+        most = Message("the most that can be reached on these is {bayes:.2%}", bayes=bayes)
+        because = Message(
+            "it needs the Criteo data: minidlrm data fetch criteo-kaggle, then --data criteo:FILE"
         )
-    return Claim(
-        "all four reach about 79% on the Criteo Kaggle data",
-        ours,
-        all(abs(mean - 0.79) < _CLOSE for mean in means),
-        "the rows, or how many of them there are, differ",
-    )
+        return Claim(text, joined([ours, most], "; "), None, because)
+    because = Message("the rows, or how many of them there are, differ")
+    return Claim(text, ours, all(abs(mean - 0.79) < _CLOSE for mean in means), because)
 
 
 def _rows(curves: Mapping[tuple[str, str], Curve], bayes: float | None) -> list[tuple[str, ...]]:
     def cell(values: Sequence[float] | np.ndarray) -> str:
         return f"{np.mean(values):.2%} ± {100 * np.std(values, ddof=1):.2f}"
 
-    lines: list[tuple[str, ...]] = [("model", "rule", "training", "validation", "test")]
+    parts = Message("training"), Message("validation"), Message("test")
+    lines: list[tuple[str, ...]] = [(Message("model"), Message("rule"), *parts)]
     for (name, rule), curve in curves.items():
         cells = (cell(curve.train[:, -1]), cell(curve.valid[:, -1]), cell(curve.test))
         lines.append((name, rule, *cells))
     if bayes is not None:
-        lines.append(("the Bayes limit", "", "", "", f"{bayes:.2%}"))
+        lines.append((Message("the Bayes limit"), "", "", "", f"{bayes:.2%}"))
     return lines
 
 

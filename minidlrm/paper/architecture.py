@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from minidlrm.figure import diagram
+from minidlrm.languages import Message
 from minidlrm.layers import CIN, MLP, CrossNetwork, DotInteraction, FMInteraction
 from minidlrm.models import DLRM
 from minidlrm.paper import Options
@@ -24,11 +25,11 @@ _EMBEDDINGS, _BOTTOM, _TOP, _TOP_INPUT = 540_201_232, 155_984, 320_001, 367
 _FIELDS = 39  # of Criteo: 13 dense features and 26 tables
 _FLOPS = {  # forward, of a sample, at F = 39 and D = 16, to two digits
     "FM": 2.5e3,
-    "dot products of DLRM, 27 vectors": 11e3,
-    "three cross layers, vector": 9.4e3,
-    "three cross layers, matrix": 2.3e6,
-    "three cross layers, rank 64": 0.48e6,
-    "CIN of 128, 128": 26.8e6,
+    Message("dot products of DLRM, 27 vectors"): 11e3,
+    Message("three cross layers, vector"): 9.4e3,
+    Message("three cross layers, matrix"): 2.3e6,
+    Message("three cross layers, rank 64"): 0.48e6,
+    Message("CIN of 128, 128"): 26.8e6,
     "MLP 400-400-400": 1.14e6,
 }
 _CLOSE = 0.05  # of a count that is published to two digits
@@ -40,15 +41,20 @@ def run(options: Options) -> Findings:
     counted = operations()
     ours = replay().losses
     claims = [_parameters(model), _reads(model), _arithmetic(model), _costs(counted), _run(ours)]
-    rows: list[tuple[str, ...]] = [("interaction", "FLOPs a sample", "published")]
+    rows: list[tuple[str, ...]] = [
+        (Message("interaction"), Message("FLOPs a sample"), Message("published"))
+    ]
     rows += [(name, f"{counted[name]:,}", f"{_FLOPS[name]:,.0f}") for name in _FLOPS]
-    steps: list[tuple[str, ...]] = [("step", "published loss", "ours")]
+    steps: list[tuple[str, ...]] = [(Message("step"), Message("published loss"), Message("ours"))]
     pairs = zip(PUBLISHED_LOSSES, ours, strict=True)
     steps += [(str(k), f"{a:.6f}", f"{b:.6f}") for k, (a, b) in enumerate(pairs, 1)]
-    note = "Figure 1 is the model of the reference's printed run: three tables, vectors of size 2."
+    note = Message(
+        "Figure 1 is the model of the reference's printed run: three tables, vectors of size 2."
+    )
+    costs = Message("Costs of {fields} fields, D = {dim}", fields=_FIELDS, dim=DIM)
     return Findings(
         claims,
-        {f"Costs of {_FIELDS} fields, D = {DIM}": rows, "The run that the authors print": steps},
+        {costs: rows, Message("The run that the authors print"): steps},
         {"figure_1": draw},
         [note],
     )
@@ -80,20 +86,32 @@ def _parameters(model: DLRM) -> Claim:
     tables = KAGGLE_ROWS * DIM
     bottom, top = (parts[name].num_parameters() for name in ("bottom", "top"))
     return Claim(
-        "for the Criteo Kaggle data: 540 million parameters, nearly all of them in the tables",
-        f"tables {tables:,}, bottom MLP {bottom:,}, top MLP {top:,}",
+        Message(
+            "for the Criteo Kaggle data: 540 million parameters, nearly all of them in the tables"
+        ),
+        Message(
+            "tables {tables:,}, bottom MLP {bottom:,}, top MLP {top:,}",
+            tables=tables,
+            bottom=bottom,
+            top=top,
+        ),
         (tables, bottom, top) == (_EMBEDDINGS, _BOTTOM, _TOP),
-        "a count is another",
+        Message("a count is another"),
     )
 
 
 def _reads(model: DLRM) -> Claim:
     width = model.interaction.num_outputs + DIM
     return Claim(
-        "the top MLP reads the products of all pairs, and the dense vector",
-        f"{model.interaction.num_outputs} products and {DIM} numbers: {width}",
+        Message("the top MLP reads the products of all pairs, and the dense vector"),
+        Message(
+            "{products} products and {dim} numbers: {width}",
+            products=model.interaction.num_outputs,
+            dim=DIM,
+            width=width,
+        ),
         width == _TOP_INPUT,
-        "the count is another",
+        Message("the count is another"),
     )
 
 
@@ -101,31 +119,38 @@ def _arithmetic(model: DLRM) -> Claim:
     flops = {name: part.flops_per_sample() for name, part in model.named_children()}
     mlps = flops["bottom"] + flops["top"]
     return Claim(
-        "the MLPs are small in memory, and take most of the arithmetic",
-        f"{(_BOTTOM + _TOP) / (_EMBEDDINGS + _BOTTOM + _TOP):.2%} of the parameters, "
-        f"{mlps / sum(flops.values()):.0%} of the FLOPs",
+        Message("the MLPs are small in memory, and take most of the arithmetic"),
+        Message(
+            "{weights:.2%} of the parameters, {flops:.0%} of the FLOPs",
+            weights=(_BOTTOM + _TOP) / (_EMBEDDINGS + _BOTTOM + _TOP),
+            flops=mlps / sum(flops.values()),
+        ),
         mlps > 0.9 * sum(flops.values()),
-        "other parts take a tenth or more",
+        Message("other parts take a tenth or more"),
     )
 
 
 def _costs(counted: Mapping[str, int]) -> Claim:
     off = max(abs(counted[name] / published - 1) for name, published in _FLOPS.items())
     return Claim(
-        "the costs of the interactions, as published to two digits",
-        f"the largest difference is {off:.1%}",
+        Message("the costs of the interactions, as published to two digits"),
+        Message("the largest difference is {off:.1%}", off=off),
         off < _CLOSE,
-        "a count is another",
+        Message("a count is another"),
     )
 
 
 def _run(ours: Any) -> Claim:
     same = sum(f"{a:.6f}" == f"{b:.6f}" for a, b in zip(PUBLISHED_LOSSES, ours, strict=True))
     return Claim(
-        "the run that the authors print: three steps of a small DLRM",
-        f"{same} of {len(PUBLISHED_LOSSES)} losses agree in all printed digits",
+        Message("the run that the authors print: three steps of a small DLRM"),
+        Message(
+            "{same} of {count} losses agree in all printed digits",
+            same=same,
+            count=len(PUBLISHED_LOSSES),
+        ),
         same == len(PUBLISHED_LOSSES),
-        "a loss is another",
+        Message("a loss is another"),
     )
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from minidlrm.data.batch import Batch, Dataset, Jagged
 from minidlrm.data.movielens import read_ratings
 from minidlrm.data.movies import read_movies
+from minidlrm.languages import Message
 
 _NEW = 0.1  # share of the films that nobody has rated
 _FIRST_YEAR, _DECADES = 1900, 13
@@ -85,7 +86,11 @@ def read_films(folder: Path) -> Films:
     genres = np.split(bags.values, bags.offsets[1:-1])
     decade = np.clip((years - _FIRST_YEAR) // 10, 0, _DECADES - 1)
     sizes = len(ratings.ids.users), len(ratings.ids.items), len(names)
-    description = f"MovieLens: {len(ratings.rating):,} ratings of {ratings.path.parent.name}"
+    description = Message(
+        "MovieLens: {count} ratings of {folder}",
+        count=f"{len(ratings.rating):,}",
+        folder=ratings.path.parent.name,
+    )
     user, film = ratings.rows.T
     return Films(user, film, ratings.rating, decade, genres, sizes, description)
 
@@ -106,7 +111,7 @@ def planted_films(seed: int, ratings: int = _RATINGS) -> Films:
     decade = rng.integers(4, _DECADES, films)
     star += rng.normal(0, 0.2, _DECADES)[decade[film]] + rng.normal(0, 0.6, ratings)
     star = np.clip(np.round(2 * star) / 2, 0.5, 5)
-    description = f"planted films: {ratings:,} ratings, seed {seed}"
+    description = Message("planted films: {count:,} ratings, seed {seed}", count=ratings, seed=seed)
     sizes = (_USERS, films, _GENRES)
     return Films(user, film, star.astype(np.float32), decade, genres, sizes, description)
 

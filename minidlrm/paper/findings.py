@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from minidlrm.languages import Message
-from minidlrm.printing import Rows, as_markdown
+from minidlrm.languages import Message, say_if_message
+from minidlrm.printing import Rows, as_markdown, said_rows
 from minidlrm.writing import write_figure, write_json, write_text
 
 
@@ -81,7 +81,8 @@ class Findings:
     def write(self, folder: Path, number: str, title: str, options: Mapping[str, Any]) -> list[str]:
         """Write figures, page and numbers of a section; return the names of the files.
 
-        The numbers come last: where they are, the section is finished.
+        The page is in the user's language; the numbers, and what was found, are in English. They
+        come last: where they are, the section is finished.
         """
         folder.mkdir(parents=True, exist_ok=True)
         pictures = [f"{number}_{name}.png" for name in self.figures]
@@ -94,12 +95,17 @@ class Findings:
         write_json(folder / f"{number}.json", content)
         return [*pictures, f"{number}.md", f"{number}.json"]
 
-    def page(self, number: str, title: str, pictures: Sequence[str]) -> str:
-        """Return the section as Markdown."""
-        parts = [f"## {number} {title}", as_markdown(self.claim_rows())]
+    def page(
+        self, number: str, title: str, pictures: Sequence[str], lang: str | None = None
+    ) -> str:
+        """Return the section as Markdown, in a language, such as "ko"; see `say`."""
+        title = say_if_message(title, lang)
+        parts = [f"## {number} {title}", as_markdown(said_rows(self.claim_rows(), lang))]
         for caption, rows in self.tables.items():
-            parts += [f"**{caption}**", as_markdown(rows)]
+            parts.append(f"**{say_if_message(caption, lang)}**")
+            parts.append(as_markdown(said_rows(rows, lang)))
         for name in pictures:
             words = name.removesuffix(".png").removeprefix(f"{number}_").replace("_", " ")
             parts.append(f"![{title}: {words}]({name})")
-        return "\n\n".join([*parts, *self.notes]) + "\n"
+        notes = (say_if_message(note, lang) for note in self.notes)
+        return "\n\n".join([*parts, *notes]) + "\n"

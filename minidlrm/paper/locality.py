@@ -15,6 +15,7 @@ import numpy as np
 
 from minidlrm.data import READERS, Profile, lru_misses, stack_distances
 from minidlrm.data.batch import Dataset
+from minidlrm.languages import Message
 from minidlrm.paper import Options
 from minidlrm.paper.findings import Claim, Findings
 from minidlrm.paper.rows import clicks, found
@@ -54,14 +55,15 @@ def run(options: Options) -> Findings:
     ]
     reference = zip(Profile.of(TRACE).distances, Profile.of(TRACE).shares, strict=True)
     tables: dict[str, Rows] = {
-        "The reference's trace": [
-            ("stack distance", "cumulative share"),
+        Message("The reference's trace"): [
+            (Message("stack distance"), Message("cumulative share")),
             *((str(distance), f"{share:.2f}") for distance, share in reference),
         ]
     }
     figures: dict[str, Any] = {"figure_3": lambda ax: draw_figure_3(figure, ax)}
     for name, dataset in datasets.items():
-        tables[f"The tables of {dataset.description}"] = _table(traces[name], profiles[name])
+        caption = Message("The tables of {data}", data=dataset.description)
+        tables[caption] = _table(traces[name], profiles[name])
         figures[f"miss_curves_{name}"] = lambda ax, name=name: draw(profiles[name], name, ax)
     return Findings(claims, tables, figures, [_NOTE])
 
@@ -77,9 +79,10 @@ def _datasets(options: Options) -> dict[str, Dataset]:
     return known
 
 
-_NOTE = (
+_NOTE = Message(
     "A look-up misses every cache when its row is read for the first time. The last column is the "
-    f"smallest cache that serves {_SERVED:.0%} of the others: so few rows are worth fast memory."
+    "smallest cache that serves {share:.0%} of the others: so few rows are worth fast memory.",
+    share=_SERVED,
 )
 
 
@@ -95,11 +98,18 @@ def _reference() -> Claim:
     shares = tuple(f"{share:.2f}" for share in profile.shares)
     same &= shares == tuple(f"{share:.2f}" for share in SHARES)
     return Claim(
-        "the profile of the reference's trace: distances 0, 1, 3, 4, 5 with the shares "
-        f"{', '.join(f'{share:.2f}' for share in SHARES)}",
-        f"{', '.join(map(str, profile.distances))} with {', '.join(shares)}",
+        Message(
+            "the profile of the reference's trace: distances 0, 1, 3, 4, 5 with the shares "
+            "{shares}",
+            shares=", ".join(f"{share:.2f}" for share in SHARES),
+        ),
+        Message(
+            "{distances} with {shares}",
+            distances=", ".join(map(str, profile.distances)),
+            shares=", ".join(shares),
+        ),
         same,
-        "a figure is another",
+        Message("a figure is another"),
     )
 
 
@@ -115,10 +125,16 @@ def _every_size(
             wrong += told != lru_misses(trace, int(size))
             tried += 1
     return Claim(
-        "a cache of n rows misses exactly the accesses with a distance of 0 or above n",
-        f"{data}: {tried} caches simulated over {len(traces)} tables, {wrong} differ",
+        Message("a cache of n rows misses exactly the accesses with a distance of 0 or above n"),
+        Message(
+            "{data}: {tried} caches simulated over {tables} tables, {wrong} differ",
+            data=data,
+            tried=tried,
+            tables=len(traces),
+            wrong=wrong,
+        ),
         wrong == 0,
-        "a simulated cache counts otherwise",
+        Message("a simulated cache counts otherwise"),
     )
 
 
@@ -132,11 +148,17 @@ def _drawn(data: str, profiles: Mapping[str, Profile], seed: int) -> Claim:
     drawn = Profile.of(profile.generate(n, seed))
     difference = float(np.abs(profile.miss_rate(sizes) - drawn.miss_rate(sizes)).max())
     return Claim(
-        "a trace drawn from a profile has that profile",
-        f"{data}, table {name}: the miss rates of {n:,} drawn accesses differ by at most "
-        f"{difference:.4f}",
+        Message("a trace drawn from a profile has that profile"),
+        Message(
+            "{data}, table {name}: the miss rates of {n:,} drawn accesses differ by at most "
+            "{difference:.4f}",
+            data=data,
+            name=name,
+            n=n,
+            difference=difference,
+        ),
         difference < _REACHED,
-        f"the difference is not below {_REACHED}",
+        Message("the difference is not below {bound}", bound=_REACHED),
     )
 
 
@@ -148,10 +170,14 @@ def _fast(seed: int) -> Claim:
     stack_distances(trace)
     seconds = time.perf_counter() - start
     return Claim(
-        f"the distances of {_TIMED:,} accesses take less than {_SECONDS:.0f} s (our own goal)",
-        f"{seconds:.1f} s",
+        Message(
+            "the distances of {count:,} accesses take less than {goal:.0f} s (our own goal)",
+            count=_TIMED,
+            goal=_SECONDS,
+        ),
+        Message("{seconds:.1f} s", seconds=seconds),
         seconds < _SECONDS,
-        "this machine, or the program, is slower",
+        Message("this machine, or the program, is slower"),
     )
 
 
@@ -159,9 +185,12 @@ def _table(
     traces: Mapping[str, np.ndarray], profiles: Mapping[str, Profile]
 ) -> list[tuple[str, ...]]:
     lines: list[tuple[str, ...]] = [
-        ("table", "look-ups", "rows read", "seen for the first time", "served by 1% of the rows",
-         f"rows that serve {_SERVED:.0%}")
-    ]  # fmt: skip
+        (
+            *(Message("table"), Message("look-ups"), Message("rows read")),
+            *(Message("seen for the first time"), Message("served by 1% of the rows")),
+            Message("rows that serve {share:.0%}", share=_SERVED),
+        )
+    ]
     for name, profile in profiles.items():
         rows, first = len(profile.accesses), float(profile.shares[0])
         hundredth = max(1, rows // 100)
@@ -194,10 +223,14 @@ def _adjusted(figure: Mapping[str, Profile]) -> Claim:
     }
     adjusted, plain = off["drawn, adjusted"], off["drawn"]
     return Claim(
-        "the original and the adjusted synthetic trace have similar miss rates (Figure 3)",
-        f"they differ by at most {adjusted:.4f}; without the adjustment by {plain:.4f}",
+        Message("the original and the adjusted synthetic trace have similar miss rates (Figure 3)"),
+        Message(
+            "they differ by at most {adjusted:.4f}; without the adjustment by {plain:.4f}",
+            adjusted=adjusted,
+            plain=plain,
+        ),
         adjusted < _REACHED and adjusted < plain,
-        f"the difference is not below {_REACHED}",
+        Message("the difference is not below {bound}", bound=_REACHED),
     )
 
 

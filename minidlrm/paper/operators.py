@@ -16,6 +16,7 @@ import numpy as np
 
 from minidlrm.data import random_bags
 from minidlrm.data.batch import Batch
+from minidlrm.languages import Message, as_message
 from minidlrm.machine import cores, processor
 from minidlrm.models import DLRM
 from minidlrm.optim import SGD
@@ -58,13 +59,18 @@ def run(options: Options) -> Findings:
     theirs, their_total = _torch(sizes, batch)
     roof = _roof()
     claims = [*_shares(ours), _beside(total, their_total), _thousand(total)]
-    caption = f"A step of {BATCH} rows, {total * 1e3:.0f} ms; {_machine()}"
+    caption = Message(
+        "A step of {rows} rows, {ms:.0f} ms; {machine}",
+        rows=BATCH,
+        ms=total * 1e3,
+        machine=_machine(),
+    )
     tables: dict[str, Rows] = {caption: _rows(ours, theirs, their_total, sizes, batch, roof)}
     figures = {
         "operators": lambda ax: draw(ours, theirs, their_total, ax),
         "roofline": lambda ax: draw_roof(ours, sizes, batch, roof, ax),
     }
-    note = (
+    note = Message(
         "FLOPs and bytes are the least that an operation must do: a multiply-add is 2, each array "
         "is read or written once, and rows of a table as often as they are looked up. The roof is "
         "a matrix product of 2,048 by 2,048, and a copy of 120 MB."
@@ -77,37 +83,46 @@ def _shares(ours: Mapping[str, float]) -> tuple[Claim, Claim]:
     mlps, embeddings = (sums[name] / sum(sums.values()) for name in ("MLPs", "embeddings"))
     return (
         Claim(
-            "most of the time is spent in embedding look-ups and fully connected layers",
-            f"{mlps + embeddings:.0%} of a step",
+            Message("most of the time is spent in embedding look-ups and fully connected layers"),
+            Message("{share:.0%} of a step", share=mlps + embeddings),
             mlps + embeddings > 0.5,
-            "other operators take half of it or more",
+            Message("other operators take half of it or more"),
         ),
         Claim(
-            "on a CPU fully connected layers take a significant part",
-            f"{mlps:.0%} of a step; embeddings take {embeddings:.0%}",
+            Message("on a CPU fully connected layers take a significant part"),
+            Message(
+                "{mlps:.0%} of a step; embeddings take {embeddings:.0%}",
+                mlps=mlps,
+                embeddings=embeddings,
+            ),
             mlps > _SIGNIFICANT,
-            f"the share is not above {_SIGNIFICANT:.0%}",
+            Message("the share is not above {bound:.0%}", bound=_SIGNIFICANT),
         ),
     )
 
 
 def _beside(total: float, theirs: float | None) -> Claim:
-    text = "a step takes no longer than PyTorch's (our own goal)"
+    text = Message("a step takes no longer than PyTorch's (our own goal)")
     if theirs is None:
-        return Claim(
-            text, "not measured", None, 'PyTorch is not installed (pip install ".[bench]")'
-        )
+        because = Message('PyTorch is not installed (pip install ".[bench]")')
+        return Claim(text, Message("not measured"), None, because)
     ratio = total / theirs
     text_ours = f"{total * 1e3:.0f} ms, PyTorch {theirs * 1e3:.0f} ms: {ratio:.2f}"
-    return Claim(text, text_ours, ratio <= 1, f"it takes {ratio:.2f} of PyTorch's time")
+    because = Message("it takes {ratio:.2f} of PyTorch's time", ratio=ratio)
+    return Claim(text, text_ours, ratio <= 1, because)
 
 
 def _thousand(total: float) -> Claim:
     return Claim(
-        "1,000 batches take about 256 s on one socket of a CPU",
-        f"{total * 1e3:.0f} s, by the median of {_STEPS} batches, on {_machine()}",
+        Message("1,000 batches take about 256 s on one socket of a CPU"),
+        Message(
+            "{seconds:.0f} s, by the median of {steps} batches, on {machine}",
+            seconds=total * 1e3,
+            steps=_STEPS,
+            machine=_machine(),
+        ),
         total * 1e3 < 256,
-        "this machine is slower than the paper's",
+        Message("this machine is slower than the paper's"),
     )
 
 
@@ -185,7 +200,10 @@ def _rows(
     roof: tuple[float, float],
 ) -> list[tuple[str, ...]]:
     lines: list[tuple[str, ...]] = [
-        ("operation", "ms", "share", "GFLOP", "MB", "of the roof", "PyTorch, ms")
+        (
+            *(Message("operation"), "ms", Message("share"), "GFLOP", "MB"),
+            *(Message("of the roof"), "PyTorch, ms"),
+        )
     ]
     whole, known = sum(ours.values()), costs(sizes, batch)
     for name, seconds in sorted(ours.items(), key=lambda item: -item[1]):
@@ -194,16 +212,32 @@ def _rows(
             flops, moved = known[name]
             floor = max(flops / roof[0], moved / roof[1])
             cells += [f"{flops / 1e9:.1f}", f"{moved / 1e6:.0f}", f"{floor / seconds:.0%}"]
-        lines.append((name, *cells, *("",) * (6 - len(cells))))
+        lines.append((_called(name), *cells, *("",) * (6 - len(cells))))
     for name, seconds in _by_operator(ours).items():
         their = f"{theirs[name] * their_total * 1e3:.1f}" if their_total else ""
         cells = [f"{seconds * 1e3:.1f}", f"{seconds / whole:.0%}", "", "", "", their]
-        lines.append((f"all {name}" if name != "rest" else "loss and rest", *cells))
+        whose = Message("all {part}", part=as_message(name))
+        lines.append((whose if name != "rest" else Message("loss and rest"), *cells))
     return lines
 
 
+_PARTS = (  # of a step, as they are called in tables
+    *(Message("bottom"), Message("top"), Message("MLPs"), Message("embeddings")),
+    *(Message("interaction"), Message("optimizer"), Message("loss"), Message("rest")),
+)
+
+
+def _called(operation: str) -> str:
+    """Return the name of an operation, such as "top forward", as a message."""
+    name, _, phase = operation.partition(" ")
+    part = as_message(name)
+    if phase == "forward":
+        return Message("{part} forward", part=part)
+    return Message("{part} backward", part=part) if phase == "backward" else part
+
+
 def _machine() -> str:
-    return f"{processor()['model name']}, {cores()} cores"
+    return Message("{name}, {count} cores", name=processor()["model name"], count=cores())
 
 
 def draw(

@@ -17,6 +17,7 @@ from minidlrm.comparison.run import trained
 from minidlrm.comparison.speed import rows_per_second
 from minidlrm.data.batch import Batch, Dataset
 from minidlrm.data.synthetic import synthetic_clicks
+from minidlrm.languages import Message, joined
 from minidlrm.layers import DotInteraction
 from minidlrm.models import MODELS as ENTRIES
 from minidlrm.models import Model
@@ -47,21 +48,27 @@ def run(options: Options) -> Findings:
         learned = _learned(rows, options, folder)
     measured = measure(clicks, results, learned)
     judged = [(s, *s.judge(measured)) for s in STATEMENTS]
-    lines = [("model", "said of", "statement", "number", "")]
+    head = Message("model"), Message("said of"), Message("statement"), Message("number"), ""
+    lines: list[tuple[str, ...]] = [head]
     lines += [(s.model, s.aspect, s.text, text, verdict(parts)) for s, text, parts in judged]
     words = [line[-1] for line in lines[1:]]
-    counts = ", ".join(f"{words.count(word)} {word}" for word in dict.fromkeys(sorted(words)))
-    note = (
-        f"Statements: {counts}. Data: {clicks.description}; and signals of one pure order. "
-        f"Budget: {_BUDGET}. A statement with several bounds holds in part when some of them are "
-        "kept."
+    counts = [
+        Message("{count} {verdict}", count=words.count(word), verdict=word)
+        for word in dict.fromkeys(sorted(words))
+    ]
+    note = Message(
+        "Statements: {counts}. Data: {data}; and signals of one pure order. Budget: {budget}. A "
+        "statement with several bounds holds in part when some of them are kept.",
+        counts=joined(counts, ", "),
+        data=clicks.description,
+        budget=_BUDGET.told(),
     )
     shares = np.array([learned[name] for name in learned])
     figures = {
         "orders": lambda ax: plots.order_heat_map(shares, list(learned), list(map(str, ORDERS)), ax)
     }
     claims = [_vectors(measured.probes), _within(measured.probes), _width(), _worth(results)]
-    return Findings(claims, {"What is said of each model": lines}, figures, [note])
+    return Findings(claims, {Message("What is said of each model"): lines}, figures, [note])
 
 
 def _trained(data: Dataset, folder: Path, progress: bool) -> dict[str, Result]:
@@ -117,22 +124,34 @@ def _far_from_the_sum(model: Model, rows: Batch) -> float:
 
 def _vectors(found: Mapping[str, Probe]) -> Claim:
     moved = {name: found[name].reordered for name in ("DLRM", "xDeepFM", "DCN")}
+    changes = [
+        Message("{name} by {change:.1g}", name=name, change=change)
+        for name, change in moved.items()
+    ]
     return Claim(
-        "DLRM and xDeepFM take each vector as one unit; DCN takes each of its entries as one",
-        "reordering the entries of all vectors alike changes the output of "
-        + ", ".join(f"{name} by {change:.1g}" for name, change in moved.items()),
+        Message(
+            "DLRM and xDeepFM take each vector as one unit; DCN takes each of its entries as one"
+        ),
+        Message(
+            "reordering the entries of all vectors alike changes the output of {changes}",
+            changes=joined(changes, ", "),
+        ),
         max(moved["DLRM"], moved["xDeepFM"]) < 1e-9 < 0.1 < moved["DCN"],
-        "the output changes otherwise",
+        Message("the output changes otherwise"),
     )
 
 
 def _within(found: Mapping[str, Probe]) -> Claim:
     dlrm, dcn = found["DLRM"].within, found["DCN"].within
     return Claim(
-        "DCN has cross terms within one vector, DLRM has none",
-        f"the largest such term, as a share of the output: DCN {dcn:.2g}, DLRM {dlrm:.1g}",
+        Message("DCN has cross terms within one vector, DLRM has none"),
+        Message(
+            "the largest such term, as a share of the output: DCN {dcn:.2g}, DLRM {dlrm:.1g}",
+            dcn=dcn,
+            dlrm=dlrm,
+        ),
         dlrm < 1e-9 < dcn,
-        "the terms are others",
+        Message("the terms are others"),
     )
 
 
@@ -140,11 +159,17 @@ def _width(features: int = 27, dim: int = 16) -> Claim:
     dot = DotInteraction(features, dim).num_outputs
     entries = (features * dim) * (features * dim - 1) // 2
     return Claim(
-        "dot products of pairs reduce the dimension of what the last MLP reads",
-        f"Kaggle shape: {dot} products and {dim} numbers, {features * dim} without interaction; "
-        f"pairs of single entries would be {entries:,}",
+        Message("dot products of pairs reduce the dimension of what the last MLP reads"),
+        Message(
+            "Kaggle shape: {dot} products and {dim} numbers, {without} without interaction; pairs "
+            "of single entries would be {entries:,}",
+            dot=dot,
+            dim=dim,
+            without=features * dim,
+            entries=entries,
+        ),
         dot + dim < features * dim < entries,
-        "the numbers are not fewer",
+        Message("the numbers are not fewer"),
     )
 
 
@@ -153,11 +178,16 @@ def _worth(results: Mapping[str, Result]) -> Claim:
     dlrm = results["DLRM"]
     other = min((results[name] for name in ("DCN", "xDeepFM")), key=lambda r: r.score.mean())
     low, high = metrics.paired_interval(other.losses, dlrm.losses)
-    ours = f"log loss of {other.title} minus that of DLRM: {low:+.4f} to {high:+.4f}, "
-    ours += f"for {other.flops / dlrm.flops:.1f} times the FLOPs"
     return Claim(
-        "terms beyond the second order may not be worth their cost",
-        ours,
+        Message("terms beyond the second order may not be worth their cost"),
+        Message(
+            "log loss of {other} minus that of DLRM: {low:+.4f} to {high:+.4f}, for {times:.1f} "
+            "times the FLOPs",
+            other=other.title,
+            low=low,
+            high=high,
+            times=other.flops / dlrm.flops,
+        ),
         high > 0 and other.flops > dlrm.flops,
-        f"{other.title} is better on these rows, or costs no more",
+        Message("{other} is better on these rows, or costs no more", other=other.title),
     )

@@ -8,16 +8,17 @@ from typing import Any
 import numpy as np
 
 from minidlrm.data import Dataset, random_bags
+from minidlrm.languages import Message
 from minidlrm.paper import Options
 from minidlrm.paper.findings import Claim, Findings
 
 _ROWS, _SIZE, _IDS = 20_000, 50, 8
 _BOUND = 5  # standard errors; the largest of 150 is rarely above 4
 _CASES: dict[str, dict[str, Any]] = {
-    "uniform ids, 1 to 8 a bag": {},
-    "uniform ids, 8 a bag": {"fixed": True},
-    "normal ids": {"distribution": "normal"},
-    "Zipf ids": {"distribution": "zipf"},
+    Message("uniform ids, 1 to 8 a bag"): {},
+    Message("uniform ids, 8 a bag"): {"fixed": True},
+    Message("normal ids"): {"distribution": "normal"},
+    Message("Zipf ids"): {"distribution": "zipf"},
 }
 
 
@@ -33,23 +34,23 @@ def run(options: Options) -> Findings:
     errors = {name: _error(data, name) for name, data in single.items()}
     claims = [
         _lengths(made["uniform ids, 1 to 8 a bag"]),
-        Claim(
-            "ids are drawn from the distribution that is asked for",
-            ", ".join(f"{name}: {error:.1f}" for name, error in errors.items())
-            + " standard errors at most, over all ids",
-            max(errors.values()) < _BOUND,
-            f"a share of an id is off by {_BOUND} standard errors or more",
-        ),
+        _shares(errors),
         _inside(made),
         _different(made),
     ]
-    head = ("data", "rows", "ids a bag, mean", "largest id", "share of the most frequent id")
-    table = [head, *(_line(name, data) for name, data in made.items())]
+    head = (
+        *(Message("data"), Message("rows"), Message("ids a bag, mean")),
+        *(Message("largest id"), Message("share of the most frequent id")),
+    )
+    table: list[tuple[str, ...]] = [head, *(_line(name, data) for name, data in made.items())]
+    note = Message(
+        "The reference counts a repeated id of a bag once; so do these, and bags may be shorter."
+    )
     return Findings(
         claims,
-        {f"One table of {_SIZE} rows": table},
+        {Message("One table of {rows} rows", rows=_SIZE): table},
         {"ids": lambda ax: draw(single, ax)},
-        ["The reference counts a repeated id of a bag once; so do these, and bags may be shorter."],
+        [note],
     )
 
 
@@ -78,23 +79,37 @@ def _error(data: Dataset, name: str) -> float:
     return float((np.abs(shares - p) / np.sqrt(p * (1 - p) / len(ids))).max())
 
 
+def _shares(errors: dict[str, float]) -> Claim:
+    return Claim(
+        Message("ids are drawn from the distribution that is asked for"),
+        Message(
+            "{errors} standard errors at most, over all ids",
+            errors=", ".join(f"{name}: {error:.1f}" for name, error in errors.items()),
+        ),
+        max(errors.values()) < _BOUND,
+        Message("a share of an id is off by {bound} standard errors or more", bound=_BOUND),
+    )
+
+
 def _lengths(data: Dataset) -> Claim:
     counts = data.train.bags_of(0)[1]
     return Claim(
-        "the number of indices of a sample is fixed, or random within 1 to k",
-        f"k = {_IDS}: bags of {counts.min()} to {counts.max()} ids",
+        Message("the number of indices of a sample is fixed, or random within 1 to k"),
+        Message(
+            "k = {k}: bags of {low} to {high} ids", k=_IDS, low=counts.min(), high=counts.max()
+        ),
         bool(counts.min() == 1 and counts.max() == _IDS),
-        "a length lies outside, or an end is never reached",
+        Message("a length lies outside, or an end is never reached"),
     )
 
 
 def _inside(made: dict[str, Dataset]) -> Claim:
     largest = max(int(data.train.ids_of(0).max()) for data in made.values())
     return Claim(
-        "indices lie within the table (the reference's normal ones may not)",
-        f"largest id {largest} of a table of {_SIZE} rows",
+        Message("indices lie within the table (the reference's normal ones may not)"),
+        Message("largest id {id} of a table of {rows} rows", id=largest, rows=_SIZE),
         largest < _SIZE,
-        "an id lies beyond the table",
+        Message("an id lies beyond the table"),
     )
 
 
@@ -104,10 +119,10 @@ def _different(made: dict[str, Dataset]) -> Claim:
         train = {row.tobytes() for row in np.asarray(data.train.dense)}
         shared += sum(row.tobytes() in train for row in np.asarray(data.test.dense))
     return Claim(
-        "test rows are not training rows (the reference's are)",
-        f"{shared} test rows are found among the training rows",
+        Message("test rows are not training rows (the reference's are)"),
+        Message("{count} test rows are found among the training rows", count=shared),
         shared == 0,
-        "a test row is a training row",
+        Message("a test row is a training row"),
     )
 
 

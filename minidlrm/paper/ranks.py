@@ -13,6 +13,7 @@ import numpy as np
 
 from minidlrm.data.batch import Batch, Dataset
 from minidlrm.data.synthetic import synthetic_clicks
+from minidlrm.languages import Message, as_message
 from minidlrm.models import DLRM
 from minidlrm.optim import SGD
 from minidlrm.paper import Options
@@ -23,6 +24,10 @@ from minidlrm.parallel import run as on_ranks
 from minidlrm.training import fit, predict
 
 RANKS, TABLES, BATCH, STEPS = 4, 8, 2048, 2
+_SENT = (  # what ranks send, as they call it
+    *(Message("all reduce"), Message("ids"), Message("headers"), Message("norm")),
+    *(Message("vectors"), Message("gradients"), Message("loss")),
+)
 Sent = dict[str, int]  # bytes of all ranks together, by what they were for
 
 
@@ -40,13 +45,23 @@ def run(options: Options) -> Findings:
     logits, sent = on_ranks(RANKS, _work, clicks, rows, options.seed)[0]
     swapped = shuffle()
     claims = [_memory(), _same(alone, logits), _shuffled(swapped), *_bytes(clicks, sent)]
-    lines: list[tuple[str, ...]] = [("what", "bytes, all ranks together")]
-    lines += [(name, f"{count:,}") for name, count in sorted(sent.items(), key=lambda x: -x[1])]
-    note = (
+    lines: list[tuple[str, ...]] = [(Message("what"), Message("bytes, all ranks together"))]
+    lines += [
+        (as_message(name), f"{count:,}")
+        for name, count in sorted(sent.items(), key=lambda x: -x[1])
+    ]
+    note = Message(
         "The ranks are threads of one process here. `minidlrm train --ranks` has them as processes "
         "with MPI; `minidlrm show dlrm --ranks` says what each would hold and send."
     )
-    caption = f"{STEPS} steps of {BATCH} rows, {TABLES} tables, D = {DIM}, {RANKS} ranks"
+    caption = Message(
+        "{steps} steps of {batch} rows, {tables} tables, D = {dim}, {ranks} ranks",
+        steps=STEPS,
+        batch=BATCH,
+        tables=TABLES,
+        dim=DIM,
+        ranks=RANKS,
+    )
     return Findings(claims, {caption: lines}, {"figure_2": lambda ax: draw(swapped, ax)}, [note])
 
 
@@ -86,23 +101,33 @@ def _memory() -> Claim:
     tables = 4 * KAGGLE_ROWS * DIM
     mlps = 4 * (kaggle().num_parameters() - DIM * kaggle().embeddings.num_tables)
     return Claim(
-        "tables are too large for a copy on each device, MLPs are small",
-        f"Kaggle shape, {RANKS} ranks: copies of the tables would take {RANKS * tables / 1e9:.1f} "
-        f"GB, tables shared out {tables / 1e9:.1f} GB; copies of the MLPs {RANKS * mlps / 1e6:.1f} "
-        "MB",
+        Message("tables are too large for a copy on each device, MLPs are small"),
+        Message(
+            "Kaggle shape, {ranks} ranks: copies of the tables would take {copies:.1f} GB, tables "
+            "shared out {tables:.1f} GB; copies of the MLPs {mlps:.1f} MB",
+            ranks=RANKS,
+            copies=RANKS * tables / 1e9,
+            tables=tables / 1e9,
+            mlps=RANKS * mlps / 1e6,
+        ),
         RANKS * mlps < 0.01 * tables,
-        "copies of the MLPs take a hundredth of the tables or more",
+        Message("copies of the MLPs take a hundredth of the tables or more"),
     )
 
 
 def _same(alone: np.ndarray, logits: np.ndarray) -> Claim:
     different = int((alone != logits).sum())
     return Claim(
-        "tables shared out, and MLPs updated alike on all ranks, are one model",
-        f"{different} of {len(alone):,} test logits differ from those of one process, after "
-        f"{STEPS} steps",
+        Message("tables shared out, and MLPs updated alike on all ranks, are one model"),
+        Message(
+            "{different} of {count:,} test logits differ from those of one process, after {steps} "
+            "steps",
+            different=different,
+            count=len(alone),
+            steps=STEPS,
+        ),
         different == 0,
-        "a logit differs in a bit",
+        Message("a logit differs in a bit"),
     )
 
 
@@ -110,10 +135,14 @@ def _shuffled(swapped: list[np.ndarray]) -> Claim:
     wanted = 10 * np.arange(RANKS) + np.arange(RANKS)[:, None]  # (ranks, tables)
     right = int((np.array(swapped) == wanted).sum())
     return Claim(
-        "a personalized all-to-all gives each device all vectors of its samples (Figure 2)",
-        f"{right} of {wanted.size} slices arrive where they belong",
+        Message(
+            "a personalized all-to-all gives each device all vectors of its samples (Figure 2)"
+        ),
+        Message(
+            "{right} of {count} slices arrive where they belong", right=right, count=wanted.size
+        ),
         right == wanted.size,
-        "a slice is elsewhere",
+        Message("a slice is elsewhere"),
     )
 
 
@@ -126,17 +155,24 @@ def _bytes(clicks: Dataset, sent: Sent) -> list[Claim]:
     found = sent.get("vectors", 0), sent.get("gradients", 0), sent.get("all reduce", 0)
     return [
         Claim(
-            "the all-to-all sends 4 B T D (R - 1) / R bytes a step in each direction",
-            f"{found[0]:,} and {found[1]:,}; the formula gives {vectors:,}",
+            Message("the all-to-all sends 4 B T D (R - 1) / R bytes a step in each direction"),
+            Message(
+                "{one:,} and {other:,}; the formula gives {count:,}",
+                one=found[0],
+                other=found[1],
+                count=vectors,
+            ),
             found[:2] == (vectors, vectors),
-            "the counts are others",
+            Message("the counts are others"),
         ),
         Claim(
-            "the gradients of the MLPs are added up by an all-reduce; a butterfly sends "
-            "4 P R log2 R bytes a step",
-            f"{found[2]:,}; the formula gives {butterfly:,}",
+            Message(
+                "the gradients of the MLPs are added up by an all-reduce; a butterfly sends "
+                "4 P R log2 R bytes a step"
+            ),
+            Message("{sent:,}; the formula gives {count:,}", sent=found[2], count=butterfly),
             found[2] == butterfly,
-            "the count is another",
+            Message("the count is another"),
         ),
     ]
 

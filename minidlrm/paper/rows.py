@@ -15,6 +15,7 @@ from typing import Any
 from minidlrm.data import READERS
 from minidlrm.data.batch import Dataset
 from minidlrm.data.synthetic import synthetic_clicks
+from minidlrm.languages import Message, as_message
 from minidlrm.paper import Options
 from minidlrm.writing import write_json
 
@@ -55,12 +56,24 @@ def clicks(options: Options, rows: int) -> Dataset:
         return synthetic_clicks(options.rows or rows, options.seed)
     scheme, _, path = options.data.partition(":")
     if scheme not in READERS:
-        raise ValueError(f"data is {options.data!r}: it must be SCHEME:PATH, {', '.join(READERS)}")
+        raise ValueError(
+            Message(
+                "data is {data}: it must be SCHEME:PATH, {schemes}",
+                data=repr(options.data),
+                schemes=", ".join(READERS),
+            )
+        )
     reader = READERS[scheme]
     if options.rows is not None and "rows" not in reader.arguments:
-        raise ValueError(f"rows has no meaning for data {scheme}")
+        raise ValueError(Message("rows has no meaning for data {scheme}", scheme=scheme))
     limit = {} if options.rows is None else {"rows": options.rows}
     dataset = reader.function(*[path] * bool(reader.path), **limit)
     if dataset.task != "clicks":
-        raise ValueError(f"data {options.data!r} gives {dataset.task}: this section takes clicks")
+        raise ValueError(
+            Message(
+                "data {data} gives {task}: this section takes clicks",
+                data=repr(options.data),
+                task=as_message(dataset.task),
+            )
+        )
     return dataset

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from minidlrm.comparison import Result
+from minidlrm.languages import Message, as_message, joined
 from minidlrm.paper.probes import Probe, explicit_parts, order
 
 MODELS = ("Wide & Deep", "DeepFM", "DCN", "xDeepFM", "DLRM")
@@ -102,71 +103,92 @@ def verdict(parts: tuple[bool, ...]) -> str:
     ('holds', 'holds in part', 'does not hold')
     """
     if all(parts):
-        return "holds"
-    return "holds in part" if any(parts) else "does not hold"
+        return Message("holds")
+    return Message("holds in part") if any(parts) else Message("does not hold")
 
 
 def _depth(m: Measured, model: str) -> Judged:
     """Deepen the explicit part layer by layer."""
     z = np.random.default_rng(1).normal(size=(3, 5, 4))
     orders = [order(explicit_parts(k, k)[model], z) for k in (1, 2, 3)]
-    return f"order {', '.join(map(str, orders))} with 1, 2, 3 layers", (orders == [2, 3, 4],)
+    text = Message("order {orders} with 1, 2, 3 layers", orders=", ".join(map(str, orders)))
+    return text, (orders == [2, 3, 4],)
 
 
 def _order(m: Measured, model: str, expected: int) -> Judged:
     found = m.probes[model].order
-    return f"its explicit part has order {found}", (found == expected,)
+    return Message("its explicit part has order {order}", order=found), (found == expected,)
 
 
 def _learns(m: Measured, model: str, order: int, bound: float = _LEARNED) -> Judged:
     share = m.share(model, order)
-    return f"learns {share:.0%} of order {order}", (share >= bound,)
+    return Message("learns {share:.0%} of order {order}", share=share, order=order), (
+        share >= bound,
+    )
 
 
 def _no_third(m: Measured, model: str) -> Judged:
     """Judge what a model does not learn: only where another shows that it can be learned."""
     share, best = m.share(model, 3), max(m.share(other, 3) for other in MODELS)
-    text = f"the whole model learns {share:.0%} of order 3, the best of the five {best:.0%}"
+    text = Message(
+        "the whole model learns {share:.0%} of order 3, the best of the five {best:.0%}",
+        share=share,
+        best=best,
+    )
     return text, (share < _SOME and best > _HALF,)
 
 
 def _sum(m: Measured, model: str) -> Judged:
-    return f"the logit is the sum of its parts, to {m.sums[model]:.0e}", (m.sums[model] < 1e-4,)
+    off = m.sums[model]
+    return Message("the logit is the sum of its parts, to {off:.0e}", off=off), (off < 1e-4,)
 
 
 def _whole_vectors(m: Measured, model: str) -> Judged:
     moved = m.probes[model].rotated
-    return f"turning all vectors alike changes the output by {moved:.0e}", (moved < _NONE,)
+    text = Message("turning all vectors alike changes the output by {moved:.0e}", moved=moved)
+    return text, (moved < _NONE,)
 
 
 def _entries(m: Measured, model: str) -> Judged:
     moved = m.probes[model].rotated
-    return f"turning all vectors alike changes the output by {moved:.1f} of it", (moved > _SOME,)
+    text = Message("turning all vectors alike changes the output by {moved:.1f} of it", moved=moved)
+    return text, (moved > _SOME,)
 
 
 def _alike(m: Measured, model: str) -> Judged:
     moved = m.probes[model].reordered
-    return f"reordering the entries of all vectors by {moved:.0e}", (moved < _NONE,)
+    text = Message("reordering the entries of all vectors by {moved:.0e}", moved=moved)
+    return text, (moved < _NONE,)
 
 
 def _single_entries(m: Measured, model: str) -> Judged:
     probe = m.probes[model]
-    text = f"reordering the entries changes the output by {probe.reordered:.1f} of it; two entries "
-    text += f"of one vector meet ({probe.within:.2f})"
+    text = Message(
+        "reordering the entries changes the output by {moved:.1f} of it; two entries of one vector "
+        "meet ({within:.2f})",
+        moved=probe.reordered,
+        within=probe.within,
+    )
     return text, (probe.reordered > _SOME, probe.within > _NONE)
 
 
 def _all_pairs(m: Measured, model: str) -> Judged:
     met = m.probes[model].pairs
-    return f"{met:.0%} of the pairs of vectors meet", (met == 1,)
+    return Message("{share:.0%} of the pairs of vectors meet", share=met), (met == 1,)
 
 
 def _complexity(places: tuple[int, ...]) -> Callable[[Measured, str], Judged]:
     def judge(m: Measured, model: str) -> Judged:
         flops, weights = m.flops(), dict(m.weights)
         ranks = m.rank(model, flops), m.rank(model, weights)
-        text = f"{flops[model]:,.0f} FLOPs a sample (place {ranks[0]} of 5 from below), "
-        text += f"{weights[model]:,} weights of the interaction (place {ranks[1]})"
+        text = Message(
+            "{flops:,.0f} FLOPs a sample (place {first} of 5 from below), {weights:,} weights of "
+            "the interaction (place {second})",
+            flops=flops[model],
+            first=ranks[0],
+            weights=weights[model],
+            second=ranks[1],
+        )
         return text, tuple(rank in places for rank in ranks)
 
     return judge
@@ -176,8 +198,13 @@ def _efficiency(places: tuple[int, ...]) -> Callable[[Measured, str], Judged]:
     def judge(m: Measured, model: str) -> Judged:
         speed = m.rank(model, m.speeds, largest_first=True)
         flops = m.rank(model, m.flops())
-        text = f"{m.speeds[model]:,.0f} rows/s of CPU time (place {speed} of 5), "
-        return text + f"FLOPs a sample: place {flops}", (speed in places, flops in places)
+        text = Message(
+            "{rate:,.0f} rows/s of CPU time (place {speed} of 5), FLOPs a sample: place {flops}",
+            rate=m.speeds[model],
+            speed=speed,
+            flops=flops,
+        )
+        return text, (speed in places, flops in places)
 
     return judge
 
@@ -185,73 +212,109 @@ def _efficiency(places: tuple[int, ...]) -> Callable[[Measured, str], Judged]:
 def _simple_and_fast(m: Measured, model: str) -> Judged:
     text, _ = _efficiency((1,))(m, model)
     places = m.rank(model, m.flops()), m.rank(model, m.speeds, largest_first=True)
-    return text + "; how well it reads is not measured", tuple(place <= 2 for place in places)
+    text = joined([text, Message("how well it reads is not measured")], "; ")
+    return text, tuple(place <= 2 for place in places)
 
 
 def _third_above(first: str, second: str, margin: float) -> Callable[[Measured, str], Judged]:
     def judge(m: Measured, model: str) -> Judged:
         high, low = m.share(first, 3), m.share(second, 3)
-        return f"order 3: {first} {high:.0%}, {second} {low:.0%}", (high - low > margin,)
+        text = Message(
+            "order 3: {first} {high:.0%}, {second} {low:.0%}",
+            first=first,
+            high=high,
+            second=second,
+            low=low,
+        )
+        return text, (high - low > margin,)
 
     return judge
 
 
 def _ahead_of_mlp(m: Measured, model: str) -> Judged:
     ours, mlp = m.loss(model), m.loss("MLP")
-    return f"log loss {ours:.4f}, a plain MLP {mlp:.4f}", (ours < mlp,)
+    text = Message("log loss {ours:.4f}, a plain MLP {mlp:.4f}", ours=ours, mlp=mlp)
+    return text, (ours < mlp,)
 
 
 def _best_third(m: Measured, model: str) -> Judged:
     shares = {name: m.share(name, 3) for name in MODELS}
     place = m.rank(model, shares, largest_first=True)
-    return f"learns {shares[model]:.0%} of order 3 (place {place} of 5)", (place == 1,)
+    text = Message(
+        "learns {share:.0%} of order 3 (place {place} of 5)", share=shares[model], place=place
+    )
+    return text, (place == 1,)
 
 
 def _large_data(m: Measured, model: str) -> Judged:
     ranks = m.rank(model, m.weights), m.rank(model, m.speeds, largest_first=True)
-    text = f"{m.weights[model]:,} weights of the interaction (place {ranks[0]} from below), "
-    text += f"{m.speeds[model]:,.0f} rows/s of CPU time (place {ranks[1]} of 5)"
+    text = Message(
+        "{weights:,} weights of the interaction (place {first} from below), {rate:,.0f} rows/s of "
+        "CPU time (place {second} of 5)",
+        weights=m.weights[model],
+        first=ranks[0],
+        rate=m.speeds[model],
+        second=ranks[1],
+    )
     return text, (ranks[0] == 1, ranks[1] <= 2)
 
 
 def _by_hand(m: Measured, model: str) -> Judged:
     share = m.share(model, 2)
-    text = f"learns {share:.0%} of order 2 with a single cross, of the two smallest tables"
+    text = Message(
+        "learns {share:.0%} of order 2 with a single cross, of the two smallest tables", share=share
+    )
     return text, (share < _LEARNED,)
 
 
 def _more_than_mlp(m: Measured, model: str) -> Judged:
     ratio = m.flops()[model] / m.results["MLP"].flops
-    return f"{ratio:.2f} times the FLOPs of its MLP alone", (ratio > 1,)
+    return Message("{ratio:.2f} times the FLOPs of its MLP alone", ratio=ratio), (ratio > 1,)
 
 
 def _large(m: Measured, model: str) -> Judged:
     others = [name for name in MODELS if name != model]
     flops = m.flops()[model] / np.median([m.flops()[name] for name in others])
     bytes_ = m.results[model].memory / np.median([m.results[name].memory for name in others])
-    text = f"{flops:.1f} times the FLOPs, and {bytes_:.1f} times the memory, of the median of the "
-    return text + "others", (flops > 2, bytes_ > 2)
+    text = Message(
+        "{flops:.1f} times the FLOPs, and {memory:.1f} times the memory, of the median of the "
+        "others",
+        flops=flops,
+        memory=bytes_,
+    )
+    return text, (flops > 2, bytes_ > 2)
 
 
 def _cheaper_than(other: str) -> Callable[[Measured, str], Judged]:
     def judge(m: Measured, model: str) -> Judged:
         flops = m.flops()["DLRM"] / m.flops()[other]
         speed = m.speeds["DLRM"] / m.speeds[other]
-        text = f"DLRM takes {flops:.2f} times the FLOPs, and trains {speed:.2f} times the rows a "
-        return text + "second", (flops < 1, speed > 1)
+        text = Message(
+            "DLRM takes {flops:.2f} times the FLOPs, and trains {speed:.2f} times the rows a "
+            "second",
+            flops=flops,
+            speed=speed,
+        )
+        return text, (flops < 1, speed > 1)
 
     return judge
 
 
 def _fewer_weights(m: Measured, model: str) -> Judged:
     ours, theirs = m.weights["DLRM"], m.weights[model]
-    return f"weights of the interaction: DLRM {ours:,}, {model} {theirs:,}", (ours < theirs,)
+    text = Message(
+        "weights of the interaction: DLRM {ours:,}, {model} {theirs:,}",
+        ours=ours,
+        model=model,
+        theirs=theirs,
+    )
+    return text, (ours < theirs,)
 
 
 def _of_dlrm(judge: Callable[..., Judged], *more: int) -> Callable[[Measured, str], Judged]:
     def judged(m: Measured, model: str) -> Judged:
         text, parts = judge(m, "DLRM", *more)
-        return f"DLRM: {text}", parts
+        return joined(["DLRM", text], ": "), parts
 
     return judged
 
@@ -259,7 +322,7 @@ def _of_dlrm(judge: Callable[..., Judged], *more: int) -> Callable[[Measured, st
 def _both(*judges: Callable[[Measured, str], Judged]) -> Callable[[Measured, str], Judged]:
     def judge(m: Measured, model: str) -> Judged:
         texts, parts = zip(*(each(m, model) for each in judges), strict=True)
-        return "; ".join(texts), tuple(part for several in parts for part in several)
+        return joined(texts, "; "), tuple(part for several in parts for part in several)
 
     return judge
 
@@ -273,13 +336,13 @@ def _by_learning(order: int, bound: float = _LEARNED) -> Callable[[Measured, str
 
 
 def _wide_pairs(m: Measured, model: str) -> Judged:
-    return "its crosses here are of two tables: order 2", (False,)
+    return Message("its crosses here are of two tables: order 2"), (False,)
 
 
 def _own_weight(m: Measured, model: str) -> Judged:
-    return f"{m.weights[model]:,} weights: one for each pair of ids of a cross", (
-        m.weights[model] > 0,
-    )
+    count = m.weights[model]
+    text = Message("{count:,} weights: one for each pair of ids of a cross", count=count)
+    return text, (count > 0,)
 
 
 _TABLE: dict[str, dict[str, tuple[str, Callable[[Measured, str], Judged]]]] = {
@@ -360,7 +423,7 @@ _TABLE: dict[str, dict[str, tuple[str, Callable[[Measured, str], Judged]]]] = {
 }  # fmt: skip
 
 STATEMENTS = [
-    Statement(aspect, model, text, judge)
+    Statement(as_message(aspect), model, as_message(text), judge)
     for aspect, row in _TABLE.items()
     for model, (text, judge) in row.items()
 ]

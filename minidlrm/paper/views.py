@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 from minidlrm import metrics
 from minidlrm.data.batch import Batch, Dataset
 from minidlrm.data.synthetic import synthetic_clicks
-from minidlrm.languages import say
+from minidlrm.languages import Message, as_message, say
 from minidlrm.losses import MSE, BCEWithLogits
 from minidlrm.models import DLRM, FactorizationMachine, LogisticRegression, MLPModel
 from minidlrm.models.model import Model
@@ -27,15 +27,21 @@ from minidlrm.paper import Options
 from minidlrm.paper.films import Films, Split, View, dataset, planted_films, read_films, split
 from minidlrm.paper.findings import Claim, Findings
 from minidlrm.paper.rows import found
+from minidlrm.printing import Rows
 from minidlrm.training import begin_at_the_mean, fit, predict
 
-VIEWS = {
-    "content": View(content=True, number=False),
-    "collaborative": View(content=False, number=True),
-    "both": View(content=True, number=True),
-    "both, a tenth hidden": View(content=True, number=True, hidden=0.1),
+VIEWS: dict[str, View] = {
+    Message("content"): View(content=True, number=False),
+    Message("collaborative"): View(content=False, number=True),
+    Message("both"): View(content=True, number=True),
+    Message("both, a tenth hidden"): View(content=True, number=True, hidden=0.1),
 }
-GROUPS = {"no ratings": (0, 0), "1 to 9": (1, 9), "10 to 49": (10, 49), "50 or more": (50, 10**9)}
+GROUPS: dict[str, tuple[int, int]] = {
+    Message("no ratings"): (0, 0),
+    Message("1 to 9"): (1, 9),
+    Message("10 to 49"): (10, 49),
+    Message("50 or more"): (50, 10**9),
+}
 SEEDS, DIM = 3, 8
 _RATINGS, _CLICKS = 60_000, 100_000
 _EPOCHS, _BATCH, _LR, _DECAY = 12, 256, 0.003, 0.001
@@ -61,11 +67,11 @@ def run(options: Options) -> Findings:
     count = parts.known[films.film[parts.test]]
     clicks = synthetic_clicks(options.rows or _CLICKS, options.seed)
     losses, outside = predictions(clicks)
-    tables = {
-        f"RMSE (stars) by how often a film was rated; {films.description}": _rmses(views, count),
-        f"Test log loss; {clicks.description}": _log_losses(clicks, losses, outside),
-    }
-    note = (
+    rmse = Message("RMSE (stars) by how often a film was rated; {data}", data=films.description)
+    loss = Message("Test log loss; {data}", data=clicks.description)
+    tables: dict[str, Rows] = {rmse: _rmses(views, count)}
+    tables[loss] = _log_losses(clicks, losses, outside)
+    note = Message(
         "All views are factorization machines, trained alike; only what they read differs. Films "
         "without ratings are held out with all of their ratings. A film that the training rows do "
         "not have, or hide, has no number: only its content is read."
@@ -86,7 +92,9 @@ def _films(options: Options) -> Films:
     if options.data is not None:
         scheme, _, path = options.data.partition(":")
         if scheme != "movielens" or not path:
-            raise ValueError(f"data is {options.data!r}: section 1 takes movielens:FOLDER")
+            raise ValueError(
+                Message("data is {data}: section 1 takes movielens:FOLDER", data=repr(options.data))
+            )
         return read_films(Path(path))
     folder = found("movielens")
     if folder is None:
@@ -123,14 +131,15 @@ def _recommending(views: Errors, count: np.ndarray) -> list[Claim]:
     none, few, many = ("no ratings",), ("1 to 9", "10 to 49"), ("50 or more",)
     hidden = "both, a tenth hidden"
     pairs = [
-        ("content filtering recommends what nobody has rated yet",
+        (Message("content filtering recommends what nobody has rated yet"),
          none, "content", "collaborative"),
-        ("collaborative filtering learns more from what people did than content tells",
+        (Message("collaborative filtering learns more from what people did than content tells"),
          many, "collaborative", "content"),
-        ("the union of both is better than content alone", few, "both", "content"),
-        ("the union of both is better than collaborative filtering alone",
+        (Message("the union of both is better than content alone"), few, "both", "content"),
+        (Message("the union of both is better than collaborative filtering alone"),
          few, "both", "collaborative"),
-        ("the union of both knows new films by their content, if it learned to do without numbers",
+        (Message("the union of both knows new films by their content, if it learned to do without "
+                 "numbers"),
          none, hidden, "collaborative"),
     ]  # fmt: skip
     return [_better(views, count, *pair) for pair in pairs]
@@ -143,20 +152,31 @@ def _better(
     rows = np.any([_within(count, group) for group in groups], axis=0)
     a, b = (views[name][:, rows].mean(axis=0) for name in (first, second))
     low, high = metrics.paired_interval(a, b, root=True)
-    ours = f"films with {' or '.join(groups)}: RMSE of {first} minus that of {second} is "
-    ours += f"{low:+.3f} to {high:+.3f}"
-    return Claim(text, ours, high < 0, "the interval is not below 0")
+    which, *more = map(as_message, groups)
+    if more:
+        which = Message("{first} or {second}", first=which, second=more[0])
+    ours = Message(
+        "films with {which}: RMSE of {first} minus that of {second} is {low:+.3f} to {high:+.3f}",
+        which=which,
+        first=as_message(first),
+        second=as_message(second),
+        low=low,
+        high=high,
+    )
+    return Claim(text, ours, high < 0, Message("the interval is not below 0"))
 
 
 def _rmses(views: Errors, count: np.ndarray) -> list[tuple[str, ...]]:
-    lines: list[tuple[str, ...]] = [("view", *GROUPS)]
+    lines: list[tuple[str, ...]] = [(Message("view"), *GROUPS)]
     for name, squares in views.items():
         cells = []
         for group in GROUPS:
             scores = _rmse(squares[:, _within(count, group)])
             cells.append(f"{scores.mean():.3f} ± {scores.std(ddof=1):.3f}")
         lines.append((name, *cells))
-    lines.append(("test ratings", *(f"{_within(count, group).sum():,}" for group in GROUPS)))
+    lines.append(
+        (Message("test ratings"), *(f"{_within(count, group).sum():,}" for group in GROUPS))
+    )
     return lines
 
 
@@ -214,10 +234,10 @@ def _dlrm(data: Dataset, seed: int) -> Model:
 
 
 _MODELS: dict[str, tuple[Callable[[Dataset, int], Model], bool]] = {
-    "linear regression": (_linear, False),
-    "logistic regression": (_linear, False),
-    "deep, ids as numbers": (_deep, True),
-    "deep, embeddings": (_deep, False),
+    Message("linear regression"): (_linear, False),
+    Message("logistic regression"): (_linear, False),
+    Message("deep, ids as numbers"): (_deep, True),
+    Message("deep, embeddings"): (_deep, False),
     "DLRM": (_dlrm, False),
 }
 
@@ -238,39 +258,52 @@ def _as_numbers(clicks: Dataset) -> Dataset:
 def _predicting(losses: Errors, outside: Mapping[str, float]) -> list[Claim]:
     linear, logistic = "linear regression", "logistic regression"
     pairs = [
-        ("logistic regression predicts events better than linear regression", logistic, linear),
-        ("deep networks need embeddings to process categorical data",
+        (Message("logistic regression predicts events better than linear regression"),
+         logistic, linear),
+        (Message("deep networks need embeddings to process categorical data"),
          "deep, embeddings", "deep, ids as numbers"),
-        ("deep networks with embeddings predict better than logistic regression",
+        (Message("deep networks with embeddings predict better than logistic regression"),
          "deep, embeddings", logistic),
-        ("explicit interactions add to an MLP on embeddings", "DLRM", "deep, embeddings"),
+        (Message("explicit interactions add to an MLP on embeddings"), "DLRM", "deep, embeddings"),
     ]  # fmt: skip
     claims = [
         Claim(
-            "logistic regression gives probabilities, linear regression any number",
-            f"beyond 0 and 1: {outside[linear]:.1%} of the predictions of linear regression, "
-            f"{outside[logistic]:.1%} of those of logistic regression",
+            Message("logistic regression gives probabilities, linear regression any number"),
+            Message(
+                "beyond 0 and 1: {linear:.1%} of the predictions of linear regression, "
+                "{logistic:.1%} of those of logistic regression",
+                linear=outside[linear],
+                logistic=outside[logistic],
+            ),
             outside[linear] > 0 == outside[logistic],
-            "the shares are others",
+            Message("the shares are others"),
         )
     ]
     for text, first, second in pairs:
         a, b = (losses[name].mean(axis=0) for name in (first, second))
         low, high = metrics.paired_interval(a, b)
-        ours = f"log loss of {first} minus that of {second}: {low:+.4f} to {high:+.4f}"
-        claims.append(Claim(text, ours, high < 0, "the interval is not below 0"))
+        ours = Message(
+            "log loss of {first} minus that of {second}: {low:+.4f} to {high:+.4f}",
+            first=as_message(first),
+            second=as_message(second),
+            low=low,
+            high=high,
+        )
+        claims.append(Claim(text, ours, high < 0, Message("the interval is not below 0")))
     return claims
 
 
 def _log_losses(
     clicks: Dataset, losses: Errors, outside: Mapping[str, float]
 ) -> list[tuple[str, ...]]:
-    lines: list[tuple[str, ...]] = [("model", "log loss", "predictions beyond 0 and 1")]
+    lines: list[tuple[str, ...]] = [
+        (Message("model"), Message("log loss"), Message("predictions beyond 0 and 1"))
+    ]
     for name, each in losses.items():
         scores = each.mean(axis=1)
         loss = f"{scores.mean():.4f} ± {scores.std(ddof=1):.4f}"
         lines.append((name, loss, f"{outside[name]:.1%}"))
-    lines.append(("the Bayes limit", f"{clicks.bayes_log_loss:.4f}", ""))
+    lines.append((Message("the Bayes limit"), f"{clicks.bayes_log_loss:.4f}", ""))
     return lines
 
 

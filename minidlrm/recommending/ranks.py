@@ -11,6 +11,7 @@ import numpy as np
 
 from minidlrm.arrays import as_size, check_room, check_type, check_word, doubles, native, shuffling
 from minidlrm.data.batch import Dataset
+from minidlrm.languages import Message
 from minidlrm.metrics import paired_interval
 from minidlrm.module import Module
 from minidlrm.printing import as_html, as_text
@@ -28,7 +29,7 @@ TITLES = {
     "ndcg": "NDCG@{k}",
     "recall": "recall@{k}",
     "mrr": "MRR",
-    "coverage": "coverage@{k}",
+    "coverage": Message("coverage@{k}"),
 }
 
 

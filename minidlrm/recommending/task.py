@@ -9,11 +9,18 @@ import numpy as np
 
 from minidlrm.arrays import doubles, integers, native
 from minidlrm.data.batch import Batch, Dataset
+from minidlrm.languages import Message, filled
 from minidlrm.recommending.catalogue import Catalogue, Scorer, as_pairs, blocks, check_ids
 from minidlrm.recommending.lists import TIES, of_users, top
 from minidlrm.recommending.mistakes import Use
 
 _CELLS = 4_000_000  # comparisons at a time
+PROTOCOL = {  # what is said of one; files keep it in English, and `recognized` reads it again
+    "all": Message("all items, {middle} a user (median) of {items}"),
+    "stated": Message("stated, {middle} a user (median) of {items}"),
+    "pairs": Message("{pairs} pairs of {users} users"),
+    "counts": Message("counts of {rows} rows"),
+}
 
 
 @dataclass
@@ -174,15 +181,17 @@ class Task:
     def protocol(self, found: Found, split: str, given: bool) -> dict[str, str]:
         """Say in words what was ranked, and how."""
         stated = self.listed is not None or self.chosen is not None
-        middle = int(np.median(found.counts))
-        kind = "stated" if stated else "all items"
+        kind = PROTOCOL["stated" if stated else "all"]
+        middle, items = f"{int(np.median(found.counts)):,}", f"{self.catalogue.num_items:,}"
+        pairs, users = f"{len(self.pairs):,}", f"{len(found.counts):,}"
+        counts = filled(PROTOCOL["counts"], rows=f"{len(self.seen_pairs):,}")
         return {
-            "candidates": f"{kind}, {middle:,} a user (median) of {self.catalogue.num_items:,}",
-            "seen items": {"out": "left out", "in": "ranked"}[self.seen],
-            "held out": f"{len(self.pairs):,} pairs of {len(found.counts):,} users",
-            "split": split or "not stated",
-            "ties": TIES,
-            "popularity": "as given" if given else f"counts of {len(self.seen_pairs):,} rows",
+            Message("candidates"): filled(kind, middle=middle, items=items),
+            Message("seen items"): {"out": "left out", "in": "ranked"}[self.seen],
+            Message("held out"): filled(PROTOCOL["pairs"], pairs=pairs, users=users),
+            Message("split"): split or "not stated",
+            Message("ties"): TIES,
+            Message("popularity"): "as given" if given else counts,
         }
 
 

@@ -112,18 +112,21 @@ def dlrm(results: Results, rounds: int) -> str:
 
 
 def models(results: Results, rounds: int) -> str:
-    """Every model at B = 2048 beside PyTorch."""
+    """Every model at B = 2048 beside PyTorch, and beside the floor of our step."""
     titles = [SIDES[name][0] for name in PEERS]
-    rows: Rows = [("model", "minidlrm, ms", *(f"/ {title}" for title in titles), "the same, CPU")]
+    columns = (*(f"/ {title}" for title in titles), "the same, CPU", "its floor, ms")
+    rows: Rows = [("model", "minidlrm, ms", *columns, f"floor / {titles[0]}")]
     found = []
     for name, entry in md.MODELS.items():
         case = Case(name, 2048)
-        got = results.of(f"{name} 2048", lambda case=case: measure(case, ("ours", *PEERS), rounds))
+        sides = ("ours", *PEERS, "floor")
+        got = results.of(f"{name} 2048", lambda case=case, s=sides: measure(case, s, rounds))
         found.append(got)
-        ours = got["ours"]
+        ours, floor = got["ours"], got["floor"]
         cells = [ratio(ours, got[peer]) for peer in PEERS]
         cpu = ", ".join(ratio(ours, got[peer], "cpu") for peer in PEERS)
-        rows.append((entry.title, ms(ours), *cells, cpu))
+        least = (ms(floor), ratio(floor, got[PEERS[0]])) if floor["wall"] > 0.01 else ("-", "-")
+        rows.append((entry.title, ms(ours), *cells, cpu, *least))
     return as_markdown(rows) + "\n" + missing(found)
 
 

@@ -44,6 +44,7 @@ class Case:
 
     model: str
     batch_size: int
+    round: int = 0  # steps of a round; 0: as many as take some tenths of a second
 
     @property
     def table_sizes(self) -> list[int]:
@@ -58,7 +59,9 @@ class Case:
 
     @property
     def steps(self) -> int:
-        """Steps of a round: some tenths of a second, each with rows of its own."""
+        """Steps of a round, each with rows of its own."""
+        if self.round:
+            return self.round
         rows = 204_800 if self.model in LIGHT else 40_960
         return max(4, min(200, rows // self.batch_size))
 

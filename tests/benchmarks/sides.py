@@ -6,11 +6,15 @@ their batches ready-made. Before anything is timed, the logits of each peer are 
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 import minidlrm as md
+from minidlrm import kernels
+from minidlrm.blocks import blocks_for
+from minidlrm.machine import one_blas_thread
 from tests.benchmarks.cases import CROSSES, DIM, LR, Case
 
 Round = Callable[[], float]
@@ -35,21 +39,20 @@ def ours(case: Case) -> Round:
 
 
 def products(case: Case) -> Round:
-    """The matrix products of a DLRM step alone, forward and backward, by NumPy at its defaults."""
-    model, b = case.build(), case.batch_size
-    rng = np.random.default_rng(0)
+    """The matrix products of a step alone, forward and backward, by NumPy at its defaults."""
+    model, rng = case.build(), np.random.default_rng(0)
 
     def draw(*shape: int) -> np.ndarray:
         return rng.normal(size=shape).astype(np.float32)
 
-    layers = []
+    b, layers = case.batch_size, []
     for _, layer in model.named_modules():
-        if isinstance(layer, md.Linear):
+        if isinstance(layer, md.Linear | md.MatrixCross):
             m, n = layer.weight.value.shape
             layers.append(
                 (draw(b, n), draw(m, n), *(draw(b, m), draw(b, m), draw(m, n), draw(b, n)))
             )
-    features = len(case.table_sizes) + 1
+    features = len(case.table_sizes) + 1 if case.model == "dlrm" else 0
     z, square = draw(b, features, DIM), draw(b, features, features)
     turned, dz = np.ascontiguousarray(z.transpose(0, 2, 1)), np.empty_like(z)
 
@@ -59,8 +62,43 @@ def products(case: Case) -> Round:
                 np.matmul(x, w.T, out=y)
                 np.matmul(dy.T, x, out=dw)
                 np.matmul(dy, w, out=dx)
-            np.matmul(z, turned, out=square)
-            np.matmul(square, z, out=dz)
+            if features:
+                np.matmul(z, turned, out=square)
+                np.matmul(square, z, out=dz)
+        return 0.0
+
+    return run
+
+
+def floor(case: Case) -> Round:
+    """The part of our step that no arrangement of it can save, on the threads that it has.
+
+    Of a model whose batches are cut into blocks, its products. Of a light one, all on one thread:
+    its products, reading and writing its rows, and its calls (a step of `fit` on one sample).
+    """
+    model = case.build()
+    multiply = products(case)
+    if blocks_for(model, case.batch_size) > 1:
+        return multiply
+    call = ours(replace(case, batch_size=1, round=case.steps))
+    tables = [m for _, m in model.named_modules() if isinstance(m, md.EmbeddingBagCollection)]
+    batches = list(md.data.minibatches(case.rows(), case.batch_size))
+    moves = []
+    for table in tables:
+        weight = table.weight.value
+        for batch in batches:
+            rows = table.lookup(batch.sparse)[0]
+            grad = np.zeros((len(rows), weight.shape[1]), weight.dtype)
+            moves.append((weight, rows, np.unique(rows), grad))
+    zero = np.float32(0)
+
+    def run() -> float:
+        call()
+        with one_blas_thread():
+            multiply()
+        for weight, rows, unique, grad in moves:
+            kernels.gather(weight, rows)
+            kernels.sgd_rows(weight, unique, grad, zero, zero)
         return 0.0
 
     return run
@@ -325,4 +363,5 @@ SIDES: dict[str, tuple[str, Callable[[Case], Round]]] = {  # name: title, functi
     "compiled": ("the same, torch.compile", torch_compiled),
     "jax": ("JAX, jit", jax_jit),
     "products": ("its products alone", products),
+    "floor": ("the floor of ours", floor),
 }
