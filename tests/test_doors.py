@@ -182,6 +182,13 @@ def test_a_catalogue_is_made_of_ids_that_the_tables_have(ids, bags):
         md.recommending.Catalogue.of(data)
 
 
+def test_a_user_is_not_folded_in_by_a_reg_that_is_lost_in_rounding():
+    model = md.MatrixFactorization([2, 2], 3, dtype=np.float64)
+    model.factors.weight.value[...] = 1
+    with pytest.raises(ValueError, match="reg is 1e-30: it is lost beside the items' vectors"):
+        md.fold_in(model, [0], [3.0], reg=1e-30)
+
+
 def test_a_catalogue_fits_into_memory():
     rows = md.Batch(np.zeros((1, 0), np.float32), [[0, 0]])
     data = md.Dataset(rows, rows, rows, [2, 10**13], ["user", "item"], "")
@@ -231,6 +238,7 @@ def test_the_report_of_an_optimizer_can_be_drawn():
             "missing a required argument",
         ),
         (lambda: md.LogisticRegression(1, [3], seed="abc"), "seed is 'abc'"),
+        (lambda: md.WideDeep(1, [3, 4], 2, (2,), [(0, 1)], 10**13), "crosses or cross_buckets: an"),
         (lambda: md.OptimizerGroup([(md.SGD(0.1), 3)]), r"groups\[0\]\[1\] is 3"),
         (lambda: md.OptimizerGroup([(md.SGD(0.1), [3])]), r"groups\[0\]\[1\] is of type int"),
     ],
