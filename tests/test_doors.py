@@ -101,6 +101,15 @@ def test_a_slice_of_no_numbers_is_named(rows):
         batch[rows]
 
 
+@pytest.mark.parametrize(
+    ("make", "sizes"), [(md.EmbeddingBag, (4, 2)), (md.QREmbeddingBag, (4, 2, 2))]
+)
+def test_weights_that_are_no_floats_are_named_as_the_caller_names_them(make, sizes):
+    bag = make(*sizes, mode="sum", rng=np.random.default_rng(0))
+    with pytest.raises(TypeError, match="per_sample_weights has dtype int64"):
+        bag.forward([[0, 1]], per_sample_weights=[[1, 2]])
+
+
 @pytest.mark.parametrize("name", md.MODELS)
 @pytest.mark.parametrize("given", [None, [0, 1], "dataset"])
 def test_a_model_takes_a_batch_alone(name, given):
