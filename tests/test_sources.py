@@ -36,6 +36,20 @@ def test_rows_of_text_files_are_placed_by_file_and_line(tmp_path):
     assert [headless.place(row)[-6:] for row in range(3)] == ["line 1", "line 2", "line 3"]
 
 
+def test_a_delimiter_that_splits_nothing_is_told_where_a_column_is_missing(tmp_path):
+    path = write(tmp_path / "a.csv", "x,y\n1,2\n")
+    with pytest.raises(ValueError, match="no column 'x'; it has x,y by the delimiter ';'$"):
+        open_source(path, delimiter=";").need(["x"])
+    for options in ({"delimiter": ","}, {}):
+        with pytest.raises(ValueError, match="no column 'z'; it has x, y$"):
+            open_source(path, **options).need(["z"])
+    with pytest.raises(ValueError, match="no column 'x'; it has x,y by column_names$"):
+        open_source(path, delimiter=";", column_names=["x,y"]).need(["x"])
+    alone = write(tmp_path / "b.csv", "x\n1\n")
+    with pytest.raises(ValueError, match="no column 'z'; it has x$"):
+        open_source(alone).need(["z"])
+
+
 def test_rows_of_parquet_files_are_placed_by_file_and_row(tmp_path):
     from pyarrow import parquet
 

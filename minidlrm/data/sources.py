@@ -212,6 +212,8 @@ class TextSource(Source):
         first = _first_line(paths[0], encoding)
         self.delimiter = delimiter or _guess_delimiter(paths[0], first)
         self.names = list(column_names) if column_names else _fields(first, self.delimiter)
+        if self._header and delimiter is not None and len(self.names) == 1:  # it splits nothing
+            self.named_by = f"the delimiter {delimiter!r}"
         unique(self.names, str(paths[0]))
         for path in paths:
             own = _fields(_first_line(path, encoding), self.delimiter)

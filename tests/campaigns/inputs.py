@@ -152,10 +152,12 @@ def _difference(mine: Any, other: Any) -> str:
 
 
 def _without_paths(outcome: Any) -> str:
-    text = str(outcome.error)
-    for path in outcome.paths:
+    text, *paths = (
+        re.sub("0x[0-9a-f]+", "0x", each) for each in (str(outcome.error), *outcome.paths)
+    )
+    for path in paths:  # addresses are gone: a path may look like one, or like a part of one
         text = text.replace(path, "PATH")
-    return re.sub("0x[0-9a-f]+", "0x", text)  # addresses, which a path may look like
+    return text
 
 
 def _leaves(value: Any) -> Iterator[Any]:
