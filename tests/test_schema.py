@@ -118,6 +118,16 @@ def test_a_batch_of_complex_numbers_has_no_raw_values(name):
         data.schema.decode(batch)
 
 
+def test_bags_are_no_values_of_a_column_with_one_id_a_row():
+    schema = read({"y": [0, 1], "u": ["a", "b"]}, sparse=["u"]).schema
+    one = Batch(np.zeros((2, 0)), Jagged([1, 2], [0, 1, 2]))
+    assert schema.decode(one)["u"].to_pylist() == ["a", "b"]
+    for offsets in ([0, 2, 2], [0, 1, 3]):
+        batch = Batch(np.zeros((2, 0)), Jagged([1, 2, 1][: offsets[-1]], offsets))
+        with pytest.raises(ValueError, match="column u has one id a row; these are bags"):
+            schema.decode(batch)
+
+
 def test_unseen_values_are_counted_in_batches_of_the_schema():
     unseen = md.scoring.Unseen(read({"y": [0, 1], "u": ["a", "b"]}, sparse=["u"]).schema)
     with pytest.raises(ValueError, match="batch has 2 tables, the schema 1 columns of ids"):

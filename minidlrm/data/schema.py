@@ -203,6 +203,13 @@ class Schema:
         Returns
         -------
         pyarrow.Table
+
+        Raises
+        ------
+        TypeError
+            When `batch` is no Batch, or holds complex numbers.
+        ValueError
+            When it is not of this schema's columns.
         """
         import pyarrow as pa
 
@@ -212,7 +219,10 @@ class Schema:
             data[column.name] = column.unscale(doubles("dense", batch.dense[:, k]))
         for t, column in enumerate(self.sparse):
             assert column.categories is not None
-            words = column.categories.words(batch.ids_of(t))
+            ids, lengths, _ = batch.bags_of(t)
+            if column.role == "sparse" and (lengths != 1).any():
+                raise ValueError(f"batch: column {column.name} has one id a row; these are bags")
+            words = column.categories.words(ids)
             if column.role == "bag" and isinstance(batch.sparse, Jagged):
                 count = len(batch)
                 own = batch.sparse.offsets[t * count : (t + 1) * count + 1]
