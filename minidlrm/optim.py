@@ -379,7 +379,10 @@ class OptimizerGroup:
             if not (isinstance(each, (list, tuple)) and len(each) == 2):
                 raise TypeError(f"groups has {each!r}: each must be (optimizer, parameters)")
             check_type("groups has an optimizer that", each[0], Optimizer)
-        self.groups = [(optimizer, as_parameters(own)) for optimizer, own in groups]
+        self.groups = [
+            (optimizer, as_parameters(own, f"groups[{k}][1]"))
+            for k, (optimizer, own) in enumerate(groups)
+        ]
         seen: dict[Any, int] = {}
         for k, (optimizer, own) in enumerate(self.groups):
             for thing in (optimizer, *own):

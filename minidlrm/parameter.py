@@ -287,13 +287,13 @@ class _Replica(Parameter):
         return Parameter, (self.value, self.name)
 
 
-def as_parameters(parameters: Any) -> list[Parameter]:
+def as_parameters(parameters: Any, name: str = "parameters") -> list[Parameter]:
     """Return parameters as a list, each once; TypeError unless all of them are."""
     if not np.iterable(parameters):
-        raise TypeError(f"parameters is {parameters!r}: it must be a list of Parameter")
+        raise TypeError(f"{name} is {parameters!r}: it must be a list of Parameter")
     given = list(parameters)
     for each in given:
-        check_type("one of parameters", each, Parameter)
+        check_type(f"one of {name}", each, Parameter)
     return list(dict.fromkeys(given))
 
 

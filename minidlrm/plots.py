@@ -218,6 +218,7 @@ def learning_curves(
     """
     check_parts("results", results, "curve", "title")
     check_type("score", score, str)
+    as_names("the titles of results", [result.title for result in results])
     curves = [as_pairs(f"results[{k}].curve", result.curve) for k, result in enumerate(results)]
     ax = _axes(ax, bayes_log_loss)
     for k, (result, (epochs, losses)) in enumerate(zip(results, curves, strict=True)):
@@ -261,7 +262,7 @@ def cost_against_fields(
     'categorical fields'
     """
     check_parts("entries", entries, "build", "title")
-    as_size("embedding_dim", embedding_dim)
+    embedding_dim = as_size("embedding_dim", embedding_dim)
     mlp = as_sizes("mlp", mlp)
     ax = _axes(ax)
     fields = (2, 5, 10, 20, 40, 80)

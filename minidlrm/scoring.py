@@ -123,14 +123,18 @@ class Unseen:
 
     def __init__(self, schema: Schema):
         check_type("schema", schema, Schema)
+        self.num_tables = len(schema.sparse)
         self.columns = [c for c in schema.sparse if c.categories and c.categories.has_unseen]
         self.places = [schema.sparse.index(column) for column in self.columns]
         self.unseen = np.zeros(len(self.columns))
         self.values = np.zeros(len(self.columns))
 
     def add(self, batch: Batch) -> None:
-        """Count the values of a batch; TypeError when it is none."""
-        as_batch("batch", batch)
+        """Count the values of a batch; TypeError when it is none, ValueError for other columns."""
+        if as_batch("batch", batch).num_tables != self.num_tables:
+            raise ValueError(
+                f"batch has {batch.num_tables} tables, the schema {self.num_tables} columns of ids"
+            )
         for k, t in enumerate(self.places):
             ids = batch.ids_of(t)
             self.unseen[k] += (ids == 0).sum()

@@ -30,7 +30,9 @@ def test_arrow_strings_are_taken_whole_sliced_and_empty(kind):
     array = pa.array(["aa", None, "", "b"], kind)
     assert words(columns.of_strings(array)) == ["aa", None, None, "b"]
     assert words(columns.of_strings(array.slice(2))) == [None, "b"]
-    assert len(columns.of_strings(array.slice(4))) == 0
+    for empty in (array.slice(4), pa.array([], kind)):
+        texts = columns.of_strings(empty)
+        assert (len(texts), len(texts.text), texts.offsets.tolist()) == (0, 0, [0])
 
 
 def test_only_points_followed_by_zeros_alone_are_dropped():

@@ -229,6 +229,8 @@ def test_a_figure_names_the_curve_that_cannot_be_drawn():
         bad = SimpleNamespace(title="FM", curve=curve)
         with pytest.raises((TypeError, ValueError), match=r"results\[1\]\.curve"):
             md.plots.learning_curves([good, bad], Figure().subplots())
+    with pytest.raises(TypeError, match="the titles of results"):
+        md.plots.learning_curves([SimpleNamespace(title=[1], curve=[(1.0, 0.5)])])
     history = md.training.History([{"epoch": 1.0, "train_loss": 0.6}, {"epoch": 2.0}])
     with pytest.raises(ValueError, match="history: a record has no 'train_loss'"):
         md.plots.learning_curve(history, Figure().subplots())

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import minidlrm as md
+from minidlrm import kernels
 from minidlrm.arrays import as_dtype, as_names, as_path, as_sizes, check_room, native
 
 
@@ -135,11 +136,56 @@ def test_options_of_numpy_can_be_written_into_a_checkpoint(tmp_path):
         md.fit(model, rows, checkpoint=tmp_path / "m", resume=resume, **options)
 
 
+@pytest.mark.parametrize("name", md.MODELS)
+def test_a_size_of_eight_bits_makes_the_model_that_an_integer_makes(name):
+    entry = md.MODELS[name]
+    tables = [3, 3] if entry.pairs_only else [3] * 40
+    small = entry.build(0, tables, embedding_dim=np.uint8(16), mlp=(np.int8(8),))
+    plain = entry.build(0, tables, embedding_dim=16, mlp=(8,))
+    assert small.config == plain.config
+    assert small.num_parameters() == plain.num_parameters()
+
+
+@pytest.mark.parametrize("seed", [np.array(2), np.uint8(2)])
+def test_a_seed_of_numpy_is_that_of_python(seed):
+    x = np.ones((2, 3))
+    reports = [md.gradcheck(md.Sigmoid(), x, seed=s, verbose=False) for s in (seed, 2)]
+    assert str(reports[0]) == str(reports[1])
+    reports = [md.checking.optimcheck(md.SGD(0.1), seed=s, verbose=False) for s in (seed, 2)]
+    assert str(reports[0]) == str(reports[1])
+
+
+@pytest.mark.parametrize("kernel", [kernels.reference.mf_epoch, kernels.mf_epoch])
+def test_an_error_whose_square_is_infinite_is_told_by_both_backends(kernel, monkeypatch):
+    monkeypatch.setattr(kernels, "mf_epoch", kernel)
+    model = md.MatrixFactorization([2, 2], 1, dtype=np.float64)
+    rows = md.Batch(np.zeros((1, 0), np.float32), [[0, 1]], np.array([1e200]))
+    with pytest.raises(FloatingPointError, match="sgd_epoch: the error"):
+        model.sgd_epoch(rows, 0.1, 0.0, 0)
+
+
 def test_users_and_items_are_no_bags():
     bags = md.Jagged([0, 1, 1, 0, 1], [0, 1, 2, 4, 5])
     rows = md.Batch(np.zeros((2, 0), np.float32), bags, np.array([0.0, 1.0]))
     data = md.Dataset(rows, rows, rows, [2, 2], ["user", "tags"], "")
     with pytest.raises(ValueError, match="item: table 1 holds bags"):
+        md.recommending.Catalogue.of(data)
+
+
+@pytest.mark.parametrize("ids", [[0, -1, 0], [0, 0, 2**40], [3, 0, 0], [0, 0, -(2**62)]])
+@pytest.mark.parametrize("bags", [False, True])
+def test_a_catalogue_is_made_of_ids_that_the_tables_have(ids, bags):
+    sparse = md.Jagged(ids, [0, 1, 2, 3]) if bags else np.array([ids])
+    rows = md.Batch(np.zeros((1, 0), np.float32), sparse)
+    data = md.Dataset(rows, rows, rows, [2, 2, 2], ["user", "item", "other"], "")
+    with pytest.raises(IndexError, match=r"data.train.sparse, table \d: id .* out of range"):
+        md.recommending.Catalogue.of(data)
+
+
+def test_a_catalogue_fits_into_memory():
+    rows = md.Batch(np.zeros((1, 0), np.float32), [[0, 0]])
+    data = md.Dataset(rows, rows, rows, [2, 10**13], ["user", "item"], "")
+    with pytest.raises(ValueError, match=r"data.table_sizes\[1\]: an array"):
         md.recommending.Catalogue.of(data)
 
 
@@ -172,6 +218,21 @@ def test_the_report_of_an_optimizer_can_be_drawn():
         (lambda: md.Linear(10**13, 10, rng=np.random.default_rng(0)), "in_features or out"),
         (lambda: md.MLP([3, 10**13], rng=np.random.default_rng(0)), "sizes .of an mlp."),
         (lambda: md.EmbeddingBag(10**13, 8, rng=np.random.default_rng(0)), "num_embeddings"),
+        (
+            lambda: md.CIN(3, 2, [10**13], rng=np.random.default_rng(0)),
+            "cin_layers or num_features: an",
+        ),
+        (lambda: md.MatrixCross(10**13, 2, rng=np.random.default_rng(0)), "in_features: an array"),
+        (lambda: md.DLRM(1, [3], interaction=np.array([2, 3])), "interaction is array"),
+        (lambda: md.DLRM(1, [3], interaction={"layer": np.array([2])}), "interaction is {'layer'"),
+        (lambda: md.DLRM(1, [3], interaction={"layer": "sigmoid"}), "'sigmoid' is not a layer"),
+        (
+            lambda: md.DLRM(1, [3], interaction={"layer": "Flatten", "a": 1}),
+            "missing a required argument",
+        ),
+        (lambda: md.LogisticRegression(1, [3], seed="abc"), "seed is 'abc'"),
+        (lambda: md.OptimizerGroup([(md.SGD(0.1), 3)]), r"groups\[0\]\[1\] is 3"),
+        (lambda: md.OptimizerGroup([(md.SGD(0.1), [3])]), r"groups\[0\]\[1\] is of type int"),
     ],
 )
 def test_what_an_argument_cannot_be_is_refused_by_its_name(call, message):

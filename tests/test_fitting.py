@@ -77,6 +77,9 @@ def test_users_are_shared_out_whole_and_one_is_always_trained_on():
     few = table(40, user=[k % 4 for k in range(40)])
     assert lengths(read(few, dense=["x"], user="user", fractions=(0.1, 0.4, 0.5))) == [10, 10, 20]
     assert lengths(read(few, dense=["x"], user="user", fractions=(0.1, 0.0, 0.9))) == [10, 0, 30]
+    for seed in range(6):
+        one = {"user": "user", "fractions": (0.5, 0.5, 0.0), "seed": seed}
+        assert lengths(read(table(4, user=[7] * 4), dense=["x"], **one)) == [4, 0, 0]
 
 
 def test_rows_of_a_later_file_are_all_test_rows():

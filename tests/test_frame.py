@@ -334,9 +334,15 @@ def test_options_of_the_split_that_contradict_each_other(read):
         ({"time": "when", "user": "user"}, "user= is given, but the split is 'time'"),
         ({"split": "by hand"}, "it must be 'random', 'order'"),
         ({"fractions": (0.5, 0.1, 0.1)}, "give three shares"),
+        ({"fractions": (0.5, np.nan, 0.5)}, "give three shares"),
+        ({"user": ""}, "user: .* has no column ''"),
+        ({"split_column": "part"}, "split_column: .* has no column 'part'"),
     ]:
         with pytest.raises(ValueError, match=match):
             read(small(), **ROLES, **options)
+    schema = read(small(), **ROLES).schema
+    with pytest.raises(ValueError, match="user: .* has no column 'name'"):
+        read(small(), schema=schema, user="name")
 
 
 # Roles

@@ -36,6 +36,18 @@ def test_columns_of_numbers_and_texts_become_texts():
             open_source({"a": column})
 
 
+def test_values_that_arrow_does_not_know_become_texts():
+    rows = open_source([{"x": np.datetime64("2020-01-01")}, {"x": 1.0}])
+    (block,) = rows.read(["x"], [])
+    assert block["x"].to_pylist() == ["2020-01-01", "1.0"]
+
+
+@pytest.mark.parametrize("rows", [{}, [{}], pa.table({})])
+def test_a_table_without_columns_is_refused(rows):
+    with pytest.raises(ValueError, match="rows has no columns"):
+        open_source(rows)
+
+
 def test_missing_values_of_a_mixed_column_stay_missing():
     column = [1, "x", None, float("nan")]
     assert _from_pandas(np.array(column, object)).to_pylist() == ["1", "x", None, None]

@@ -99,6 +99,31 @@ def test_a_schema_is_stored_and_made_again():
     np.testing.assert_array_equal(one.weight, np.ones(8))
 
 
+def test_a_stored_schema_holds_what_json_can_hold():
+    plain, arrays = read({"y": [0, 1], "u": ["a", "b"]}, sparse=["u"]).schema.state()
+    for wrong in ({"format": np.array([1])}, {"ignored": np.zeros(0)}, {"label": {1, 2}}):
+        with pytest.raises(TypeError, match="plain is not what `state` returns"):
+            Schema.from_state({**plain, **wrong}, arrays)
+    for name, array in arrays.items():
+        with pytest.raises(ValueError, match="arrays: the stored values of column u"):
+            Schema.from_state(plain, {**arrays, name: np.ma.masked_array(array, array > 0)})
+
+
+@pytest.mark.parametrize("name", ["dense", "label"])
+def test_a_batch_of_complex_numbers_has_no_raw_values(name):
+    data = read({"y": [0, 1], "x": [1.0, 2.0]}, dense=["x"])
+    parts = {"dense": data.train.dense, "sparse": data.train.sparse, "label": data.train.label}
+    batch = Batch(**{**parts, name: parts[name].astype(complex)})
+    with pytest.raises(TypeError, match=f"{name} has dtype complex128"):
+        data.schema.decode(batch)
+
+
+def test_unseen_values_are_counted_in_batches_of_the_schema():
+    unseen = md.scoring.Unseen(read({"y": [0, 1], "u": ["a", "b"]}, sparse=["u"]).schema)
+    with pytest.raises(ValueError, match="batch has 2 tables, the schema 1 columns of ids"):
+        unseen.add(Batch(np.zeros((2, 0)), [[0, 1], [0, 1]]))
+
+
 def test_the_table_of_a_schema():
     rows = {"y": [0, 1, 1, 0], "x": [1.0, None, 3, 4], "u": list("aaab"), "v": list("abaa"),
             "w": [1.0] * 4}  # fmt: skip

@@ -49,6 +49,16 @@ def test_a_column_is_kept_as_it_is(spool):
     assert spool.outputs["a"].tolist() == [[0, 1], [2, 3], [4, 5]]
 
 
+def test_a_kept_column_of_files_is_a_file_and_one_without_rows_is_not(tmp_path):
+    spool = Spool(tmp_path)
+    spool.append("a", np.arange(3))
+    spool.keep("a", (3, 1))
+    spool.keep("b", (0, 2))
+    assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
+    assert isinstance(spool.outputs["a"], np.memmap)
+    assert spool.outputs["b"].shape == (0, 2)
+
+
 def filled(spool):
     spool.output("train.ids", np.int32, (2, 1))[...] = [[3], [4]]
     spool.output("train.dense", np.float32, (2, 0))

@@ -150,6 +150,7 @@ def test_every_order_leaves_something_to_learn(order):
         ({"rows": 13}, "rows is 13"),
         ({"order": 4}, "order is 4"),
         ({"order": ()}, r"order is \(\)"),
+        ({"order": 2.0}, "order is 2.0"),
         ({"zipf": 0}, "zipf is 0"),
         ({"zipf": 2000}, r"zipf is 2000: it must lie in \(0, 10\]"),
         ({"zipf": 2.0, "order": 2}, "zipf is 2.0: the signs balance in 0 of 26 tables"),

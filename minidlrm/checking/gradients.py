@@ -103,8 +103,7 @@ def gradcheck(
             check_rate(name, value)
     if max_checks is not None:
         max_checks = as_size("max_checks", max_checks)
-    as_seed(seed)
-    verbose = as_flag("verbose", verbose)
+    seed, verbose = as_seed(seed), as_flag("verbose", verbose)
     if not isinstance(fingerprints, (list, tuple)) or not all(
         isinstance(each, Fingerprint) for each in fingerprints
     ):

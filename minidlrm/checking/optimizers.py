@@ -107,7 +107,7 @@ def optimcheck(
     >>> md.checking.optimcheck(md.Adam(0.1), verbose=False).passed
     True
     """
-    as_seed(seed)
+    seed = as_seed(seed)
     steps, verbose = as_size("steps", steps), as_flag("verbose", verbose)
     optimizer, names = _of_our_form(optimizer)
     if like is not None and (isinstance(like, type) or not callable(getattr(like, "step", None))):

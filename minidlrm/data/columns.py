@@ -81,9 +81,9 @@ def of_strings(array: Any) -> Texts:
     kind = np.int64 if wide else np.int32
     places = np.frombuffer(offsets, kind)[start : start + count + 1].astype(np.int64)
     missing = places[1:] == places[:-1]
-    if array.null_count and (array.is_null().to_numpy(zero_copy_only=False) & ~missing).any():
+    if (array.is_null().to_numpy(zero_copy_only=False) & ~missing).any():
         return of_strings(pc.fill_null(array, ""))  # bytes that no text has
-    text = np.frombuffer(data, np.uint8) if data is not None else np.zeros(0, np.uint8)
+    text = np.frombuffer(b"" if data is None else data, np.uint8)
     return Texts(text[: places[-1]], places, missing)  # a buffer may be longer
 
 

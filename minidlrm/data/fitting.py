@@ -56,7 +56,8 @@ class Fitting:
         """Read all blocks of a source into the spool."""
         from tqdm.auto import tqdm
 
-        own = [self.plan.split.column] if self.plan.split.column and not self.plan.whole else []
+        column = self.plan.split.column
+        own = [] if column is None or self.plan.whole else [column]
         wanted = list(dict.fromkeys([*self.plan.roles.wanted, *own]))
         numeric = [] if as_text else [column.name for column in self.dense]
         bar = tqdm(
@@ -84,7 +85,7 @@ class Fitting:
             for name, array in job.result():
                 self.spool.append(name, array)
         split = self.plan.split
-        if split.column and not self.plan.whole:
+        if split.column is not None and not self.plan.whole:
             self.spool.append("split", self._split_key(data[split.column], split, place))
         self.count += len(next(iter(data.values())))
 
@@ -167,11 +168,8 @@ class Fitting:
         if self._times_are_numbers:
             self._check_units(key)
         rows = rows_of(plan.split, self.count, plan.whole, key, self._split_values.texts())
-        weight = self.spool.column("weight")
-        parts = chunks(rows["train"], self.count) if len(weight) and not plan.whole else ()
-        if len(weight) and not plan.whole and not any(weight[part].any() for _, part in parts):
-            name = plan.roles.sample_weight
-            raise ValueError(f"column {name}: every row to train on has the weight 0")
+        if plan.roles.sample_weight is not None and not plan.whole:
+            self._check_weights(rows["train"])
         with ThreadPoolExecutor(_WORKERS) as pool:
             schema = self.plan.schema or self._fit(rows, pool)
             for name in SPLITS:
@@ -184,6 +182,12 @@ class Fitting:
                     self.spool.output(f"schema.{name}", array.dtype, array.shape)[...] = array
                 else:
                     self.spool.output(f"schema.{name}", array.dtype, array.shape)
+
+    def _check_weights(self, train: Rows) -> None:
+        weight = self.spool.column("weight")
+        if not any(weight[part].any() for _, part in chunks(train, self.count)):
+            name = self.plan.roles.sample_weight
+            raise ValueError(f"column {name}: every row to train on has the weight 0")
 
     def _check_units(self, times: np.ndarray) -> None:
         """Raise ValueError where times cannot be of one unit, such as seconds and milliseconds."""

@@ -151,6 +151,8 @@ def read_table(
             check_type(name, column, str)
     progress = as_flag("progress", progress)
     how = Split.chosen(split, fractions, seed, time, user, split_column)
+    others = () if how.column is None else (how.column,)
+    table.need(others, how.option)
     if known is not None:
         given = {"label": label, "dense": dense, "sparse": sparse, "bags": bags, "share": share}
         _refuse({**given, "task": task}, "schema= says it")
@@ -167,7 +169,7 @@ def read_table(
             sample_weight=sample_weight,
             share=share,
             transform=transform,
-            others=(how.column,) if how.column else (),
+            others=others,
         )
     min_count = as_size("min_count", min_count)
     if task is not None:
@@ -185,6 +187,9 @@ def _refuse(given: dict[str, Any], why: str) -> None:
     named = [name for name, value in given.items() if value is not None]
     if named:
         raise ValueError(f"{', '.join(named)} cannot be given: {why}")
+
+
+_OPTION = {"time": "time", "user": "user", "column": "split_column"}  # what names its column
 
 
 @dataclass(frozen=True)
@@ -211,17 +216,17 @@ class Split:
         named = [how for how, column in columns.items() if column is not None]
         how = (named[0] if named else "random") if split is None else split
         check_word("split", how, "random", "order", *columns)
-        option = {"time": "time", "user": "user", "column": "split_column"}
-        if how in option and columns[how] is None:
-            raise ValueError(f"split={how!r} needs {option[how]}=, the name of a column")
-        wrong = [option[other] for other in named if other != how]
+        if how in columns and columns[how] is None:
+            raise ValueError(f"split={how!r} needs {_OPTION[how]}=, the name of a column")
+        wrong = [_OPTION[other] for other in named if other != how]
         if wrong:
             raise ValueError(f"{wrong[0]}= is given, but the split is {how!r}: leave one out")
         check_type("fractions", fractions, tuple, list)
         for share in fractions:
             check_number("one of fractions", share)
         shares = tuple(float(x) for x in fractions)
-        if len(shares) != 3 or min(shares) < 0 or abs(sum(shares) - 1) > 1e-9 or shares[0] == 0:
+        whole = abs(sum(shares) - 1) <= 1e-9  # not with a NaN
+        if len(shares) != 3 or not whole or min(shares) < 0 or shares[0] == 0:
             raise ValueError(
                 f"fractions are {list(fractions)}: give three shares, such as (0.8, 0.1, 0.1), "
                 "with sum 1 and rows to train on"
@@ -229,6 +234,11 @@ class Split:
         return cls(
             how, (shares[0], shares[1], shares[2]), as_size("seed", seed, 0), columns.get(how)
         )
+
+    @property
+    def option(self) -> str:
+        """The argument that names the column; "" where none does."""
+        return _OPTION.get(self.how, "")
 
     def __str__(self) -> str:
         return str(self.told())

@@ -73,7 +73,10 @@ def opened(
     if isinstance(rows, (list, tuple)) and rows and isinstance(rows[0], (str, os.PathLike)):
         paths = [path for item in rows for path in _matching(name, item)]
         return _files(paths, delimiter, encoding, column_names)
-    return TableSource(_as_table(name, rows))
+    table = _as_table(name, rows)
+    if not table.column_names:
+        raise ValueError(f"{name} has no columns")
+    return TableSource(table)
 
 
 def _matching(name: str, path: Any) -> list[Path]:
@@ -165,5 +168,5 @@ def _plain(column: Any) -> Any:
         return column
     try:
         return pa.array(list(column))
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):  # texts too, or above 64 bits
+    except (pa.ArrowInvalid, TypeError, OverflowError):  # texts too, or above 64 bits
         return pa.array([None if x is None else str(x) for x in column])

@@ -79,7 +79,7 @@ class Roles:
             raise ValueError("no column has a role: give dense, sparse or bags")
         columns = _shared(columns, share or {})
         roles = cls(label, sample_weight, tuple(columns), inferred=inferred)
-        roles._check(source, others)
+        roles._check(source)
         used = {*roles.wanted, *others}
         return replace(roles, ignored=tuple(n for n in source.names if n not in used))
 
@@ -92,13 +92,12 @@ class Roles:
         source.need(roles.wanted)
         return roles
 
-    def _check(self, source: Source, others: Sequence[str]) -> None:
+    def _check(self, source: Source) -> None:
         for option, names in (
             ("label", [self.label]),
             ("sample_weight", [self.sample_weight]),
             ("dense", [c.name for c in self.dense]),
             ("sparse or bags", [name for c in self.sparse for name in c.sources]),
-            ("split, time, user or split_column", others),
         ):
             source.need([name for name in names if name is not None], option)
         places: dict[str, str] = {}

@@ -7,6 +7,7 @@ text has which id. A value that the training rows do not have gets the id 0.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -14,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from minidlrm.arrays import as_size, check_type
+from minidlrm.arrays import as_size, check_type, doubles
 from minidlrm.data.batch import Batch, Jagged, as_batch
 from minidlrm.data.columns import at, numbers, of_interner, texts
 from minidlrm.data.features import FLAGS, Categories, Column
@@ -208,7 +209,7 @@ class Schema:
         as_batch("batch", batch).check(len(self.dense), len(self.sparse))
         data: dict[str, Any] = {}
         for k, column in enumerate(self.dense):
-            data[column.name] = column.unscale(np.asarray(batch.dense[:, k], np.float64))
+            data[column.name] = column.unscale(doubles("dense", batch.dense[:, k]))
         for t, column in enumerate(self.sparse):
             assert column.categories is not None
             words = column.categories.words(batch.ids_of(t))
@@ -219,7 +220,7 @@ class Schema:
             else:
                 data[column.name] = words
         if batch.label is not None and self.label is not None:
-            data[self.label] = np.asarray(batch.label)
+            data[self.label] = doubles("label", batch.label).astype(batch.label.dtype)
         return pa.table(data)
 
     def grown(self, rows: Any, min_count: int = 1) -> Schema:
@@ -295,6 +296,10 @@ class Schema:
         """Make the schema again from what `state` returned; ValueError where it does not fit."""
         check_type("plain", plain, dict)
         check_type("arrays", arrays, dict)
+        try:
+            json.dumps(plain)
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"plain is not what `state` returns: {error}") from None
         if plain.get("format") != _FORMAT:
             raise ValueError(
                 f"plain is of the format {plain.get('format')!r}: it is not known here"
@@ -375,6 +380,7 @@ class Schema:
 def _checked(text: np.ndarray | None, ends: np.ndarray | None, name: str) -> Interner:
     """Make the known values of a stored column; ValueError where the arrays cannot be such."""
     fits = all(isinstance(each, np.ndarray) and each.ndim == 1 for each in (text, ends))
+    fits = fits and not any(isinstance(each, np.ma.MaskedArray) for each in (text, ends))
     if fits and text is not None and ends is not None:
         fits = text.dtype == np.uint8 and ends.dtype == np.int64
         fits = fits and bool((np.diff(ends, prepend=0) >= 0).all())

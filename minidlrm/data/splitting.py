@@ -66,7 +66,7 @@ def rows_of(
 
 def _by_user(users: np.ndarray, fractions: tuple, rng: np.random.Generator) -> np.ndarray:
     """Send whole users to the splits; return the split of each row."""
-    count = int(users.max(initial=-1)) + 1
+    count = int(users.max()) + 1
     first = max(1, round(count * fractions[0]))
     second = max(first, round(count * (fractions[0] + fractions[1])))
     order = rng.permutation(count)

@@ -253,9 +253,10 @@ def _sigmoid(x: np.ndarray) -> np.ndarray:
 def _orders(order: Any) -> tuple[int, ...]:
     """Return the orders as a tuple, each once, as they came."""
     several = list(order) if np.iterable(order) else [order]
-    if not several or any(isinstance(k, np.ndarray) or k not in (1, 2, 3) for k in several):
+    whole = all(isinstance(k, (int, np.integer)) for k in several)
+    if not several or not whole or any(k not in (1, 2, 3) for k in several):
         raise ValueError(f"order is {order!r}: it must be 1, 2, 3, or several of these")
-    return tuple(dict.fromkeys(several))
+    return tuple(dict.fromkeys(map(int, several)))
 
 
 def _counts(rows: Any, num_dense: Any, num_tables: Any, max_table_size: Any) -> tuple[int, ...]:

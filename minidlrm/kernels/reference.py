@@ -324,7 +324,7 @@ def mf_epoch(factors, biases, rows, ratings, order, mean, lr, reg):
             biases[i] += lr * (error - reg * biases[i])
         factors[u] += lr * (error * q - reg * p)
         factors[i] += lr * (error * p - reg * q)
-        total += float(error) ** 2
+        total += float(error) * float(error)  # a power raises where a product is infinite
     return total / len(order)
 
 

@@ -105,7 +105,7 @@ class CINLayer(Module):
         maps = as_size("num_maps", num_maps)
         check_rng(rng)
         std = np.sqrt(2 / (inputs * features + maps))
-        check_room("num_maps or num_features", maps, inputs, features, itemsize=8)
+        check_room("num_maps, num_inputs or num_features", maps, inputs, features, itemsize=8)
         weight = rng.normal(0, std, (maps, inputs, features))
         self.weight = Parameter(weight.astype(as_dtype(dtype)), "weight")  # W
         self.bias = Parameter(np.zeros(maps, dtype), "bias")  # b
@@ -238,6 +238,7 @@ class CIN(Interaction):
         self.passed_on: list[int] = []  # vectors of each layer that the next one reads
         width = self.num_features
         for k, number in enumerate(maps):
+            check_room("cin_layers or num_features", number, width, self.num_features, itemsize=8)
             self.layers.append(CINLayer(width, self.num_features, number, rng=rng, dtype=dtype))
             last = k == len(maps) - 1
             width = 0 if last else number // 2 if split_half else number

@@ -170,9 +170,10 @@ class MatrixCross(Module):
             width = as_size("rank", rank)
             if width > d:
                 raise ValueError(f"rank is {rank}: it must lie in [1, in_features = {d}]")
+        check_room("in_features", d, width, itemsize=8)
+        if rank is not None:
             down = rng.normal(0, 1 / np.sqrt(d), (width, d))
             self.down = Parameter(down.astype(as_dtype(dtype)), "down")
-        check_room("in_features", d, width, itemsize=8)
         weight = rng.normal(0, 1 / np.sqrt(width), (d, width))
         self.weight = Parameter(weight.astype(as_dtype(dtype)), "weight")  # W, or U
         self.bias = Parameter(np.zeros(d, dtype), "bias")  # b

@@ -129,7 +129,7 @@ class DCN(Model):
         self.config |= {"cross": cross, "structure": structure}
         tables = as_table_options(table_sizes, shared, bag_mode)
         self.config |= tables
-        mlp = self.config["mlp"]
+        embedding_dim, mlp = self.config["embedding_dim"], self.config["mlp"]
         options: dict[str, Any] = {"rng": seeded(seed), "dtype": dtype}
         self.fields = FieldEmbeddings(num_dense, table_sizes, embedding_dim, **options, **tables)
         d = self.fields.num_fields * embedding_dim

@@ -80,6 +80,7 @@ class MLPModel(Model):
         )
         tables = as_table_options(table_sizes, shared, bag_mode)
         self.config |= tables
+        embedding_dim, mlp = self.config["embedding_dim"], self.config["mlp"]
         rng = seeded(seed)
         options: dict[str, Any] = {"rng": rng, "dtype": dtype}
         self.fields = FieldEmbeddings(num_dense, table_sizes, embedding_dim, **options, **tables)
@@ -169,6 +170,7 @@ class DeepFM(Model):
         )
         tables = as_table_options(table_sizes, shared, bag_mode)
         self.config |= tables
+        embedding_dim, mlp = self.config["embedding_dim"], self.config["mlp"]
         rng = seeded(seed)
         options: dict[str, Any] = {"rng": rng, "dtype": dtype}
         self.linear = LinearTerm(num_dense, table_sizes, bias=False, dtype=dtype, **tables)

@@ -238,6 +238,8 @@ class DLRM(Model):
 
 def _described(interaction: Any) -> Any:
     """Return what `config` holds: a name, a listed layer's name and arguments, or the module."""
+    if not isinstance(interaction, (str, Module, Mapping)):
+        raise TypeError(f"interaction is {interaction!r}: it must be a name or a Module")
     listed = type(interaction).__name__ in layers.__all__ and hasattr(interaction, "config")
     if isinstance(interaction, Module) and listed:
         return {"layer": type(interaction).__name__, **interaction.config}
@@ -248,8 +250,13 @@ def _listed(described: Mapping[str, Any], options: dict[str, Any]) -> Module:
     """Make the interaction that a checkpoint describes."""
     arguments = dict(described)
     name = arguments.pop("layer", None)
-    cls = getattr(layers, name) if name in layers.__all__ else None
-    if cls is None:
+    if not (isinstance(name, str) and name in layers.__all__ and name[0].isupper()):
         raise ValueError(f"interaction is {described}: {name!r} is not a layer of minidlrm")
-    taken = inspect.signature(cls).parameters
-    return cls(**arguments, **{key: value for key, value in options.items() if key in taken})
+    cls = getattr(layers, name)
+    signature = inspect.signature(cls)
+    own = {key: value for key, value in options.items() if key in signature.parameters}
+    try:
+        signature.bind(**arguments, **own)
+    except TypeError as error:
+        raise ValueError(f"interaction is {described}: {error}") from None
+    return cls(**arguments, **own)

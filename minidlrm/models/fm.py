@@ -82,6 +82,7 @@ class FactorizationMachine(Model):
         )
         tables = as_table_options(table_sizes, shared, bag_mode)
         self.config |= tables
+        embedding_dim = self.config["embedding_dim"]
         rng = seeded(seed)
         self.linear = LinearTerm(num_dense, table_sizes, dtype=dtype, **tables)
         self.fields = FieldEmbeddings(

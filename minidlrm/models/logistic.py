@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from minidlrm.arrays import as_seed
 from minidlrm.data.batch import Batch, check_batch
 from minidlrm.layers.fields import LinearTerm
 from minidlrm.layers.inputs import as_config, as_table_options
@@ -65,6 +66,7 @@ class LogisticRegression(Model):
         self.config = as_config(num_dense=num_dense, table_sizes=table_sizes)
         tables = as_table_options(table_sizes, shared, bag_mode)
         self.config |= tables
+        as_seed(seed)
         self.linear = LinearTerm(num_dense, table_sizes, dtype=dtype, **tables)
 
     def __repr__(self) -> str:

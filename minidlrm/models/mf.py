@@ -99,6 +99,7 @@ class MatrixFactorization(Model):
         """
         sizes = check_two(table_sizes, "MatrixFactorization")
         self.config = as_config(table_sizes=sizes, embedding_dim=embedding_dim)
+        embedding_dim = self.config["embedding_dim"]
         biases = as_flag("biases", biases)
         check_number("mean", mean)
         check_finite("mean", np.asarray(mean, np.float64))

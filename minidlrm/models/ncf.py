@@ -87,6 +87,7 @@ class GMF(Model):
         """
         sizes = check_two(table_sizes, "GMF")
         self.config = as_config(table_sizes=sizes, embedding_dim=embedding_dim)
+        embedding_dim = self.config["embedding_dim"]
         options: dict[str, Any] = {"rng": seeded(seed), "dtype": dtype}
         self.tables = make_tables(sizes, embedding_dim, **options)
         self.product = ElementwiseProduct()
@@ -165,6 +166,7 @@ class NeuMF(Model):
         self.config = as_config(table_sizes=sizes, embedding_dim=embedding_dim, mlp=mlp)
         if not self.config["mlp"]:
             raise ValueError("mlp is empty: NeuMF without an MLP is GMF")
+        embedding_dim, mlp = self.config["embedding_dim"], self.config["mlp"]
         options: dict[str, Any] = {"rng": seeded(seed), "dtype": dtype}
         self.gmf_tables = make_tables(sizes, embedding_dim, **options)
         self.mlp_tables = make_tables(sizes, embedding_dim, **options)

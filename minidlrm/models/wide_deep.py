@@ -126,7 +126,7 @@ class WideDeep(Model):
             mlp=mlp,
             cross_buckets=cross_buckets,
         )
-        sizes = self.config["table_sizes"]
+        sizes, embedding_dim = self.config["table_sizes"], self.config["embedding_dim"]
         self.config["crosses"] = _pairs(crosses)
         for i, j in self.config["crosses"]:
             if not (0 <= i < len(sizes) and 0 <= j < len(sizes)) or i == j:

@@ -109,7 +109,7 @@ class XDeepFM(Model):
         self.config["split_half"] = as_flag("split_half", split_half)
         tables = as_table_options(table_sizes, shared, bag_mode)
         self.config |= tables
-        mlp = self.config["mlp"]
+        embedding_dim, mlp = self.config["embedding_dim"], self.config["mlp"]
         options: dict[str, Any] = {"rng": seeded(seed), "dtype": dtype}
         self.linear = LinearTerm(num_dense, table_sizes, bias=False, dtype=dtype, **tables)
         self.fields = FieldEmbeddings(num_dense, table_sizes, embedding_dim, **options, **tables)

@@ -127,6 +127,8 @@ class Catalogue:
         ------
         ValueError
             When a column does not exist, or there are fewer than two tables.
+        IndexError
+            When a training row has an id that its table does not.
         """
         check_type("data", data, Dataset)
         tables = as_names("data.feature_names", data.feature_names)[data.num_dense :]
@@ -139,6 +141,10 @@ class Catalogue:
         u, i = place[user or tables[0]], place[item or tables[1]]
         for word, t in (("user", u), ("item", i)):
             _check_one_id(word, data.train, t)
+            size = data.table_sizes[t]
+            check_room(f"data.table_sizes[{t}]", size, len(data.feature_names), itemsize=8)
+        for t, size in enumerate(data.table_sizes):
+            check_ids(f"data.train.sparse, table {t}", data.train.ids_of(t), size)
         last_user = _last_rows(data.train.ids_of(u), data.table_sizes[u])
         last_item = _last_rows(data.train.ids_of(i), data.table_sizes[i])
         of_item = _explained(data, (u, i), last_user, last_item)  # (num_dense + T,)

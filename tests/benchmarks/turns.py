@@ -13,6 +13,7 @@ from typing import Any
 from tests.benchmarks.cases import Case
 from tests.benchmarks.sides import SIDES
 
+PAUSE = 0.1  # seconds between two turns: the threads of some libraries spin when there is no work
 Measured = dict[str, float]  # medians of a step, in milliseconds; or why there is none
 
 
@@ -94,6 +95,7 @@ def measure(case: Case, names: Sequence[str], rounds: int) -> dict[str, Any]:
                 sides[name] = side
         for _ in range(rounds):
             for side in sides.values():
+                time.sleep(PAUSE)
                 side.take_turn()
         found |= {name: side.medians() for name, side in sides.items()}
     return {name: found[name] for name in names}

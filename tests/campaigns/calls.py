@@ -7,7 +7,7 @@ import functools
 import inspect
 import itertools
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,8 +62,10 @@ ARRAYS = ("dense", "sparse", "label", "values", "offsets", "weights", "id", "bag
 MADE_OF_ARRAYS = {"batch", "data", "train", "valid", "test", "sparse", "bags", "dataset", "state"}
 OF_PARTS = MADE_OF_ARRAYS | {"parameters", "groups", "key", "other", "model", "optimizer", "schema"}
 ENDLESS = {"epochs", "steps", "repeats"}  # as many as are asked for are run, for years
+HUGE = 1e6  # beside such a gradient Adam makes a whole step of what rounding leaves of another
 PATHS = {"path", "checkpoint", "source", "rows", "train", "valid", "test"}
 SAID = {"grad": "gradient", "value": "parameter", "weights": "per_sample_weights"}
+SAID |= dict.fromkeys(["source", "rows"], "column")  # in which the fault of a table is
 DUNDERS = ("__getitem__", "__add__", "__len__", "__repr__")
 
 
@@ -80,6 +82,7 @@ class Outcome:
     paths: list[str] = field(default_factory=list)  # of files that were made for this case
 
 
+@functools.cache
 def public() -> dict[str, Any]:
     """Return every public function and class by its dotted name."""
     found: dict[int, tuple[str, Any]] = {}
@@ -155,9 +158,14 @@ def targets() -> list[tuple[str, Any, tuple]]:
 
 def run(rng: np.random.Generator, tame: bool = False) -> Outcome:
     """Draw one case, run it, and say what came of it; a tame one has its right values alone."""
-    outcome, scene = Outcome(), Scene(rng, tame)
+    scene = Scene(rng, tame)
+    return outcome_of([_layer, _call, _use][int(rng.choice(3, p=[0.45, 0.45, 0.1]))], scene)
+
+
+def outcome_of(kind: Callable[[Scene, Outcome], Any], scene: Scene) -> Outcome:
+    """Run a case, and say what came of it."""
+    outcome = Outcome()
     try:
-        kind = [_layer, _call, _use][int(rng.choice(3, p=[0.45, 0.45, 0.1]))]
         outcome.value = kind(scene, outcome)
     except Exception as error:
         outcome.error = error
@@ -168,27 +176,35 @@ def run(rng: np.random.Generator, tame: bool = False) -> Outcome:
 
 
 def _layer(scene: Scene, outcome: Outcome) -> Any:
+    """Run a layer, a loss or a model, with some inputs hostile, or the gradient."""
+    rng, target = scene.rng, scene.pick(*targets())
+    inputs = (int(rng.integers(len(target[2]))) for _ in range(int(rng.choice([0, 1, 1, 1, 2]))))
+    return layer(scene, outcome, target, inputs, lambda: rng.random() < 0.25)
+
+
+def layer(
+    scene: Scene,
+    outcome: Outcome,
+    target: tuple[str, Any, tuple],
+    spoilt: Iterable[int],
+    spoils_dy: Callable[[], bool],
+) -> Any:
     """Run a layer, a loss or a model forward and backward, and a step of an optimizer."""
-    rng = scene.rng
-    title, module, inputs = scene.pick(*targets())
+    title, module, inputs = target
     outcome.what = title
     for function in (module.forward, module.backward, type(module)):
         outcome.names |= names_of(function)
     outcome.names |= {*ARRAYS, "batch", "dy", "per_sample_weights", "parameter"}
-    if rng.random() < 0.5:
-        module = module.astype(np.float32)
-    else:
-        module = copy.deepcopy(module)
+    module = module.astype(np.float32) if scene.rng.random() < 0.5 else copy.deepcopy(module)
     given = [copy.deepcopy(each) for each in inputs]
-    for _ in range(int(rng.choice([0, 1, 1, 1, 2]))):
-        k = int(rng.integers(len(given)))
+    for k in spoilt:
         word, given[k] = hostile(given[k], scene)
         outcome.what += f"; input {k}: {word}"
     before = list(_bytes(given))
     y = module.forward(*given)
     kept = copy.deepcopy(y)
-    dy = rng.normal(size=np.shape(y)).astype(scene.dtype) if np.ndim(y) else 1.0
-    if np.ndim(y) and rng.random() < 0.25:
+    dy = scene.rng.normal(size=np.shape(y)).astype(scene.dtype) if np.ndim(y) else 1.0
+    if np.ndim(y) and spoils_dy():
         word, dy = hostile(dy, scene)
         outcome.what += f"; dy: {word}"
     dx = module.backward(dy)
@@ -197,9 +213,14 @@ def _layer(scene: Scene, outcome: Outcome) -> Any:
             outcome.changed = f"array {k} of the inputs"
     grads = [p.grad for p in module.parameters()]
     outcome.value = [kept, dx, copy.deepcopy(grads)]
-    if grads and rng.random() < 0.5:
+    if grads and scene.rng.random() < 0.5 and max(map(_largest, grads)) < HUGE:
         scene.optimizer().step(module.parameters())
     return [kept, dx, grads, module.state_dict()]
+
+
+def _largest(grad: Any) -> float:
+    array = grad.values if isinstance(grad, md.SparseGrad) else grad
+    return 0.0 if array is None else float(np.abs(array).max(initial=0))
 
 
 def _bytes(inputs: Any) -> Iterator[bytes]:
@@ -211,13 +232,29 @@ def _bytes(inputs: Any) -> Iterator[bytes]:
 
 
 def _call(scene: Scene, outcome: Outcome) -> Any:
-    """Call a public function, make a public class, or call a method of one."""
-    rng = scene.rng
-    everything = callables()
+    """Draw what is called: a public function, a public class, or a method of one."""
+    rng, everything = scene.rng, callables()
     name = scene.pick(*everything)
     if (name.rpartition(".")[2] in SLOW or "plots." in name) and rng.random() < 0.9:
         name = scene.pick(*everything)
-    title, function, owner = scene.pick(*everything[name])
+
+    def spoilt(names: list[str]) -> Iterator[str]:
+        for _ in range(int(rng.choice([0, 1, 1, 1, 2])) if names else 0):
+            yield names[int(rng.integers(len(names)))]
+
+    target = scene.pick(*everything[name])
+    return call(scene, outcome, target, lambda _: rng.random() < 0.4, spoilt)
+
+
+def call(
+    scene: Scene,
+    outcome: Outcome,
+    target: tuple[str, Any, str],
+    gives: Callable[[str], bool],
+    spoilt: Callable[[list[str]], Iterable[str]],
+) -> Any:
+    """Call something, with those optional arguments that are given, and those spoilt that are."""
+    title, function, owner = target
     outcome.what, short = title, owner or title.rpartition(".")[2]
     if owner:
         scene.owner = made(owner, scene)
@@ -228,20 +265,20 @@ def _call(scene: Scene, outcome: Outcome) -> Any:
         optional = parameter.default is not parameter.empty
         if parameter.kind is parameter.VAR_POSITIONAL:
             positional += [scene.floats(scene.rows, scene.dim)]
-        elif parameter.kind is not parameter.VAR_KEYWORD and (not optional or rng.random() < 0.4):
+        elif parameter.kind is not parameter.VAR_KEYWORD and (not optional or gives(name)):
             value = good(short, name, scene)
             if value is None and optional:
                 value = parameter.default
             keywords[name] = value
-    for _ in range(int(rng.choice([0, 1, 1, 1, 2])) if keywords else 0):
-        name = list(keywords)[int(rng.integers(len(keywords)))]
+    for name in spoilt(list(keywords)):
         outcome.hostile |= {name}
         word, keywords[name] = hostile(keywords[name], scene)
         if name in ENDLESS and isinstance(keywords[name], int) and keywords[name] > 100:
             word, keywords[name] = "100", 100
         outcome.what += f"; {name}: {word}"
-        if name in PATHS and isinstance(keywords[name], str):
-            scene.paths.append(keywords[name])  # a path is named by itself
+        if name in PATHS:  # one is named by itself
+            given = keywords[name] if isinstance(keywords[name], list) else [keywords[name]]
+            scene.paths += [path for path in given if isinstance(path, str)]
     if positional:  # what stands before *inputs
         names = [n for n, p in _parameters(function).items() if p.kind is p.POSITIONAL_OR_KEYWORD]
         positional = [keywords.pop(n) for n in names if n in keywords] + positional
@@ -252,15 +289,32 @@ def _call(scene: Scene, outcome: Outcome) -> Any:
 
 
 def _use(scene: Scene, outcome: Outcome) -> Any:
+    """Draw one of the ways of `uses`."""
+    return use(scene, outcome, scene.pick(*uses.USES))
+
+
+def use(scene: Scene, outcome: Outcome, way: Callable[[Scene], Any]) -> Any:
     """Use an object in one of the ways of `uses`."""
-    use = scene.pick(*uses.USES)
-    outcome.what = use.__name__
+    outcome.what = way.__name__
     try:
-        return use(scene)
+        return way(scene)
     finally:
         what, names = scene.said
         outcome.what += f"; {what}"
         outcome.names |= names
+
+
+def function_of(target: tuple[str, Any, str]) -> Any:
+    """Return what is called: of a method, that of the class."""
+    title, function, owner = target
+    return getattr(public()[title.rpartition(".")[0]], function) if owner else function
+
+
+def arguments(target: tuple[str, Any, str]) -> list[str]:
+    """Return the names of the arguments of what is called."""
+    kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    found = _parameters(function_of(target)).items()
+    return [name for name, each in found if each.kind not in kinds]
 
 
 def _parameters(function: Any) -> dict[str, inspect.Parameter]:

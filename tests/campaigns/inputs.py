@@ -2,13 +2,14 @@
 
     python -m tests.campaigns.inputs --count 100000 --seed 0
     python -m tests.campaigns.inputs --seed 0 --case 4711     # one case again, with its traceback
+    python -m tests.campaigns.inputs --all                    # every value in every place: every.py
 
 What is called is drawn from `minidlrm.checking.cases` and from every ``__all__``: a new public
 name is called without being asked for. Every case runs in a child process, on the compiled and
-on the NumPy kernels; half of the children run with NUMBA_DISABLE_JIT=1, where an index out of
-bounds raises. A fault is a crash, a hang, an index out of bounds, a difference between the two
-backends, an input that is written to, or an error that no statement of ours raised or that does
-not name the argument to blame.
+on the NumPy kernels; the second half of the cases runs with NUMBA_DISABLE_JIT=1, where an index
+out of bounds raises. A fault is a crash, a hang, an index out of bounds, a difference between the
+two backends, an input that is written to, or an error that no statement of ours raised or that
+does not name the argument to blame.
 """
 
 from __future__ import annotations
@@ -47,17 +48,25 @@ def judge(seed: int, case: int) -> tuple[str, dict[str, str] | None]:
 
     from . import calls
 
-    outcomes = []
-    for backend in ("numba", "numpy"):
-        kernels.use(backend)
-        outcomes.append(calls.run(np.random.default_rng([seed, case])))
+    def run(tame: bool = False) -> Any:
+        return calls.run(np.random.default_rng([seed, case]), tame)
+
     kernels.use("numba")
-    mine, other = outcomes
+    return _judged(run(), run)
+
+
+def _judged(mine: Any, run: Any) -> tuple[str, dict[str, str] | None]:
+    """Judge what came of a case on compiled kernels, and what comes of it on NumPy's."""
+    from minidlrm import kernels
+
+    kernels.use("numpy")
+    other = run()
+    kernels.use("numba")
     word = "refused" if mine.error else "returned"
-    for outcome in outcomes:
+    for outcome in (mine, other):
         kind = fault_of(outcome)
         if kind == "no name in error":
-            kind = _excused(outcome, calls.run(np.random.default_rng([seed, case]), tame=True))
+            kind = _excused(outcome, run(True))
         if kind:
             return word, {"kind": kind, "what": outcome.what, **_said(outcome.error)}
     difference = _difference(mine, other)
@@ -66,9 +75,17 @@ def judge(seed: int, case: int) -> tuple[str, dict[str, str] | None]:
     return word, None
 
 
+def judge_place(seed: int, place: int) -> Iterator[tuple[str, dict[str, str] | None]]:
+    """Try every hostile value in one place; yield what `judge` returns."""
+    from . import every
+
+    for mine, run in every.cases(seed, place):
+        yield _judged(mine, run)
+
+
 def _excused(outcome: Any, tame: Any) -> str:
-    """Judge again where the right values alone give the error: none of the hostile ones does."""
-    if tame.error is not None and str(tame.error) == str(outcome.error):
+    """Judge again where the right values alone give an error: they may be to blame as well."""
+    if tame.error is not None:
         outcome.hostile = set()
     return fault_of(outcome)
 
@@ -179,7 +196,7 @@ def _unlike(a: Any, b: Any) -> str:
     return "" if error <= bound else f"off by {error:.3g} of the largest: {a} and {b}"[:300]
 
 
-def child(seed: int, first: int, last: int, folder: str) -> None:
+def child(seed: int, first: int, last: int, folder: str, places: bool) -> None:
     """Run cases, and write to files: the number of the case, each fault, and the counts."""
     import faulthandler
     import warnings
@@ -199,13 +216,15 @@ def child(seed: int, first: int, last: int, folder: str) -> None:
     counts: collections.Counter = collections.Counter()
     with open("at", "wb", buffering=0) as at, open("faults", "a", encoding="utf-8") as faults:
         for case in range(first, last):
-            os.pwrite(at.fileno(), b"%012d" % case, 0)
-            word, fault = judge(seed, case)
-            counts[word] += 1
-            if fault:
-                faults.write(json.dumps({"case": case, **fault}) + "\n")
-                faults.flush()
-            plt.close("all")
+            os.pwrite(at.fileno(), b"%012d %06d" % (case, 0), 0)
+            found = judge_place(seed, case) if places else [judge(seed, case)]
+            for done, (word, fault) in enumerate(found, 1):
+                os.pwrite(at.fileno(), b"%012d %06d" % (case, done), 0)
+                counts[word] += 1
+                if fault:
+                    faults.write(json.dumps({"case": case, **fault}) + "\n")
+                    faults.flush()
+                plt.close("all")
     Path("counts").write_text(json.dumps(counts))
 
 
@@ -215,8 +234,9 @@ def child(seed: int, first: int, last: int, folder: str) -> None:
 class Child:
     """A process that runs some cases; after a crash or a hang another one goes on."""
 
-    def __init__(self, seed: int, first: int, last: int, jit: bool):
+    def __init__(self, seed: int, first: int, last: int, jit: bool, places: bool):
         self.seed, self.first, self.last, self.jit = seed, first, last, jit
+        self.places = places
         self.start()
 
     def start(self) -> None:
@@ -224,6 +244,7 @@ class Child:
         self.folder = tempfile.TemporaryDirectory(prefix="inputs-")
         module = [sys.executable, "-m", "tests.campaigns.inputs", "--child", self.folder.name]
         cases = ["--seed", self.seed, "--case", self.first, "--last", self.last]
+        cases += ["--all"] if self.places else []
         environment = {**os.environ, "MPLBACKEND": "agg", "OMP_NUM_THREADS": "1"}
         environment |= {"OPENBLAS_NUM_THREADS": "1", "TMPDIR": self.folder.name}
         environment["XDG_CACHE_HOME"] = self.folder.name  # caches of readers
@@ -236,7 +257,7 @@ class Child:
             stdout=subprocess.DEVNULL,
             stderr=self.errors,
         )
-        self.at, self.seen = self.first, time.monotonic()
+        self.at, self.seen = "", time.monotonic()
 
     def _read(self, name: str) -> str:
         path = Path(self.folder.name) / name
@@ -244,7 +265,7 @@ class Child:
 
     def poll(self) -> tuple[bool, list[dict], dict]:
         """Return whether it is done, and the faults and counts that are new."""
-        now = int(self._read("at") or self.first)
+        now = self._read("at")  # the case, and how many of a place are done
         if now != self.at:
             self.at, self.seen = now, time.monotonic()
         hangs = time.monotonic() - self.seen > HANG
@@ -258,28 +279,31 @@ class Child:
         counts = json.loads(self._read("counts") or "{}")
         if not counts:
             words = self._read("stderr")[-600:]
-            fault = {"case": self.at, "kind": "hang" if hangs else "crash", "place": ""}
+            at = int(self._read("at")[:12] or self.first)
+            fault = {"case": at, "kind": "hang" if hangs else "crash", "place": ""}
             faults.append({**fault, "what": f"exit code {code}", "error": words})
         self.folder.cleanup()
-        if not counts and self.at + 1 < self.last:
-            counts = {"returned": self.at - self.first}
-            self.first = self.at + 1
+        if not counts and at + 1 < self.last:
+            counts = {"returned": at - self.first}
+            self.first = at + 1
             self.start()
             return False, faults, counts
         return True, faults, counts
 
 
-def campaign(count: int, seed: int, jobs: int) -> Iterator[tuple[Child, list[dict], dict]]:
+def campaign(
+    count: int, seed: int, jobs: int, places: bool
+) -> Iterator[tuple[Child, list[dict], dict]]:
     """Run all cases, `jobs` children at a time; yield what each of them found."""
-    size = min(CHUNK, -(-count // (2 * jobs)))  # both halves, also of a short run
-    starts = list(range(0, count, size))
-    waiting = [(first, min(first + size, count), k % 2 == 0) for k, first in enumerate(starts)]
+    size = min(100 if places else CHUNK, -(-count // (2 * jobs)))  # both halves of a short run
+    starts = range(0, count, size)
+    waiting = [(first, min(first + size, count), 2 * first < count) for first in starts]
     waiting.reverse()
     running: list[Child] = []
     while waiting or running:
         while waiting and len(running) < jobs:
             first, last, jit = waiting.pop()
-            running.append(Child(seed, first, last, jit))
+            running.append(Child(seed, first, last, jit, places))
         for each in list(running):
             done, faults, counts = each.poll()
             if done:
@@ -309,15 +333,18 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--case", type=int, help="run this one alone")
+    parser.add_argument("--all", action="store_true", help="every value in every place")
     parser.add_argument("--last", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--child", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
-        child(options.seed, options.case, options.last, options.child)
+        child(options.seed, options.case, options.last, options.child, options.all)
+    elif options.case is not None and options.all:
+        print(*filter(None, (fault for _, fault in judge_place(options.seed, options.case))))
     elif options.case is not None:
         one(options.seed, options.case)
     else:
-        sys.exit(whole(options.count, options.seed, options.jobs))
+        sys.exit(whole(options.count, options.seed, options.jobs, options.all))
 
 
 def one(seed: int, case: int) -> None:
@@ -332,10 +359,15 @@ def one(seed: int, case: int) -> None:
     print(judge(seed, case))
 
 
-def whole(count: int, seed: int, jobs: int) -> int:
+def whole(count: int, seed: int, jobs: int, places: bool) -> int:
     """Run the campaign and print its figures; return 1 when there is a fault."""
     start, found, counts = time.monotonic(), [], collections.Counter()
-    for each, faults, more in campaign(count, seed, jobs):
+    if places:
+        from . import every
+
+        count = len(every.places())
+        print(f"{count} places")
+    for each, faults, more in campaign(count, seed, jobs, places):
         found += [{**fault, "jit": each.jit} for fault in faults]
         counts.update(more)
     report(found)

@@ -25,7 +25,7 @@ def assigned_value(scene: Scene) -> Any:
     layer = md.Linear(
         scene.dim, 2, activation="relu", rng=np.random.default_rng(0), dtype=scene.dtype
     )
-    parameter = scene.pick(*layer.parameters())
+    parameter = scene.turn(*layer.parameters())
     word, value = hostile(parameter.value, scene)
     scene.said = f"{parameter.name}.value = {word}", {parameter.name, "value"}
     parameter.value = value
@@ -38,7 +38,7 @@ def assigned_value(scene: Scene) -> Any:
 def assigned_grad(scene: Scene) -> Any:
     """Assign a gradient to a parameter, and run a step, its norm and its scaling."""
     parameter = scene.parameter()
-    grad = scene.pick(parameter.grad, scene.floats(7, scene.dim), scene.sparse_grad())
+    grad = scene.turn(parameter.grad, scene.floats(7, scene.dim), scene.sparse_grad())
     scene.said = "weight.grad", {"SparseGrad"}
     word, parameter.grad = hostile(grad, scene)
     scene.said = f"weight.grad = {word}", {"grad", "gradient", "weight", "parameters", "rows"}
@@ -53,7 +53,7 @@ def assigned_grad(scene: Scene) -> Any:
 def assigned_option(scene: Scene) -> Any:
     """Assign an attribute of an optimizer, and run steps."""
     optimizer = scene.pick(*optimizers())(lr=0.1)
-    name = scene.pick(*optimizer.options())
+    name = scene.turn(*optimizer.options())
     word, value = hostile(vars(optimizer)[name], scene)
     scene.said = f"{type(optimizer).__name__}.{name} = {word}", {name}
     setattr(optimizer, name, value)
@@ -70,7 +70,7 @@ def assigned_state(scene: Scene) -> Any:
     state = optimizer.state[parameter]
     scene.said = f"{type(optimizer).__name__}.state", {"state", *state}
     if state:
-        name = scene.pick(*state)
+        name = scene.turn(*state)
         word, state[name] = hostile(state[name], scene)
         scene.said = f"{type(optimizer).__name__}.state[{name}] = {word}", {"state", name}
     optimizer.step([parameter])
@@ -83,13 +83,13 @@ def changed_in_place(scene: Scene) -> Any:
     parts = {"dense": batch.dense, "label": batch.label, "sparse": batch.sparse}
     if isinstance(batch.sparse, md.Jagged):
         parts |= {"sparse": batch.sparse.values, "offsets": batch.sparse.offsets}
-    name = scene.pick(*parts)
+    name = scene.turn(*parts)
     scene.said = f"batch.{name} changed in place", {name, "values", "id", "per_sample_weights"}
     array = parts[name]
     if array.size:
-        value = scene.pick(-1, 2, 50, 2**40, -(2**62), 0)
+        value = scene.turn(-1, 2, 50, 2**40, -(2**62), 0)
         if array.dtype.kind == "f":
-            value = scene.pick(np.nan, np.inf, -1, 2)
+            value = scene.turn(np.nan, np.inf, -1, 2)
         array.flat[int(scene.rng.integers(array.size))] = value
     history = md.fit(model, batch, batch_size=3, progress=False)
     return [[{**r, "seconds": 0} for r in history.records], model.state_dict()]
@@ -98,7 +98,7 @@ def changed_in_place(scene: Scene) -> Any:
 def cut(scene: Scene) -> Any:
     """Cut a batch or bags by hostile rows, and cut the piece again."""
     batch = scene.batch()
-    rows = scene.pick(
+    rows = scene.turn(
         *(
             slice(None, None, -1),
             slice(5, 1),
@@ -125,7 +125,7 @@ def cut(scene: Scene) -> Any:
 
 def copied(scene: Scene) -> Any:
     """Copy an object in one of four ways; the copy does what the object does."""
-    make = scene.pick(
+    make = scene.turn(
         Scene.batch,
         Scene.jagged,
         Scene.dataset,
@@ -143,7 +143,7 @@ def copied(scene: Scene) -> Any:
         "pickle": lambda x: pickle.loads(pickle.dumps(x)),
         "pickle, protocol 2": lambda x: pickle.loads(pickle.dumps(x, 2)),
     }
-    word = scene.pick(*how)
+    word = scene.turn(*how)
     scene.said = f"{word} of {type(thing).__name__}", set()
     other = how[word](thing)
     if repr(other) != repr(thing):
@@ -161,7 +161,7 @@ def in_threads(scene: Scene) -> Any:
         "encode": lambda: schema.encode({"price": [1.0], "city": ["Rom"], "tags": ["a|b"]}).dense,
         "save": lambda: md.save(model, path),
     }
-    word = scene.pick(*work)
+    word = scene.turn(*work)
     scene.said = f"{word} in four threads", set()
     alone = work[word]()
     with ThreadPoolExecutor(4) as pool:
@@ -179,7 +179,7 @@ def drifted_model(scene: Scene) -> Any:
     word, value = hostile(model.task, scene)
     scene.said = f"task = {word}", {"task"}
     model.task = value
-    action: Callable[[], Any] = scene.pick(
+    action: Callable[[], Any] = scene.turn(
         lambda: md.predict(model, rows),
         lambda: md.evaluate(model, rows),
         lambda: md.fit(model, rows, progress=False).records[-1]["train_loss"],

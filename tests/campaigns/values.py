@@ -17,11 +17,34 @@ import minidlrm as md
 from minidlrm.checking import cases
 
 
+class Turns:
+    """Choices that are tried one after the other: the last one moves first, as in an odometer."""
+
+    def __init__(self) -> None:
+        self.chosen: list[list[int]] = []  # each choice, and out of how many
+        self.at = 0
+
+    def choose(self, count: int) -> int:
+        """Return the choice whose turn it is."""
+        if self.at == len(self.chosen):
+            self.chosen.append([0, count])
+        self.at += 1
+        return self.chosen[self.at - 1][0]
+
+    def advance(self) -> bool:
+        """Go on to the next choices; return whether there are any."""
+        while self.chosen and self.chosen[-1][0] + 1 == self.chosen[-1][1]:
+            self.chosen.pop()
+        if self.chosen:
+            self.chosen[-1][0] += 1
+        return bool(self.chosen)
+
+
 class Scene:
     """The sizes of one case: all its right values fit each other."""
 
-    def __init__(self, rng: np.random.Generator, tame: bool = False):
-        self.rng, self.tame = rng, tame
+    def __init__(self, rng: np.random.Generator, tame: bool = False, turns: Turns | None = None):
+        self.rng, self.tame, self.turns = rng, tame, turns
         self.rows = int(rng.integers(1, 7))
         self.num_dense, self.sizes, self.dim = int(rng.integers(1, 4)), [7, 4], 3
         self.dtype = [np.float32, np.float64][int(rng.integers(2))]
@@ -30,6 +53,7 @@ class Scene:
         self.said: tuple[str, set[str]] = ("", set())  # by a use: what is done, and names
         self.owner: Any = None  # whose method is called
         self.names: set[str] = set()  # of the parts of hostile objects
+        self.tried: set[str] | None = None  # what was tried in this place
 
     def floats(self, *shape: int) -> np.ndarray:
         """Draw normal numbers."""
@@ -38,6 +62,22 @@ class Scene:
     def pick(self, *values: Any) -> Any:
         """Draw one of the values."""
         return values[int(self.rng.integers(len(values)))]
+
+    def choose(self, count: int) -> int:
+        """Choose what is done to a value: drawn, or in turn."""
+        return self.turns.choose(count) if self.turns else int(self.rng.integers(count))
+
+    def chance(self, share: float) -> bool:
+        """Say yes in a share of the draws, or in every second turn."""
+        return self.turns.choose(2) == 0 if self.turns else self.rng.random() < share
+
+    def turn(self, *values: Any) -> Any:
+        """Choose one of the values that are tried: drawn, or in turn."""
+        return values[self.choose(len(values))]
+
+    def which(self, count: int) -> int:
+        """Choose one of many alike: drawn, or the first and the last in turn."""
+        return self.choose(min(count, 2)) * (count - 1) if self.turns else self.choose(count)
 
     def label(self) -> np.ndarray:
         """Draw labels 0 and 1, both of them where there are two rows."""
@@ -576,26 +616,26 @@ def hostile(value: Any, scene: Scene) -> tuple[str, Any]:
     if scene.tame:
         return "right", value
     if isinstance(value, np.ndarray):
-        word = list(ARRAYS)[int(rng.integers(len(ARRAYS)))]
+        word = scene.turn(*ARRAYS)
         with np.errstate(all="ignore"):
             try:
                 return word, ARRAYS[word](value, rng)
             except (ValueError, TypeError, OverflowError):
                 return "zeros", np.zeros_like(value)
     for kind, parts in PARTS.items():
-        if isinstance(value, kind) and rng.random() < 0.8:
+        if isinstance(value, kind) and scene.chance(0.8):
             return _part(value, parts, scene)
     if isinstance(value, OBJECTS) or (callable(value) and not isinstance(value, type)):
-        if rng.random() < 0.3:
-            other = scene.pick(*OTHERS)(scene)
+        if scene.chance(0.3):
+            other = scene.turn(*OTHERS)(scene)
             return f"a {type(other).__name__}", other
-    elif isinstance(value, (list, tuple)) and len(value) and rng.random() < 0.6:
+    elif isinstance(value, (list, tuple)) and len(value) and scene.chance(0.6):
         return _items(value, scene)
-    elif isinstance(value, dict) and value and rng.random() < 0.8:
-        key = list(value)[int(rng.integers(len(value)))]
+    elif isinstance(value, dict) and value and scene.chance(0.8):
+        key = list(value)[scene.which(len(value))]
         word, other = hostile(value[key], scene)
         return f"{key}: {word}", {**value, key: other}
-    chosen = PLAIN[int(rng.integers(len(PLAIN)))]
+    chosen = scene.turn(*PLAIN)
     return repr(chosen), chosen
 
 
@@ -611,8 +651,8 @@ PARTS: dict[type, tuple[str, ...]] = {
 
 def _items(value: Any, scene: Scene) -> tuple[str, Any]:
     """Change a list in one of its items, its length, or its type."""
-    items, k = list(value), int(scene.rng.integers(len(value)))
-    word = scene.pick("item", "twice", "one less", "generator", "array", "set", "numpy items")
+    items, k = list(value), scene.which(len(value))
+    word = scene.turn("item", "twice", "one less", "generator", "array", "set", "numpy items")
     if word == "item":
         what, items[k] = hostile(items[k], scene)
         again = getattr(value, "_make", type(value))  # of a named tuple
@@ -633,7 +673,7 @@ def _items(value: Any, scene: Scene) -> tuple[str, Any]:
 
 def _part(value: Any, names: tuple[str, ...], scene: Scene) -> tuple[str, Any]:
     """Make the object anew, with one of its parts changed."""
-    name = names[int(scene.rng.integers(len(names)))]
+    name = scene.turn(*names)
     parts = {each: getattr(value, each) for each in names}
     if parts[name] is None:
         return "right", value
