@@ -101,6 +101,15 @@ def test_a_slice_of_no_numbers_is_named(rows):
         batch[rows]
 
 
+@pytest.mark.parametrize(
+    ("make", "sizes"), [(md.EmbeddingBag, (4, 2)), (md.QREmbeddingBag, (4, 2, 2))]
+)
+def test_weights_that_are_no_floats_are_named_as_the_caller_names_them(make, sizes):
+    bag = make(*sizes, mode="sum", rng=np.random.default_rng(0))
+    with pytest.raises(TypeError, match="per_sample_weights has dtype int64"):
+        bag.forward([[0, 1]], per_sample_weights=[[1, 2]])
+
+
 @pytest.mark.parametrize("name", md.MODELS)
 @pytest.mark.parametrize("given", [None, [0, 1], "dataset"])
 def test_a_model_takes_a_batch_alone(name, given):
@@ -182,6 +191,13 @@ def test_a_catalogue_is_made_of_ids_that_the_tables_have(ids, bags):
         md.recommending.Catalogue.of(data)
 
 
+def test_a_user_is_not_folded_in_by_a_reg_that_is_lost_in_rounding():
+    model = md.MatrixFactorization([2, 2], 3, dtype=np.float64)
+    model.factors.weight.value[...] = 1
+    with pytest.raises(ValueError, match="reg is 1e-30: it is lost beside the items' vectors"):
+        md.fold_in(model, [0], [3.0], reg=1e-30)
+
+
 def test_a_catalogue_fits_into_memory():
     rows = md.Batch(np.zeros((1, 0), np.float32), [[0, 0]])
     data = md.Dataset(rows, rows, rows, [2, 10**13], ["user", "item"], "")
@@ -216,7 +232,7 @@ def test_the_report_of_an_optimizer_can_be_drawn():
         (lambda: native("x", np.ma.zeros(2, [("a", "f4")])), "x has dtype"),
         (lambda: native("x", [[1.0], [1.0, 2.0]]), "x is not an array"),
         (lambda: md.Linear(10**13, 10, rng=np.random.default_rng(0)), "in_features or out"),
-        (lambda: md.MLP([3, 10**13], rng=np.random.default_rng(0)), "sizes .of an mlp."),
+        (lambda: md.MLP([3, 10**13], rng=np.random.default_rng(0)), "sizes .of an mlp, bottom"),
         (lambda: md.EmbeddingBag(10**13, 8, rng=np.random.default_rng(0)), "num_embeddings"),
         (
             lambda: md.CIN(3, 2, [10**13], rng=np.random.default_rng(0)),
@@ -231,6 +247,7 @@ def test_the_report_of_an_optimizer_can_be_drawn():
             "missing a required argument",
         ),
         (lambda: md.LogisticRegression(1, [3], seed="abc"), "seed is 'abc'"),
+        (lambda: md.WideDeep(1, [3, 4], 2, (2,), [(0, 1)], 10**13), "crosses or cross_buckets: an"),
         (lambda: md.OptimizerGroup([(md.SGD(0.1), 3)]), r"groups\[0\]\[1\] is 3"),
         (lambda: md.OptimizerGroup([(md.SGD(0.1), [3])]), r"groups\[0\]\[1\] is of type int"),
     ],

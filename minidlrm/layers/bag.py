@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from minidlrm.arrays import as_flag, check_room, integers, native
+from minidlrm.arrays import as_flag, check_room, floats, integers
 from minidlrm.data.batch import Jagged
 from minidlrm.layers.embedding import EmbeddingBagCollection
 from minidlrm.layers.inputs import as_size
@@ -119,7 +119,7 @@ def as_bags(input: Any, offsets: Any, per_sample_weights: Any, include_last_offs
         offsets = np.append(integers("offsets", offsets, 1), len(ids))
     weights = None
     if per_sample_weights is not None:
-        weights = native("per_sample_weights", per_sample_weights)
+        weights = floats("per_sample_weights", per_sample_weights)
         if weights.shape != ids.shape:
             raise ValueError(
                 f"per_sample_weights has shape {weights.shape}, input {ids.shape}: "

@@ -74,7 +74,7 @@ class MLP(Module):
         if len(sizes) < 2:
             raise ValueError(f"sizes is {sizes}: an MLP needs an input and an output size")
         for inputs, outputs in pairwise(sizes):
-            check_room("sizes (of an mlp)", inputs, outputs, itemsize=8)
+            check_room("sizes (of an mlp, bottom_mlp or top_mlp)", inputs, outputs, itemsize=8)
         last_activation = as_flag("last_activation", last_activation)
         last = len(sizes) - 2
         self.layers = [

@@ -197,13 +197,7 @@ class DLRM(Model):
             return DotInteraction(*shape, config["self_interaction"])
         if given == "cat":
             return Flatten(*shape)
-        if given == "cross":
-            return CrossInteraction(
-                *shape, config["num_cross_layers"], config["cross_rank"], **options
-            )
-        raise ValueError(
-            f"interaction is {given!r}: it must be 'dot', 'cat' or 'cross', or a Module"
-        )
+        return CrossInteraction(*shape, config["num_cross_layers"], config["cross_rank"], **options)
 
     @property
     def keeps_dense(self) -> bool:
@@ -238,8 +232,12 @@ class DLRM(Model):
 
 def _described(interaction: Any) -> Any:
     """Return what `config` holds: a name, a listed layer's name and arguments, or the module."""
-    if not isinstance(interaction, (str, Module, Mapping)):
-        raise TypeError(f"interaction is {interaction!r}: it must be a name or a Module")
+    if isinstance(interaction, str) and interaction in ("dot", "cat", "cross"):
+        return interaction
+    if not isinstance(interaction, (Module, Mapping)):
+        raise ValueError(
+            f"interaction is {interaction!r}: it must be 'dot', 'cat' or 'cross', or a Module"
+        )
     listed = type(interaction).__name__ in layers.__all__ and hasattr(interaction, "config")
     if isinstance(interaction, Module) and listed:
         return {"layer": type(interaction).__name__, **interaction.config}

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from minidlrm.arrays import check_room
 from minidlrm.data.batch import Batch, Jagged, check_batch
 from minidlrm.data.encode import hash_ids
 from minidlrm.layers.embedding import make_tables
@@ -143,6 +144,7 @@ class WideDeep(Model):
             buckets = self.config["cross_buckets"]
             unused = np.random.default_rng()  # what it draws is set to 0
             cross_sizes = [buckets or sizes[i] * sizes[j] for i, j in self.config["crosses"]]
+            check_room("crosses or cross_buckets", sum(cross_sizes))
             self.crosses = make_tables(cross_sizes, 1, rng=unused, dtype=dtype)
             self.crosses.weight.value[...] = 0
         self.fields = FieldEmbeddings(num_dense, sizes, embedding_dim, **options, **tables)

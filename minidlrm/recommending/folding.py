@@ -43,7 +43,7 @@ def fold_in(
         When `model` is another model, or ids are not integers.
     ValueError
         When there are no ratings, their number is not that of the items, one is not finite, or
-        reg is not above 0.
+        reg is not above 0, or so small that it is lost in rounding.
     IndexError
         When an item is out of range.
 
@@ -79,7 +79,13 @@ def fold_in(
     if model.biases:
         x = np.concatenate([x, np.ones((len(x), 1))], axis=1)  # (n, D + 1)
         y = y - model.biases.table(1)[items, 0]
-    solution = np.linalg.solve(x.T @ x + reg * np.eye(x.shape[1]), x.T @ y)
+    try:
+        solution = np.linalg.solve(x.T @ x + reg * np.eye(x.shape[1]), x.T @ y)
+    except np.linalg.LinAlgError:
+        raise ValueError(
+            f"reg is {reg}: it is lost beside the items' vectors, which have no single solution; "
+            "give a larger one"
+        ) from None
     larger = grow(model, [num_users + 1, num_items])
     assert isinstance(larger, MatrixFactorization)
     dim = model.config["embedding_dim"]

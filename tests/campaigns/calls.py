@@ -64,7 +64,7 @@ OF_PARTS = MADE_OF_ARRAYS | {"parameters", "groups", "key", "other", "model", "o
 ENDLESS = {"epochs", "steps", "repeats"}  # as many as are asked for are run, for years
 HUGE = 1e6  # beside such a gradient Adam makes a whole step of what rounding leaves of another
 PATHS = {"path", "checkpoint", "source", "rows", "train", "valid", "test"}
-SAID = {"grad": "gradient", "value": "parameter", "weights": "per_sample_weights"}
+SAID = {"grad": "gradient", "input": "id", "value": "parameter", "weights": "per_sample_weights"}
 SAID |= dict.fromkeys(["source", "rows"], "column")  # in which the fault of a table is
 DUNDERS = ("__getitem__", "__add__", "__len__", "__repr__")
 
@@ -258,6 +258,7 @@ def call(
     outcome.what, short = title, owner or title.rpartition(".")[2]
     if owner:
         scene.owner = made(owner, scene)
+        short += f" {function}"
         function = getattr(scene.owner, function)
     outcome.names |= names_of(function)
     positional, keywords = [], {}

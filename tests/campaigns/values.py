@@ -156,6 +156,11 @@ class Scene:
         ids = np.stack([self.rng.integers(0, n, rows) for n in self.sizes], axis=1)
         return md.Batch(np.zeros((rows, 0), np.float32), ids, label)
 
+    def films(self) -> md.Dataset:
+        """Draw a data set of users and items alone."""
+        parts = [self.ratings() for _ in range(3)]
+        return md.Dataset(*parts, self.sizes, ["user", "item"], "drawn", task="ratings")
+
     def factors(self) -> md.MatrixFactorization:
         """Make a model of users and items alone."""
         return md.MatrixFactorization(self.sizes, self.dim, mean=3.0)
@@ -475,7 +480,19 @@ OF: dict[tuple[str, str], Callable[[Scene], Any]] = {  # where a name means anot
     ("Unseen", "batch"): lambda s: s.clicks().test,
     ("History", "name"): lambda s: "train_loss",
     ("RankMetrics", "metric"): lambda s: s.pick("ndcg", "mrr"),
-    ("MatrixFactorization", "data"): lambda s: s.ratings(),
+    ("sgd_epoch", "data"): lambda s: s.ratings(),
+    **{(name, "data"): lambda s: s.films() for name in ("MatrixFactorization", "GMF", "NeuMF")},
+    ("explore", "model"): lambda s: md.DLRM.for_data(
+        s.clicks(), embedding_dim=3, bottom_mlp=(4,), top_mlp=(4,)
+    ),
+    ("explore", "batch"): lambda s: s.clicks().test,
+    ("SparseGrad", "parts"): lambda s: [s.sparse_grad(), s.sparse_grad()],
+    ("miss_rate", "rows"): lambda s: np.array([1, 3]),
+    ("Module", "draw"): lambda s: np.zeros,
+    ("Module", "input"): lambda s: s.rng.integers(0, 4, (s.rows, 2)),
+    ("Module", "bags"): lambda s: md.Jagged(s.rng.integers(0, 4, 5), np.array([0, 2, 5])),
+    ("OptimizerGroup", "parameters"): lambda s: s.owner.groups[0][1],
+    ("movielens_ranking", "num_negatives"): lambda s: 2,
     ("MatrixFactorization", "batch"): lambda s: s.ratings(),
     ("ModelEntry", "cls"): lambda s: md.DCN,
     ("ModelEntry", "unit"): lambda s: "bit",
