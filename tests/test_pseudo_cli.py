@@ -16,6 +16,8 @@ import minidlrm as md
 from minidlrm.checking import cases
 from minidlrm.cli import inspect
 from minidlrm.cli.app import make_app
+from minidlrm.data import READERS
+from minidlrm.data.download import SOURCES
 from minidlrm.languages import Message
 from minidlrm.models import MODELS
 
@@ -126,6 +128,12 @@ def test_nothing_of_show_gradcheck_and_verify_passes_the_catalogue_by(pseudo):
         (("compare", "-k", 3), ""),
         (("show", "--trace", "--batch-size", 3), ""),
         (("evaluate", "a.safetensors"), "DATA data"),
+        (("data", "fetch", "nothing"), f"nothing {' '.join(SOURCES)}"),
+        (("grade", "release", "A9", "out"), ""),
+        (("grade", "release", "A1", "out", "--for", "nothing"), "nothing"),
+        (("grade", "run", "A1", "nowhere"), "nowhere"),
+        (("paper", "1", "--data", "nothing"), "nothing"),
+        (("paper", "5.1", "--data", "nothing"), f"nothing {' '.join(READERS)}"),
     ],
 )
 def test_an_error_of_the_command_line_is_translated(told, names, pseudo, tmp_path):

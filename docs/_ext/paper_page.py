@@ -1,7 +1,8 @@
 """The body of docs/paper.md: a section of the paper each, with statement, code, test and result.
 
 The list of sections is that of `minidlrm.paper.SECTIONS`. What each gave is in
-`docs/measured/paper/`, which ``minidlrm paper --all --out docs/measured/paper`` writes.
+`docs/measured/paper/`, which ``MINIDLRM_LANG=en minidlrm paper --all --out docs/measured/paper``
+writes.
 """
 
 import re

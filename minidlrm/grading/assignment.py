@@ -27,6 +27,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 from minidlrm import tutorials
+from minidlrm.languages import Message
 
 NAME = r"[A-Za-z]\w*"
 _HEAD = re.compile(rf"^# # ({NAME}) · (.+)$")
@@ -143,7 +144,14 @@ class Assignment:
         """Return the source in a language; ValueError when it is not written in it."""
         if lang not in self.languages:
             found = ", ".join(self.languages)
-            raise ValueError(f"lang is {lang!r}: {self.name} is written in {found}")
+            raise ValueError(
+                Message(
+                    "lang is {lang!r}: {assignment} is written in {found}",
+                    lang=lang,
+                    assignment=self.name,
+                    found=found,
+                )
+            )
         path = self.source if lang == "en" else self.folder / lang / self.source.name
         return path.read_text(encoding="utf-8")
 
@@ -173,14 +181,22 @@ def find(which: str | Path | Assignment) -> Assignment:
     folder = _folder() / str(which).lower() if str(which) in names() else Path(which)
     if not folder.is_dir():
         raise ValueError(
-            f"assignment {str(which)!r} does not exist; choose from {', '.join(names())}, or give "
-            "a folder of your own: minidlrm grade new FOLDER makes one"
+            Message(
+                "assignment {name!r} does not exist; choose from {names}, or give a "
+                "folder of your own: minidlrm grade new FOLDER makes one",
+                name=str(which),
+                names=", ".join(names()),
+            )
         )
     sources = [path for path in sorted(folder.glob("*.py")) if path.name not in _PARTS]
     if len(sources) != 1 or not (folder / "checks.py").exists():
-        found = ", ".join(path.name for path in sources) or "none"
+        found = ", ".join(path.name for path in sources) or Message("none")
         raise ValueError(
-            f"{folder} is not an assignment: it must hold checks.py and one source ({found})"
+            Message(
+                "{folder} is not an assignment: it must hold checks.py and one source ({found})",
+                folder=folder,
+                found=found,
+            )
         )
     return read(sources[0].resolve())
 

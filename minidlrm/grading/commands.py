@@ -69,7 +69,7 @@ def check(
     if not file.exists():
         raise FileNotFoundError(Message("{file} does not exist", file=file))
     if again and seed:
-        raise ValueError("--again draws a seed: give it, or --seed, but not both")
+        raise ValueError(Message("--again draws a seed: give it, or --seed, but not both"))
     console, points, most = Console(), 0.0, 0.0
     if again:
         seed = 1 + secrets.randbelow(10**6)
@@ -96,7 +96,9 @@ def check(
                 f"             {escape(line)}", style="dim", highlight=False, soft_wrap=True
             )
     if most == 0:
-        raise ValueError(f"{assignment} has no task {task!r}")
+        raise ValueError(
+            Message("{assignment} has no task {task!r}", assignment=assignment, task=task)
+        )
     share = _share(points, most, lang)
     console.print(f"{share}  {say('by machine', lang)}", style="bold", highlight=False)
     if result.problem:
@@ -174,7 +176,12 @@ def release_command(
 ) -> None:
     """Write the students' files: the source without its solutions, as script and notebook."""
     if platform not in ("", "github", "gradescope", "nbgrader"):
-        raise ValueError(f"--for is {platform!r}: it must be github, gradescope or nbgrader")
+        raise ValueError(
+            Message(
+                "--for is {platform!r}: it must be github, gradescope or nbgrader",
+                platform=platform,
+            )
+        )
     written = release.release(assignment, out, lang)
     if platform:
         written += adapters.files_of(platform, assignment, out, lang)
@@ -223,9 +230,9 @@ def run(
     _needs("pytest")
     _needs("rapidfuzz")
     if deadline is None and (per_day or free_days or times):
-        raise ValueError("--per-day, --free-days and --times need a --deadline")
+        raise ValueError(Message("--per-day, --free-days and --times need a --deadline"))
     if roster is not None and (canvas is None) == (moodle is None):
-        raise ValueError("--roster belongs to one of --canvas and --moodle")
+        raise ValueError(Message("--roster belongs to one of --canvas and --moodle"))
     say("", lang)
 
     def bar(finished, total):

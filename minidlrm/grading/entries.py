@@ -31,7 +31,7 @@ def submissions(folder: Path) -> dict[str, Path]:
         When it is not a folder, is empty, or two entries have the same name.
     """
     if not folder.is_dir():
-        raise ValueError(f"{folder} is not a folder of submissions")
+        raise ValueError(Message("{folder} is not a folder of submissions", folder=folder))
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         if path.name.startswith((".", "__")):
@@ -40,11 +40,20 @@ def submissions(folder: Path) -> dict[str, Path]:
         name = os.fsencode(name).decode("utf-8", "backslashreplace")  # of another encoding
         if name in found:
             raise ValueError(
-                f"{folder}: {found[name].name} and {path.name} belong to the same student"
+                Message(
+                    "{folder}: {first} and {second} belong to the same student",
+                    folder=folder,
+                    first=found[name].name,
+                    second=path.name,
+                )
             )
         found[name] = path
     if not found:
-        raise ValueError(f"{folder} is empty: put a file or a folder for each student into it")
+        raise ValueError(
+            Message(
+                "{folder} is empty: put a file or a folder for each student into it", folder=folder
+            )
+        )
     return found
 
 

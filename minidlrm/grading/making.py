@@ -7,6 +7,7 @@ from pathlib import Path
 
 from minidlrm.grading.assignment import NAME, names
 from minidlrm.grading.release import write
+from minidlrm.languages import Message
 
 
 def new(folder: str | Path) -> list[Path]:
@@ -33,12 +34,19 @@ def new(folder: str | Path) -> list[Path]:
     name = folder.resolve().name
     if not re.fullmatch(NAME, name) or not name.isascii():
         raise ValueError(
-            f"{name!r} cannot be the name of tasks: use letters, digits and _, such as 'week3'"
+            Message(
+                "{name!r} cannot be the name of tasks: use letters, digits and _, such as 'week3'",
+                name=name,
+            )
         )
     if name.upper() in names():
-        raise ValueError(f"{name!r} is an assignment of minidlrm: choose another name")
+        raise ValueError(
+            Message("{name!r} is an assignment of minidlrm: choose another name", name=name)
+        )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise FileExistsError(f"{folder} exists already, and is not an empty folder")
+        raise FileExistsError(
+            Message("{folder} exists already, and is not an empty folder", folder=folder)
+        )
     here = Path(__file__).parent / "template"
     written = []
     for part, goal in (("source", name), ("checks", "checks"), ("wrong", "wrong")):

@@ -109,13 +109,24 @@ class Total:
         return joined([*problem, *lost, *said, *decided, *late * bool(self.late_points)], "\n\n")
 
 
+def _place(path: Path, line: int) -> str:
+    return Message("{path}, line {line}", path=path, line=line)
+
+
 def _number(text: str, where: str, most: float) -> float:
     try:
         value = float(text.replace(",", "."))  # some locales write 3,5
     except ValueError:
         value = math.nan
     if not 0 <= value <= most:
-        raise ValueError(f"{where}: points are {text!r}; they must be a number from 0 to {most:g}")
+        raise ValueError(
+            Message(
+                "{where}: points are {text!r}; they must be a number from 0 to {most:g}",
+                where=where,
+                text=text,
+                most=most,
+            )
+        )
     return value
 
 
@@ -134,13 +145,27 @@ def hand_points(
     if not path.exists():
         return found
     for number, row in enumerate(tables.read(path, HAND[:3]), 2):
-        where, task = f"{path}, line {number}", row["task"]
+        where, task = _place(path, number), row["task"]
         if task not in most:
-            raise ValueError(f"{where}: no human reads {task!r}; it must be {', '.join(most)}")
+            raise ValueError(
+                Message(
+                    "{where}: no human reads {task!r}; it must be {tasks}",
+                    where=where,
+                    task=task,
+                    tasks=", ".join(most),
+                )
+            )
         key = tables.plain_name(row["student"]), task
         points = _number(row["points"], where, most[task]) if row["points"] else None
         if key in found:
-            raise ValueError(f"{where}: {key[0]!r} has a second line for {task}")
+            raise ValueError(
+                Message(
+                    "{where}: {student!r} has a second line for {task}",
+                    where=where,
+                    student=key[0],
+                    task=task,
+                )
+            )
         found[key] = points, tables.plain_name(row.get("comment", ""))
     return found
 
@@ -174,11 +199,20 @@ def overrides(assignment: Assignment, path: Path) -> dict[str, list[tuple[str, f
     if not path.exists():
         tables.write(path, [OVERRIDES])
     for number, row in enumerate(tables.read(path, OVERRIDES), 2):
-        where, task = f"{path}, line {number}", row["task"]
+        where, task = _place(path, number), row["task"]
         if task not in most:
-            raise ValueError(f"{where}: the task is {task!r}; it must be {', '.join(most)}")
+            raise ValueError(
+                Message(
+                    "{where}: the task is {task!r}; it must be {tasks}",
+                    where=where,
+                    task=task,
+                    tasks=", ".join(most),
+                )
+            )
         if not row["reason"]:
-            raise ValueError(f"{where}: the reason is missing: the student will ask for it")
+            raise ValueError(
+                Message("{where}: the reason is missing: the student will ask for it", where=where)
+            )
         decided = task, _number(row["points"], where, most[task]), row["reason"]
         found.setdefault(tables.plain_name(row["student"]), []).append(decided)
     return found
@@ -192,7 +226,12 @@ def times(path: Path) -> dict[str, datetime]:
             when = datetime.fromisoformat(row["time"])
         except ValueError:
             raise ValueError(
-                f"{path}, line {number}: the time is {row['time']!r}; write 2026-11-30 23:59"
+                Message(
+                    "{path}, line {number}: the time is {time!r}; write 2026-11-30 23:59",
+                    path=path,
+                    number=number,
+                    time=row["time"],
+                )
             ) from None
         found[tables.plain_name(row["student"])] = when
     return found

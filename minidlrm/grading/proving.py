@@ -64,10 +64,14 @@ def wrong_answers(which: str | Path | Assignment) -> Answers:
     """
     assignment = find(which)
     if not assignment.wrong.exists():
-        raise ValueError(f"{assignment.wrong} does not exist: it holds the wrong answers")
+        raise ValueError(
+            Message("{file} does not exist: it holds the wrong answers", file=assignment.wrong)
+        )
     found = getattr(module(assignment.wrong), "WRONG", None)
     if not isinstance(found, dict):
-        raise ValueError(f"{assignment.wrong} has no WRONG: {{(task, function): [...]}}")
+        raise ValueError(
+            Message("{file} has no WRONG: {{(task, function): [...]}}", file=assignment.wrong)
+        )
     return found
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from minidlrm.files import replacing
 from minidlrm.grading.assignment import NAME, Assignment, find
+from minidlrm.languages import Message
 
 _BEGIN = re.compile(rf"^(\s*)# BEGIN SOLUTION ({NAME}\.\d+: .+)$")
 _END = re.compile(r"^\s*# END SOLUTION$")
@@ -86,7 +87,9 @@ def release(which: str | Path | Assignment, out: Path, lang: str = "en") -> list
     text = strip(assignment.text(lang)) + "\n"
     script = out / assignment.source.name
     if script.resolve() == assignment.source:
-        raise ValueError(f"{out} is the assignment's own folder: its source would be replaced")
+        raise ValueError(
+            Message("{out} is the assignment's own folder: its source would be replaced", out=out)
+        )
     notebook = as_notebook(text)
     out.mkdir(parents=True, exist_ok=True)
     for path, content in ((script, text), (script.with_suffix(".ipynb"), notebook)):
@@ -119,8 +122,12 @@ def checks_for_students(which: str | Path | Assignment, folder: Path) -> list[Pa
     assignment = find(which)
     if "solutions" in _names(assignment.checks.read_text(encoding="utf-8")):
         raise ValueError(
-            f"{assignment.checks} reads the solutions, which students must not get: write the "
-            "right answers into checks.py, or grade on Gradescope, which shows the folder to nobody"
+            Message(
+                "{file} reads the solutions, which students must not get: write the "
+                "right answers into checks.py, or grade on Gradescope, which shows the "
+                "folder to nobody",
+                file=assignment.checks,
+            )
         )
     folder.mkdir(parents=True, exist_ok=True)
     source = folder / assignment.source.name

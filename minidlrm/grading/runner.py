@@ -254,7 +254,11 @@ def grade_class(
     unknown = sorted(set(again) - set(found))
     if unknown:
         raise ValueError(
-            f"{unknown[0]!r} has handed in nothing: there is no such entry in {folder}"
+            Message(
+                "{student!r} has handed in nothing: there is no such entry in {folder}",
+                student=unknown[0],
+                folder=folder,
+            )
         )
     out.mkdir(parents=True, exist_ok=True)
     done = {}

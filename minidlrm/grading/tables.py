@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from minidlrm.files import replacing
+from minidlrm.languages import Message
 
 _FORMULA = "=+-@＝＋－＠﹢﹣﹦﹫"  # full-width and small forms count in some locales
 _START = re.compile(rf"(^|\n)(?=\s*[{re.escape(_FORMULA)}])")
@@ -55,14 +56,23 @@ def read(path: Path, wanted: Sequence[str]) -> list[dict[str, str]]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
-        raise ValueError(f"{path} is not UTF-8: save it as 'CSV UTF-8'") from None
+        raise ValueError(
+            Message("{path} is not UTF-8: save it as 'CSV UTF-8'", path=path)
+        ) from None
     head = text.partition("\n")[0]
     reader = csv.DictReader(
         io.StringIO(text, newline=""), delimiter=";" if head.count(";") > head.count(",") else ","
     )
     missing = [name for name in wanted if name not in (reader.fieldnames or [])]
     if missing:
-        raise ValueError(f"{path} has no column {missing[0]!r}; its first line is {head[:100]!r}")
+        raise ValueError(
+            Message(
+                "{path} has no column {column!r}; its first line is {line!r}",
+                path=path,
+                column=missing[0],
+                line=head[:100],
+            )
+        )
     return [
         {str(key): (value or "").strip() for key, value in row.items() if isinstance(value, str)}
         for row in reader
