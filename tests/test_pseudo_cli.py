@@ -131,7 +131,7 @@ def test_nothing_of_show_gradcheck_and_verify_passes_the_catalogue_by(pseudo):
         (("data", "fetch", "nothing"), f"nothing {' '.join(SOURCES)}"),
         (("grade", "release", "A9", "out"), ""),
         (("grade", "release", "A1", "out", "--for", "nothing"), "nothing"),
-        (("grade", "run", "A1", "nowhere"), "nowhere"),
+        (("grade", "run", "A1", "nowhere"), "nowhere rapidfuzz pip install minidlrm teach"),
         (("paper", "1", "--data", "nothing"), "nothing"),
         (("paper", "5.1", "--data", "nothing"), f"nothing {' '.join(READERS)}"),
     ],

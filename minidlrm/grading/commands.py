@@ -335,4 +335,6 @@ def _drawn(path: Path) -> int:
 
 def _needs(package: str) -> None:
     if importlib.util.find_spec(package) is None:
-        raise ImportError(f'grading needs {package}: pip install "minidlrm[teach]"')
+        raise ImportError(
+            Message('grading needs {package}: pip install "minidlrm[teach]"', package=package)
+        )

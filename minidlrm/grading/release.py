@@ -107,7 +107,9 @@ def as_notebook(text: str) -> str:
     try:
         import jupytext
     except ImportError:
-        raise ImportError('the notebooks need jupytext: pip install "minidlrm[teach]"') from None
+        raise ImportError(
+            Message('the notebooks need jupytext: pip install "minidlrm[teach]"')
+        ) from None
     return jupytext.writes(jupytext.reads(text, fmt="py:percent"), fmt="ipynb")
 
 
