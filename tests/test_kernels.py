@@ -427,6 +427,12 @@ def test_asking_for_a_numba_that_is_not_there_is_an_error():
     assert "numba" in result.stderr.splitlines()[-1]
 
 
+def test_a_folder_that_numba_has_left_is_not_numba():
+    left = "import sys, types; sys.modules['numba'] = types.ModuleType('numba')\n"
+    result = run_python(left + BACKEND)
+    assert result.stdout.split() == ["numpy"], result.stderr
+
+
 @needs_numba
 def test_kernels_can_be_stepped_through_in_a_debugger():
     code = (

@@ -2,7 +2,7 @@
 
 import sys
 
-import numba
+from numba import njit  # an ImportError also where only a folder of Numba is left
 
 from minidlrm.languages import say
 
@@ -10,7 +10,7 @@ from minidlrm.languages import say
 def _can_cache() -> bool:
     """Whether Numba finds a folder for compiled kernels; says so when there is none."""
     try:
-        numba.njit(cache=True)(_can_cache)
+        njit(cache=True)(_can_cache)
     except RuntimeError:
         print(
             say(
@@ -24,4 +24,4 @@ def _can_cache() -> bool:
 
 
 CACHE = _can_cache()
-compiled = numba.njit(cache=CACHE, error_model="numpy", nogil=True)
+compiled = njit(cache=CACHE, error_model="numpy", nogil=True)

@@ -6,8 +6,8 @@ there is no NaN, and sums run in a fixed order, but for one: `mf_epoch`. A kerne
 bounds checks, so the layers check every id first.
 """
 
-import numba
 import numpy as np
+from numba import njit
 
 from minidlrm.kernels.compiler import CACHE
 from minidlrm.kernels.compiler import compiled as _compile
@@ -388,7 +388,7 @@ def ftrl_rows(weight, z, n, rows, grad, lr, l1, l2, beta):
 
 
 # The product of two vectors is all there is to it. Summed in lanes it is 1.6 times as fast.
-@numba.njit(cache=CACHE, error_model="numpy", nogil=True, fastmath={"reassoc"})
+@njit(cache=CACHE, error_model="numpy", nogil=True, fastmath={"reassoc"})
 def mf_epoch(factors, biases, rows, ratings, order, mean, lr, reg):
     """See `reference.mf_epoch`."""
     dim, total = factors.shape[1], 0.0
