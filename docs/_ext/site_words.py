@@ -17,6 +17,7 @@ from sphinx import addnodes
 from writing import put
 
 LOCALES = Path(sphinx.__file__).parent / "locale"
+FORMULA = re.compile(r'(<span class="math[^>]*>\\\([^<]*\\\)</span>[가-힣]+)')
 KEPT = re.compile(
     r"(<pre\b.*?</pre>|<code\b.*?</code>|<script\b.*?</script>|<style\b.*?</style>|<[^>]*>)", re.S
 )
@@ -114,15 +115,15 @@ def speak(app, name: str, context: dict, lang: str, tell: Callable[[str], str]) 
 def kept_together(body: str) -> str:
     """Let no line of Korean break at a bracket, or between a formula and its particle.
 
-    A browser that breaks between words only still does both: it puts a word joiner there. Code,
-    scripts and tags stay as they are.
+    A browser that breaks between words only still does both. It puts a word joiner at a bracket,
+    and a formula and its particle in a span that does not wrap. Code, scripts and tags stay.
 
     Examples
     --------
     >>> kept_together("<p>층(layer)을 <code>층(layer)을</code></p>").count("\u2060")
     2
     """
-    body = re.sub(r"(\\\)</span>)(?=[가-힣])", "\\1\u2060", body)
+    body = FORMULA.sub(r'<span class="kept">\1</span>', body)
     parts = KEPT.split(body)
     parts[::2] = [
         re.sub(r"(?<=[가-힣])(?=\([A-Za-z])|(?<=[A-Za-z]\))(?=[가-힣])", "\u2060", text)
