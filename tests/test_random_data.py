@@ -32,6 +32,14 @@ def test_every_id_lies_in_its_table_and_counts_once_a_bag(distribution, fixed):
                 assert (np.diff(bag) > 0).all()
 
 
+def test_normal_ids_beyond_a_table_are_its_first_and_last_row():
+    data = random_bags(
+        50, table_sizes=[7], ids_per_bag=1, distribution="normal", mean=3, deviation=100
+    )
+    ids = data.train.ids_of(0)
+    assert (ids.min(), ids.max()) == (0, 6)
+
+
 def test_the_two_parameters_of_normal_ids():
     data = random_bags(
         5000, table_sizes=[1000], ids_per_bag=1, distribution="normal", mean=200, deviation=10
