@@ -86,6 +86,21 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
+def free_cores() -> int:
+    """Return how many cores one large operation may take: one within `one_blas_thread`.
+
+    There others work on the rest of them, or nobody should.
+
+    Examples
+    --------
+    >>> from minidlrm.machine import free_cores, one_blas_thread
+    >>> with one_blas_thread():
+    ...     free_cores()
+    1
+    """
+    return 1 if _inside else cores()
+
+
 @cache
 def processor() -> dict[str, str]:
     """Return what the system tells of the processor; at least its "model name"."""

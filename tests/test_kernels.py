@@ -437,7 +437,7 @@ def test_a_folder_that_numba_has_left_is_not_numba():
 def test_kernels_can_be_stepped_through_in_a_debugger():
     code = (
         "import numpy as np; from minidlrm.kernels import jit\n"
-        "assert not hasattr(jit.gather_bags, 'py_func')\n"
+        "assert not hasattr(jit.bag_rows, 'py_func')\n"
         "print(jit.scatter_add(np.array([3, 1, 3]), np.eye(3), None, None, 4))"
     )
     result = run_python(code, NUMBA_DISABLE_JIT="1")

@@ -1,9 +1,10 @@
 """The kernels of `reference`, compiled by Numba: the same names, the same results.
 
 All are serial, and release the GIL: `fit` runs several blocks of a batch at once (docs/blocks.md).
-Parallel Numba kernels would fight with these for the cores. No kernel assumes that
-there is no NaN, and sums run in a fixed order, but for one: `mf_epoch`. A kernel does no
-bounds checks, so the layers check every id first.
+Parallel Numba kernels would fight with these for the cores. Outside of `fit`, very large look-ups,
+sums and updates of rows are cut into parts, a thread each; no row is in two of them, so that the
+bits are the same. No kernel assumes that there is no NaN, and sums run in a fixed order, but for
+one: `mf_epoch`. A kernel does no bounds checks, so the layers check every id first.
 """
 
 import numpy as np
@@ -14,6 +15,7 @@ from minidlrm.kernels.compiler import compiled as _compile
 from minidlrm.kernels.jit_traces import draw_trace as draw_trace
 from minidlrm.kernels.jit_traces import lru_misses as lru_misses
 from minidlrm.kernels.jit_traces import stack_distances as stack_distances
+from minidlrm.kernels.parts import in_parts, rows_in_parts
 
 _RADIX_BITS = 11  # digits of the sort: 2,048 counters stay in the fastest cache
 _LARGE_PAGES = 4 << 20  # bytes from which on NumPy asks for pages of 2 MiB, and Numba does not
@@ -56,23 +58,32 @@ def gather(weight, rows):
     return weight.take(rows, axis=0)  # faster than `weight[rows]`, and than a loop of ours
 
 
-@_compile
 def gather_bags(weight, rows, offsets, scale, num_tables):
     """See `reference.gather_bags`."""
-    batch_size, dim = (len(offsets) - 1) // num_tables, weight.shape[1]
-    out = np.zeros((batch_size, num_tables, dim), weight.dtype)
-    for t in range(num_tables):
-        for b in range(batch_size):
-            bag = t * batch_size + b
-            for i in range(offsets[bag], offsets[bag + 1]):
-                row = rows[i]
-                if scale is None:
-                    for d in range(dim):
-                        out[b, t, d] += weight[row, d]
-                else:
-                    for d in range(dim):
-                        out[b, t, d] += scale[i] * weight[row, d]
+    bags, dim = len(offsets) - 1, weight.shape[1]
+    out = np.zeros((bags // num_tables, num_tables, dim), weight.dtype)
+    in_parts(
+        bags,
+        len(rows) * dim,
+        lambda part: _gather_bags(out, weight, rows, offsets, scale, part.start, part.stop),
+    )
     return out
+
+
+@_compile
+def _gather_bags(out, weight, rows, offsets, scale, first, last):
+    """Add to `out` (B, T, D) the bags first, ..., last - 1, table by table."""
+    batch_size, dim = out.shape[0], weight.shape[1]
+    for bag in range(first, last):
+        t, b = bag // batch_size, bag % batch_size
+        for i in range(offsets[bag], offsets[bag + 1]):
+            row = rows[i]
+            if scale is None:
+                for d in range(dim):
+                    out[b, t, d] += weight[row, d]
+            else:
+                for d in range(dim):
+                    out[b, t, d] += scale[i] * weight[row, d]
 
 
 @_compile
@@ -123,21 +134,29 @@ def group_rows(rows, num_rows):
 
 def add_groups(order, ends, dy, source, scale):
     """See `reference.add_groups`."""
-    size = (len(ends) - 1) * dy.shape[1] * dy.itemsize
-    sums = np.zeros((len(ends) - 1, dy.shape[1]), dy.dtype) if size >= _LARGE_PAGES else None
+    groups, dim = len(ends) - 1, dy.shape[1]
     places = order if source is None else source[order]  # known early: no row of dy is waited for
-    return _add_groups(sums, ends, dy, places, None if scale is None else scale[order])
+    scale = None if scale is None else scale[order]
+    if groups * dim * dy.itemsize < _LARGE_PAGES:
+        return _add_groups(None, ends, dy, places, scale, 0, groups)
+    sums = np.zeros((groups, dim), dy.dtype)
+    in_parts(
+        groups,
+        len(order) * dim,
+        lambda part: _add_groups(sums, ends, dy, places, scale, part.start, part.stop),
+    )
+    return sums
 
 
 @_compile
-def _add_groups(out, ends, dy, places, scale):
-    """Return in `out` (u, D) the sum of scale[k] * dy[places[k]] over each group of k."""
+def _add_groups(out, ends, dy, places, scale, first, last):
+    """Return in `out` (u, D) the sum of scale[k] * dy[places[k]] over groups of k."""
     dim = dy.shape[1]
     if out is None:
         sums = np.zeros((len(ends) - 1, dim), dy.dtype)
     else:
         sums = out
-    for u in range(len(ends) - 1):
+    for u in range(first, last):
         for k in range(ends[u], ends[u + 1]):
             j = places[k]
             if scale is None:
@@ -305,6 +324,7 @@ def cross_matrix_backward(dy, x0, g):
 # Row updates of the optimizers
 
 
+@rows_in_parts
 @_compile
 def sgd_rows(weight, rows, grad, lr, weight_decay):
     """See `reference.sgd_rows`."""
@@ -314,6 +334,7 @@ def sgd_rows(weight, rows, grad, lr, weight_decay):
             weight[r, d] -= lr * (grad[k, d] + weight_decay * weight[r, d])
 
 
+@rows_in_parts
 @_compile
 def momentum_rows(weight, velocity, rows, grad, lr, momentum, weight_decay):
     """See `reference.momentum_rows`."""
@@ -325,6 +346,7 @@ def momentum_rows(weight, velocity, rows, grad, lr, momentum, weight_decay):
             weight[r, d] -= lr * v
 
 
+@rows_in_parts
 @_compile
 def adagrad_rows(weight, square_sum, rows, grad, lr, eps, weight_decay):
     """See `reference.adagrad_rows`."""
@@ -337,6 +359,7 @@ def adagrad_rows(weight, square_sum, rows, grad, lr, eps, weight_decay):
             weight[r, d] -= lr * (g / (np.sqrt(h) + eps))
 
 
+@rows_in_parts
 @_compile
 def rowwise_adagrad_rows(weight, square_mean, rows, grad, lr, eps, weight_decay):
     """See `reference.rowwise_adagrad_rows`."""
@@ -355,6 +378,7 @@ def rowwise_adagrad_rows(weight, square_mean, rows, grad, lr, eps, weight_decay)
             weight[r, d] -= lr * (g / root)
 
 
+@rows_in_parts
 @_compile
 def adam_rows(weight, m, v, rows, grad, lr, beta1, beta2, eps, weight_decay, bias1, bias2):
     """See `reference.adam_rows`."""
@@ -367,6 +391,7 @@ def adam_rows(weight, m, v, rows, grad, lr, beta1, beta2, eps, weight_decay, bia
             weight[r, d] -= lr * ((m[r, d] / bias1) / (np.sqrt(v[r, d] / bias2) + eps))
 
 
+@rows_in_parts
 @_compile
 def ftrl_rows(weight, z, n, rows, grad, lr, l1, l2, beta):
     """See `reference.ftrl_rows`."""

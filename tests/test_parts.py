@@ -1,0 +1,86 @@
+"""A kernel in parts: the same bits on any number of threads, and one thread where others work."""
+
+import threading
+
+import numpy as np
+import pytest
+
+from minidlrm.kernels import parts
+from minidlrm.machine import cores, free_cores, one_blas_thread
+
+jit = pytest.importorskip("minidlrm.kernels.jit", reason="Numba is not installed")
+
+STATES = {"sgd_rows": 0, "momentum_rows": 1, "adagrad_rows": 1, "rowwise_adagrad_rows": 1}
+STATES |= {"adam_rows": 2, "ftrl_rows": 2}
+OPTIONS = {"sgd_rows": 2, "momentum_rows": 3, "adagrad_rows": 3, "rowwise_adagrad_rows": 3}
+OPTIONS |= {"adam_rows": 7, "ftrl_rows": 4}
+
+
+@pytest.fixture(params=[1, 2, 3, 8])
+def threads(request, monkeypatch):
+    monkeypatch.setattr(parts, "_MUCH", 0)
+    monkeypatch.setattr(parts, "free_cores", lambda: request.param)
+    monkeypatch.setattr(jit, "_LARGE_PAGES", 0)
+    return request.param
+
+
+def test_all_is_done_once_by_as_many_threads_as_are_free(threads):
+    done, barrier = [], threading.Barrier(threads)
+
+    def work(part):
+        done.extend(range(10)[part])
+        barrier.wait(10)  # the others run at the same time
+
+    parts.in_parts(10, 100, work)
+    assert sorted(done) == list(range(10))
+
+
+@pytest.mark.parametrize(("numbers", "count"), [(parts._MUCH - 1, 1), (parts._MUCH, 3)])
+def test_a_small_call_stays_whole(numbers, count, monkeypatch):
+    monkeypatch.setattr(parts, "free_cores", lambda: 3)
+    called = []
+    parts.in_parts(5, numbers, called.append)
+    assert len(called) == count
+
+
+def test_an_error_of_a_part_is_raised(threads):
+    with pytest.raises(ZeroDivisionError):
+        parts.in_parts(4, 9, lambda part: 1 // 0)
+
+
+def test_no_core_is_free_where_blas_has_one_thread():
+    assert free_cores() == cores()
+    with one_blas_thread():
+        assert free_cores() == 1
+    assert free_cores() == cores()
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_sums_have_the_bits_of_one_thread(threads, weighted, monkeypatch, rng):
+    weight = rng.normal(size=(9, 3)).astype(np.float32)
+    lengths = rng.integers(0, 5, 2 * 7)
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    rows = rng.integers(0, 9, offsets[-1])
+    scale = rng.normal(size=len(rows)).astype(np.float32) if weighted else None
+    dy = rng.normal(size=(14, 3)).astype(np.float32)
+    source = np.repeat(np.arange(14), lengths)
+    found = [jit.gather_bags(weight, rows, offsets, scale, 2)]
+    found += jit.scatter_add(rows, dy, source, scale, 9)
+    monkeypatch.setattr(parts, "free_cores", lambda: 1)
+    alone = [jit.gather_bags(weight, rows, offsets, scale, 2)]
+    alone += jit.scatter_add(rows, dy, source, scale, 9)
+    assert [x.tobytes() for x in found] == [x.tobytes() for x in alone]
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_row_updates_have_the_bits_of_one_thread(threads, name, monkeypatch, rng):
+    weight, rows = rng.normal(size=(11, 3)), np.array([0, 1, 4, 5, 8, 10])
+    shape = (11,) if name.startswith("rowwise") else (11, 3)
+    arrays = [weight, *(rng.random(shape) for _ in range(STATES[name]))]
+    grad, options = rng.normal(size=(6, 3)), rng.uniform(0.1, 0.9, OPTIONS[name])
+    found, alone = [a.copy() for a in arrays], [a.copy() for a in arrays]
+    getattr(jit, name)(*found, rows, grad, *options)
+    monkeypatch.setattr(parts, "free_cores", lambda: 1)
+    getattr(jit, name)(*alone, rows, grad, *options)
+    assert [x.tobytes() for x in found] == [x.tobytes() for x in alone]
+    assert found[0].tobytes() != weight.tobytes()
