@@ -120,9 +120,9 @@ def models(results: Results, rounds: int) -> str:
     for name, entry in md.MODELS.items():
         case = Case(name, 2048)
         sides = ("ours", *PEERS, "floor")
-        got = results.of(f"{name} 2048", lambda case=case, s=sides: measure(case, s, rounds))
+        got = results.of(f"model {name}", lambda case=case, s=sides: measure(case, s, rounds))
         found.append(got)
-        ours, floor = got["ours"], got.get("floor") or got["products"]  # DLRM's: measured above
+        ours, floor = got["ours"], got["floor"]
         cells = [ratio(ours, got[peer]) for peer in PEERS]
         cpu = ", ".join(ratio(ours, got[peer], "cpu") for peer in PEERS)
         least = (ms(floor), ratio(floor, got[PEERS[0]])) if floor["wall"] > 0.01 else ("-", "-")
