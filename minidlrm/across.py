@@ -168,10 +168,6 @@ class RankBlocks(Blocks):
         filled = [grad for grad in ordered if len(grad.rows)]
         return SparseGrad.sum(filled or ordered[:1])
 
-    def read(self, rows: Rows) -> Rows:
-        """Return the rows, not read: `take` reads those of this rank."""
-        return rows
-
     def is_first(self) -> bool:
         """Whether this is rank 0."""
         return self.comm.rank == 0

@@ -15,7 +15,7 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextvars import copy_context
+from contextvars import Token, copy_context
 from threading import Lock
 from typing import Any
 
@@ -26,7 +26,7 @@ from minidlrm.data.batch import Batch
 from minidlrm.data.cutting import Rows
 from minidlrm.guard import grad_norm
 from minidlrm.losses import Loss
-from minidlrm.machine import cores, one_blas_thread, set_blas_threads
+from minidlrm.machine import cores, one_blas_thread, resting, set_blas_threads
 from minidlrm.module import Module
 from minidlrm.parameter import SparseGrad
 
@@ -190,12 +190,16 @@ class Team:
         self.workers = cores() if workers is None else as_size("workers", workers)
         self.pool: ThreadPoolExecutor | None = None
         self.limit = one_blas_thread()
+        self.before: Token[Any] | None = None
 
     def __enter__(self) -> Team:
         self.limit.__enter__()
+        self.before = resting.set(self)
         return self
 
     def __exit__(self, *error: Any) -> None:
+        assert self.before is not None
+        resting.reset(self.before)
         try:
             if self.pool is not None:
                 self.pool.shutdown()
@@ -228,12 +232,14 @@ class Team:
                     errors[k] = error
                     left.clear()
 
+        before = resting.set(None)
         helpers = self._start(work, min(workers, len(items)) - 1)
         try:
             work()
         finally:
             left.clear()  # after Ctrl-C nobody takes another one
             wait(helpers)
+            resting.reset(before)
         if errors:
             raise errors[min(errors)]
 
@@ -284,19 +290,19 @@ class Blocks:
         self.counts: dict[int, int] = {}  # K of each size of batch
         self.parts = [(model, loss, model.parameters())]
 
-    def take(self, batch: Batch) -> float:
-        """Return the loss of a batch (B,), and leave its gradients in the model.
+    def take(self, rows: Batch | Rows) -> float:
+        """Return the loss of a batch, and leave its gradients in the model.
 
-        Where the loss is not finite, some of the gradients are missing.
+        Of a batch that is not read yet, whoever walks a block reads its rows. Where the loss is not
+        finite, some of the gradients are missing.
         """
-        rows = len(batch)
-        count = self.count(rows)
+        count = self.count(len(rows))
         if count == 1:
-            return self._pass(0, batch)
+            return self._pass(0, rows[:])
         try:
-            value, gradients = self._sum(cut(batch, count), rows)
+            value, gradients = self._sum(rows, count)
         except Exception:
-            self._pass(0, batch)  # the same error, which names a row of the batch
+            self._pass(0, rows[:])  # the same error, which names a row of the batch
             raise
         for p, grad in zip(self.parts[0][2], gradients, strict=True):
             p.grad = merged(grad)
@@ -315,16 +321,17 @@ class Blocks:
             replica = model.replica()
             self.parts.append((replica, loss.replica(), replica.parameters()))
 
-    def _sum(self, parts: list[Batch], rows: int) -> tuple[float, list[Gradient]]:
-        self.replicate(len(parts))
-        mean = self.parts[0][1].reduction == "mean"
+    def _sum(self, rows: Batch | Rows, count: int) -> tuple[float, list[Gradient]]:
+        self.replicate(count)
+        mean, ends = self.parts[0][1].reduction == "mean", ends_of(len(rows), count)
 
         def leaf(k: int) -> tuple[float, list[Gradient]]:
-            share = len(parts[k]) / rows if mean else 1.0  # dlogits are divided by B
-            value = self._pass(k, parts[k], share)
+            part = rows[ends[k] : ends[k + 1]]
+            share = len(part) / len(rows) if mean else 1.0  # dlogits are divided by B
+            value = self._pass(k, part, share)
             return value * share, [_taken(p) for p in self.parts[k][2]]
 
-        total: tuple[float, list[Gradient]] = self.team.sum(len(parts), leaf, add_both)
+        total: tuple[float, list[Gradient]] = self.team.sum(count, leaf, add_both)
         return total
 
     def _pass(self, k: int, batch: Batch, *dy: float) -> float:
@@ -343,10 +350,6 @@ class Blocks:
     def is_first(self) -> bool:
         """Whether this is the rank that speaks for all."""
         return True
-
-    def read(self, rows: Rows) -> Any:
-        """Return what `take` is given."""
-        return rows[:]
 
     def grad_norm(self, exact: bool) -> float:
         """Return the norm of the gradients of the whole batch."""

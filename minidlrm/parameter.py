@@ -309,15 +309,20 @@ def _owned(value: np.ndarray, dtype: Any) -> np.ndarray:
 
 
 _Groups = tuple[np.ndarray, np.ndarray, np.ndarray]
+_Sorted = tuple[np.ndarray, int, _Groups]
 _sorted = threading.local()
 
 
 def grouped(rows: np.ndarray, num_rows: int) -> _Groups:
-    """Return `kernels.group_rows`; for the rows that this thread has sorted last, without a sort.
+    """Return `kernels.group_rows`; without a sort for one of the last two that this thread sorted.
 
-    The linear and the vector part of a model look up the same rows of tables of one size.
+    The linear and the vector part of a model look up the same rows of tables of one size, and
+    between them may be another table.
     """
-    last: tuple[np.ndarray, int, _Groups] | None = getattr(_sorted, "last", None)
-    if last is None or last[1] != num_rows or not np.array_equal(last[0], rows):
-        last = _sorted.last = rows, num_rows, kernels.group_rows(rows, num_rows)
-    return last[2]
+    known: list[_Sorted] = getattr(_sorted, "last", [])
+    for known_rows, size, groups in known:
+        if size == num_rows and np.array_equal(known_rows, rows):
+            return groups
+    groups = kernels.group_rows(rows, num_rows)
+    _sorted.last = [(rows, num_rows, groups), *known[:1]]
+    return groups

@@ -220,6 +220,7 @@ class Interrupts:
 
     def __init__(self, run: Run):
         self.run = run
+        self.comm = comm_of(run.steps.model)
         self.before: dict[int, Any] = {}
         self.waiting: int | None = None
 
@@ -250,10 +251,9 @@ class Interrupts:
 
     def _agreed(self) -> int | None:
         """Return the signal that any rank has seen: all of them save after the same step."""
-        comm = comm_of(self.run.steps.model)
-        if comm is None or self.run.path is None:
+        if self.run.path is None or self.comm is None:
             return self.waiting
-        seen = comm.all_reduce(np.array([self.waiting or 0]), what="signals", add=np.maximum)
+        seen = self.comm.all_reduce(np.array([self.waiting or 0]), what="signals", add=np.maximum)
         return int(seen[0]) or None
 
     def _restore(self) -> None:

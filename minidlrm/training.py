@@ -168,7 +168,7 @@ def fit(
         raise ValueError("checkpoint is None: resume and checkpoint_every need the path of a file")
     _check_labels(loss, train, valid, patience)
     one_worker(model, workers)
-    team = Team(workers)
+    team = Team(1 if comm_of(model) else workers)
     steps = _Steps(model, loss, optimizer, max_grad_norm, team)
     watch = _Watch(steps, valid, patience, callback)
     run = Run(steps, watch, checkpoint, schema)
@@ -302,7 +302,7 @@ class _Steps:
 
     def take(self, rows: Rows) -> None:
         start = time.perf_counter()
-        value = self.blocks.take(self.blocks.read(rows))  # zero_grad, forward and backward
+        value = self.blocks.take(rows)  # zero_grad, forward and backward
         self._guard("the loss", value, rows, gradients=False)
         norm = self.blocks.grad_norm(exact=self.max_grad_norm is not None)
         self._guard("the gradient norm", norm, rows, gradients=True)

@@ -15,7 +15,13 @@ from minidlrm.kernels.compiler import compiled as _compile
 from minidlrm.kernels.jit_traces import draw_trace as draw_trace
 from minidlrm.kernels.jit_traces import lru_misses as lru_misses
 from minidlrm.kernels.jit_traces import stack_distances as stack_distances
-from minidlrm.kernels.parts import in_parts, rows_in_parts
+from minidlrm.kernels.jit_updates import adagrad_rows as adagrad_rows
+from minidlrm.kernels.jit_updates import adam_rows as adam_rows
+from minidlrm.kernels.jit_updates import ftrl_rows as ftrl_rows
+from minidlrm.kernels.jit_updates import momentum_rows as momentum_rows
+from minidlrm.kernels.jit_updates import rowwise_adagrad_rows as rowwise_adagrad_rows
+from minidlrm.kernels.jit_updates import sgd_rows as sgd_rows
+from minidlrm.kernels.parts import in_parts, threads_for
 
 _RADIX_BITS = 11  # digits of the sort: 2,048 counters stay in the fastest cache
 _LARGE_PAGES = 4 << 20  # bytes from which on NumPy asks for pages of 2 MiB, and Numba does not
@@ -134,15 +140,15 @@ def group_rows(rows, num_rows):
 
 def add_groups(order, ends, dy, source, scale):
     """See `reference.add_groups`."""
-    groups, dim = len(ends) - 1, dy.shape[1]
+    groups, dim, numbers = len(ends) - 1, dy.shape[1], len(order) * dy.shape[1]
     places = order if source is None else source[order]  # known early: no row of dy is waited for
     scale = None if scale is None else scale[order]
-    if groups * dim * dy.itemsize < _LARGE_PAGES:
+    if groups * dim * dy.itemsize < _LARGE_PAGES and threads_for(numbers) == 1:
         return _add_groups(None, ends, dy, places, scale, 0, groups)
     sums = np.zeros((groups, dim), dy.dtype)
     in_parts(
         groups,
-        len(order) * dim,
+        numbers,
         lambda part: _add_groups(sums, ends, dy, places, scale, part.start, part.stop),
     )
     return sums
@@ -236,6 +242,39 @@ def pairs_backward(dy, z, diagonal):
     return _unpack_symmetric(dy, z.shape[1], diagonal) @ z
 
 
+# The sum of all pairs of vectors, in one pass over them
+
+
+@_compile
+def bi_interaction(z):
+    """See `reference.bi_interaction`."""
+    batch_size, num_features, dim = z.shape
+    y, total = np.zeros((batch_size, dim), z.dtype), np.zeros((batch_size, dim), z.dtype)
+    for b in range(batch_size):
+        for f in range(num_features):
+            for d in range(dim):
+                total[b, d] += z[b, f, d]
+                y[b, d] += z[b, f, d] * z[b, f, d]
+        for d in range(dim):
+            y[b, d] = 0.5 * (total[b, d] * total[b, d] - y[b, d])
+    return y, total
+
+
+@_compile
+def bi_interaction_backward(dy, z, total):
+    """See `reference.bi_interaction_backward`."""
+    dz = np.empty(z.shape, z.dtype)
+    for b in range(z.shape[0]):
+        for f in range(z.shape[1]):
+            if dy.shape[1] == 1:
+                for d in range(z.shape[2]):
+                    dz[b, f, d] = dy[b, 0] * (total[b, d] - z[b, f, d])
+            else:
+                for d in range(z.shape[2]):
+                    dz[b, f, d] = dy[b, d] * (total[b, d] - z[b, f, d])
+    return dz
+
+
 # Bias and activation
 
 
@@ -319,94 +358,6 @@ def cross_matrix_backward(dy, x0, g):
             dg[b, i] = dy[b, i] * x0[b, i]
             dbias[i] += dg[b, i]
     return dx0, dg, dbias
-
-
-# Row updates of the optimizers
-
-
-@rows_in_parts
-@_compile
-def sgd_rows(weight, rows, grad, lr, weight_decay):
-    """See `reference.sgd_rows`."""
-    for k in range(len(rows)):
-        r = rows[k]
-        for d in range(weight.shape[1]):
-            weight[r, d] -= lr * (grad[k, d] + weight_decay * weight[r, d])
-
-
-@rows_in_parts
-@_compile
-def momentum_rows(weight, velocity, rows, grad, lr, momentum, weight_decay):
-    """See `reference.momentum_rows`."""
-    for k in range(len(rows)):
-        r = rows[k]
-        for d in range(weight.shape[1]):
-            v = momentum * velocity[r, d] + (grad[k, d] + weight_decay * weight[r, d])
-            velocity[r, d] = v
-            weight[r, d] -= lr * v
-
-
-@rows_in_parts
-@_compile
-def adagrad_rows(weight, square_sum, rows, grad, lr, eps, weight_decay):
-    """See `reference.adagrad_rows`."""
-    for k in range(len(rows)):
-        r = rows[k]
-        for d in range(weight.shape[1]):
-            g = grad[k, d] + weight_decay * weight[r, d]
-            h = square_sum[r, d] + g * g
-            square_sum[r, d] = h
-            weight[r, d] -= lr * (g / (np.sqrt(h) + eps))
-
-
-@rows_in_parts
-@_compile
-def rowwise_adagrad_rows(weight, square_mean, rows, grad, lr, eps, weight_decay):
-    """See `reference.rowwise_adagrad_rows`."""
-    dim = weight.shape[1]
-    for k in range(len(rows)):
-        r = rows[k]
-        total = weight[r, 0] * 0
-        for d in range(dim):
-            g = grad[k, d] + weight_decay * weight[r, d]
-            total += g * g
-        h = square_mean[r] + total / dim
-        square_mean[r] = h
-        root = np.sqrt(square_mean[r]) + eps
-        for d in range(dim):
-            g = grad[k, d] + weight_decay * weight[r, d]
-            weight[r, d] -= lr * (g / root)
-
-
-@rows_in_parts
-@_compile
-def adam_rows(weight, m, v, rows, grad, lr, beta1, beta2, eps, weight_decay, bias1, bias2):
-    """See `reference.adam_rows`."""
-    for k in range(len(rows)):
-        r = rows[k]
-        for d in range(weight.shape[1]):
-            g = grad[k, d] + weight_decay * weight[r, d]
-            m[r, d] = beta1 * m[r, d] + (1 - beta1) * g
-            v[r, d] = beta2 * v[r, d] + (1 - beta2) * (g * g)
-            weight[r, d] -= lr * ((m[r, d] / bias1) / (np.sqrt(v[r, d] / bias2) + eps))
-
-
-@rows_in_parts
-@_compile
-def ftrl_rows(weight, z, n, rows, grad, lr, l1, l2, beta):
-    """See `reference.ftrl_rows`."""
-    for k in range(len(rows)):
-        r = rows[k]
-        for d in range(weight.shape[1]):
-            g = grad[k, d]
-            old = np.sqrt(n[r, d])
-            n[r, d] += g * g
-            root = np.sqrt(n[r, d])
-            z[r, d] += g - (root - old) / lr * weight[r, d]
-            if abs(z[r, d]) <= l1:
-                weight[r, d] = 0
-            else:
-                weight[r, d] = (np.sign(z[r, d]) * l1 - z[r, d]) / ((beta + root) / lr + l2)
 
 
 # Sequential SGD of matrix factorization

@@ -15,6 +15,8 @@ __all__ = [
     "add_groups",
     "bag_rows",
     "bag_weight_grad",
+    "bi_interaction",
+    "bi_interaction_backward",
     "bias_backward",
     "cross_matrix",
     "cross_matrix_backward",
@@ -150,6 +152,20 @@ def pairs_backward(dy, z, diagonal):
     g = np.zeros((len(z), num_features, num_features), dy.dtype)  # (B, F, F)
     g[:, i, j] = dy  # ②
     return (g + g.transpose(0, 2, 1)) @ z  # ③ (B, F, D)
+
+
+# The sum of all pairs of vectors
+
+
+def bi_interaction(z):
+    """Compute the sum over pairs (B, D), and the sum over vectors (B, D), of z (B, F, D)."""
+    total = np.einsum("bfd->bd", z)  # (B, D)
+    return 0.5 * (total * total - np.einsum("bfd,bfd->bd", z, z)), total  # ① (B, D), (B, D)
+
+
+def bi_interaction_backward(dy, z, total):
+    """Compute dz (B, F, D) from dy (B, D), or (B, 1) where all entries of a sample have one."""
+    return dy[:, None] * (total[:, None] - z)  # ②③ (B, F, D)
 
 
 # Bias and activation

@@ -76,13 +76,15 @@ class Linear(Module):
            that is :math:`dx = dz\, W`.
         """
         x, y = self.kept()
+        weight = self.weight.value
         dy = converted("dy", self.check_dy(dy, y.shape), y.dtype)
         dz, dbias = kernels.bias_backward(dy, y, self.activation == "relu")  # ②④ (B, out), (out,)
         dweight = dz.T @ x if len(x) != 1 else kernels.outer(dz, x)  # ③ (out, in)
         self.weight.add_grad(dweight)
         if self.bias is not None:
             self.bias.add_grad(dbias)
-        return dz @ self.weight.value  # ⑤ (B, in)
+        # ⑤ (B, in): with one output it is an outer product, which BLAS does not have
+        return dz @ weight if len(weight) != 1 else dz * weight
 
     def __init__(
         self,
