@@ -67,7 +67,8 @@ class MatrixFactorization(Model):
         y = self.product.forward(self.factors.forward(batch.sparse))  # (B,)
         y += y.dtype.type(self.config["mean"])
         if self.biases:
-            y += self.biases.forward(batch.sparse).sum(axis=(1, 2))
+            b = self.biases.forward(batch.sparse)  # (B, 2, 1)
+            y += b[:, 0, 0] + b[:, 1, 0]
         self.keep(y.shape)
         return y
 

@@ -86,27 +86,28 @@ def missing(found: list[dict[str, Any]]) -> str:
 
 
 def dlrm(results: Results, rounds: int) -> str:
-    """A DLRM at several batch sizes beside all peers, and beside its products alone."""
+    """A DLRM at several batch sizes beside all peers, its products alone, and its floor."""
     peers = (*PEERS, "jax", "products")
+    sides = ("ours", *peers, "floor")
     titles = [SIDES[name][0] for name in peers]
     rows: Rows = [("B", "", "minidlrm, ms", *(f"/ {title}" for title in titles), "faults")]
     found = []
     for size in BATCHES:
         case = Case("dlrm", size)
-        got = results.of(f"dlrm {size}", lambda case=case: measure(case, ("ours", *peers), rounds))
+        got = results.of(f"dlrm {size}", lambda case=case: measure(case, sides, rounds))
         found.append(got)
         ours = got["ours"]
         for key in ("wall", "cpu"):
             cells = [ratio(ours, got[name], key) for name in peers]
             faults = f"{ours['faults']:.0f}" if key == "wall" else ""
             rows.append((f"{size}" if key == "wall" else "", key, ms(ours, key), *cells, faults))
-        floor = got["products"]  # no step of ours can take less
-        cells = [ratio(floor, got[name]) for name in peers[:-1]]
-        rows.append(("", "products alone, wall", ms(floor), *cells, "1.00", ""))
+        for title, floor in (("products alone", got["products"]), ("its floor", got["floor"])):
+            cells = [ratio(floor, got[name]) for name in peers]
+            rows.append(("", f"{title}, wall", ms(floor), *cells, ""))
     times: Rows = [("B", *titles)]
     for size, got in zip(BATCHES, found, strict=True):
-        sides = (got[name] for name in peers)
-        times.append((f"{size}", *("-" if isinstance(x, str) else ms(x) for x in sides)))
+        cells = ["-" if isinstance(got[name], str) else ms(got[name]) for name in peers]
+        times.append((f"{size}", *cells))
     text = f"{as_markdown(rows)}\n\nTheir milliseconds, wall time:\n\n{as_markdown(times)}\n"
     return text + missing(found)
 
@@ -125,8 +126,7 @@ def models(results: Results, rounds: int) -> str:
         ours, floor = got["ours"], got["floor"]
         cells = [ratio(ours, got[peer]) for peer in PEERS]
         cpu = ", ".join(ratio(ours, got[peer], "cpu") for peer in PEERS)
-        least = (ms(floor), ratio(floor, got[PEERS[0]])) if floor["wall"] > 0.01 else ("-", "-")
-        rows.append((entry.title, ms(ours), *cells, cpu, *least))
+        rows.append((entry.title, ms(ours), *cells, cpu, ms(floor), ratio(floor, got[PEERS[0]])))
     return as_markdown(rows) + "\n" + missing(found)
 
 

@@ -7,14 +7,16 @@ their batches ready-made. Before anything is timed, the logits of each peer are 
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 import minidlrm as md
 from minidlrm import kernels
-from minidlrm.blocks import blocks_for
-from minidlrm.machine import one_blas_thread
+from minidlrm.blocks import Blocks, Team, add_gradients, blocks_for
+from minidlrm.machine import cores
+from minidlrm.parameter import grouped
 from tests.benchmarks.cases import CROSSES, DIM, LR, Case
 
 Round = Callable[[], float]
@@ -40,7 +42,12 @@ def ours(case: Case) -> Round:
 
 def products(case: Case) -> Round:
     """The matrix products of a step alone, forward and backward, by NumPy at its defaults."""
-    model, rng = case.build(), np.random.default_rng(0)
+    return products_of(case.build(), case)
+
+
+def products_of(model: md.Model, case: Case) -> Round:
+    """The same with the weights of a model."""
+    rng = np.random.default_rng(0)
 
     def draw(*shape: int) -> np.ndarray:
         return rng.normal(size=shape).astype(np.float32)
@@ -48,10 +55,9 @@ def products(case: Case) -> Round:
     b, layers = case.batch_size, []
     for _, layer in model.named_modules():
         if isinstance(layer, md.Linear | md.MatrixCross):
-            m, n = layer.weight.value.shape
-            layers.append(
-                (draw(b, n), draw(m, n), *(draw(b, m), draw(b, m), draw(m, n), draw(b, n)))
-            )
+            weight = layer.weight.value
+            m, n = weight.shape
+            layers.append((draw(b, n), weight, *(draw(b, m), draw(b, m), draw(m, n), draw(b, n))))
     features = len(case.table_sizes) + 1 if case.model == "dlrm" else 0
     z, square = draw(b, features, DIM), draw(b, features, features)
     turned, dz = np.ascontiguousarray(z.transpose(0, 2, 1)), np.empty_like(z)
@@ -71,34 +77,44 @@ def products(case: Case) -> Round:
 
 
 def floor(case: Case) -> Round:
-    """The part of our step that no arrangement of it can save, on the threads that it has.
+    """What no arrangement of our step in blocks can save, on the threads that it has.
 
-    Of a model whose batches are cut into blocks, its products. Of a light one, all on one thread:
-    its products, reading and writing its rows, and its calls (a step of `fit` on one sample).
+    Each block has its products and the rows of its tables: they are looked up, and their gradients
+    are summed. Then the sums of the blocks are merged, and the rows updated. A light model has one
+    block, and its calls: it goes forward and backward with one row, and all of it is updated.
     """
-    model = case.build()
-    multiply = products(case)
-    if blocks_for(model, case.batch_size) > 1:
-        return multiply
-    call = ours(replace(case, batch_size=1, round=case.steps))
-    tables = [m for _, m in model.named_modules() if isinstance(m, md.EmbeddingBagCollection)]
-    batches = list(md.data.minibatches(case.rows(), case.batch_size))
-    moves = []
-    for table in tables:
-        weight = table.weight.value
-        for batch in batches:
-            rows = table.lookup(batch.sparse)[0]
-            grad = np.zeros((len(rows), weight.shape[1]), weight.dtype)
-            moves.append((weight, rows, np.unique(rows), grad))
-    zero = np.float32(0)
+    model, b = case.build(), case.batch_size
+    count = blocks_for(model, b)
+    block = replace(case, batch_size=b // count, round=1)
+    multiply = [products_of(model, block) for _ in range(min(count, cores()))]
+    parts = model.named_modules()
+    tables = [part for _, part in parts if isinstance(part, md.EmbeddingBagCollection)]
+    batches = list(md.data.minibatches(case.rows(), b))
+
+    def walk(blocks: Blocks, batch: md.Batch, k: int) -> list[list[md.SparseGrad]]:
+        part = batch[b * k // count : b * (k + 1) // count]
+        if count == 1:
+            blocks._pass(k, part[:1])
+        multiply[k % len(multiply)]()
+        sums = []
+        for table in tables:
+            crossed = table.num_tables != part.sparse.shape[1]
+            ids = model._cross_ids(part.sparse) if crossed else part.sparse
+            weight, rows = table.weight.value, table.lookup(ids)[0]
+            unique, order, ends = grouped(rows, len(weight))
+            summed = kernels.add_groups(order, ends, kernels.gather(weight, rows), None, None)
+            sums.append([md.SparseGrad(unique, summed, weight.shape)])
+        return sums
 
     def run() -> float:
-        call()
-        with one_blas_thread():
-            multiply()
-        for weight, rows, unique, grad in moves:
-            kernels.gather(weight, rows)
-            kernels.sgd_rows(weight, unique, grad, zero, zero)
+        with Team() as team:
+            blocks = Blocks(model, md.BCEWithLogits(), team)
+            blocks.replicate(count)
+            for batch in batches:
+                sums = team.sum(count, partial(walk, blocks, batch), add_gradients)
+                for table, grads in zip(tables, sums, strict=True):
+                    table.weight.grad = md.SparseGrad.sum(grads)
+                blocks.step(md.SGD(lr=0.0))
         return 0.0
 
     return run
