@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -314,7 +315,7 @@ def test_ones_own_signal_after_that_of_another_rank_does_not_break_the_save(monk
     saved = []
 
     class Run:
-        path = "run"
+        path, steps = "run", SimpleNamespace(model=md.ReLU())
 
         def save(self):
             signal.raise_signal(signal.SIGINT)  # it has come to the other rank before
@@ -330,7 +331,7 @@ def test_ones_own_signal_after_that_of_another_rank_does_not_break_the_save(monk
 
 def test_a_signal_that_comes_while_ranks_agree_is_kept_for_the_next_step(monkeypatch):
     class Run:
-        path = "run"
+        path, steps = "run", SimpleNamespace(model=md.ReLU())
 
         def save(self):
             raise AssertionError("nothing is due")
