@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minidlrm as md
+from minidlrm import kernels
 from minidlrm.data import Jagged
+from minidlrm.parameter import grouped
 
 OFFSETS = np.array([0, 3, 3, 4, 6])  # four bags, the second is empty
 IDS = np.array([1, 0, 1, 4, 2, 2])  # a repeat inside a bag, and across bags
@@ -580,3 +582,18 @@ def test_options_of_an_embedding_bag(rng):
     with pytest.raises(ValueError, match=r"give ids \(nnz,\) with B offsets"):
         bag.forward(ids)
     assert str(bag) == "EmbeddingBag(5, 2, mode='mean')"
+
+
+def test_rows_are_sorted_once_also_with_another_table_between(monkeypatch, rng):
+    calls, group_rows = [], kernels.group_rows
+    monkeypatch.setattr(kernels, "group_rows", lambda *given: calls.append(1) or group_rows(*given))
+    first, second, third = (rng.integers(0, 9, 20) for _ in range(3))
+    for rows in (first, second, first.copy(), second, first):
+        unique, order, ends = grouped(rows, 9)
+        np.testing.assert_array_equal(np.repeat(unique, np.diff(ends)), rows[order])
+    assert len(calls) == 2
+    grouped(first, 10)  # of a larger table
+    assert len(calls) == 3
+    grouped(third, 9)
+    grouped(second, 9)
+    assert len(calls) == 5  # the last two alone are kept

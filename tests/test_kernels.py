@@ -204,6 +204,20 @@ def test_pairs_backward_takes_a_slice_of_a_larger_array(backend, rng):
 
 @needs_numba
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(0, 3, 2), (1, 1, 1), (4, 1, 3), (5, 2, 50), (3, 7, 19)])
+def test_the_sum_over_pairs_of_vectors(shape, dtype, rng):
+    z = numbers(rng, shape, dtype)
+    y, total = jit.bi_interaction(z)
+    for ours, theirs in zip((y, total), reference.bi_interaction(z), strict=True):
+        agree(ours, theirs)
+    for width in (1, shape[2]):  # a gradient for a sample, or one for each entry
+        dy = numbers(rng, (shape[0], width), dtype)
+        ours = jit.bi_interaction_backward(dy, z, total)
+        agree(ours, reference.bi_interaction_backward(dy, z, total))
+
+
+@needs_numba
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("relu", [False, True])
 @pytest.mark.parametrize("shape", [(1, 1), (1, 5), (7, 1), (6, 9)])
 def test_bias_and_relu(shape, relu, dtype, rng):

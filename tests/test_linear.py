@@ -152,3 +152,14 @@ def test_only_one_row_takes_the_kernel_of_outer_products(rows, rng, monkeypatch)
     layer.forward(rng.normal(size=(rows, 3)))
     layer.backward(np.ones((rows, 2)))
     assert len(calls) == (rows == 1)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex128])
+@pytest.mark.parametrize("rows", [0, 1, 5])
+def test_one_output_has_the_bits_of_the_product(rows, dtype, rng):
+    layer = md.Linear(7, 1, rng=rng, dtype=dtype)
+    layer.forward(rng.normal(size=(rows, 7)).astype(dtype))
+    dy = rng.normal(size=(rows, 1)).astype(dtype)
+    dx = layer.backward(dy)
+    assert dx.dtype == dtype
+    np.testing.assert_array_equal(dx, dy @ layer.weight.value)

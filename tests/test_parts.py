@@ -1,12 +1,17 @@
 """A kernel in parts: the same bits on any number of threads, and one thread where others work."""
 
+import contextlib
 import threading
+import time
 
 import numpy as np
 import pytest
 
+import minidlrm as md
+from minidlrm import training
+from minidlrm.blocks import Team
 from minidlrm.kernels import parts
-from minidlrm.machine import cores, free_cores, one_blas_thread
+from minidlrm.machine import cores, free_cores, one_blas_thread, resting
 
 jit = pytest.importorskip("minidlrm.kernels.jit", reason="Numba is not installed")
 
@@ -48,6 +53,50 @@ def test_an_error_of_a_part_is_raised(threads):
         parts.in_parts(4, 9, lambda part: 1 // 0)
 
 
+def threads_of(count, numbers):
+    """Which threads a call takes, and which of range(count) they do."""
+    seen, done = set(), []
+
+    def work(part):
+        seen.add(threading.current_thread().name)
+        done.extend(range(count)[part])
+        if numbers >= parts._SOME:
+            time.sleep(0.05)  # so that one thread cannot do all
+
+    parts.in_parts(count, numbers, work)
+    assert sorted(done) == list(range(count))
+    return len(seen)
+
+
+def test_the_threads_of_a_team_help_while_they_rest():
+    with Team(3):
+        assert threads_of(9, parts._SOME) == 3
+        assert threads_of(9, parts._SOME - 1) == 1
+        with Team(1):  # as a rank has it
+            assert threads_of(9, parts._SOME) == 1
+        assert threads_of(9, parts._SOME) == 3
+    assert resting.get() is None
+
+
+def test_no_thread_of_a_team_helps_while_blocks_are_walked():
+    with Team(2) as team:
+        found = []
+        team.walk(range(4), lambda k: found.append(threads_of(9, parts._SOME)), 2)
+        assert found == [1] * 4
+        assert threads_of(9, parts._SOME) == 2
+
+
+def test_a_team_rests_again_after_an_error():
+    with Team(2) as team:
+        with contextlib.suppress(KeyError):
+            team.walk(range(2), {}.__getitem__, 2)
+        assert resting.get() is team
+        with contextlib.suppress(ZeroDivisionError):
+            parts.in_parts(2, parts._SOME, lambda part: 1 // 0)
+        assert resting.get() is team
+    assert resting.get() is None
+
+
 def test_no_core_is_free_where_blas_has_one_thread():
     assert free_cores() == cores()
     with one_blas_thread():
@@ -84,3 +133,32 @@ def test_row_updates_have_the_bits_of_one_thread(threads, name, monkeypatch, rng
     getattr(jit, name)(*alone, rows, grad, *options)
     assert [x.tobytes() for x in found] == [x.tobytes() for x in alone]
     assert found[0].tobytes() != weight.tobytes()
+
+
+def test_a_step_that_its_team_helps_with_has_the_same_bits(monkeypatch):
+    clicks = md.data.synthetic_clicks(600, 0, num_dense=2, num_tables=3, max_table_size=200)
+    states = []
+    for some, workers in ((parts._SOME, 1), (1, 1), (1, 2), (1, 3)):
+        monkeypatch.setattr(parts, "_SOME", some)
+        model = md.FactorizationMachine(2, clicks.table_sizes, 4)
+        options = {"batch_size": 64, "progress": False, "workers": workers}
+        md.fit(model, clicks.train, optimizer=md.Adagrad(lr=0.1), **options)
+        states.append({name: value.tobytes() for name, value in model.state_dict().items()})
+    assert states == states[:1] * 4
+
+
+def test_a_model_on_ranks_has_one_thread_a_rank(monkeypatch):
+    clicks = md.data.synthetic_clicks(200, 0, num_dense=2, num_tables=3, max_table_size=20)
+    teams = []
+    monkeypatch.setattr(
+        training, "Team", lambda workers: teams.append(workers) or Team(workers or 1)
+    )
+
+    def work(comm):
+        with md.parallel.sharded(comm):
+            model = md.FactorizationMachine(2, clicks.table_sizes, 4)
+        md.fit(model, clicks.train, batch_size=64, progress=False)
+
+    md.parallel.run(2, work)
+    md.fit(md.FactorizationMachine(2, clicks.table_sizes, 4), clicks.train, progress=False)
+    assert teams == [1, 1, None]

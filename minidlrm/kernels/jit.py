@@ -1,10 +1,10 @@
 """The kernels of `reference`, compiled by Numba: the same names, the same results.
 
 All are serial, and release the GIL: `fit` runs several blocks of a batch at once (docs/blocks.md).
-Parallel Numba kernels would fight with these for the cores. Outside of `fit`, very large look-ups,
-sums and updates of rows are cut into parts, a thread each; no row is in two of them, so that the
-bits are the same. No kernel assumes that there is no NaN, and sums run in a fixed order, but for
-one: `mf_epoch`. A kernel does no bounds checks, so the layers check every id first.
+Parallel Numba kernels would fight with these for the cores. Where no block is walked, very large
+sums and updates of rows are cut into parts, a thread each (`parts`); no row is in two of them, so
+that the bits are the same. No kernel assumes that there is no NaN, and sums run in a fixed order,
+but for one: `mf_epoch`. A kernel does no bounds checks, so the layers check every id first.
 """
 
 import numpy as np

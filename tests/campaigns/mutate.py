@@ -73,6 +73,7 @@ ELSEWHERE = {  # files whose tests do not bear their name
     "inputs": ["arrays", "dtypes"],
     "interaction": ["cross", "dot"],
     "jit_traces": ["traces"],
+    "jit_updates": ["kernels", "optim", "parts"],
     "movies": ["movielens"],
     "opening": ["frame"],
     "rankings": ["movielens"],
