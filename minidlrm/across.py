@@ -25,7 +25,7 @@ from minidlrm.parallel.comm import Communicator
 from minidlrm.parallel.sharding import ShardedEmbeddings, collections, comm_of
 from minidlrm.parallel.whole_rows import step
 
-__all__ = ["RankBlocks", "forward_on_ranks", "one_worker", "own_blocks"]
+__all__ = ["RankBlocks", "forward_on_ranks", "own_blocks", "threads_of"]
 
 
 def own_blocks(comm: Communicator, count: int) -> range:
@@ -74,10 +74,13 @@ def forward_on_ranks(model: Module, rows: Rows) -> np.ndarray:
     return np.concatenate(comm.all_gather(y, lengths, "outputs"))
 
 
-def one_worker(model: Module, workers: int | None) -> None:
-    """Raise ValueError when a model on ranks is to be walked by several threads."""
-    if workers is not None and as_size("workers", workers) > 1 and comm_of(model):
+def threads_of(model: Module, workers: int | None) -> int | None:
+    """Return `workers`, or 1 for a model on ranks; ValueError when it is to have several."""
+    if comm_of(model) is None:
+        return workers
+    if workers is not None and as_size("workers", workers) > 1:
         raise ValueError(f"workers is {workers}: a rank has one thread; take more ranks")
+    return 1
 
 
 def _comm(model: Module) -> Communicator:

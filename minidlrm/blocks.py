@@ -15,7 +15,7 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextvars import Token, copy_context
+from contextvars import copy_context
 from threading import Lock
 from typing import Any
 
@@ -190,16 +190,15 @@ class Team:
         self.workers = cores() if workers is None else as_size("workers", workers)
         self.pool: ThreadPoolExecutor | None = None
         self.limit = one_blas_thread()
-        self.before: Token[Any] | None = None
+        self.before: Team | None = None  # of the same thread, opened before
 
     def __enter__(self) -> Team:
         self.limit.__enter__()
-        self.before = resting.set(self)
+        self.before, resting.team = resting.team, self
         return self
 
     def __exit__(self, *error: Any) -> None:
-        assert self.before is not None
-        resting.reset(self.before)
+        resting.team = self.before
         try:
             if self.pool is not None:
                 self.pool.shutdown()
@@ -232,14 +231,14 @@ class Team:
                     errors[k] = error
                     left.clear()
 
-        before = resting.set(None)
+        before, resting.team = resting.team, None
         helpers = self._start(work, min(workers, len(items)) - 1)
         try:
             work()
         finally:
             left.clear()  # after Ctrl-C nobody takes another one
             wait(helpers)
-            resting.reset(before)
+            resting.team = before
         if errors:
             raise errors[min(errors)]
 

@@ -14,7 +14,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from functools import cache
 from typing import Any
 
@@ -22,12 +21,18 @@ _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # of mallopt, in malloc.h
 _LARGE = 64 << 20  # bytes: a larger array is given back to the system when it is freed
 _KEPT = 512 << 20  # bytes that are free at the end of the heap, and stay with the process
 
-# The `Team` that the thread at hand has opened, while it walks nothing: it may help a kernel.
-resting: ContextVar[Any] = ContextVar("resting", default=None)
-
 _lock = threading.Lock()
 _inside = 0  # how many blocks of `one_blas_thread` are open, in all threads
 _before: list[int] = []  # threads of each library, before the first of them
+
+
+class _Resting(threading.local):
+    """The `Team` that a thread has opened, while it walks nothing: it may help a kernel."""
+
+    team: Any = None
+
+
+resting = _Resting()
 
 
 @cache

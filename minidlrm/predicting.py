@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minidlrm import metrics
-from minidlrm.across import forward_on_ranks, one_worker
+from minidlrm.across import forward_on_ranks, threads_of
 from minidlrm.arrays import as_flag, check_type, check_word, paired, row_weights
 from minidlrm.blocks import Team, blocks_for, cut
 from minidlrm.data.batch import TASKS, Batch, Dataset
@@ -78,8 +78,7 @@ def predict(
             f"data is a {type(data).__name__}: give a Batch; schema.encode(rows) makes one of rows"
         )
     logits = as_flag("logits", logits)
-    one_worker(model, workers)
-    with Team(workers) as team:
+    with Team(threads_of(model, workers)) as team:
         if comm_of(model):
             y = np.concatenate([forward_on_ranks(model, b) for b in unread(data, batch_size)])
         else:

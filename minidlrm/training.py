@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from minidlrm.across import RankBlocks, one_worker
+from minidlrm.across import RankBlocks, threads_of
 from minidlrm.arrays import (
     as_flag,
     as_path,
@@ -167,8 +167,7 @@ def fit(
     if (resume or checkpoint_every is not None) and checkpoint is None:
         raise ValueError("checkpoint is None: resume and checkpoint_every need the path of a file")
     _check_labels(loss, train, valid, patience)
-    one_worker(model, workers)
-    team = Team(1 if comm_of(model) else workers)
+    team = Team(threads_of(model, workers))
     steps = _Steps(model, loss, optimizer, max_grad_norm, team)
     watch = _Watch(steps, valid, patience, callback)
     run = Run(steps, watch, checkpoint, schema)

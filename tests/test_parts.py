@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import minidlrm as md
-from minidlrm import training
+from minidlrm import predicting, training
 from minidlrm.blocks import Team
 from minidlrm.kernels import parts
 from minidlrm.machine import cores, free_cores, one_blas_thread, resting
@@ -75,7 +75,7 @@ def test_the_threads_of_a_team_help_while_they_rest():
         with Team(1):  # as a rank has it
             assert threads_of(9, parts._SOME) == 1
         assert threads_of(9, parts._SOME) == 3
-    assert resting.get() is None
+    assert resting.team is None
 
 
 def test_no_thread_of_a_team_helps_while_blocks_are_walked():
@@ -90,11 +90,11 @@ def test_a_team_rests_again_after_an_error():
     with Team(2) as team:
         with contextlib.suppress(KeyError):
             team.walk(range(2), {}.__getitem__, 2)
-        assert resting.get() is team
+        assert resting.team is team
         with contextlib.suppress(ZeroDivisionError):
             parts.in_parts(2, parts._SOME, lambda part: 1 // 0)
-        assert resting.get() is team
-    assert resting.get() is None
+        assert resting.team is team
+    assert resting.team is None
 
 
 def test_no_core_is_free_where_blas_has_one_thread():
@@ -150,15 +150,20 @@ def test_a_step_that_its_team_helps_with_has_the_same_bits(monkeypatch):
 def test_a_model_on_ranks_has_one_thread_a_rank(monkeypatch):
     clicks = md.data.synthetic_clicks(200, 0, num_dense=2, num_tables=3, max_table_size=20)
     teams = []
-    monkeypatch.setattr(
-        training, "Team", lambda workers: teams.append(workers) or Team(workers or 1)
-    )
 
-    def work(comm):
-        with md.parallel.sharded(comm):
+    def team(workers):
+        teams.append(workers)
+        return Team(workers)
+
+    monkeypatch.setattr(training, "Team", team)
+    monkeypatch.setattr(predicting, "Team", team)
+
+    def work(comm=None):
+        with md.parallel.sharded(comm) if comm else contextlib.nullcontext():
             model = md.FactorizationMachine(2, clicks.table_sizes, 4)
         md.fit(model, clicks.train, batch_size=64, progress=False)
+        md.predict(model, clicks.test)
 
     md.parallel.run(2, work)
-    md.fit(md.FactorizationMachine(2, clicks.table_sizes, 4), clicks.train, progress=False)
-    assert teams == [1, 1, None]
+    work()
+    assert teams == [1, 1, 1, 1, None, None]

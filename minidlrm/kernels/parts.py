@@ -16,7 +16,7 @@ def threads_for(numbers):
 
     In a step of `fit` they are those of its team, while no block is walked.
     """
-    team = resting.get()
+    team = resting.team
     if team is not None:
         return team.workers if numbers >= _SOME else 1
     return free_cores() if numbers >= _MUCH else 1
@@ -24,7 +24,7 @@ def threads_for(numbers):
 
 def in_parts(count, numbers, work):
     """Call work(part) for slices of range(count): for one, or at once for `threads_for` of them."""
-    threads, team = threads_for(numbers), resting.get()
+    threads, team = threads_for(numbers), resting.team
     if threads == 1:
         work(slice(0, count))
         return
