@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 
 import minidlrm as md
 from minidlrm import blocks as module
+from minidlrm import kernels
 from minidlrm.blocks import Blocks, Team, TreeSum, blocks, blocks_for, cut, merged
 from minidlrm.machine import _blas, one_blas_thread
 from minidlrm.watching import watched
@@ -258,6 +259,39 @@ def test_a_light_model_is_not_cut_by_its_work_and_not_by_a_clock():
     assert blocks_for(light, 2048) == 1
     assert blocks_for(heavy, 2048) == blocks(2048)
     assert blocks_for(light, 2**24) == blocks(2**24)
+
+
+class Fickle(md.models.Model):
+    """A table whose gradient is of a few rows in one step, and of all rows in the next."""
+
+    def __init__(self):
+        self.config, self.steps = {}, 0
+        self.table = md.EmbeddingBag(5, 2, rng=np.random.default_rng(0), include_last_offset=True)
+        self.last = md.Linear(2, 1, rng=np.random.default_rng(1))
+
+    def forward(self, batch):
+        self.rows = batch.sparse[:, 0]
+        whole = self.table.weight.value[self.rows]
+        return self.last.forward(whole)[:, 0]
+
+    def backward(self, dlogits):
+        dy = self.last.backward(dlogits[:, None])
+        unique, sums = kernels.scatter_add(self.rows, dy, None, None, 5)
+        grad = md.SparseGrad(unique, sums, (5, 2))
+        self.steps += 1
+        self.table.weight.add_grad(grad if self.steps % 2 else grad.to_dense())
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_a_gradient_may_be_sparse_in_one_step_and_dense_in_the_next():
+    rows = md.Batch(np.zeros((128, 0)), np.arange(128)[:, None] % 5, np.arange(128) % 2.0)
+    states = []
+    for workers in (1, 2, 3):
+        model = Fickle()
+        options = {"optimizer": md.SGD(0.1), "epochs": 3, "batch_size": 32, "progress": False}
+        md.fit(model, rows, loss=md.BCEWithLogits(), workers=workers, **options)
+        states.append({name: value.tobytes() for name, value in model.state_dict().items()})
+    assert states == states[:1] * 3
 
 
 @pytest.mark.usefixtures("small_blocks")

@@ -109,7 +109,6 @@ def floor(case: Case) -> Round:
     def run() -> float:
         with Team() as team:
             blocks = Blocks(model, md.BCEWithLogits(), team)
-            blocks.replicate(count)
             for batch in batches:
                 sums = team.sum(count, partial(walk, blocks, batch), add_gradients)
                 for table, grads in zip(tables, sums, strict=True):
