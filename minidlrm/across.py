@@ -16,8 +16,16 @@ from typing import Any
 import numpy as np
 
 from minidlrm.arrays import as_size
-from minidlrm.blocks import Blocks, Gradient, TreeSum, add_both, blocks_for, ends_of, merged
-from minidlrm.data.batch import Batch
+from minidlrm.blocks import (
+    Blocks,
+    Gradient,
+    TreeSum,
+    add_both,
+    block_of,
+    blocks_for,
+    ends_of,
+    merged,
+)
 from minidlrm.data.cutting import Rows
 from minidlrm.guard import grad_norm, norm_of
 from minidlrm.module import Module, Parameter, SparseGrad
@@ -42,11 +50,6 @@ def own_blocks(comm: Communicator, count: int) -> range:
     return range(min(count, comm.rank * each), min(count, (comm.rank + 1) * each))
 
 
-def _read(rows: Rows, k: int, count: int) -> Batch:
-    first, last = ends_of(len(rows), count)[k : k + 2]
-    return rows[first:last]
-
-
 @contextmanager
 def _idle(tables: list[ShardedEmbeddings]) -> Iterator[None]:
     """Let tables ask for nothing, and answer the other ranks."""
@@ -65,7 +68,7 @@ def forward_on_ranks(model: Module, rows: Rows) -> np.ndarray:
     ends = ends_of(len(rows), count)
     mine = own_blocks(comm, count)
     if mine:
-        y = np.concatenate([model.forward(_read(rows, k, count)) for k in mine])
+        y = np.concatenate([model.forward(block_of(rows, k, count)) for k in mine])
     else:
         with _idle(collections(model)):
             y = model.forward(rows[:1])[:0]
@@ -133,7 +136,7 @@ class RankBlocks(Blocks):
         """Walk block k: return the loss and the dense gradients; and those of tables, by rank."""
         model, loss, parameters = self.parts[k]
         tables = collections(model)
-        part = rows[:1] if idle else _read(rows, k, count)
+        part = rows[:1] if idle else block_of(rows, k, count)
         mean = count > 1 and loss.reduction == "mean"
         share = len(part) / len(rows) if mean else 1.0
         for each in tables:

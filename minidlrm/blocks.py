@@ -36,6 +36,7 @@ __all__ = [
     "TreeSum",
     "add_both",
     "add_gradients",
+    "block_of",
     "blocks",
     "blocks_for",
     "cut",
@@ -104,6 +105,12 @@ def ends_of(rows: int, count: int) -> list[int]:
     [0, 2, 5, 7, 10]
     """
     return [rows * k // count for k in range(count + 1)]
+
+
+def block_of(rows: Batch | Rows, k: int, count: int) -> Batch:
+    """Return block k of `count`; of rows that are not read yet it reads these alone."""
+    first, last = ends_of(len(rows), count)[k : k + 2]
+    return rows[first:last]
 
 
 def cut(batch: Batch, count: int) -> list[Batch]:
@@ -322,10 +329,10 @@ class Blocks:
 
     def _sum(self, rows: Batch | Rows, count: int) -> tuple[float, list[Gradient]]:
         self.replicate(count)
-        mean, ends = self.parts[0][1].reduction == "mean", ends_of(len(rows), count)
+        mean = self.parts[0][1].reduction == "mean"
 
         def leaf(k: int) -> tuple[float, list[Gradient]]:
-            part = rows[ends[k] : ends[k + 1]]
+            part = block_of(rows, k, count)
             share = len(part) / len(rows) if mean else 1.0  # dlogits are divided by B
             value = self._pass(k, part, share)
             return value * share, [_taken(p) for p in self.parts[k][2]]

@@ -2,9 +2,10 @@
 
 All are serial, and release the GIL: `fit` runs several blocks of a batch at once (docs/blocks.md).
 Parallel Numba kernels would fight with these for the cores. Where no block is walked, very large
-sums and updates of rows are cut into parts, a thread each (`parts`); no row is in two of them, so
-that the bits are the same. No kernel assumes that there is no NaN, and sums run in a fixed order,
-but for one: `mf_epoch`. A kernel does no bounds checks, so the layers check every id first.
+look-ups of bags, sums and updates of rows are cut into parts, a thread each (`parts`); no row is in
+two of them, so the bits are the same. No kernel assumes that there is no NaN, and sums run in a
+fixed order, but for one: `mf_epoch`. A kernel does no bounds checks, so the layers check every id
+first.
 """
 
 import numpy as np
@@ -143,7 +144,7 @@ def add_groups(order, ends, dy, source, scale):
     groups, dim, numbers = len(ends) - 1, dy.shape[1], len(order) * dy.shape[1]
     places = order if source is None else source[order]  # known early: no row of dy is waited for
     scale = None if scale is None else scale[order]
-    if groups * dim * dy.itemsize < _LARGE_PAGES and threads_for(numbers) == 1:
+    if groups * dim * dy.itemsize < _LARGE_PAGES and threads_for(groups, numbers) == 1:
         return _add_groups(None, ends, dy, places, scale, 0, groups)
     sums = np.zeros((groups, dim), dy.dtype)
     in_parts(

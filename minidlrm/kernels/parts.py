@@ -11,20 +11,20 @@ _MUCH = 1 << 22  # numbers that are read, from which on a call starts threads
 _SOME = 1 << 20  # and from which on it is worth to wake the threads of a team
 
 
-def threads_for(numbers):
-    """Return how many threads a call takes that reads so many numbers.
+def threads_for(count, numbers):
+    """Return how many threads a call takes that reads so many numbers, of `count` rows or bags.
 
-    In a step of `fit` they are those of its team, while no block is walked.
+    Within `fit` and `predict` they are those of the team, while it walks no block.
     """
     team = resting.team
-    if team is not None:
-        return team.workers if numbers >= _SOME else 1
-    return free_cores() if numbers >= _MUCH else 1
+    if numbers < (_MUCH if team is None else _SOME):
+        return 1
+    return max(1, min(count, free_cores() if team is None else team.workers))
 
 
 def in_parts(count, numbers, work):
     """Call work(part) for slices of range(count): for one, or at once for `threads_for` of them."""
-    threads, team = threads_for(numbers), resting.team
+    threads, team = threads_for(count, numbers), resting.team
     if threads == 1:
         work(slice(0, count))
         return
@@ -44,9 +44,9 @@ def rows_in_parts(kernel):
 
     @functools.wraps(plain)
     def update(*arguments):
-        if len(arguments[at]) == 1 or threads_for(arguments[at + 1].size) == 1:  # as nearly always
-            return kernel(*arguments)
         before, (rows, grad), after = arguments[:at], arguments[at : at + 2], arguments[at + 2 :]
+        if threads_for(len(rows), grad.size) == 1:  # as nearly always
+            return kernel(*arguments)
         in_parts(len(rows), grad.size, lambda part: kernel(*before, rows[part], grad[part], *after))
         return None
 

@@ -14,7 +14,7 @@ import numpy as np
 
 import minidlrm as md
 from minidlrm import kernels
-from minidlrm.blocks import Blocks, Team, add_gradients, blocks_for
+from minidlrm.blocks import Blocks, Team, add_gradients, block_of, blocks_for
 from minidlrm.machine import cores
 from minidlrm.parameter import grouped
 from tests.benchmarks.cases import CROSSES, DIM, LR, Case
@@ -92,7 +92,7 @@ def floor(case: Case) -> Round:
     batches = list(md.data.minibatches(case.rows(), b))
 
     def walk(blocks: Blocks, batch: md.Batch, k: int) -> list[list[md.SparseGrad]]:
-        part = batch[b * k // count : b * (k + 1) // count]
+        part = block_of(batch, k, count)
         if count == 1:
             blocks._pass(k, part[:1])
         multiply[k % len(multiply)]()
