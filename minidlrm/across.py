@@ -16,22 +16,14 @@ from typing import Any
 import numpy as np
 
 from minidlrm.arrays import as_size
-from minidlrm.blocks import (
-    Blocks,
-    Gradient,
-    TreeSum,
-    add_both,
-    block_of,
-    blocks_for,
-    ends_of,
-    merged,
-)
+from minidlrm.blocks import Blocks, block_of, blocks_for, ends_of
 from minidlrm.data.cutting import Rows
 from minidlrm.guard import grad_norm, norm_of
 from minidlrm.module import Module, Parameter, SparseGrad
 from minidlrm.parallel.comm import Communicator
 from minidlrm.parallel.sharding import ShardedEmbeddings, collections, comm_of
 from minidlrm.parallel.whole_rows import step
+from minidlrm.summing import Gradient, TreeSum, add_both, gradient_of
 
 __all__ = ["RankBlocks", "forward_on_ranks", "own_blocks", "threads_of"]
 
@@ -127,7 +119,7 @@ class RankBlocks(Blocks):
         value = float(self.comm.all_reduce(np.array([value]), busy, "loss")[0])
         gradients = self._reduced(gradients, busy)
         for n, p in enumerate(self.parts[0][2]):
-            p.grad = self._of_rows(p, sums) if p in self.tables else merged(gradients[n])
+            p.grad = self._of_rows(p, sums) if p in self.tables else gradient_of([gradients[n]])
         return value
 
     def _leaf(

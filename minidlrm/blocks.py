@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import itertools
 import math
+import operator
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -24,33 +24,21 @@ import numpy as np
 from minidlrm.arrays import as_size
 from minidlrm.data.batch import Batch
 from minidlrm.data.cutting import Rows
-from minidlrm.guard import grad_norm
+from minidlrm.guard import grad_norm, square_of
+from minidlrm.kernels.parts import at_once
 from minidlrm.losses import Loss
 from minidlrm.machine import cores, one_blas_thread, resting, set_blas_threads
 from minidlrm.module import Module
 from minidlrm.parameter import SparseGrad
+from minidlrm.summing import Gradient, TreeSum, add_both, balanced, gradient_of
 
-__all__ = [
-    "Blocks",
-    "Team",
-    "TreeSum",
-    "add_both",
-    "add_gradients",
-    "block_of",
-    "blocks",
-    "blocks_for",
-    "cut",
-    "ends_of",
-    "merged",
-]
+__all__ = ["Blocks", "Team", "block_of", "blocks", "blocks_for", "cut", "ends_of"]
 
 # Measured with DLRM, on two threads and on one; see docs/blocks.md.
 _FIRST = 128  # rows of a batch that is cut in two
 _ROWS = 512  # of a block, at least, where there are more than two
 _MOST = 64  # blocks
 _LIGHT = 1e-3  # seconds: a block of less work is not worth its calls, about 0.2 ms
-
-Gradient = None | np.ndarray | list[SparseGrad]  # of a table: those of its blocks, in their order
 
 
 def blocks(rows: int) -> int:
@@ -120,54 +108,6 @@ def cut(batch: Batch, count: int) -> list[Batch]:
     return [batch[first:last] for first, last in itertools.pairwise(ends_of(len(batch), count))]
 
 
-class TreeSum:
-    """The sum of `count` leaves as a balanced binary tree, whoever brings them, in any order.
-
-    The nodes have the numbers of a heap: 1 is the root, node n has the children 2 n and 2 n + 1,
-    and leaf k is the node `count` + k.
-
-    Parameters
-    ----------
-    count : int
-        A power of two.
-    add : callable
-        The sum of two values, the left one first.
-
-    Examples
-    --------
-    >>> from minidlrm.blocks import TreeSum
-    >>> tree = TreeSum(4, lambda a, b: f"({a} + {b})")
-    >>> for k in (2, 0, 3, 1):
-    ...     tree.put(k, k)
-    >>> tree.total()
-    '((0 + 1) + (2 + 3))'
-    """
-
-    def __init__(self, count: int, add: Callable[[Any, Any], Any]):
-        self.count, self.add = as_size("count", count), add
-        if count & (count - 1):
-            raise ValueError(f"count is {count}: it must be a power of two")
-        self.lock = Lock()
-        self.waiting: dict[int, Any] = {}  # values whose neighbour is still to come
-
-    def put(self, leaf: int, value: Any) -> None:
-        """Take the value of a leaf, and add all that is complete with it."""
-        node = self.count + leaf
-        while node > 1:
-            with self.lock:
-                if node ^ 1 not in self.waiting:
-                    self.waiting[node] = value
-                    return
-                other = self.waiting.pop(node ^ 1)
-            value = self.add(other, value) if node % 2 else self.add(value, other)
-            node //= 2
-        self.waiting[1] = value
-
-    def total(self) -> Any:
-        """Return the sum of all leaves."""
-        return self.waiting[1]
-
-
 class Team:
     """Threads that walk blocks, each with BLAS at one thread, while the ``with`` block is open.
 
@@ -189,7 +129,7 @@ class Team:
     >>> import operator
     >>> from minidlrm.blocks import Team
     >>> with Team(2) as team:
-    ...     team.sum(4, lambda k: [k], operator.add)
+    ...     team.tree(4, lambda k: [k], operator.add).total()
     [0, 1, 2, 3]
     """
 
@@ -213,11 +153,13 @@ class Team:
             self.pool = None
             self.limit.__exit__(None, None, None)
 
-    def sum(self, count: int, leaf: Callable[[int], Any], add: Callable[[Any, Any], Any]) -> Any:
+    def tree(
+        self, count: int, leaf: Callable[[int], Any], add: Callable[[Any, Any], Any]
+    ) -> TreeSum:
         """Return the `TreeSum` of leaf(0), leaf(1), ...; `count` of them; errors as `walk`."""
         tree = TreeSum(count, add)
         self.walk(range(count), lambda k: tree.put(k, leaf(k)), self.workers)
-        return tree.total()
+        return tree
 
     def walk(self, items: Sequence[int], visit: Callable[[int], Any], workers: int) -> None:
         """Visit all items, on at most this many threads.
@@ -295,6 +237,7 @@ class Blocks:
         self.by_row = isinstance(loss, Loss) and loss.is_by_row()
         self.counts: dict[int, int] = {}  # K of each size of batch
         self.parts = [(model, loss, model.parameters())]
+        self.squares: list[float] | None = None  # of the gradients of a batch that was cut
 
     def take(self, rows: Batch | Rows) -> float:
         """Return the loss of a batch, and leave its gradients in the model.
@@ -302,17 +245,16 @@ class Blocks:
         Of a batch that is not read yet, whoever walks a block reads its rows. Where the loss is not
         finite, some of the gradients are missing.
         """
-        count = self.count(len(rows))
+        count, self.squares = self.count(len(rows)), None
         if count == 1:
             return self._pass(0, rows[:])
         try:
-            value, gradients = self._sum(rows, count)
+            left = self._walk(rows, count)
         except Exception:
             self._pass(0, rows[:])  # the same error, which names a row of the batch
             raise
-        for p, grad in zip(self.parts[0][2], gradients, strict=True):
-            p.grad = merged(grad)
-        return value
+        self._add_up([gradients for _, gradients in left])
+        return balanced([value for value, _ in left], operator.add)
 
     def count(self, rows: int) -> int:
         """Return K of a batch of this many rows."""
@@ -327,7 +269,8 @@ class Blocks:
             replica = model.replica()
             self.parts.append((replica, loss.replica(), replica.parameters()))
 
-    def _sum(self, rows: Batch | Rows, count: int) -> tuple[float, list[Gradient]]:
+    def _walk(self, rows: Batch | Rows, count: int) -> list[tuple[float, list[Gradient]]]:
+        """Walk the blocks; return the sums of losses and gradients that the tree leaves."""
         self.replicate(count)
         mean = self.parts[0][1].reduction == "mean"
 
@@ -337,8 +280,18 @@ class Blocks:
             value = self._pass(k, part, share)
             return value * share, [_taken(p) for p in self.parts[k][2]]
 
-        total: tuple[float, list[Gradient]] = self.team.sum(count, leaf, add_both)
-        return total
+        return self.team.tree(count, leaf, add_both).left()
+
+    def _add_up(self, left: list[list[Gradient]]) -> None:
+        """Give each parameter the sum of its gradients, and keep the square of its norm."""
+        parameters, terms = self.parts[0][2], list(zip(*left, strict=True))
+        squares = self.squares = [0.0] * len(parameters)
+
+        def add_up(n: int) -> None:
+            parameters[n].grad = gradient_of(terms[n])
+            squares[n] = square_of(parameters[n])
+
+        at_once([_sizes(each) for each in terms], add_up)
 
     def _pass(self, k: int, batch: Batch, *dy: float) -> float:
         """Go forward and backward with replica k, as one would by hand."""
@@ -359,7 +312,7 @@ class Blocks:
 
     def grad_norm(self, exact: bool) -> float:
         """Return the norm of the gradients of the whole batch."""
-        return grad_norm(self.parts[0][2])
+        return math.sqrt(sum(self.squares)) if self.squares else grad_norm(self.parts[0][2])
 
     def step(self, optimizer: Any) -> None:
         """Let the optimizer update all parameters."""
@@ -377,37 +330,8 @@ def _taken(parameter: Any) -> Gradient:
     return [grad] if isinstance(grad, SparseGrad) else grad
 
 
-def add_both(
-    first: tuple[float, list[Gradient]], second: tuple[float, list[Gradient]]
-) -> tuple[float, list[Gradient]]:
-    """Add two subtrees' losses and gradients."""
-    return first[0] + second[0], add_gradients(first[1], second[1])
-
-
-def add_gradients(first: list[Gradient], second: list[Gradient]) -> list[Gradient]:
-    """Add two subtrees' gradients, parameter by parameter; those of a table are only joined.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from minidlrm.blocks import add_gradients
-    >>> add_gradients([np.ones(2), None], [np.ones(2), np.ones(1)])
-    [array([2., 2.]), array([1.])]
-    """
-    return [_add(a, b) for a, b in zip(first, second, strict=True)]
-
-
-def _add(a: Gradient, b: Gradient) -> Gradient:
-    if a is None or b is None:
-        return a if b is None else b
-    if isinstance(a, list) != isinstance(b, list):  # a table that one block has used as a whole
-        a, b = (merged(x).to_dense() if isinstance(x, list) else x for x in (a, b))
-    return a + b
-
-
-def merged(grad: Gradient) -> Any:
-    """Return a sum of gradients as an optimizer takes it: None, an array or a `SparseGrad`.
-
-    The terms of a table's row are added in the order of the blocks.
-    """
-    return SparseGrad.sum(grad) if isinstance(grad, list) else grad
+def _sizes(terms: tuple[Gradient, ...]) -> tuple[int, int]:
+    """Return how many numbers the arrays of a sum have, and how many its rows of a table."""
+    arrays = [term.size for term in terms if isinstance(term, np.ndarray)]
+    rows = [part.values.size for term in terms if isinstance(term, list) for part in term]
+    return sum(arrays), sum(rows)

@@ -74,14 +74,22 @@ def grad_norm(parameters: Iterable[Parameter]) -> float:
     >>> md.training.grad_norm([w])
     5.0
     """
-    given = as_parameters(parameters)
-    return norm_of([_stored(parameter) for parameter in given if parameter.grad is not None])
+    return math.sqrt(sum(map(square_of, as_parameters(parameters))))
+
+
+def square_of(parameter: Parameter) -> float:
+    """Return the square of the norm of a gradient, 0 without one; errors as `check_grad`."""
+    return 0.0 if parameter.grad is None else _square(_stored(parameter))
 
 
 def norm_of(arrays: Iterable[np.ndarray]) -> float:
     """Return the joint Euclidean norm of arrays: the root of the sum of all squares."""
-    flats = [array.ravel() for array in arrays]
-    return math.sqrt(sum(float(np.vdot(flat, flat).real) for flat in flats))
+    return math.sqrt(sum(map(_square, arrays)))
+
+
+def _square(array: np.ndarray) -> float:
+    flat = array.ravel()
+    return float(np.vdot(flat, flat).real)
 
 
 def scale_grads(parameters: Iterable[Parameter], factor: float) -> None:

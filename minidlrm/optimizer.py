@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from minidlrm.arrays import check_rate
+from minidlrm.kernels.parts import at_once
 from minidlrm.module import Parameter, SparseGrad
 from minidlrm.parameter import as_parameters
 
@@ -96,20 +97,29 @@ class Optimizer:
         check_rate("lr", lr)
         self.num_steps += 1
         for p in parameters:
-            by_rows = isinstance(p.grad, SparseGrad)
-            width = p.value.shape[1] if by_rows else p.value.size
-            rows, grad = (p.grad.rows, p.grad.values) if by_rows else (FIRST_ROW, p.grad)
-            grad = np.ascontiguousarray(grad, p.value.dtype).reshape(-1, width)
-            own = self.state.setdefault(p, {})
-            seen = {
-                k: v.reshape(-1, width) if v.shape == p.value.shape else v for k, v in own.items()
-            }
-            given = dict(seen)
-            self.update(p.value.reshape(-1, width), rows, grad, seen, lr)
-            for name, made in seen.items():
-                if made is not given.get(name):  # made in this step, or replaced by a new array
-                    whole = np.shape(made) == (p.value.size // width, width)  # not one a row
-                    own[name] = made.reshape(p.value.shape) if whole else made
+            self.state.setdefault(p, {})  # in their order, whoever is first
+        if self._is_ours():  # a rule of one's own may remember what it met before
+            at_once([_sizes(p.grad) for p in parameters], lambda k: self._change(parameters[k], lr))
+        else:
+            for p in parameters:
+                self._change(p, lr)
+
+    def _change(self, p: Parameter, lr: Any) -> None:
+        by_rows = isinstance(p.grad, SparseGrad)
+        width = p.value.shape[1] if by_rows else p.value.size
+        rows, grad = (p.grad.rows, p.grad.values) if by_rows else (FIRST_ROW, p.grad)
+        grad = np.ascontiguousarray(grad, p.value.dtype).reshape(-1, width)
+        own = self.state[p]
+        seen = {k: v.reshape(-1, width) if v.shape == p.value.shape else v for k, v in own.items()}
+        given = dict(seen)
+        self.update(p.value.reshape(-1, width), rows, grad, seen, lr)
+        for name, made in seen.items():
+            if made is not given.get(name):  # made in this step, or replaced by a new array
+                whole = np.shape(made) == (p.value.size // width, width)  # not one a row
+                own[name] = made.reshape(p.value.shape) if whole else made
+
+    def _is_ours(self) -> bool:
+        return type(self).update.__module__ == "minidlrm.optim"
 
     def check(self, parameters: Iterable[Parameter]) -> list[Parameter]:
         """Return those of `parameters` that have a gradient, each once; errors as `step`.
@@ -143,7 +153,7 @@ class Optimizer:
 
         A rule of one's own keeps what it likes; `arrays` lets no kernel take it.
         """
-        if type(self).update.__module__ != "minidlrm.optim":
+        if not self._is_ours():
             return
         shapes = [s[name] for s in self.state_shapes(p.value.shape) if name in s]
         fits = array.dtype == p.value.dtype and array.flags.carray and array.shape in shapes
@@ -193,6 +203,11 @@ class Optimizer:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{k}={v}' for k, v in self.options().items())})"
+
+
+def _sizes(grad: Any) -> tuple[int, int]:
+    """Return how many numbers a gradient has, as an array or in rows of a table."""
+    return (0, grad.values.size) if isinstance(grad, SparseGrad) else (grad.size, 0)
 
 
 def check_fits(array: np.ndarray, shape: tuple[int, ...], dtype: Any, name: str) -> None:

@@ -56,15 +56,19 @@ class SparseGrad:
         shape = tuple(as_size(f"SparseGrad.shape[{k}]", n, 0) for k, n in enumerate(self.shape))
         rows = np.ascontiguousarray(integers("SparseGrad.rows", self.rows, 1), np.int64)
         values = np.ascontiguousarray(floats("SparseGrad.values", self.values, 2))
-        if len(rows) == len(values) and (rows[1:] < rows[:-1]).any():
+        rise = (rows[1:] > rows[:-1]).all()
+        if len(rows) == len(values) and not rise:
             order = np.argsort(rows, kind="stable")
             rows, values = rows[order], values[order]
         for name, value in (("rows", rows), ("values", values), ("shape", shape)):
             object.__setattr__(self, name, value)
-        self.check()
+        self._check(rise)
 
     def check(self) -> None:
         """Raise ValueError unless rows are sorted, each once, in range, and fit the values."""
+        self._check((self.rows[1:] > self.rows[:-1]).all())
+
+    def _check(self, rise: bool) -> None:
         rows, expected = self.rows, (len(self.rows), *self.shape[1:])
         if len(self.shape) != 2 or self.values.shape != expected:
             raise ValueError(
@@ -73,7 +77,7 @@ class SparseGrad:
             )
         if len(rows) == 0:
             return
-        if not (rows[1:] > rows[:-1]).all():
+        if not rise and not (rows[1:] > rows[:-1]).all():
             k = int((rows[1:] <= rows[:-1]).argmax())
             raise ValueError(
                 f"SparseGrad.rows[{k + 1}] = {rows[k + 1]} does not follow rows[{k}] = {rows[k]}: "

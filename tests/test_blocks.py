@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 import minidlrm as md
 from minidlrm import blocks as module
 from minidlrm import kernels
-from minidlrm.blocks import Blocks, Team, TreeSum, blocks, blocks_for, cut, merged
+from minidlrm.blocks import Blocks, Team, blocks, blocks_for, cut
 from minidlrm.machine import _blas, one_blas_thread
 from minidlrm.watching import watched
 from tests.fixtures.record import MODELS, digest, rows_for
@@ -68,36 +68,6 @@ def test_the_sizes_of_blocks_differ_by_one_at_most():
     parts = cut(batch, 4)
     assert [len(part) for part in parts] == [2, 3, 3, 3]
     np.testing.assert_array_equal(np.concatenate([part.dense for part in parts]), batch.dense)
-
-
-# The tree
-
-
-def test_a_tree_has_one_order_of_addition_in_whatever_order_the_leaves_come():
-    sums = set()
-    for order in itertools.permutations(range(4)):
-        tree = TreeSum(4, lambda a, b: f"({a}+{b})")
-        for k in order:
-            tree.put(k, str(k))
-        sums.add(tree.total())
-    assert sums == {"((0+1)+(2+3))"}
-
-
-def test_a_tree_needs_a_power_of_two():
-    with pytest.raises(ValueError, match="count is 3: it must be a power of two"):
-        TreeSum(3, operator.add)
-
-
-def test_rows_of_a_table_are_added_in_the_order_of_the_blocks():
-    big, one = np.float32(2**24), np.float32(1)  # in float32, big + 1 is big
-    parts = [md.SparseGrad(np.array([1]), np.array([[x]]), (3, 1)) for x in (big, one, -big, one)]
-    assert merged(parts).to_dense().ravel().tolist() == [0, 1, 0]  # ((big + 1) - big) + 1
-
-
-def test_a_table_that_one_block_uses_as_a_whole_gets_a_dense_gradient():
-    sparse = [md.SparseGrad(np.array([1]), np.array([[2.0]]), (2, 1))]
-    (total,) = module.add_gradients([sparse], [np.ones((2, 1))])
-    assert total.tolist() == [[1.0], [3.0]]
 
 
 # Replicas
@@ -425,7 +395,7 @@ def test_ctrl_c_inside_a_block_lets_the_others_finish_theirs():
         return k
 
     with pytest.raises(KeyboardInterrupt), Team(2) as team:
-        team.sum(1024, leaf, operator.add)
+        team.tree(1024, leaf, operator.add).total()
     assert len(taken) < 1024
     assert set(threading.enumerate()) == before
 
@@ -435,7 +405,7 @@ def test_settings_of_numpy_hold_in_all_threads():
         return {np.geterr()["over"]}
 
     with np.errstate(over="ignore"), Team(4) as team:
-        assert team.sum(64, leaf, operator.or_) == {"ignore"}
+        assert team.tree(64, leaf, operator.or_).total() == {"ignore"}
 
 
 def test_blas_is_held_at_one_thread_until_the_last_block_closes():

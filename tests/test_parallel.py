@@ -15,7 +15,7 @@ from rich.console import Console
 import minidlrm as md
 from minidlrm import blocks
 from minidlrm.across import RankBlocks, own_blocks
-from minidlrm.blocks import TreeSum, blocks_for
+from minidlrm.blocks import blocks_for
 from minidlrm.checkpoint import pack, state_arrays
 from minidlrm.cli import costs
 from minidlrm.cli import ranks as command
@@ -26,6 +26,7 @@ from minidlrm.parallel import cost, folder, planning, run, sharded
 from minidlrm.parallel.comm import Communicator, RankFailedError, _InProcess, _World
 from minidlrm.parallel.parts import WAYS, Part, shared_out
 from minidlrm.parallel.sharding import collections
+from minidlrm.summing import TreeSum
 
 LONG = "MINIDLRM_LONG" in os.environ
 SIZES = [50, 7, 3, 200, 11]

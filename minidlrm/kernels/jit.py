@@ -11,6 +11,7 @@ first.
 import numpy as np
 from numba import njit
 
+from minidlrm.kernels import reference
 from minidlrm.kernels.compiler import CACHE
 from minidlrm.kernels.compiler import compiled as _compile
 from minidlrm.kernels.jit_traces import draw_trace as draw_trace
@@ -93,50 +94,53 @@ def _gather_bags(out, weight, rows, offsets, scale, first, last):
                     out[b, t, d] += scale[i] * weight[row, d]
 
 
-@_compile
-def _in_order(rows, num_rows):
-    """Return `rows` sorted, and where each was, equal rows in their old order: a radix sort."""
-    n = len(rows)
-    keys, order = np.empty(n, np.int64), np.empty(n, np.int64)
-    next_keys, next_order = np.empty(n, np.int64), np.empty(n, np.int64)
-    for i in range(n):  # np.arange takes a quarter of a second to compile
-        keys[i], order[i] = rows[i], i
-    mask = (1 << _RADIX_BITS) - 1
-    shift = 0
-    while (num_rows - 1) >> shift > 0:
-        ends = np.zeros(mask + 2, np.int64)
-        for k in range(n):
-            ends[((keys[k] >> shift) & mask) + 1] += 1
-        for digit in range(mask):
-            ends[digit + 1] += ends[digit]
-        for k in range(n):  # rows move with their numbers: rows[order[k]] would miss the caches
-            digit = (keys[k] >> shift) & mask
-            place = ends[digit]
-            next_keys[place], next_order[place] = keys[k], order[k]
-            ends[digit] = place + 1
-        keys, next_keys = next_keys, keys
-        order, next_order = next_order, order
-        shift += _RADIX_BITS
-    return keys, order
-
-
-@_compile
 def group_rows(rows, num_rows):
     """See `reference.group_rows`."""
-    n = len(rows)
-    keys, order = _in_order(rows, num_rows)
-    num_unique = min(n, 1)
-    for k in range(1, n):
-        if keys[k] != keys[k - 1]:
-            num_unique += 1
-    unique, ends = np.empty(num_unique, np.int64), np.empty(num_unique + 1, np.int64)
-    u = 0
+    place_bits, row_bits = (max(0, int(n) - 1).bit_length() for n in (len(rows), num_rows))
+    if place_bits + row_bits > 63:
+        return reference.group_rows(rows, num_rows)
+    passes = max(1, -(-row_bits // _RADIX_BITS))
+    return _group_rows(rows, place_bits, passes, -(-row_bits // passes))
+
+
+@_compile
+def _in_order(rows, place_bits, passes, digit_bits):
+    """Sort numbers of two parts, a row and its place in `rows`: a radix sort by the rows alone.
+
+    One number, and not two, moves in each pass. Equal rows stay in their old order.
+    """
+    n, mask = len(rows), (1 << digit_bits) - 1
+    pairs, sorted_pairs = np.empty(n, np.int64), np.empty(n, np.int64)
+    ends = np.zeros((passes, mask + 2), np.int64)  # where the pairs of each digit end, a pass each
     for k in range(n):
-        if k == 0 or keys[k] != keys[k - 1]:
-            unique[u], ends[u] = keys[k], k
+        pairs[k] = (rows[k] << place_bits) | k
+        for i in range(passes):
+            ends[i, ((rows[k] >> (i * digit_bits)) & mask) + 1] += 1
+    for i in range(passes):
+        end, shift = ends[i], place_bits + i * digit_bits
+        for digit in range(mask):
+            end[digit + 1] += end[digit]
+        for k in range(n):
+            digit = (pairs[k] >> shift) & mask
+            sorted_pairs[end[digit]] = pairs[k]
+            end[digit] += 1
+        pairs, sorted_pairs = sorted_pairs, pairs
+    return pairs
+
+
+@_compile
+def _group_rows(rows, place_bits, passes, digit_bits):
+    n, mask = len(rows), (1 << place_bits) - 1
+    pairs = _in_order(rows, place_bits, passes, digit_bits)
+    unique, order, ends = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n + 1, np.int64)
+    u, last = 0, -1
+    for k in range(n):
+        row, order[k] = pairs[k] >> place_bits, pairs[k] & mask
+        if row != last:
+            unique[u], ends[u], last = row, k, row
             u += 1
     ends[u] = n
-    return unique, order, ends
+    return unique[:u], order, ends[: u + 1]
 
 
 def add_groups(order, ends, dy, source, scale):
@@ -274,6 +278,22 @@ def bi_interaction_backward(dy, z, total):
                 for d in range(z.shape[2]):
                     dz[b, f, d] = dy[b, d] * (total[b, d] - z[b, f, d])
     return dz
+
+
+# Gradients of four blocks
+
+
+def sum_of_four(a, b, c, d):
+    """See `reference.sum_of_four`."""
+    return _sum_of_four(a.ravel(), b.ravel(), c.ravel(), d.ravel()).reshape(a.shape)
+
+
+@_compile
+def _sum_of_four(a, b, c, d):
+    total = np.empty(len(a), a.dtype)
+    for i in range(len(a)):
+        total[i] = (a[i] + b[i]) + (c[i] + d[i])
+    return total
 
 
 # Bias and activation

@@ -37,6 +37,25 @@ def in_parts(count, numbers, work):
             list(pool.map(work, parts))
 
 
+def at_once(sizes, work):
+    """Call work(k) for each of the arrays of `sizes`: (numbers, numbers in rows of a table).
+
+    The threads of a team that walks no block share the arrays out, the largest first, where there
+    are many numbers. A table with many rows comes before: its kernels take all of the threads.
+    """
+    weights = [numbers + 3 * in_rows for numbers, in_rows in sizes]  # rows lie here and there
+    order, team = sorted(range(len(sizes)), key=lambda k: -weights[k]), resting.team
+    several = [k for k in order if sizes[k][1] < _SOME]
+    for k in order:
+        if k not in several:
+            work(k)
+    if team is not None and sum(weights[k] for k in several) >= _SOME:
+        team.walk(several, work, team.workers)
+    else:
+        for k in several:
+            work(k)
+
+
 def rows_in_parts(kernel):
     """Let a kernel that updates each of `rows` by its own row of `grad` take all free cores."""
     plain = getattr(kernel, "py_func", kernel)

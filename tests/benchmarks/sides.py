@@ -6,7 +6,6 @@ their batches ready-made. Before anything is timed, the logits of each peer are 
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -14,9 +13,10 @@ import numpy as np
 
 import minidlrm as md
 from minidlrm import kernels
-from minidlrm.blocks import Blocks, Team, add_gradients, block_of, blocks_for
+from minidlrm.blocks import Blocks, Team, block_of, blocks_for
 from minidlrm.machine import cores
 from minidlrm.parameter import grouped
+from minidlrm.summing import add_gradients
 from tests.benchmarks.cases import CROSSES, DIM, LR, Case
 
 Round = Callable[[], float]
@@ -47,12 +47,8 @@ def products(case: Case) -> Round:
 
 def products_of(model: md.Model, case: Case) -> Round:
     """The same with the weights of a model."""
-    rng = np.random.default_rng(0)
-
-    def draw(*shape: int) -> np.ndarray:
-        return rng.normal(size=shape).astype(np.float32)
-
-    b, layers = case.batch_size, []
+    draw, layers = _draw(), []
+    b = case.batch_size
     for _, layer in model.named_modules():
         if isinstance(layer, md.Linear | md.MatrixCross):
             weight = layer.weight.value
@@ -76,45 +72,81 @@ def products_of(model: md.Model, case: Case) -> Round:
     return run
 
 
+def _draw() -> Callable[..., np.ndarray]:
+    rng = np.random.default_rng(0)
+    return lambda *shape: rng.normal(size=shape).astype(np.float32)
+
+
 def floor(case: Case) -> Round:
     """What no arrangement of our step in blocks can save, on the threads that it has.
 
-    Each block has its products and the rows of its tables: they are looked up, and their gradients
-    are summed. Then the sums of the blocks are merged, and the rows updated. A light model has one
-    block, and its calls: it goes forward and backward with one row, and all of it is updated.
+    Each block has its products, and one pass of each kernel: biases and activations, crosses,
+    interactions. The rows of its tables are looked up, and their gradients summed. Then the sums of
+    the blocks are added up, and all parameters updated. A light model has one block, and its calls:
+    it goes forward and backward with one row.
     """
     model, b = case.build(), case.batch_size
-    count = blocks_for(model, b)
-    block = replace(case, batch_size=b // count, round=1)
-    multiply = [products_of(model, block) for _ in range(min(count, cores()))]
-    parts = model.named_modules()
-    tables = [part for _, part in parts if isinstance(part, md.EmbeddingBagCollection)]
+    count, parameters = blocks_for(model, b), model.parameters()
+    threads = [_block_of_floor(model, b // count, case) for _ in range(min(count, cores()))]
+    tables = [p for _, p in model.named_modules() if isinstance(p, md.EmbeddingBagCollection)]
     batches = list(md.data.minibatches(case.rows(), b))
 
-    def walk(blocks: Blocks, batch: md.Batch, k: int) -> list[list[md.SparseGrad]]:
+    def walk(blocks: Blocks, batch: md.Batch, k: int) -> list[Any]:
         part = block_of(batch, k, count)
         if count == 1:
             blocks._pass(k, part[:1])
-        multiply[k % len(multiply)]()
-        sums = []
+        found = threads[k % len(threads)]()
         for table in tables:
             crossed = table.num_tables != part.sparse.shape[1]
             ids = model._cross_ids(part.sparse) if crossed else part.sparse
             weight, rows = table.weight.value, table.lookup(ids)[0]
             unique, order, ends = grouped(rows, len(weight))
             summed = kernels.add_groups(order, ends, kernels.gather(weight, rows), None, None)
-            sums.append([md.SparseGrad(unique, summed, weight.shape)])
-        return sums
+            found[id(table.weight)] = [md.SparseGrad(unique, summed, weight.shape)]
+        return [found.get(id(p)) for p in parameters]
 
     def run() -> float:
         with Team() as team:
             blocks = Blocks(model, md.BCEWithLogits(), team)
             for batch in batches:
-                sums = team.sum(count, partial(walk, blocks, batch), add_gradients)
-                for table, grads in zip(tables, sums, strict=True):
-                    table.weight.grad = md.SparseGrad.sum(grads)
+                blocks._add_up(team.tree(count, partial(walk, blocks, batch), add_gradients).left())
                 blocks.step(md.SGD(lr=0.0))
         return 0.0
+
+    return run
+
+
+def _block_of_floor(model: md.Model, b: int, case: Case) -> Callable[[], dict[int, Any]]:
+    """Return what multiplies for a block of b rows, and goes over its arrays once.
+
+    It returns the gradients of the weights and the biases.
+    """
+    draw, layers = _draw(), []
+    for _, layer in model.named_modules():
+        if isinstance(layer, md.Linear | md.MatrixCross):
+            m, n = layer.weight.value.shape
+            layers.append((layer, draw(b, n), draw(b, m), draw(b, m), draw(b, n)))
+    parts = [part for _, part in model.named_modules()]
+    z = draw(b, len(case.table_sizes) + (case.num_dense > 0), DIM)
+
+    def run() -> dict[int, Any]:
+        for layer, x, y, _, _ in layers:
+            np.matmul(x, layer.weight.value.T, out=y)
+            if isinstance(layer, md.MatrixCross):
+                kernels.cross_matrix(x, x, y, layer.bias.value)
+            else:
+                kernels.add_bias(y, layer.bias.value, layer.activation == "relu")
+        if any(isinstance(part, md.DotInteraction) for part in parts):
+            kernels.pairs_backward(kernels.pairs(z, False), z, False)
+        found = {}
+        for layer, x, y, dy, dx in reversed(layers):
+            if isinstance(layer, md.MatrixCross):
+                _, dz, dbias = kernels.cross_matrix_backward(dy, x, y)
+            else:
+                dz, dbias = kernels.bias_backward(dy, y, layer.activation == "relu")
+            found[id(layer.weight)], found[id(layer.bias)] = dz.T @ x, dbias
+            np.matmul(dz, layer.weight.value, out=dx)
+        return found
 
     return run
 
