@@ -165,9 +165,8 @@ class BCEWithLogits(Loss):
         TypeError when labels are no numbers.
         """
         label = _numbers("label", label)
-        inside = (label.real >= 0) & (label.real <= 1)
-        if not inside.all():
-            bad = int(inside.argmin())
+        if label.size and not (label.real.min() >= 0 and label.real.max() <= 1):
+            bad = int(((label.real >= 0) & (label.real <= 1)).argmin())
             raise ValueError(f"label[{bad}] is {label.flat[bad]}: it must lie in [0, 1]")
 
     def forward(self, logits: Any, label: Any, weight: Any = None) -> Any:
@@ -203,9 +202,10 @@ class BCEWithLogits(Loss):
         if self.pos_weight is not None:
             weight = 1 + (self.pos_weight - 1) * label  # (B,)
         self.keep(logits, label, weight, rows)
-        # log(1 + e^-x) = log(1 + e^-|x|) + max(-x, 0)
-        size = np.where(logits.real >= 0, logits, -logits)
-        softplus = np.log1p(np.exp(-size)) + np.where(logits.real < 0, -logits, 0)  # ① (B,)
+        # log(1 + e^-x) = log(1 + e^-|x|) - min(x, 0)
+        below = logits.real < 0
+        size = np.where(below, logits, -logits)  # -|x|
+        softplus = np.log1p(np.exp(size)) - np.where(below, logits, 0)  # ① (B,)
         terms = (1 - label) * logits + weight * softplus  # ② (B,)
         return self._reduce(terms if rows is None else rows * terms)  # ②
 

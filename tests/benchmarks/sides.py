@@ -14,6 +14,7 @@ import numpy as np
 import minidlrm as md
 from minidlrm import kernels
 from minidlrm.blocks import Blocks, Team, block_of, blocks_for
+from minidlrm.data.cutting import Rows, unread
 from minidlrm.machine import cores
 from minidlrm.parameter import grouped
 from minidlrm.summing import add_gradients
@@ -80,21 +81,25 @@ def _draw() -> Callable[..., np.ndarray]:
 def floor(case: Case) -> Round:
     """What no arrangement of our step in blocks can save, on the threads that it has.
 
-    Each block has its products, and one pass of each kernel: biases and activations, crosses,
-    interactions. The rows of its tables are looked up, and their gradients summed. Then the sums of
-    the blocks are added up, and all parameters updated. A light model has one block, and its calls:
-    it goes forward and backward with one row.
+    Each block has its rows read, its products, one pass of each kernel (biases and activations,
+    crosses, interactions), and its loss. The rows of its tables are looked up, and their gradients
+    summed. Then the sums of the blocks are added up, and all parameters updated. A light model has
+    one block, and its calls: it goes forward and backward with one row.
     """
     model, b = case.build(), case.batch_size
     count, parameters = blocks_for(model, b), model.parameters()
     threads = [_block_of_floor(model, b // count, case) for _ in range(min(count, cores()))]
     tables = [p for _, p in model.named_modules() if isinstance(p, md.EmbeddingBagCollection)]
-    batches = list(md.data.minibatches(case.rows(), b))
+    batches, logits = list(unread(case.rows(), b, seed=0)), np.zeros(b // count, np.float32)
 
-    def walk(blocks: Blocks, batch: md.Batch, k: int) -> list[Any]:
+    def walk(blocks: Blocks, batch: Rows, k: int) -> list[Any]:
         part = block_of(batch, k, count)
         if count == 1:
             blocks._pass(k, part[:1])
+        else:
+            loss = md.BCEWithLogits()
+            loss.forward(logits, part.label)
+            loss.backward()
         found = threads[k % len(threads)]()
         for table in tables:
             crossed = table.num_tables != part.sparse.shape[1]
@@ -119,33 +124,40 @@ def floor(case: Case) -> Round:
 def _block_of_floor(model: md.Model, b: int, case: Case) -> Callable[[], dict[int, Any]]:
     """Return what multiplies for a block of b rows, and goes over its arrays once.
 
+    A layer reads what the one before it made, where the sizes fit, and made-up numbers otherwise.
     It returns the gradients of the weights and the biases.
     """
     draw, layers = _draw(), []
     for _, layer in model.named_modules():
         if isinstance(layer, md.Linear | md.MatrixCross):
             m, n = layer.weight.value.shape
-            layers.append((layer, draw(b, n), draw(b, m), draw(b, m), draw(b, n)))
-    parts = [part for _, part in model.named_modules()]
+            layers.append((layer, draw(b, n), draw(b, m)))
+    dots = [part for _, part in model.named_modules() if isinstance(part, md.DotInteraction)]
     z = draw(b, len(case.table_sizes) + (case.num_dense > 0), DIM)
 
     def run() -> dict[int, Any]:
-        for layer, x, y, _, _ in layers:
-            np.matmul(x, layer.weight.value.T, out=y)
+        y, kept, found = None, [], {}
+        for layer, x, dy in layers:
+            x = y if y is not None and y.shape == x.shape else x
+            y = g = x @ layer.weight.value.T
             if isinstance(layer, md.MatrixCross):
-                kernels.cross_matrix(x, x, y, layer.bias.value)
+                y = kernels.cross_matrix(x, x, g, layer.bias.value)
             else:
                 kernels.add_bias(y, layer.bias.value, layer.activation == "relu")
-        if any(isinstance(part, md.DotInteraction) for part in parts):
+            kept.append((layer, x, g, dy))
+        if dots:
             kernels.pairs_backward(kernels.pairs(z, False), z, False)
-        found = {}
-        for layer, x, y, dy, dx in reversed(layers):
+        dx = None
+        while kept:
+            layer, x, g, dy = kept.pop()
+            dy = dx if dx is not None and dx.shape == dy.shape else dy
             if isinstance(layer, md.MatrixCross):
-                _, dz, dbias = kernels.cross_matrix_backward(dy, x, y)
+                _, dz, dbias = kernels.cross_matrix_backward(dy, x, g)
             else:
-                dz, dbias = kernels.bias_backward(dy, y, layer.activation == "relu")
+                dz, dbias = kernels.bias_backward(dy, g, layer.activation == "relu")
+            weight = layer.weight.value
             found[id(layer.weight)], found[id(layer.bias)] = dz.T @ x, dbias
-            np.matmul(dz, layer.weight.value, out=dx)
+            dx = dz @ weight if len(weight) > 1 else dz * weight
         return found
 
     return run
