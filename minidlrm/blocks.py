@@ -2,11 +2,9 @@
 
 A batch of B rows is cut into K = `blocks` (B) parts, if there is work enough. Each part goes
 forward and backward by itself, with a replica of the model. The gradients of dense parameters are
-summed as a balanced binary tree over the blocks; those of a table are merged row by row, in the
-order of the batch. K depends on B and on the model, never on the machine, and the tree on K alone.
-So it does not matter which thread walks which block: the sum has the same bits.
-
-    ((g_0 + g_1) + (g_2 + g_3))        K = 4; each + is done by whoever brings its second part
+summed as a balanced binary tree over the blocks (`summing`); those of a table are merged row by
+row, in the order of the batch. K depends on B and on the model, never on the machine, and the tree
+on K alone. So it does not matter which thread walks which block: the sum has the same bits.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ class SparseGrad:
         shape = tuple(as_size(f"SparseGrad.shape[{k}]", n, 0) for k, n in enumerate(self.shape))
         rows = np.ascontiguousarray(integers("SparseGrad.rows", self.rows, 1), np.int64)
         values = np.ascontiguousarray(floats("SparseGrad.values", self.values, 2))
-        rise = (rows[1:] > rows[:-1]).all()
+        rise = bool((rows[1:] > rows[:-1]).all())
         if len(rows) == len(values) and not rise:
             order = np.argsort(rows, kind="stable")
             rows, values = rows[order], values[order]
@@ -66,7 +66,7 @@ class SparseGrad:
 
     def check(self) -> None:
         """Raise ValueError unless rows are sorted, each once, in range, and fit the values."""
-        self._check((self.rows[1:] > self.rows[:-1]).all())
+        self._check(bool((self.rows[1:] > self.rows[:-1]).all()))
 
     def _check(self, rise: bool) -> None:
         rows, expected = self.rows, (len(self.rows), *self.shape[1:])

@@ -14,6 +14,7 @@ import minidlrm as md
 from minidlrm import blocks as module
 from minidlrm import kernels
 from minidlrm.blocks import Blocks, Team, blocks, blocks_for, cut
+from minidlrm.kernels import parts
 from minidlrm.machine import _blas, one_blas_thread
 from minidlrm.watching import watched
 from tests.fixtures.record import MODELS, digest, rows_for
@@ -21,10 +22,11 @@ from tests.fixtures.record import MODELS, digest, rows_for
 
 @pytest.fixture
 def small_blocks(monkeypatch):
-    """Blocks of 8 rows and more, and of any work, so that a small batch has many."""
+    """Blocks of 8 rows and more, and of any work; arrays of any size are shared out."""
     monkeypatch.setattr(module, "_FIRST", 16)
     monkeypatch.setattr(module, "_ROWS", 8)
     monkeypatch.setattr(module, "_LIGHT", 0.0)
+    monkeypatch.setattr(parts, "_MANY", 0)
 
 
 def trained(name, optimizer, workers, batch_size=72, **options):

@@ -218,6 +218,58 @@ def test_the_sum_over_pairs_of_vectors(shape, dtype, rng):
 
 @needs_numba
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(1, 1, 2, 1), (5, 3, 3, 1), (4, 0, 2, 3), (6, 2, 5, 4)])
+def test_vectors_of_dense_features(shape, dtype, rng):
+    b, n, fields, dim = shape
+    x, v = numbers(rng, (b, n), dtype), numbers(rng, (n, dim), dtype)
+    dz = numbers(rng, (b, fields, dim), dtype)
+    ours, theirs = dz.copy(), dz.copy()
+    jit.dense_fields(ours, x, v)
+    reference.dense_fields(theirs, x, v)
+    agree(ours, theirs)
+    np.testing.assert_array_equal(ours[:, n:], dz[:, n:])  # the tables' part is not touched
+    for a, expected in zip(
+        jit.dense_fields_backward(dz, x, v), reference.dense_fields_backward(dz, x, v), strict=True
+    ):
+        agree(a, expected)
+
+
+@needs_numba
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(0,), (1,), (3, 5), (2, 3, 4)])
+def test_the_sum_of_four_has_the_bits_of_three_additions(shape, dtype, rng):
+    four = [numbers(rng, shape, dtype) for _ in range(4)]
+    np.testing.assert_array_equal(jit.sum_of_four(*four), reference.sum_of_four(*four))
+    assert jit.sum_of_four(*four).shape == shape
+
+
+@needs_numba
+@pytest.mark.parametrize(
+    ("count", "num_rows"),
+    [(0, 1), (1, 1), (50, 1), (300, 2), (300, 2048), (300, 2049), (3000, 1 << 22), (3000, 1 << 23)],
+)
+def test_rows_are_grouped_as_defined(count, num_rows, rng):
+    rows = rng.integers(0, num_rows, count)
+    rows[count // 2 :] = rows[: count - count // 2]  # some of them twice
+    for ours, theirs in zip(
+        jit.group_rows(rows, num_rows), reference.group_rows(rows, num_rows), strict=True
+    ):
+        assert ours.dtype == theirs.dtype
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@needs_numba
+@pytest.mark.parametrize("num_rows", [(1 << 60) - 1, 1 << 60, 1 << 62])
+def test_rows_whose_places_do_not_fit_into_one_number_are_grouped_all_the_same(num_rows):
+    rows = np.array([num_rows - 1, 0, 5, num_rows - 1, 1 << 59, 0, 7, 3])  # 60 bits and 3, or more
+    unique, order, ends = jit.group_rows(rows, num_rows)
+    assert unique.tolist() == sorted(set(rows.tolist()))
+    assert order.tolist() == [1, 5, 7, 2, 6, 4, 0, 3]
+    assert ends.tolist() == [0, 2, 3, 4, 5, 6, 8]
+
+
+@needs_numba
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("relu", [False, True])
 @pytest.mark.parametrize("shape", [(1, 1), (1, 5), (7, 1), (6, 9)])
 def test_bias_and_relu(shape, relu, dtype, rng):

@@ -1,5 +1,7 @@
 """Optimizers: dense as PyTorch, sparse rows alone."""
 
+import threading
+import time
 from functools import partial
 
 import numpy as np
@@ -7,6 +9,8 @@ import pytest
 
 import minidlrm as md
 from minidlrm import kernels
+from minidlrm.blocks import Team
+from minidlrm.kernels import parts
 
 SHAPE = (6, 3)
 CASES = {
@@ -364,6 +368,28 @@ def test_a_complex_gradient_of_a_real_weight_is_refused():
     w.grad = md.SparseGrad([0], np.ones((1, 3), complex), SHAPE)
     with pytest.raises(TypeError, match="a gradient of complex128"):
         md.SGD(0.1).step([w])
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_a_rule_of_ones_own_has_one_thread_and_the_order_of_the_parameters(own, monkeypatch):
+    monkeypatch.setattr(parts, "_MANY", 0)
+    met, sgd = [], md.SGD.update
+
+    def update(self, weight, rows, grad, state, lr):
+        met.append((weight.size, threading.current_thread().name))
+        time.sleep(0.01)  # so that one thread cannot do all
+        sgd(self, weight, rows, grad, state, lr)
+
+    update.__module__ = __name__ if own else sgd.__module__
+    monkeypatch.setattr(md.SGD, "update", update)
+    weights, rule = [dense((2, k)) for k in (1, 3, 2, 5, 4)], md.SGD(0.1)
+    with Team(2):
+        rule.step(weights)
+    assert [len(w) for w in rule.state.values()] == [0] * 5
+    assert list(rule.state) == weights  # in their order, for the checkpoint
+    sizes, names = zip(*met, strict=True)
+    assert len(set(names)) == (1 if own else 2)
+    assert sizes == (2, 6, 4, 10, 8) if own else sorted(sizes) == [2, 4, 6, 8, 10]
 
 
 def test_a_rule_of_ones_own_may_make_its_state_in_its_first_step():

@@ -97,6 +97,42 @@ def test_a_team_rests_again_after_an_error():
     assert resting.team is None
 
 
+def who_works(sizes):
+    """Which threads work on each array of a size, and the order in which one thread takes them."""
+    done = []
+
+    def work(k):
+        done.append((k, threading.current_thread().name))
+        time.sleep(0.01)
+
+    parts.at_once(sizes, work)
+    assert sorted(k for k, _ in done) == list(range(len(sizes)))
+    return [k for k, _ in done], len({name for _, name in done})
+
+
+def test_the_arrays_of_a_step_are_shared_out_where_there_are_many_numbers():
+    few, many = [(3, 0), (5, 0), (0, 2), (1, 0)], [(parts._MANY, 0)] * 6
+    assert who_works(few) == ([2, 1, 0, 3], 1)  # rows of a table count thrice
+    assert who_works(many)[1] == 1  # there is no team
+    with Team(2) as team:
+        assert who_works(few) == ([2, 1, 0, 3], 1)
+        assert who_works(many)[1] == 2
+        assert resting.team is team
+    with Team(1):
+        assert who_works(many)[1] == 1
+
+
+def test_a_large_table_comes_before_and_has_all_threads():
+    seen = []
+    with Team(2) as team:
+        parts.at_once(
+            [(parts._MANY, 0), (0, parts._SOME), (parts._MANY, 0)],
+            lambda k: seen.append((k, resting.team)),
+        )
+    assert seen[0] == (1, team)
+    assert {(k, helps) for k, helps in seen[1:]} == {(0, None), (2, None)}
+
+
 def test_no_core_is_free_where_blas_has_one_thread():
     assert free_cores() == cores()
     with one_blas_thread():
@@ -140,6 +176,7 @@ def test_a_step_that_its_team_helps_with_has_the_same_bits(monkeypatch):
     states = []
     for some, workers in ((parts._SOME, 1), (1, 1), (1, 2), (1, 3)):
         monkeypatch.setattr(parts, "_SOME", some)
+        monkeypatch.setattr(parts, "_MANY", some)
         model = md.FactorizationMachine(2, clicks.table_sizes, 4)
         options = {"batch_size": 64, "progress": False, "workers": workers}
         md.fit(model, clicks.train, optimizer=md.Adagrad(lr=0.1), **options)

@@ -280,6 +280,41 @@ def bi_interaction_backward(dy, z, total):
     return dz
 
 
+# Vectors of dense features; of size 1, in a linear term, they are NumPy's
+
+
+def dense_fields(z, x, v):
+    """See `reference.dense_fields`."""
+    (reference.dense_fields if v.shape[1] == 1 else _dense_fields)(z, x, v)
+
+
+def dense_fields_backward(dz, x, v):
+    """See `reference.dense_fields_backward`."""
+    one = v.shape[1] == 1
+    return (reference.dense_fields_backward if one else _dense_fields_backward)(dz, x, v)
+
+
+@_compile
+def _dense_fields(z, x, v):
+    for b in range(x.shape[0]):
+        for j in range(x.shape[1]):
+            for d in range(v.shape[1]):
+                z[b, j, d] = x[b, j] * v[j, d]
+
+
+@_compile
+def _dense_fields_backward(dz, x, v):
+    dv, dx = np.zeros(v.shape, v.dtype), np.zeros(x.shape, x.dtype)
+    for b in range(x.shape[0]):
+        for j in range(x.shape[1]):
+            total = dx[b, j]
+            for d in range(v.shape[1]):
+                dv[j, d] += x[b, j] * dz[b, j, d]
+                total += dz[b, j, d] * v[j, d]
+            dx[b, j] = total
+    return dv, dx
+
+
 # Gradients of four blocks
 
 

@@ -9,6 +9,7 @@ from minidlrm.machine import free_cores, resting
 
 _MUCH = 1 << 22  # numbers that are read, from which on a call starts threads
 _SOME = 1 << 20  # and from which on it is worth to wake the threads of a team
+_MANY = 1 << 20  # the same of all arrays of a step together
 
 
 def threads_for(count, numbers):
@@ -49,7 +50,7 @@ def at_once(sizes, work):
     for k in order:
         if k not in several:
             work(k)
-    if team is not None and sum(weights[k] for k in several) >= _SOME:
+    if team is not None and sum(weights[k] for k in several) >= _MANY:
         team.walk(several, work, team.workers)
     else:
         for k in several:

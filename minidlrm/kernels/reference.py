@@ -22,6 +22,8 @@ __all__ = [
     "cross_matrix_backward",
     "cross_vector",
     "cross_vector_backward",
+    "dense_fields",
+    "dense_fields_backward",
     "draw_trace",
     "ftrl_rows",
     "gather",
@@ -167,6 +169,20 @@ def bi_interaction(z):
 def bi_interaction_backward(dy, z, total):
     """Compute dz (B, F, D) from dy (B, D), or (B, 1) where all entries of a sample have one."""
     return dy[:, None] * (total[:, None] - z)  # ②③ (B, F, D)
+
+
+# Vectors of dense features
+
+
+def dense_fields(z, x, v):
+    """Set the first n fields of z (B, F, D) to x (B, n), each number times its vector, v (n, D)."""
+    z[:, : len(v)] = x[:, :, None] * v  # ①
+
+
+def dense_fields_backward(dz, x, v):
+    """Compute dv (n, D) and dx (B, n) from dz (B, F, D), of which the first n fields count."""
+    dz = dz[:, : len(v)]
+    return np.einsum("bj,bjd->jd", x, dz), np.einsum("bjd,jd->bj", dz, v)  # ③⑤
 
 
 # Gradients of four blocks

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from minidlrm import kernels
 from minidlrm.arrays import as_dtype, as_flag, check_room, check_word
 from minidlrm.data.batch import Jagged
 from minidlrm.layers.embedding import EmbeddingBagCollection, make_tables
@@ -63,13 +64,17 @@ class FieldEmbeddings(Module):
         x = converted("x (the dense features)", x, v.dtype)
         if x.ndim != 2 or x.shape[1] != len(v):
             raise ValueError(f"FieldEmbeddings: x has shape {x.shape}, expected (B, {len(v)})")
-        parts = [x[:, :, None] * v] if len(v) else []  # ① (B, num_dense, D)
-        if self.tables:
-            parts.append(self.tables.forward(sparse))  # ② (B, T, D)
-            if len(parts[-1]) != len(x):
-                raise ValueError(f"x has {len(x)} rows, sparse {len(parts[-1])}")
+        rows = self.tables.forward(sparse) if self.tables else None  # ② (B, T, D)
+        if rows is not None and len(rows) != len(x):
+            raise ValueError(f"x has {len(x)} rows, sparse {len(rows)}")
         self.keep(x)
-        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)  # ①②
+        if rows is not None and not len(v):
+            return rows
+        z = np.empty((len(x), self.num_fields, v.shape[1]), v.dtype)
+        kernels.dense_fields(z, x, v)  # ①
+        if rows is not None:
+            z[:, len(v) :] = rows  # ②
+        return z
 
     def backward(self, dz: np.ndarray) -> np.ndarray:
         r"""Add to the gradients; return dL/dx (B, num_dense) from dz (B, num_dense + T, D).
@@ -85,12 +90,12 @@ class FieldEmbeddings(Module):
         v = self.dense.value
         dz = self.check_dy(dz, (len(x), self.num_fields, v.shape[1]))
         dz = converted("dz", dz, v.dtype)
-        ddense = dz[:, : len(v)]  # (B, num_dense, D)
+        dv, dx = kernels.dense_fields_backward(dz, x, v)  # ③⑤ (num_dense, D), (B, num_dense)
         if len(v):
-            self.dense.add_grad(np.einsum("bj,bjd->jd", x, ddense))  # ③ (num_dense, D)
+            self.dense.add_grad(dv)
         if self.tables:
             self.tables.backward(dz[:, len(v) :])  # ④
-        return np.einsum("bjd,jd->bj", ddense, v)  # ⑤ (B, num_dense)
+        return dx
 
     def __init__(
         self,
