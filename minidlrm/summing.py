@@ -143,8 +143,7 @@ def gradient_of(terms: Sequence[Gradient]) -> Any:
 
 
 def _like(first: Gradient, other: Gradient) -> bool:
-    """Whether both are arrays of one form, row by row, as a kernel takes them."""
+    """Whether both are arrays of one shape and dtype, as a kernel takes them."""
     if type(first) is not np.ndarray or type(other) is not np.ndarray:
         return False
-    same = (first.shape, first.dtype) == (other.shape, other.dtype)
-    return same and first.dtype in DTYPES and other.flags.carray
+    return first.dtype in DTYPES and (first.shape, first.dtype) == (other.shape, other.dtype)
