@@ -129,9 +129,9 @@ def keep_memory() -> bool:
 
     A step makes arrays of megabytes. By default glibc gives them back to the system when they are
     freed, and the system clears each page before it hands it out again: a page fault for each 4
-    KiB, a tenth to a fifth of the time of a step. One call changes the two thresholds behind it,
-    for the rest of the process; glibc does not tell what they were. Arrays above 64 MiB are still
-    given back.
+    KiB, hundreds of them in a step (docs/blocks.md counts them). One call changes the two
+    thresholds behind it, for the rest of the process; glibc does not tell what they were. Arrays
+    above 64 MiB are still given back.
 
     Returns
     -------
