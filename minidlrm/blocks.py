@@ -17,8 +17,6 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from typing import Any
 
-import numpy as np
-
 from minidlrm.arrays import as_size
 from minidlrm.data.batch import Batch
 from minidlrm.data.cutting import Rows
@@ -27,7 +25,7 @@ from minidlrm.kernels.parts import at_once
 from minidlrm.losses import Loss
 from minidlrm.machine import cores, one_blas_thread, resting, set_blas_threads
 from minidlrm.module import Module
-from minidlrm.parameter import SparseGrad
+from minidlrm.parameter import SparseGrad, numbers_of
 from minidlrm.summing import Gradient, TreeSum, add_both, balanced, gradient_of
 
 __all__ = ["Blocks", "Team", "block_of", "blocks", "blocks_for", "cut", "ends_of"]
@@ -289,7 +287,9 @@ class Blocks:
             parameters[n].grad = gradient_of(terms[n])
             squares[n] = square_of(parameters[n])
 
-        at_once([_sizes(each) for each in terms], add_up)
+        # a table's term is the list of its blocks' gradients
+        flat = [[g for t in each for g in (t if isinstance(t, list) else [t])] for each in terms]
+        at_once([numbers_of(*each) for each in flat], add_up)
 
     def _pass(self, k: int, batch: Batch, *dy: float) -> float:
         """Go forward and backward with replica k, as one would by hand."""
@@ -326,10 +326,3 @@ def _taken(parameter: Any) -> Gradient:
     """Take the gradient out of a parameter."""
     grad, parameter.grad = parameter.grad, None
     return [grad] if isinstance(grad, SparseGrad) else grad
-
-
-def _sizes(terms: tuple[Gradient, ...]) -> tuple[int, int]:
-    """Return how many numbers the arrays of a sum have, and how many its rows of a table."""
-    arrays = [term.size for term in terms if isinstance(term, np.ndarray)]
-    rows = [part.values.size for term in terms if isinstance(term, list) for part in term]
-    return sum(arrays), sum(rows)

@@ -15,7 +15,7 @@ import numpy as np
 from minidlrm.arrays import check_rate
 from minidlrm.kernels.parts import at_once
 from minidlrm.module import Parameter, SparseGrad
-from minidlrm.parameter import as_parameters
+from minidlrm.parameter import as_parameters, numbers_of
 
 __all__ = ["Optimizer"]
 
@@ -99,7 +99,9 @@ class Optimizer:
         for p in parameters:
             self.state.setdefault(p, {})  # in their order, whoever is first
         if self._is_ours():  # a rule of one's own may remember what it met before
-            at_once([_sizes(p.grad) for p in parameters], lambda k: self._change(parameters[k], lr))
+            at_once(
+                [numbers_of(p.grad) for p in parameters], lambda k: self._change(parameters[k], lr)
+            )
         else:
             for p in parameters:
                 self._change(p, lr)
@@ -203,11 +205,6 @@ class Optimizer:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{k}={v}' for k, v in self.options().items())})"
-
-
-def _sizes(grad: Any) -> tuple[int, int]:
-    """Return how many numbers a gradient has, as an array or in rows of a table."""
-    return (0, grad.values.size) if isinstance(grad, SparseGrad) else (grad.size, 0)
 
 
 def check_fits(array: np.ndarray, shape: tuple[int, ...], dtype: Any, name: str) -> None:

@@ -291,6 +291,12 @@ class _Replica(Parameter):
         return Parameter, (self.value, self.name)
 
 
+def numbers_of(*gradients: Any) -> tuple[int, int]:
+    """Return how many numbers gradients have in arrays, and how many in rows of tables."""
+    arrays = [grad.size for grad in gradients if isinstance(grad, np.ndarray)]
+    return sum(arrays), sum(g.values.size for g in gradients if isinstance(g, SparseGrad))
+
+
 def as_parameters(parameters: Any, name: str = "parameters") -> list[Parameter]:
     """Return parameters as a list, each once; TypeError unless all of them are."""
     if not np.iterable(parameters):

@@ -1,4 +1,4 @@
-"""A large call of a kernel, cut into parts: a thread each, on the cores that are free."""
+"""Threads for large calls of kernels, cut into parts, and for the many arrays of a step."""
 
 import functools
 import inspect
@@ -46,15 +46,14 @@ def at_once(sizes, work):
     """
     weights = [numbers + 3 * in_rows for numbers, in_rows in sizes]  # rows lie here and there
     order, team = sorted(range(len(sizes)), key=lambda k: -weights[k]), resting.team
-    several = [k for k in order if sizes[k][1] < _SOME]
+    shared = [k for k in order if sizes[k][1] < _SOME]
+    if team is None or sum(weights[k] for k in shared) < _MANY:
+        shared = []
     for k in order:
-        if k not in several:
+        if k not in shared:
             work(k)
-    if team is not None and sum(weights[k] for k in several) >= _MANY:
-        team.walk(several, work, team.workers)
-    else:
-        for k in several:
-            work(k)
+    if shared:
+        team.walk(shared, work, team.workers)
 
 
 def rows_in_parts(kernel):

@@ -43,14 +43,9 @@ def ours(case: Case) -> Round:
 
 def products(case: Case) -> Round:
     """The matrix products of a step alone, forward and backward, by NumPy at its defaults."""
-    return products_of(case.build(), case)
-
-
-def products_of(model: md.Model, case: Case) -> Round:
-    """The same with the weights of a model."""
     draw, layers = _draw(), []
     b = case.batch_size
-    for _, layer in model.named_modules():
+    for _, layer in case.build().named_modules():
         if isinstance(layer, md.Linear | md.MatrixCross):
             weight = layer.weight.value
             m, n = weight.shape
@@ -81,10 +76,10 @@ def _draw() -> Callable[..., np.ndarray]:
 def floor(case: Case) -> Round:
     """What no arrangement of our step in blocks can save, on the threads that it has.
 
-    Each block has its rows read, its products, one pass of each kernel (biases and activations,
-    crosses, interactions), and its loss. The rows of its tables are looked up, and their gradients
-    summed. Then the sums of the blocks are added up, and all parameters updated. A light model has
-    one block, and its calls: it goes forward and backward with one row.
+    Each block has its rows read, its products, one pass of the kernels for biases and activations,
+    matrix crosses and DLRM's interaction, and its loss. The rows of its tables are looked up, and
+    their gradients summed. Then the sums of the blocks are added up, and all parameters updated. A
+    light model has one block, and its calls: it goes forward and backward with one row.
     """
     model, b = case.build(), case.batch_size
     count, parameters = blocks_for(model, b), model.parameters()
