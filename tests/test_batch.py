@@ -1,5 +1,7 @@
 """Batch, Jagged, minibatches."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -460,3 +462,34 @@ def test_sizes_of_zero_and_below():
     for splits, name in [((one, one, [0]), "test"), ((one, [0], one), "valid")]:
         with pytest.raises(TypeError, match=f"{name} is a list"):
             Dataset(*splits, [1], [], "")
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [slice(3, -3), slice(None, None, -2), np.array([-1, 2, -9], np.int8), np.array([7], np.uint64)],
+)
+def test_rows_of_a_jagged_are_picked_as_those_of_an_array(rows):
+    jagged = Jagged(np.arange(18), np.arange(19))
+    picked = jagged[rows, 9]
+    assert picked.values.tolist() == np.arange(18).reshape(2, 9)[:, rows].ravel().tolist()
+    assert picked.offsets.dtype == np.int64
+
+
+def test_a_few_rows_of_many_bags_are_picked_without_a_pass_over_all():
+    jagged = Jagged(np.zeros(10**6, int), np.arange(10**6 + 1))
+    tracemalloc.start()
+    try:
+        jagged[np.array([5, -1]), 10**6]
+        jagged[10:20, 10**6]
+        assert tracemalloc.get_traced_memory()[1] < 10**5
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_piece_of_a_batch_is_checked_like_the_batch_but_not_again(monkeypatch):
+    batch = Batch(np.zeros((9, 2)), np.zeros((9, 1), int), np.zeros(9), np.ones(9))
+    monkeypatch.setattr(Batch, "__post_init__", lambda self: pytest.fail("checked again"))
+    piece = batch[np.array([1, -1])]
+    assert [len(piece), piece.label.shape, piece.weight.shape] == [2, (2,), (2,)]
+    with pytest.raises(IndexError, match="rows has 9: there are 9 to choose from"):
+        batch[np.array([9])]

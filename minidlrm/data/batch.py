@@ -127,7 +127,7 @@ class Jagged:
             raise ValueError(
                 f"the key's B is {batch_size}: there are {num_bags} bags, T * B of them"
             )
-        samples = np.arange(batch_size)[_picked("the key's rows", key[0], batch_size)]  # (b,)
+        samples = _numbers(_picked("the key's rows", key[0], batch_size), batch_size)  # (b,)
         bags = (np.arange(num_bags // batch_size)[:, None] * batch_size + samples).ravel()  # (T*b,)
         starts = self.offsets[bags]  # (T * b,)
         lengths = self.offsets[bags + 1] - starts  # (T * b,)
@@ -272,12 +272,19 @@ class Batch:
     def __getitem__(self, rows: slice | np.ndarray) -> Batch:
         if isinstance(rows, (int, np.integer)):
             raise TypeError(f"batch[{rows}] is one row: write batch[{rows}:{rows + 1}] for a batch")
-        rows = _picked("rows", rows, len(self))
-        sparse: Any = self.sparse
-        picked = sparse[rows, len(self)] if isinstance(sparse, Jagged) else _taken(sparse, rows)
-        label = None if self.label is None else _taken(self.label, rows)
-        weight = None if self.weight is None else _taken(self.weight, rows)
-        return Batch(_taken(self.dense, rows), picked, label, weight)
+        return self._piece(_picked("rows", rows, len(self)))
+
+    def _piece(self, rows: slice | np.ndarray) -> Batch:
+        """Return rows that are known to be there; what was checked once is not checked again."""
+        made = object.__new__(Batch)
+        for name in ("dense", "sparse", "label", "weight"):
+            piece = getattr(self, name)
+            if isinstance(piece, Jagged):
+                piece = piece[rows, len(self)]
+            elif piece is not None:
+                piece = _taken(piece, rows)
+            object.__setattr__(made, name, piece)
+        return made
 
     def __repr__(self) -> str:
         kind = "multi-hot tables" if isinstance(self.sparse, Jagged) else "tables"
@@ -403,6 +410,16 @@ def _taken(array: np.ndarray, rows: Any) -> np.ndarray:
     if isinstance(rows, slice) or rows.dtype.kind == "b":
         return array[rows]
     return np.asarray(array).take(rows, axis=0)
+
+
+def _numbers(rows: slice | np.ndarray, count: int) -> np.ndarray:
+    """Return ``arange(count)[rows]``, without as many numbers as there are rows."""
+    if isinstance(rows, slice):
+        return np.arange(*rows.indices(count))
+    if rows.dtype.kind == "b":
+        return np.flatnonzero(rows)
+    rows = rows.astype(np.int64, copy=False)
+    return np.where(rows < 0, rows + count, rows)
 
 
 def _picked(name: str, rows: Any, count: int) -> Any:

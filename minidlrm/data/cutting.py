@@ -42,7 +42,9 @@ class Rows:
     def __getitem__(self, rows: slice) -> Batch:
         """Read some of them."""
         picked = self.numbers[rows]
-        return self.data[slice(picked.start, picked.stop) if isinstance(picked, range) else picked]
+        if isinstance(picked, range):
+            return self.data[picked.start : picked.stop]
+        return self.data._piece(picked)
 
 
 def minibatches(
