@@ -307,9 +307,10 @@ def _dense_fields_backward(dz, x, v):
     dv, dx = np.zeros(v.shape, v.dtype), np.zeros(x.shape, x.dtype)
     for b in range(x.shape[0]):
         for j in range(x.shape[1]):
+            for d in range(v.shape[1]):  # a loop by itself: several numbers at once
+                dv[j, d] += x[b, j] * dz[b, j, d]
             total = dx[b, j]
             for d in range(v.shape[1]):
-                dv[j, d] += x[b, j] * dz[b, j, d]
                 total += dz[b, j, d] * v[j, d]
             dx[b, j] = total
     return dv, dx

@@ -65,7 +65,9 @@ class DotInteraction(Interaction):
            itself.
         """
         (z,) = self.kept()
-        dy = converted("dy", self.check_dy(dy, (len(z), self.num_outputs)), z.dtype)
+        dy = self.check_dy(dy, (len(z), self.num_outputs))
+        if dy.dtype != z.dtype:  # only then: the kernel reads a slice of dtop as it lies
+            dy = converted("dy", dy, z.dtype)
         return kernels.pairs_backward(dy, z, self.self_interaction)  # ②③ (B, F, D)
 
     def __init__(self, num_features: int, embedding_dim: int, self_interaction: bool = False):
