@@ -13,8 +13,10 @@ import itertools
 import math
 import operator
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
+from functools import partial
+from queue import SimpleQueue
+from threading import Thread
 from typing import Any
 
 from minidlrm.arrays import as_size
@@ -131,7 +133,8 @@ class Team:
 
     def __init__(self, workers: int | None = None):
         self.workers = cores() if workers is None else as_size("workers", workers)
-        self.pool: ThreadPoolExecutor | None = None
+        self.helpers: list[Thread] = []
+        self.tasks: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self.limit = one_blas_thread()
         self.before: Team | None = None  # of the same thread, opened before
 
@@ -143,10 +146,12 @@ class Team:
     def __exit__(self, *error: Any) -> None:
         resting.team = self.before
         try:
-            if self.pool is not None:
-                self.pool.shutdown()
+            for _ in self.helpers:
+                self.tasks.put(None)
+            for helper in self.helpers:
+                helper.join()
         finally:
-            self.pool = None
+            self.helpers = []
             self.limit.__exit__(None, None, None)
 
     def tree(
@@ -163,6 +168,7 @@ class Team:
         When visits fail, the error of the first item is raised, as one thread would have met it.
         """
         left, errors = list(reversed(items)), {}
+        ended: SimpleQueue[None] = SimpleQueue()  # a queue of C: a `Future` takes ten times as long
 
         def work() -> None:
             while left:
@@ -172,33 +178,47 @@ class Team:
                     return
                 try:
                     visit(k)
-                except Exception as error:
+                except BaseException as error:  # a SystemExit too: no item is lost
                     errors[k] = error
                     left.clear()
 
+        def help_out() -> None:
+            try:
+                work()
+            finally:
+                ended.put(None)
+
         before, resting.team = resting.team, None
-        helpers = self._start(work, min(workers, len(items)) - 1)
+        count = self._call(min(workers, len(items)) - 1)
+        for _ in range(count):  # np.errstate of the thread that calls holds in all of them
+            self.tasks.put(partial(copy_context().run, help_out))
         try:
             work()
         finally:
             left.clear()  # after Ctrl-C nobody takes another one
-            wait(helpers)
             resting.team = before
+            for _ in range(count):
+                ended.get()
         if errors:
             raise errors[min(errors)]
 
-    def _start(self, work: Callable[[], None], count: int) -> list[Future[None]]:
-        if count < 1:
-            return []
-        if self.pool is None:
-            self.pool = ThreadPoolExecutor(self.workers - 1, "minidlrm", set_blas_threads)
-        helpers = []
-        for _ in range(count):
-            try:  # np.errstate of the thread that calls holds in all of them
-                helpers.append(self.pool.submit(copy_context().run, work))
+    def _call(self, count: int) -> int:
+        """Have this many helpers, or as many as the system allows threads; return how many."""
+        while len(self.helpers) < count:
+            helper = Thread(target=self._serve, name=f"minidlrm_{len(self.helpers)}", daemon=True)
+            try:
+                helper.start()
             except RuntimeError:  # the system allows no more threads: those that there are do it
                 break
-        return helpers
+            self.helpers.append(helper)
+        return min(count, len(self.helpers))
+
+    def _serve(self) -> None:
+        """Do tasks until there is a None."""
+        set_blas_threads()
+        while (task := self.tasks.get()) is not None:
+            task()
+            del task  # it holds the arrays of a step
 
 
 class Blocks:

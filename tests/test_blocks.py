@@ -402,6 +402,35 @@ def test_ctrl_c_inside_a_block_lets_the_others_finish_theirs():
     assert set(threading.enumerate()) == before
 
 
+def test_what_ends_a_program_is_not_lost_in_a_helper():
+    caller, met = threading.current_thread(), threading.Event()
+
+    def visit(k):
+        if threading.current_thread() is not caller:
+            met.set()
+            raise SystemExit(3)
+        met.wait(10)
+
+    with pytest.raises(SystemExit), Team(2) as team:
+        team.walk(range(2), visit, 2)
+
+
+@pytest.mark.parametrize("allowed", [0, 1])
+def test_all_is_done_where_the_system_allows_few_threads(monkeypatch, allowed):
+    class Few(threading.Thread):
+        def start(self):
+            if len(team.helpers) >= allowed:
+                raise RuntimeError("can't start new thread")
+            super().start()
+
+    monkeypatch.setattr(module, "Thread", Few)
+    before = set(threading.enumerate())
+    with Team(4) as team:
+        assert team.tree(64, lambda k: k, operator.add).total() == 64 * 63 // 2
+        assert len(team.helpers) == allowed
+    assert set(threading.enumerate()) == before
+
+
 def test_settings_of_numpy_hold_in_all_threads():
     def leaf(k):
         return {np.geterr()["over"]}
