@@ -136,15 +136,7 @@ class Jagged:
         offsets = np.concatenate([[0], np.cumsum(lengths)])  # (T * b + 1,)
         index = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
         weights = None if self.weights is None else self.weights[index]
-        return Jagged._valid(self.values[index], offsets, weights)
-
-    @classmethod
-    def _valid(cls, values: np.ndarray, offsets: np.ndarray, weights: np.ndarray | None) -> Jagged:
-        """Make one of arrays that are known to be right: pieces of a Jagged are not checked."""
-        made = object.__new__(cls)
-        for name, array in (("values", values), ("offsets", offsets), ("weights", weights)):
-            object.__setattr__(made, name, array)
-        return made
+        return _unchecked(Jagged, values=self.values[index], offsets=offsets, weights=weights)
 
 
 @dataclass(frozen=True, eq=False)
@@ -275,16 +267,16 @@ class Batch:
         return self._piece(_picked("rows", rows, len(self)))
 
     def _piece(self, rows: slice | np.ndarray) -> Batch:
-        """Return rows that are known to be there; what was checked once is not checked again."""
-        made = object.__new__(Batch)
-        for name in ("dense", "sparse", "label", "weight"):
-            piece = getattr(self, name)
-            if isinstance(piece, Jagged):
-                piece = piece[rows, len(self)]
-            elif piece is not None:
-                piece = _taken(piece, rows)
-            object.__setattr__(made, name, piece)
-        return made
+        """Return rows that are known to be there."""
+
+        def piece(array: Any) -> Any:
+            if array is None:
+                return None
+            return array[rows, len(self)] if isinstance(array, Jagged) else _taken(array, rows)
+
+        label, weight = piece(self.label), piece(self.weight)
+        dense, sparse = piece(self.dense), piece(self.sparse)
+        return _unchecked(Batch, dense=dense, sparse=sparse, label=label, weight=weight)
 
     def __repr__(self) -> str:
         kind = "multi-hot tables" if isinstance(self.sparse, Jagged) else "tables"
@@ -403,6 +395,14 @@ def as_batch(name: str, value: Any) -> Batch:
 def _inside(starts: np.ndarray, lengths: np.ndarray, count: int) -> bool:
     """Whether all of some pieces lie in an array of `count` entries."""
     return bool(starts.min() >= 0 and (starts + lengths).max() <= count)
+
+
+def _unchecked(kind: type, **arrays: Any) -> Any:
+    """Make a Jagged or a Batch of arrays that are known to be right: pieces of one are."""
+    made: Any = object.__new__(kind)
+    for name, array in arrays.items():
+        object.__setattr__(made, name, array)
+    return made
 
 
 def _taken(array: np.ndarray, rows: Any) -> np.ndarray:

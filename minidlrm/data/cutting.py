@@ -42,9 +42,9 @@ class Rows:
     def __getitem__(self, rows: slice) -> Batch:
         """Read some of them."""
         picked = self.numbers[rows]
-        if isinstance(picked, range):
-            return self.data[picked.start : picked.stop]
-        return self.data._piece(picked)
+        return self.data._piece(
+            slice(picked.start, picked.stop) if isinstance(picked, range) else picked
+        )
 
 
 def minibatches(
