@@ -402,6 +402,12 @@ def test_ctrl_c_inside_a_block_lets_the_others_finish_theirs():
     assert set(threading.enumerate()) == before
 
 
+def test_a_walk_takes_no_more_threads_than_its_team_has():
+    with Team(2) as team:
+        team.walk(range(8), lambda k: None, 6)
+        assert len(team.helpers) == 1
+
+
 def test_what_ends_a_program_is_not_lost_in_a_helper():
     caller, met = threading.current_thread(), threading.Event()
 
