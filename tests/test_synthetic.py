@@ -122,8 +122,8 @@ def test_the_logit_has_the_strength_and_the_rate_that_are_told(order):
 
 def test_latents_have_mean_0_and_variance_1(rng):
     latents = _features(rng, 100_000, 5, np.array([4, 5, 8, 30, 300]), 1.1)[2]
-    np.testing.assert_allclose(latents.mean(axis=0), 0, atol=0.03)
-    np.testing.assert_allclose(latents.var(axis=0), 1, atol=0.1)
+    np.testing.assert_allclose(latents.mean(axis=1), 0, atol=0.03)
+    np.testing.assert_allclose(latents.var(axis=1), 1, atol=0.1)
 
 
 def test_noise_mixes_the_probability_with_the_rate():

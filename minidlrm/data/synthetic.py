@@ -122,7 +122,7 @@ def synthetic_clicks(
     dense, sparse, latents = _features(rng, rows, num_dense, sizes, zipf)
     signal = np.zeros(rows)
     for k in orders:
-        terms = latents if k == 1 else _products(rng, k, sparse, sizes, zipf)  # (B, terms)
+        terms = latents if k == 1 else _products(rng, k, sparse, sizes, zipf)  # (terms, B)
         signal += _weighted(rng, terms) * (STRENGTH / np.sqrt(len(orders)))
     probability = _sigmoid(signal + _bias(signal))
     probability = (1 - noise) * probability + noise * CLICK_RATE
@@ -155,31 +155,36 @@ def synthetic_clicks(
 
 
 def _weighted(rng: np.random.Generator, terms: np.ndarray) -> np.ndarray:
-    """Sum independent terms of variance 1 (B, terms) with random weights -> (B,), variance 1."""
-    weights = rng.uniform(0.7, 1.3, terms.shape[1]) * rng.choice([-1, 1], terms.shape[1])
-    return terms @ (weights / np.sqrt((weights**2).sum()))
+    """Sum independent terms of variance 1 (terms, B) with random weights -> (B,), variance 1."""
+    weights = rng.uniform(0.7, 1.3, len(terms)) * rng.choice([-1, 1], len(terms))
+    weights /= np.sqrt((weights**2).sum())
+    total = np.zeros(terms.shape[1])
+    for weight, term in zip(weights, terms, strict=True):  # in this order: BLAS has its own
+        total += weight * term
+    return total
 
 
 def _features(
     rng: np.random.Generator, rows: int, num_dense: int, sizes: np.ndarray, zipf: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Draw dense (B, num_dense), sparse (B, T), and their latents (B, num_dense + T)."""
-    dense = np.empty((rows, num_dense), np.float32)
-    sparse = np.empty((rows, len(sizes)), np.int64)
-    latents = np.empty((rows, num_dense + len(sizes)), np.float32)
+    """Draw dense (B, num_dense), sparse (B, T), and their latents (num_dense + T, B)."""
+    # A feature is made at a time, so here it lies in one piece.
+    dense = np.empty((num_dense, rows), np.float32)
+    sparse = np.empty((len(sizes), rows), np.int64)
+    latents = np.empty((num_dense + len(sizes), rows), np.float32)
     for k in range(num_dense):
         counts = np.floor(np.exp(rng.normal(rng.uniform(0, 4), rng.uniform(0.5, 1.5), rows)))
-        dense[:, k] = np.log1p(counts)
-        latents[:, k] = _standardize(np.clip(_standardize(dense[:, k]), -2, 2))  # no outliers
+        dense[k] = np.log1p(counts)
+        latents[k] = _standardize(np.clip(_standardize(dense[k]), -2, 2))  # no outliers
     for t, size in enumerate(sizes):
         share = _shares(size, zipf)
         limits = np.cumsum(share)[:-1]  # without the last one, which may round to less than 1
-        sparse[:, t] = np.searchsorted(limits, rng.random(rows))
+        sparse[t] = np.searchsorted(limits, rng.random(rows))
         latent = rng.normal(size=size)
         latent -= share @ latent
         latent /= np.sqrt(share @ latent**2)
-        latents[:, num_dense + t] = latent[sparse[:, t]]
-    return dense, sparse, latents
+        latents[num_dense + t] = latent[sparse[t]]
+    return np.ascontiguousarray(dense.T), np.ascontiguousarray(sparse.T), latents
 
 
 def _shares(size: int, zipf: float) -> np.ndarray:
@@ -194,7 +199,7 @@ def _standardize(x: np.ndarray) -> np.ndarray:
 def _products(
     rng: np.random.Generator, order: int, sparse: np.ndarray, sizes: np.ndarray, zipf: float
 ) -> np.ndarray:
-    """Multiply the signs of groups of small tables -> (B, groups)."""
+    """Multiply the signs of groups of small tables -> (groups, B)."""
     tables = rng.permutation(_carriers(order, sizes, zipf))
     terms = []
     for start in range(0, len(tables) - order + 1, order)[:_MAX_PRODUCTS]:
@@ -203,7 +208,7 @@ def _products(
             signs = _signs(_shares(sizes[t], zipf)) * rng.choice([-1, 1])  # (N,)
             term *= signs[sparse[:, t]]
         terms.append(term)
-    return np.stack(terms, axis=1)
+    return np.stack(terms)
 
 
 def _carriers(order: int, sizes: np.ndarray, zipf: float) -> np.ndarray:
