@@ -1,12 +1,13 @@
 """The tables of docs/performance.md: a step of every model beside its peers, and starting.
 
     pip install -e ".[bench]"
-    python -m tests.benchmarks [PART ...] [--rounds 7] [--keep results.json]
+    python -m tests.benchmarks [PART ...] [--rounds 9] [--keep results.json]
                                [--out docs/measured/performance.md]
 
 Parts: dlrm, models, load, starting; all by default. Ours is `fit` with default options; nothing is
-set in the environment. Each side is a process of its own; they take turns, round after round, and
-the medians of the rounds count: wall time, and CPU time of all threads. A peer that is not
+set in the environment. Each side is a process of its own; they take turns, round after round. A
+time is the median of the rounds, wall time and CPU time of all threads; a ratio is the median of
+the rounds' ratios, since the speed of a machine changes within minutes. A peer that is not
 installed is named. With --keep, what a file holds already is not measured again, so that a table
 can be made of several short runs.
 """
@@ -20,6 +21,7 @@ import os
 import platform
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import minidlrm as md
@@ -28,7 +30,7 @@ from minidlrm.printing import as_markdown
 from tests.benchmarks import starting
 from tests.benchmarks.cases import Case
 from tests.benchmarks.sides import SIDES
-from tests.benchmarks.turns import busy, measure
+from tests.benchmarks.turns import Measured, busy, measure
 
 BATCHES = (128, 512, 2048, 8192)
 PEERS = ("each", "one", "compiled")
@@ -69,14 +71,17 @@ def machine() -> str:
     return f"{name}, {' '.join(flags)}; {os.cpu_count()} cores. {', '.join(versions)}."
 
 
-def ms(side: dict[str, float], key: str = "wall") -> str:
+def ms(side: Measured, key: str = "wall") -> str:
     """Return milliseconds with three digits."""
-    return f"{side[key]:.3g}" if side[key] < 100 else f"{side[key]:.0f}"
+    time = median(side[key])
+    return f"{time:.3g}" if time < 100 else f"{time:.0f}"
 
 
-def ratio(ours: dict[str, float], peer: Any, key: str = "wall") -> str:
-    """Return ours / peer, or a dash for a peer that is missing."""
-    return "-" if isinstance(peer, str) else f"{ours[key] / peer[key]:.2f}"
+def ratio(ours: Measured, peer: Measured | str, key: str = "wall") -> str:
+    """Return the median of ours / peer in the same round, or a dash for a peer that is missing."""
+    if isinstance(peer, str):
+        return "-"
+    return f"{median(a / b for a, b in zip(ours[key], peer[key], strict=True)):.2f}"
 
 
 def missing(found: list[dict[str, Any]]) -> str:
@@ -99,7 +104,7 @@ def dlrm(results: Results, rounds: int) -> str:
         ours = got["ours"]
         for key in ("wall", "cpu"):
             cells = [ratio(ours, got[name], key) for name in peers]
-            faults = f"{ours['faults']:.0f}" if key == "wall" else ""
+            faults = f"{median(ours['faults']):.0f}" if key == "wall" else ""
             rows.append((f"{size}" if key == "wall" else "", key, ms(ours, key), *cells, faults))
         for title, floor in (("products alone", got["products"]), ("its floor", got["floor"])):
             cells = [ratio(floor, got[name]) for name in peers]
@@ -146,8 +151,10 @@ def load(results: Results, rounds: int) -> str:
         for title, got in (("alone", alone), ("beside two busy processes", beside)):
             cells = ["-" if isinstance(got[name], str) else f"{ms(got[name])} ms" for name in names]
             rows.append((f"{size}" if title == "alone" else "", title, *cells))
-        slower = [
-            "-" if isinstance(alone[n], str) else f"{beside[n]['wall'] / alone[n]['wall']:.1f}"
+        slower = [  # not round by round: the two were measured one after the other
+            "-"
+            if isinstance(alone[n], str)
+            else f"{median(beside[n]['wall']) / median(alone[n]['wall']):.1f}"
             for n in names
         ]
         rows.append(("", "times as long", *slower))
@@ -170,7 +177,7 @@ PARTS = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"some of {', '.join(PARTS)}")
-    parser.add_argument("--rounds", type=int, default=7, help="rounds of each side")
+    parser.add_argument("--rounds", type=int, default=9, help="rounds of each side")
     parser.add_argument("--keep", type=Path, help="a JSON file for what has been measured")
     parser.add_argument("--out", type=Path, help="a file for the tables, beside the screen")
     given = parser.parse_args()

@@ -76,10 +76,11 @@ def _draw() -> Callable[..., np.ndarray]:
 def floor(case: Case) -> Round:
     """What no arrangement of our step in blocks can save, on the threads that it has.
 
-    Each block has its rows read, its products, one pass of the kernels for biases and activations,
-    matrix crosses and DLRM's interaction, and its loss. The rows of its tables are looked up, and
-    their gradients summed. Then the sums of the blocks are added up, and all parameters updated. A
-    light model has one block, and its calls: it goes forward and backward with one row.
+    Each block has its rows read, its products, one pass of the kernels for dense fields, biases and
+    activations, matrix crosses and DLRM's interaction, and its loss. The rows of its tables are
+    looked up, and their gradients summed. Then the sums of the blocks are added up, and all
+    parameters updated. A light model has one block, and its calls: it goes forward and backward
+    with one row.
     """
     model, b = case.build(), case.batch_size
     count, parameters = blocks_for(model, b), model.parameters()
@@ -128,10 +129,17 @@ def _block_of_floor(model: md.Model, b: int, case: Case) -> Callable[[], dict[in
             m, n = layer.weight.value.shape
             layers.append((layer, draw(b, n), draw(b, m)))
     dots = [part for _, part in model.named_modules() if isinstance(part, md.DotInteraction)]
+    fields = [
+        (part.dense, draw(b, len(part.dense.value)), draw(b, *part.dense.value.shape))
+        for _, part in model.named_modules()
+        if isinstance(part, md.layers.FieldEmbeddings) and len(part.dense.value)
+    ]
     z = draw(b, len(case.table_sizes) + (case.num_dense > 0), DIM)
 
     def run() -> dict[int, Any]:
         y, kept, found = None, [], {}
+        for v, x, z_dense in fields:
+            kernels.dense_fields(z_dense, x, v.value)
         for layer, x, dy in layers:
             x = y if y is not None and y.shape == x.shape else x
             y = g = x @ layer.weight.value.T
@@ -153,6 +161,8 @@ def _block_of_floor(model: md.Model, b: int, case: Case) -> Callable[[], dict[in
             weight = layer.weight.value
             found[id(layer.weight)], found[id(layer.bias)] = dz.T @ x, dbias
             dx = dz @ weight if len(weight) > 1 else dz * weight
+        for v, x, dz_dense in fields:
+            found[id(v)], _ = kernels.dense_fields_backward(dz_dense, x, v.value)
         return found
 
     return run

@@ -46,8 +46,9 @@ def measured(rounds: int) -> list[tuple[str, ...]]:
             laps[name].append(seconds([sys.executable, "-c", code]))
     medians = {name: _medians(each) for name, each in laps.items()}
     rows += [(f"`{name}`", *(f"{x:.2f}" for x in pair)) for name, pair in medians.items()]
-    base, ours = medians.values()
-    rows.append(("ratio", *(f"{b / a:.2f}" for a, b in zip(base, ours, strict=True))))
+    base, ours = laps.values()
+    ratios = [(b / a, d / c) for (a, c), (b, d) in zip(base, ours, strict=True)]
+    rows.append(("ratio", *(f"{x:.2f}" for x in _medians(ratios))))
     for name, words in COMMANDS.items():
         command = [sys.executable, "-m", "minidlrm", *words]
         with tempfile.TemporaryDirectory() as cache:

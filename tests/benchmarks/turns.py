@@ -2,7 +2,6 @@
 
 import json
 import resource
-import statistics
 import subprocess
 import sys
 import time
@@ -14,7 +13,7 @@ from tests.benchmarks.cases import Case
 from tests.benchmarks.sides import SIDES
 
 PAUSE = 0.1  # seconds between two turns: the threads of some libraries spin when there is no work
-Measured = dict[str, float]  # medians of a step, in milliseconds; or why there is none
+Measured = dict[str, list[float]]  # a number for each round: milliseconds of a step, faults
 
 
 def serve(name: str, model: str, batch_size: str) -> None:
@@ -49,7 +48,7 @@ class Side:
             stderr=subprocess.PIPE,
             text=True,
         )
-        self.rounds: list[Measured] = []
+        self.rounds: list[dict[str, float]] = []
 
     def ready(self) -> str:
         """Wait until it is ready; return "", or why it cannot be."""
@@ -75,13 +74,13 @@ class Side:
         for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
             stream.close()  # type: ignore[union-attr]
 
-    def medians(self) -> Measured:
-        """Return the medians of the rounds."""
-        return {key: statistics.median(r[key] for r in self.rounds) for key in self.rounds[0]}
+    def measured(self) -> Measured:
+        """Return what each round took."""
+        return {key: [each[key] for each in self.rounds] for key in self.rounds[0]}
 
 
 def measure(case: Case, names: Sequence[str], rounds: int) -> dict[str, Any]:
-    """Return for each side its medians; or, for one that is missing, why."""
+    """Return for each side what its rounds took; or, for one that is missing, why."""
     found: dict[str, Any] = {}
     with ExitStack() as stack:
         sides = {}
@@ -97,7 +96,7 @@ def measure(case: Case, names: Sequence[str], rounds: int) -> dict[str, Any]:
             for side in sides.values():
                 time.sleep(PAUSE)
                 side.take_turn()
-        found |= {name: side.medians() for name, side in sides.items()}
+        found |= {name: side.measured() for name, side in sides.items()}
     return {name: found[name] for name in names}
 
 
