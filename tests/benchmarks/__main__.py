@@ -84,6 +84,13 @@ def ratio(ours: Measured, peer: Measured | str, key: str = "wall") -> str:
     return f"{median(a / b for a, b in zip(ours[key], peer[key], strict=True)):.2f}"
 
 
+def times_as_long(beside: Measured | str, alone: Measured | str) -> str:
+    """Return the ratio of the medians: these two were not measured in the same rounds."""
+    if isinstance(beside, str) or isinstance(alone, str):
+        return "-"
+    return f"{median(beside['wall']) / median(alone['wall']):.1f}"
+
+
 def missing(found: list[dict[str, Any]]) -> str:
     """Say which peers are missing, and why."""
     lines = {f"{SIDES[k][0]}: {v}" for each in found for k, v in each.items() if isinstance(v, str)}
@@ -151,12 +158,7 @@ def load(results: Results, rounds: int) -> str:
         for title, got in (("alone", alone), ("beside two busy processes", beside)):
             cells = ["-" if isinstance(got[name], str) else f"{ms(got[name])} ms" for name in names]
             rows.append((f"{size}" if title == "alone" else "", title, *cells))
-        slower = [  # not round by round: the two were measured one after the other
-            "-"
-            if isinstance(alone[n], str)
-            else f"{median(beside[n]['wall']) / median(alone[n]['wall']):.1f}"
-            for n in names
-        ]
+        slower = [times_as_long(beside[name], alone[name]) for name in names]
         rows.append(("", "times as long", *slower))
     return as_markdown(rows) + "\n"
 

@@ -46,8 +46,8 @@ def measured(rounds: int) -> list[tuple[str, ...]]:
             laps[name].append(seconds([sys.executable, "-c", code]))
     medians = {name: _medians(each) for name, each in laps.items()}
     rows += [(f"`{name}`", *(f"{x:.2f}" for x in pair)) for name, pair in medians.items()]
-    base, ours = laps.values()
-    ratios = [(b / a, d / c) for (a, c), (b, d) in zip(base, ours, strict=True)]
+    turns = zip(*laps.values(), strict=True)  # two imports each, one after the other
+    ratios = [(ours[0] / base[0], ours[1] / base[1]) for base, ours in turns]  # wall, CPU
     rows.append(("ratio", *(f"{x:.2f}" for x in _medians(ratios))))
     for name, words in COMMANDS.items():
         command = [sys.executable, "-m", "minidlrm", *words]
