@@ -12,6 +12,8 @@ from minidlrm.data.synthetic import (
     STRENGTH,
     _carriers,
     _features,
+    _ids,
+    _shares,
     _standardize,
     synthetic_clicks,
 )
@@ -23,6 +25,18 @@ def test_the_same_seed_gives_the_same_bits():
     assert a.train.sparse.tobytes() == b.train.sparse.tobytes()
     assert a.test.label.tobytes() == b.test.label.tobytes()
     assert a.train.sparse.tobytes() != c.train.sparse.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("size", "zipf"), [(1, 1.0), (4, 1.1), (1000, 1.1), (9000, 0.01), (50, 10)]
+)
+def test_ids_are_those_of_a_search_for_each_number(size, zipf):
+    share = _shares(size, zipf)
+    limits = np.cumsum(share)[:-1]
+    parts = np.arange(4096) / 4096
+    edges = np.concatenate([limits, parts, np.nextafter(limits, 0), np.nextafter(parts, 1)])
+    numbers = np.concatenate([np.random.default_rng(0).random(5000), edges[edges < 1]])
+    assert np.array_equal(_ids(numbers, share), np.searchsorted(limits, numbers))
 
 
 def test_it_has_the_shape_of_criteo():
