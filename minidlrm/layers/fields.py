@@ -170,7 +170,8 @@ class LinearTerm(Module):
 
         Errors as `FieldEmbeddings.forward`.
         """
-        y = self.fields.forward(x, sparse)[:, :, 0].sum(axis=1)  # ① (B,)
+        terms = self.fields.forward(x, sparse)[:, :, 0]  # (B, num_dense + T)
+        y = np.einsum("bf->b", terms)  # ① (B,): over a short axis `sum` takes four times as long
         self.keep(y.shape, y.dtype)
         return y if self.bias is None else y + self.bias.value  # ① (B,)
 

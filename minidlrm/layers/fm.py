@@ -98,7 +98,8 @@ class FMInteraction(BiInteraction):
 
     def forward(self, z: np.ndarray) -> np.ndarray:
         """Compute y (B,) from z (B, F, D); ValueError on another shape."""
-        return super().forward(z).sum(axis=1)  # ① (B,)
+        # einsum: over a short axis `sum` takes four times as long
+        return np.einsum("bd->b", super().forward(z))  # ① (B,)
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
         r"""Return dL/dz (B, F, D).
