@@ -24,6 +24,7 @@ from minidlrm.data import Batch, Dataset
 from minidlrm.data.rankings import RankingDataset
 from minidlrm.growing import grow as grow_model
 from minidlrm.languages import Message, say
+from minidlrm.machine import keep_memory
 from minidlrm.models import MODELS, Model
 from minidlrm.optim import OPTIMIZERS, Optimizer
 from minidlrm.parallel.sharding import comm_of
@@ -165,6 +166,7 @@ def train(
     Any model takes any data that it fits. Clicks are scored by log loss and AUC, ratings by
     RMSE, rankings by hit rate and NDCG among the first ten.
     """
+    keep_memory()  # before `fit` does: the columns of the data come and go, too
     comm = across.communicator(ranks)
     if comm is None and shard is not None:
         given.refuse("shard", Message("one process"), ["--ranks"])
