@@ -22,7 +22,7 @@ from typing import Any
 from minidlrm.arrays import as_size
 from minidlrm.data.batch import Batch
 from minidlrm.data.cutting import Rows
-from minidlrm.guard import grad_norm, square_of
+from minidlrm.guard import square_of
 from minidlrm.kernels.parts import at_once
 from minidlrm.losses import Loss
 from minidlrm.machine import cores, one_blas_thread, resting, set_blas_threads
@@ -330,7 +330,7 @@ class Blocks:
 
     def grad_norm(self, exact: bool) -> float:
         """Return the norm of the gradients of the whole batch."""
-        return math.sqrt(sum(self.squares)) if self.squares else grad_norm(self.parts[0][2])
+        return math.sqrt(sum(self.squares or map(square_of, self.parts[0][2])))
 
     def step(self, optimizer: Any) -> None:
         """Let the optimizer update all parameters."""

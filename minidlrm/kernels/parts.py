@@ -63,9 +63,10 @@ def rows_in_parts(kernel):
 
     @functools.wraps(plain)
     def update(*arguments):
-        before, (rows, grad), after = arguments[:at], arguments[at : at + 2], arguments[at + 2 :]
+        rows, grad = arguments[at], arguments[at + 1]
         if threads_for(len(rows), grad.size) == 1:  # as nearly always
             return kernel(*arguments)
+        before, after = arguments[:at], arguments[at + 2 :]
         in_parts(len(rows), grad.size, lambda part: kernel(*before, rows[part], grad[part], *after))
         return None
 
