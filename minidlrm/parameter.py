@@ -293,8 +293,13 @@ class _Replica(Parameter):
 
 def numbers_of(*gradients: Any) -> tuple[int, int]:
     """Return how many numbers gradients have in arrays, and how many in rows of tables."""
-    arrays = [grad.size for grad in gradients if isinstance(grad, np.ndarray)]
-    return sum(arrays), sum(g.values.size for g in gradients if isinstance(g, SparseGrad))
+    in_arrays = in_rows = 0
+    for grad in gradients:
+        if isinstance(grad, SparseGrad):
+            in_rows += grad.values.size
+        elif grad is not None:
+            in_arrays += grad.size
+    return in_arrays, in_rows
 
 
 def as_parameters(parameters: Any, name: str = "parameters") -> list[Parameter]:
