@@ -297,7 +297,7 @@ def numbers_of(*gradients: Any) -> tuple[int, int]:
     for grad in gradients:
         if isinstance(grad, SparseGrad):
             in_rows += grad.values.size
-        elif grad is not None:
+        elif isinstance(grad, np.ndarray):
             in_arrays += grad.size
     return in_arrays, in_rows
 

@@ -358,6 +358,19 @@ def test_an_error_names_the_row_of_the_batch_and_leaves_the_weights(workers):
 
 
 @pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("grad", [1.0, np.float32(1), [1.0], "1"])
+def test_a_gradient_that_is_no_array_is_refused_in_blocks_too(grad):
+    class Odd(md.LogisticRegression):
+        def backward(self, dlogits):
+            super().backward(dlogits)
+            self.linear.bias.grad = grad
+
+    rows = md.Batch(np.zeros((64, 0)), np.zeros((64, 1), int), np.ones(64, np.float32))
+    with Team(2) as team, pytest.raises(TypeError, match="must be .*SparseGrad"):
+        Blocks(Odd(0, [3]), md.BCEWithLogits(), team).take(rows)
+
+
+@pytest.mark.usefixtures("small_blocks")
 def test_an_infinite_loss_in_one_block_stops_the_run_before_the_step():
     dense = np.ones((64, 1), np.float32)
     dense[40] = 3e38
