@@ -8,6 +8,7 @@ import pytest
 
 import minidlrm as md
 from minidlrm.data.synthetic import (
+    _PARTS,
     CLICK_RATE,
     STRENGTH,
     _carriers,
@@ -33,7 +34,7 @@ def test_the_same_seed_gives_the_same_bits():
 def test_ids_are_those_of_a_search_for_each_number(size, zipf):
     share = _shares(size, zipf)
     limits = np.cumsum(share)[:-1]
-    parts = np.arange(4096) / 4096
+    parts = np.arange(_PARTS) / _PARTS
     edges = np.concatenate([limits, parts, np.nextafter(limits, 0), np.nextafter(parts, 1)])
     numbers = np.concatenate([np.random.default_rng(0).random(5000), edges[edges < 1]])
     assert np.array_equal(_ids(numbers, share), np.searchsorted(limits, numbers))

@@ -25,7 +25,7 @@ CLICK_RATE = 0.25  # about that of the Criteo data
 STRENGTH = 1.5  # standard deviation of the logit
 _SMALL_TABLE = 30  # products are planted where each id is seen often
 _MAX_PRODUCTS = 3
-_PARTS = 1 << 12  # of [0, 1), where ids are drawn
+_PARTS = 1 << 12  # of [0, 1), where ids are drawn: a power of two, so that they are exact
 _IMBALANCE = 0.08  # the largest mean sign of a table in a product; less leaves too few tables
 
 
