@@ -4,15 +4,13 @@ Start at `DLRM`, and walk down: models, layers, kernels. ``import minidlrm as md
 `MODELS` and `OPTIMIZERS` list the models and optimizers by the names of the command line.
 
 What a training run does not need (the checker, the tracer, figures) is imported when it is first
-used.
+used; so is Numba, with the first kernel.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-# Kernels first: measured, Numba takes 40 ms longer to import after our other modules.
-from minidlrm import kernels  # isort: skip
-from minidlrm import data, layers, losses, metrics, models, optim, training
+from minidlrm import data, kernels, layers, losses, metrics, models, optim, training
 from minidlrm.checkpoint import load, load_with_schema, save
 from minidlrm.data import Batch, Dataset, Jagged
 from minidlrm.layers import *

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minidlrm.data import intern
+from minidlrm.data import intern, slots
 from minidlrm.data.intern import Interner
 
 
@@ -17,15 +17,15 @@ def packed(words):
 @pytest.fixture(params=["compiled", "dict"])
 def either(request, monkeypatch):
     if request.param == "dict":
-        monkeypatch.setattr(intern, "_walk", None)
+        monkeypatch.setattr(slots, "walk", None)
     return request.param
 
 
 @given(st.lists(st.binary(max_size=12)), st.lists(st.binary(max_size=12)))
 def test_numbers_go_by_first_occurrence(first, second):
-    for walk in (intern._walk, None):
+    for walk in (slots.walk, None):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(intern, "_walk", walk)
+            patch.setattr(slots, "walk", walk)
             known, expected = Interner(), {}
             for words in (first, second):
                 codes = [expected.setdefault(word, len(expected)) for word in words]
@@ -50,17 +50,17 @@ def test_a_text_that_is_not_known_is_found_nowhere(either):
 
 @pytest.mark.parametrize("same", ["_hashed", "_place", "last place"])
 def test_texts_with_one_hash_or_one_place_stay_apart(monkeypatch, same):
-    if intern.njit is None:
+    if slots.njit is None:
         pytest.skip("Numba is not installed: no hash table")
-    for name in ("_word", "_hashed", "_same", "_place", "_walk", "_move"):
-        function = getattr(intern, name)
-        monkeypatch.setattr(intern, name, getattr(function, "py_func", function))
+    for name in ("_word", "_hashed", "_same", "_place", "walk", "move"):
+        function = getattr(slots, name)
+        monkeypatch.setattr(slots, name, getattr(function, "py_func", function))
     if same == "_hashed":
-        monkeypatch.setattr(intern, same, lambda *_: np.uint64(7))
+        monkeypatch.setattr(slots, same, lambda *_: np.uint64(7))
     elif same == "_place":
-        monkeypatch.setattr(intern, same, lambda *_: 0)
+        monkeypatch.setattr(slots, same, lambda *_: 0)
     else:  # the next places are at the beginning
-        monkeypatch.setattr(intern, "_place", lambda key, slots: len(slots) // 2 - 1)
+        monkeypatch.setattr(slots, "_place", lambda key, slots: len(slots) // 2 - 1)
     words = [b"ab", b"ba", b"cc", b"abc", b"", b"a" * 9, b"b" * 9, b"c" * 10, b"d" * 30]
     words += [b"e" * 8, b"f" * 8, b"g" * 16, b"g" * 15 + b"h"]
     known = Interner()
@@ -111,7 +111,7 @@ def test_hashes_of_similar_texts_are_spread_over_the_table():
         text, offsets = packed(words)
         pairs = zip(offsets[:-1].astype(np.uint64), offsets[1:].astype(np.uint64), strict=True)
         with np.errstate(over="ignore"):
-            hashes = np.array([intern._hashed(text, a, b) for a, b in pairs], np.uint64)
+            hashes = np.array([slots._hashed(text, a, b) for a, b in pairs], np.uint64)
         assert len(np.unique(hashes)) == 4096
         spread += [len(np.unique(hashes % np.uint64(4096))) / 4096]
         spread += [len(np.unique(hashes >> np.uint64(52))) / 4096]
@@ -123,7 +123,7 @@ def test_the_table_is_never_fuller_than_half_and_never_much_larger_than_needed()
     assert sum(a.nbytes for a in (known._ends, known._bytes, known._slots)) < 15_000
     for k in range(0, 6000, 100):
         known.add(*packed([b"%d" % i for i in range(k, k + 100)]))
-        assert intern._walk is None or 2 * len(known) <= len(known._slots) <= 8 * len(known) + 1024
+        assert slots.walk is None or 2 * len(known) <= len(known._slots) <= 8 * len(known) + 1024
         assert len(known._ends) <= max(256, 2 * len(known))
         assert len(known._bytes) <= max(4096, 2 * len(known.text))
     known.add(*packed([b"z" * 100_000]))
@@ -138,7 +138,7 @@ def test_it_grows_by_doubling_and_not_before_it_is_full(either):
     assert (len(known._ends), len(known._slots), len(known._bytes)) == (256, 1024, 8192)
     known.add(*packed([b"new"]))
     assert (len(known._ends), len(known._bytes)) == (512, 8192)
-    assert intern._walk is None or len(known._slots) == 2048
+    assert slots.walk is None or len(known._slots) == 2048
     known.add(*packed([b"y" * 20_000]))
     assert len(known._bytes) == len(known.text) > 24_000
 
@@ -148,7 +148,7 @@ def hashed(word):
     h = len(word)
     word += b"\0" * (8 - len(word) % 8)
     for k in range(0, len(word), 8):
-        h = (h ^ int.from_bytes(word[k : k + 8], "little")) * int(intern._FACTOR) % 2**64
+        h = (h ^ int.from_bytes(word[k : k + 8], "little")) * int(slots._FACTOR) % 2**64
         h ^= h >> 32
     return h
 
@@ -158,13 +158,13 @@ def test_a_text_is_looked_for_where_its_definition_says(rng):
     text, offsets = packed(words)
     for word, a, b in zip(words, *np.uint64([offsets[:-1], offsets[1:]]), strict=True):
         with np.errstate(over="ignore"):
-            assert int(intern._hashed(text, a, b)) == hashed(word)
+            assert int(slots._hashed(text, a, b)) == hashed(word)
     for key in (0, 1, 97, 2**40 + 3, 2**63 + 1, 2**64 - 1):
-        h = key * int(intern._FACTOR) % 2**64
-        for slots in (8, 1024, 4096):
+        h = key * int(slots._FACTOR) % 2**64
+        for size in (8, 1024, 4096):
             with np.errstate(over="ignore"):
-                place = intern._place(np.uint64(key), np.zeros(slots, np.uint64))
-            assert place == (h ^ h >> 32) % (slots // 2)
+                place = slots._place(np.uint64(key), np.zeros(size, np.uint64))
+            assert place == (h ^ h >> 32) % (size // 2)
 
 
 def test_numbers_are_as_many_as_int32_holds():
@@ -176,7 +176,7 @@ def test_a_compiled_table_and_a_dict_say_the_same(rng):
     first = Interner()
     codes = first.add(*packed(words))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(intern, "_walk", None)
+        patch.setattr(slots, "walk", None)
         second = Interner()
         assert second.add(*packed(words)).tolist() == codes.tolist()
         assert second.texts() == first.texts()

@@ -1,5 +1,6 @@
 """Each fast kernel under the same tests as its definition."""
 
+import contextlib
 import inspect
 import os
 import subprocess
@@ -422,7 +423,7 @@ def test_sequential_sgd_of_matrix_factorization(rng):
 
 
 def kernel_names():
-    return [name for name in kernels.__all__ if name not in ("backend", "use")]
+    return [name for name in kernels.__all__ if name not in ("backend", "use", "using")]
 
 
 @needs_numba
@@ -479,6 +480,53 @@ def test_the_variable_chooses_the_kernels():
 def test_without_the_variable_numba_serves():
     result = run_python(BACKEND)
     assert (result.stdout, result.stderr) == ("numba\n", "")
+
+
+@needs_numba
+def test_numba_is_imported_with_the_first_kernel_and_not_before():
+    loaded = "print('numba' in sys.modules)\n"
+    code = "import sys, minidlrm as md\n" + loaded + "md.kernels.gather\n" + loaded
+    assert run_python(code).stdout == "False\nTrue\n"
+
+
+@pytest.mark.parametrize("words", ["--help", "gradcheck mlp"])
+def test_commands_that_need_no_numba_do_not_import_it(words):
+    code = (
+        f"import sys; sys.argv = 'minidlrm {words}'.split()\n"
+        "from minidlrm.cli import main\n"
+        "try:\n    main()\n"
+        "finally:\n    print('numba' in sys.modules)"
+    )
+    done = run_python(code)
+    assert done.stdout.splitlines()[-1] == "False", done.stderr
+
+
+@needs_numba
+def test_threads_that_ask_at_once_get_one_kernel():
+    code = (
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "from minidlrm import kernels\n"
+        "with ThreadPoolExecutor(8) as pool:\n"
+        "    found = list(pool.map(lambda k: getattr(kernels, 'gather'), range(8)))\n"
+        "print(len({id(f) for f in found}), kernels.gather is found[0], kernels.backend)"
+    )
+    assert run_python(code).stdout == "1 True numba\n"
+
+
+def test_kernels_for_a_while_leave_what_was_before():
+    before = kernels.backend, kernels.pairs
+    with kernels.using("numpy"):
+        assert (kernels.backend, kernels.pairs) == ("numpy", reference.pairs)
+    assert (kernels.backend, kernels.pairs) == before
+    with contextlib.suppress(KeyError), kernels.using("numpy"):
+        raise KeyError
+    assert (kernels.backend, kernels.pairs) == before
+    code = (
+        "import sys; from minidlrm import kernels\n"
+        "with kernels.using('numpy'):\n    print(kernels.backend)\n"
+        "print('backend' in vars(kernels), 'numba' in sys.modules, 'pairs' in dir(kernels))"
+    )
+    assert run_python(code).stdout == "numpy\nFalse False True\n"
 
 
 def test_without_numba_one_line_says_so():

@@ -10,8 +10,7 @@ from minidlrm.data import picking
 @pytest.mark.parametrize("dtype", [np.int32, np.int64])
 def test_codes_are_counted_and_mapped_as_a_loop_does(monkeypatch, compiled, dtype):
     if not compiled:
-        monkeypatch.setattr(picking, "_count", None)
-        monkeypatch.setattr(picking, "_map", None)
+        monkeypatch.setattr(picking, "_compiled", lambda: None)
     rng = np.random.default_rng(0)
     codes = rng.integers(-1, 5, 100).astype(np.int32)
     rows = rng.integers(0, 100, 60).astype(dtype)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -138,26 +137,12 @@ def gradcheck(
             )
         _gradcheck_all(Console(), list(cases.everything(seed)), options)
         return
-    with _nothing_compiled():
+    # NumPy's kernels check a few rows while Numba still compiles its own
+    with kernels.using(os.environ.get("MINIDLRM_KERNELS") or "numpy"):
         report = _report(target or "dlrm", options)
     print(report)
     if not report.passed:
         raise typer.Exit(1)
-
-
-@contextmanager
-def _nothing_compiled() -> Iterator[None]:
-    """Let NumPy's kernels serve: they check a few rows while Numba still compiles its own.
-
-    The variable MINIDLRM_KERNELS is obeyed; and --all checks those that are in use.
-    """
-    before = kernels.backend
-    try:
-        if not os.environ.get("MINIDLRM_KERNELS"):
-            kernels.use("numpy")
-        yield
-    finally:
-        kernels.use(before)
 
 
 def _report(target: str, options: dict[str, Any]) -> GradCheckReport:

@@ -5,17 +5,10 @@ Numba makes one pass of each; without Numba NumPy serves, with the same numbers.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
-
-njit: Any
-try:
-    from numba import njit
-
-    from minidlrm.kernels.jit import CACHE  # whether a folder for compiled code can be written
-except ImportError:
-    njit, CACHE = None, False
 
 
 def count_codes(codes: np.ndarray, rows: np.ndarray, counts: np.ndarray) -> None:
@@ -30,8 +23,9 @@ def count_codes(codes: np.ndarray, rows: np.ndarray, counts: np.ndarray) -> None
     >>> counts
     array([1, 0, 2])
     """
-    if _count is not None:
-        _count(np.asarray(codes), rows, counts)
+    compiled = _compiled()
+    if compiled:
+        compiled[0](np.asarray(codes), rows, counts)
     else:
         counts += np.bincount(codes[rows].astype(np.int64) + 1, minlength=len(counts))
 
@@ -48,21 +42,31 @@ def map_codes(codes: np.ndarray, rows: np.ndarray, ids: np.ndarray, out: np.ndar
     >>> out
     array([9, 7, 9], dtype=int32)
     """
-    if _map is not None:
-        _map(np.asarray(codes), rows, ids, np.asarray(out))
+    compiled = _compiled()
+    if compiled:
+        compiled[1](np.asarray(codes), rows, ids, np.asarray(out))
     else:
         out[...] = ids[codes[rows] + 1]
 
 
-def _count_source(codes: Any, rows: Any, counts: Any) -> None:
+def _count(codes: Any, rows: Any, counts: Any) -> None:
     for row in rows:
         counts[codes[row] + 1] += 1
 
 
-def _map_source(codes: Any, rows: Any, ids: Any, out: Any) -> None:
+def _map(codes: Any, rows: Any, ids: Any, out: Any) -> None:
     for k in range(len(rows)):
         out[k] = ids[codes[rows[k]] + 1]
 
 
-_count = njit(cache=CACHE, nogil=True)(_count_source) if njit else None
-_map = njit(cache=CACHE, nogil=True)(_map_source) if njit else None
+@cache
+def _compiled() -> tuple[Any, Any] | None:
+    """Return both loops compiled; None without Numba, which takes long to import."""
+    try:
+        from numba import njit
+
+        from minidlrm.kernels.compiler import CACHE  # whether a folder for them can be written
+    except ImportError:
+        return None
+    compiled = njit(cache=CACHE, nogil=True)
+    return compiled(_count), compiled(_map)

@@ -171,7 +171,9 @@ def _environment() -> dict[str, str]:
 def serve() -> None:
     """Fork for every order that comes in, one a line; end when there is nobody to give any."""
     import minidlrm.grading.plugin  # noqa: F401  (what every submission needs, loaded once)
+    from minidlrm import kernels
 
+    kernels.backend  # noqa: B018  (and Numba, which comes with the first kernel)
     while line := sys.stdin.buffer.readline():
         order = json.loads(line)
         child = os.fork()
