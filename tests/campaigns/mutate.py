@@ -78,6 +78,7 @@ ELSEWHERE = {  # files whose tests do not bear their name
     "opening": ["frame"],
     "rankings": ["movielens"],
     "optimizer": ["optim"],
+    "slots": ["intern"],
     "reference": ["traces"],
     "roles": ["frame"],
     "schema": ["frame", "own_data"],
