@@ -73,7 +73,7 @@ def using(name: str) -> Iterator[None]:
     ...     kernels.backend
     'numpy'
     """
-    before = {name: globals()[name] for name in _LATER if name in globals()}
+    before = {later: globals()[later] for later in _LATER if later in globals()}
     use(name)
     try:
         yield
