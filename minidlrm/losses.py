@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from minidlrm import kernels
 from minidlrm.arrays import check_finite, check_number, check_word, doubles, native
 from minidlrm.layers.activation import sigmoid
 from minidlrm.module import Module
@@ -198,15 +199,8 @@ class BCEWithLogits(Loss):
         if np.isrealobj(logits):
             label = label.astype(logits.dtype, copy=False)
         rows = self._weights(weight, logits)  # (B,) or None
-        weight = 1  # p for a click, 1 for none
-        if self.pos_weight is not None:
-            weight = 1 + (self.pos_weight - 1) * label  # (B,)
-        self.keep(logits, label, weight, rows)
-        # log(1 + e^-x) = log(1 + e^-|x|) - min(x, 0)
-        below = logits.real < 0
-        size = np.where(below, logits, -logits)  # -|x|
-        softplus = np.log1p(np.exp(size)) - np.where(below, logits, 0)  # ① (B,)
-        terms = (1 - label) * logits + weight * softplus  # ② (B,)
+        self.keep(logits, label, rows)
+        terms = kernels.bce(logits, label, float(self.pos_weight or 1))  # ①② (B,)
         return self._reduce(terms if rows is None else rows * terms)  # ②
 
     def backward(self, dy: Any = 1.0) -> np.ndarray:
@@ -222,7 +216,8 @@ class BCEWithLogits(Loss):
         5. A row's weight multiplies its term, and so its slope; the mean over B samples divides
            each by B.
         """
-        logits, label, weight, rows = self.kept()
+        logits, label, rows = self.kept()
+        weight = 1 if self.pos_weight is None else 1 + (self.pos_weight - 1) * label  # w
         slope = (1 - label) + weight * (sigmoid(logits) - 1)  # ③④ (B,)
         return self._spread(dy, slope if rows is None else rows * slope)  # ⑤ (B,)
 

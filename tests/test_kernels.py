@@ -218,6 +218,17 @@ def test_the_sum_over_pairs_of_vectors(shape, dtype, rng):
 
 
 @needs_numba
+@pytest.mark.parametrize("dtype", [np.float16, *DTYPES])
+@pytest.mark.parametrize("shape", [(0,), (1,), (50,), (6, 1), (3, 4)])
+@pytest.mark.parametrize("weight", [1.0, 0.3])
+def test_terms_of_cross_entropy(shape, dtype, weight, rng):
+    x, y = numbers(rng, shape, dtype), rng.random(shape).astype(np.dtype(dtype).char.lower())
+    for logits in (x, 1000 * x, np.zeros_like(x), x[::-1], x.T):
+        labels = y.reshape(logits.shape)
+        agree(jit.bce(logits, labels, weight), reference.bce(logits, labels, weight))
+
+
+@needs_numba
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", [(1, 1, 2, 1), (5, 3, 3, 1), (4, 0, 2, 3), (6, 2, 5, 4)])
 def test_vectors_of_dense_features(shape, dtype, rng):

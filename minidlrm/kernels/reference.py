@@ -15,6 +15,7 @@ __all__ = [
     "add_groups",
     "bag_rows",
     "bag_weight_grad",
+    "bce",
     "bi_interaction",
     "bi_interaction_backward",
     "bias_backward",
@@ -183,6 +184,19 @@ def dense_fields_backward(dz, x, v):
     """Compute dv (n, D) and dx (B, n) from dz (B, F, D), of which the first n fields count."""
     dz = dz[:, : len(v)]
     return np.einsum("bj,bjd->jd", x, dz), np.einsum("bjd,jd->bj", dz, v)  # ③⑤
+
+
+# A loss
+
+
+def bce(x, y, p):
+    """Compute the terms (B,) of logits x and labels y (B,), of which a click's weighs p.
+
+    log(1 + e^-x) is log(1 + e^-|x|) - min(x, 0), which no x makes overflow.
+    """
+    below = x.real < 0
+    softplus = np.log1p(np.exp(np.where(below, x, -x))) - np.where(below, x, 0)  # ①
+    return (1 - y) * x + (1 + (p - 1) * y) * softplus  # ②
 
 
 # Gradients of four blocks

@@ -72,6 +72,7 @@ ELSEWHERE = {  # files whose tests do not bear their name
     "fitting": ["frame"],
     "inputs": ["arrays", "dtypes"],
     "interaction": ["cross", "dot"],
+    "jit_losses": ["losses"],
     "jit_traces": ["traces"],
     "jit_updates": ["kernels", "optim", "parts"],
     "movies": ["movielens"],
