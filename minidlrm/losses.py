@@ -199,7 +199,10 @@ class BCEWithLogits(Loss):
         if np.isrealobj(logits):
             label = label.astype(logits.dtype, copy=False)
         rows = self._weights(weight, logits)  # (B,) or None
-        self.keep(logits, label, rows)
+        weight = 1  # p for a click, 1 for none
+        if self.pos_weight is not None:
+            weight = 1 + (self.pos_weight - 1) * label  # w (B,)
+        self.keep(logits, label, weight, rows)
         terms = kernels.bce(logits, label, float(self.pos_weight or 1))  # ①② (B,)
         return self._reduce(terms if rows is None else rows * terms)  # ②
 
@@ -216,8 +219,7 @@ class BCEWithLogits(Loss):
         5. A row's weight multiplies its term, and so its slope; the mean over B samples divides
            each by B.
         """
-        logits, label, rows = self.kept()
-        weight = 1 if self.pos_weight is None else 1 + (self.pos_weight - 1) * label  # w
+        logits, label, weight, rows = self.kept()
         slope = (1 - label) + weight * (sigmoid(logits) - 1)  # ③④ (B,)
         return self._spread(dy, slope if rows is None else rows * slope)  # ⑤ (B,)
 
