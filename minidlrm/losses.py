@@ -12,7 +12,6 @@ import numpy as np
 
 from minidlrm import kernels
 from minidlrm.arrays import check_finite, check_number, check_word, doubles, native
-from minidlrm.layers.activation import sigmoid
 from minidlrm.module import Module
 
 __all__ = ["MSE", "BCEWithLogits", "Loss"]
@@ -213,14 +212,16 @@ class BCEWithLogits(Loss):
            :math:`-\log(1 - \sigma(x)) = x + s(x)`.
         2. So :math:`\ell = p\,y\,s + (1 - y)(x + s) = (1 - y) x + w s` with
            :math:`w = 1 + (p - 1) y`, since :math:`p y + 1 - y = w`.
-        3. :math:`ds/dx = -e^{-x} / (1 + e^{-x}) = \sigma(x) - 1`.
+        3. :math:`ds/dx = -e^{-x} / (1 + e^{-x}) = \sigma(x) - 1`, which is :math:`-\sigma(-x)`.
         4. :math:`d\ell/dx = (1 - y) + w (\sigma(x) - 1)`. With :math:`p = 1`, :math:`w = 1`, and
-           this is :math:`\sigma(x) - y`: no sigmoid derivative is left over.
+           this is :math:`\sigma(x) - y`: no sigmoid derivative is left over. Since
+           :math:`w = p y + 1 - y`, it is :math:`(1 - y) \sigma(x) - p\,y\,\sigma(-x)`, which loses
+           no digit where a prediction is sure, and right.
         5. A row's weight multiplies its term, and so its slope; the mean over B samples divides
            each by B.
         """
         logits, label, weight, rows = self.kept()
-        slope = (1 - label) + weight * (sigmoid(logits) - 1)  # ③④ (B,)
+        slope = kernels.bce_backward(logits, label, weight)  # ③④ (B,)
         return self._spread(dy, slope if rows is None else rows * slope)  # ⑤ (B,)
 
     def __repr__(self) -> str:

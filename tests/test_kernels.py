@@ -226,6 +226,9 @@ def test_terms_of_cross_entropy(shape, dtype, weight, rng):
     for logits in (x, 1000 * x, np.zeros_like(x), x[::-1], x.T):
         labels = y.reshape(logits.shape)
         agree(jit.bce(logits, labels, weight), reference.bce(logits, labels, weight))
+        for w in (weight, 1 + weight * labels):  # one for all, or one for each label
+            ours = jit.bce_backward(logits, labels, w)
+            agree(ours, reference.bce_backward(logits, labels, w))
 
 
 @needs_numba

@@ -51,6 +51,19 @@ def test_the_gradient_is_sigmoid_minus_label():
     np.testing.assert_array_equal(loss.backward(), [-0.5, 0.5])
 
 
+@pytest.mark.parametrize("kernels", [md.kernels.backend, "numpy"])
+@pytest.mark.parametrize("pos_weight", [None, 3.0])
+def test_a_sure_and_right_prediction_has_a_slope_that_no_rounding_makes_zero(kernels, pos_weight):
+    logits = np.array([20, -20, 40, -40, 80, -80], np.float32)
+    with md.kernels.using(kernels):
+        loss = md.BCEWithLogits("sum", pos_weight)
+        loss.forward(logits, (logits > 0).astype(np.float32))
+        slopes = loss.backward()
+    size = np.exp(-np.abs(logits.astype(np.float64)))
+    expected = np.where(logits > 0, -(pos_weight or 1) * size, size)
+    np.testing.assert_allclose(slopes, expected, rtol=1e-6)
+
+
 def test_dtype_of_the_gradient_is_that_of_the_logits():
     loss = md.BCEWithLogits()
     loss.forward(np.zeros(3, np.float32), np.ones(3))

@@ -15,6 +15,7 @@ from minidlrm.kernels import reference
 from minidlrm.kernels.compiler import CACHE
 from minidlrm.kernels.compiler import compiled as _compile
 from minidlrm.kernels.jit_losses import bce as bce
+from minidlrm.kernels.jit_losses import bce_backward as bce_backward
 from minidlrm.kernels.jit_traces import draw_trace as draw_trace
 from minidlrm.kernels.jit_traces import lru_misses as lru_misses
 from minidlrm.kernels.jit_traces import stack_distances as stack_distances

@@ -16,6 +16,7 @@ __all__ = [
     "bag_rows",
     "bag_weight_grad",
     "bce",
+    "bce_backward",
     "bi_interaction",
     "bi_interaction_backward",
     "bias_backward",
@@ -197,6 +198,17 @@ def bce(x, y, p):
     below = x.real < 0
     softplus = np.log1p(np.exp(np.where(below, x, -x))) - np.where(below, x, 0)  # ①
     return (1 - y) * x + (1 + (p - 1) * y) * softplus  # ②
+
+
+def bce_backward(x, y, w):
+    """Compute the slopes (B,) of the terms at logits x, of labels y (B,), given w: 1, or (B,).
+
+    1 - sigma(x) is sigma(-x). Of a difference nothing would be left where the two are close.
+    """
+    e = np.exp(np.where(x.real < 0, x, -x))  # never above 1 in size
+    near, far = 1 / (1 + e), e / (1 + e)
+    sigma, rest = np.where(x.real < 0, far, near), np.where(x.real < 0, near, far)
+    return (1 - y) * sigma - (w - (1 - y)) * rest  # ③④
 
 
 # Gradients of four blocks
