@@ -80,7 +80,10 @@ class Side:
 
 
 def measure(case: Case, names: Sequence[str], rounds: int) -> dict[str, Any]:
-    """Return for each side what its rounds took; or, for one that is missing, why."""
+    """Return for each side what its rounds took; or, for one that is missing, why.
+
+    Light models take more rounds than `rounds`.
+    """
     found: dict[str, Any] = {}
     with ExitStack() as stack:
         sides = {}
@@ -92,7 +95,7 @@ def measure(case: Case, names: Sequence[str], rounds: int) -> dict[str, Any]:
                 found[name] = why
             else:
                 sides[name] = side
-        for _ in range(rounds):
+        for _ in range(case.rounds(rounds)):
             for side in sides.values():
                 time.sleep(PAUSE)
                 side.take_turn()
