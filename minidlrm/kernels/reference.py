@@ -203,7 +203,8 @@ def bce(x, y, p):
 def bce_backward(x, y, w):
     """Compute the slopes (B,) of the terms at logits x, of labels y (B,), given w: 1, or (B,).
 
-    1 - sigma(x) is sigma(-x). Of a difference nothing would be left where the two are close.
+    w - (1 - y) is p y, and 1 - sigma(x) is sigma(-x), of which that difference would leave nothing
+    at a large x.
     """
     e = np.exp(np.where(x.real < 0, x, -x))  # never above 1 in size
     near, far = 1 / (1 + e), e / (1 + e)

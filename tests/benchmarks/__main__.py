@@ -28,7 +28,7 @@ import minidlrm as md
 from minidlrm.machine import processor
 from minidlrm.printing import as_markdown
 from tests.benchmarks import starting
-from tests.benchmarks.cases import Case
+from tests.benchmarks.cases import MORE, Case
 from tests.benchmarks.sides import SIDES
 from tests.benchmarks.turns import Measured, busy, measure
 
@@ -179,7 +179,12 @@ PARTS = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"some of {', '.join(PARTS)}")
-    parser.add_argument("--rounds", type=int, default=9, help="rounds of each side")
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        default=9,
+        help=f"rounds of each side; light models take {MORE} times as many",
+    )
     parser.add_argument("--keep", type=Path, help="a JSON file for what has been measured")
     parser.add_argument("--out", type=Path, help="a file for the tables, beside the screen")
     given = parser.parse_args()
