@@ -64,7 +64,7 @@ class Case:
         if self.round:
             return self.round
         rows = 204_800 if self.model in LIGHT else 40_960
-        return max(4, min(200, rows // self.batch_size))
+        return max(20, min(200, rows // self.batch_size))  # of few, the first is felt: it is slow
 
     def rounds(self, rounds: int) -> int:
         """How many rounds, where others take so many: those of a light model are short."""
