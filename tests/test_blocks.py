@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 import minidlrm as md
 from minidlrm import blocks as module
 from minidlrm import kernels
-from minidlrm.blocks import Blocks, Team, blocks, blocks_for, cut
+from minidlrm.blocks import Blocks, Team, blocks, blocks_for, cut, ends_of
 from minidlrm.kernels import parts
 from minidlrm.machine import _blas, one_blas_thread
 from minidlrm.watching import watched
@@ -65,10 +65,23 @@ def test_the_number_of_blocks_is_a_power_of_two_that_depends_on_the_rows_alone()
     assert blocks(65_536) > blocks(2048) > blocks(128) > 1
 
 
-def test_the_sizes_of_blocks_differ_by_one_at_most():
+@pytest.mark.parametrize("count", [1, 2, 4, 8, 64])
+def test_blocks_are_of_nearly_equal_sizes_and_never_empty(count):
+    for rows in (count, count + 1, 32 * count, 1000 * count + 5):
+        sizes = np.diff(ends_of(rows, count))
+        assert sizes.sum() == rows
+        assert sizes.min() >= 1
+        assert np.abs(sizes - rows / count).max() <= 1 + rows / count / 32
+    if count >= 4:  # a thread that takes every other block is ahead, until the end
+        sizes = np.diff(ends_of(1024 * count, count))
+        assert [*sizes[:2], *sizes[-2:]] == [1056, 992, 1056, 992]
+        assert set(sizes[2:-2]) <= {1024}
+
+
+def test_a_batch_is_cut_where_blocks_end():
     batch = md.Batch(np.arange(11.0)[:, None], np.zeros((11, 1), int))
     parts = cut(batch, 4)
-    assert [len(part) for part in parts] == [2, 3, 3, 3]
+    assert [len(part) for part in parts] == np.diff(ends_of(11, 4)).tolist()
     np.testing.assert_array_equal(np.concatenate([part.dense for part in parts]), batch.dense)
 
 

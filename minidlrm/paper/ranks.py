@@ -23,7 +23,7 @@ from minidlrm.parallel import Communicator, sharded
 from minidlrm.parallel import run as on_ranks
 from minidlrm.training import fit, predict
 
-RANKS, TABLES, BATCH, STEPS = 4, 8, 2048, 2
+RANKS, TABLES, BATCH, STEPS = 4, 8, 4096, 2  # two blocks a rank: equally many rows
 _SENT = (  # what ranks send, as they call it
     *(Message("all reduce"), Message("ids"), Message("headers"), Message("norm")),
     *(Message("vectors"), Message("gradients"), Message("loss")),

@@ -4,8 +4,8 @@ A model is outlined: all its parts, with tables that have a size and no numbers.
 memory of a rank, and the bytes and messages of a step, by the formulas below. A run counts the same
 bytes (`Communicator.totals`).
 
-With B rows in equal blocks, T columns of one id each, D numbers of s bytes, R ranks, P parameters
-outside the tables, all ranks together send in a step:
+With B rows, T columns of one id each, D numbers of s bytes, R ranks with equally many rows, and P
+parameters outside the tables, all ranks together send in a step:
 
     by table, by column    vectors, and gradients, each    s B T D (R - 1) / R
     by row, at most        vectors, and gradients, each    s B T D (R - 1) / R

@@ -13,7 +13,7 @@ import numpy as np
 
 import minidlrm as md
 from minidlrm import kernels
-from minidlrm.blocks import Blocks, Team, block_of, blocks_for
+from minidlrm.blocks import Blocks, Team, block_of, blocks_for, ends_of
 from minidlrm.data.cutting import Rows, unread
 from minidlrm.machine import cores
 from minidlrm.parameter import grouped
@@ -84,9 +84,11 @@ def floor(case: Case) -> Round:
     """
     model, b = case.build(), case.batch_size
     count, parameters = blocks_for(model, b), model.parameters()
-    threads = [_block_of_floor(model, b // count, case) for _ in range(min(count, cores()))]
+    workers, sizes = min(count, cores()), np.diff(ends_of(b, count)).tolist()
+    at = [(k % workers, size) for k, size in enumerate(sizes)]
+    made = {key: _block_of_floor(model, key[1], case) for key in at}
     tables = [p for _, p in model.named_modules() if isinstance(p, md.EmbeddingBagCollection)]
-    batches, logits = list(unread(case.rows(), b, seed=0)), np.zeros(b // count, np.float32)
+    batches, logits = list(unread(case.rows(), b, seed=0)), np.zeros(b, np.float32)
 
     def walk(blocks: Blocks, batch: Rows, k: int) -> list[Any]:
         part = block_of(batch, k, count)
@@ -94,9 +96,9 @@ def floor(case: Case) -> Round:
             blocks._pass(k, part[:1])
         else:
             loss = md.BCEWithLogits()
-            loss.forward(logits, part.label)
+            loss.forward(logits[: len(part)], part.label)
             loss.backward()
-        found = threads[k % len(threads)]()
+        found = made[at[k]]()
         for table in tables:
             crossed = table.num_tables != part.sparse.shape[1]
             ids = model._cross_ids(part.sparse) if crossed else part.sparse
