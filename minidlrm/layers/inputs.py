@@ -45,6 +45,8 @@ def _is_usual(x: Any) -> bool:
 
 def converted(name: str, x: Any, dtype: np.dtype) -> np.ndarray:
     """Return x in `dtype`: dy in the output's, or data in the parameters'. TypeError names it."""
+    if _is_usual(x) and x.dtype == dtype:
+        return x
     x = numbers(name, x)
     if x.dtype.kind == "c" and np.dtype(dtype).kind != "c":
         raise TypeError(f"{name} is of {x.dtype}, which does not fit into {np.dtype(dtype)}")
