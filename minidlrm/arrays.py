@@ -23,6 +23,19 @@ _FLOATS = "it must be float32 (or float64)"
 SEVERAL = "float32, float64, complex64 or complex128"  # DTYPES, as errors word them
 
 
+def is_usual(array: Any) -> bool:
+    """Whether it is an array of `DTYPES` that `floats` takes as it is.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minidlrm.arrays import is_usual
+    >>> is_usual(np.ones(2)), is_usual(np.ones(2, ">f8")), is_usual([1.0])
+    (True, False, False)
+    """
+    return type(array) is np.ndarray and array.dtype in DTYPES and array.flags.aligned
+
+
 def native(name: str, array: Any) -> np.ndarray:
     """Return an array of the machine's byte order, aligned, without a mask; not copied if it is.
 

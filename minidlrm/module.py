@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from minidlrm.arrays import DTYPES, as_dtype, as_sizes, check_type, floats, native
+from minidlrm.arrays import as_dtype, as_sizes, check_type, floats, is_usual, native
 from minidlrm.parameter import Parameter, SparseGrad
 
 __all__ = ["Module", "Parameter", "SparseGrad"]
@@ -71,7 +71,7 @@ class Module:
 
     def check_dy(self, dy: Any, shape: tuple[int, ...]) -> np.ndarray:
         """Return `dy` as floats; ValueError when its shape is not the output's."""
-        if type(dy) is not np.ndarray or dy.dtype not in DTYPES or not dy.flags.aligned:
+        if not is_usual(dy):
             dy = native("dy", dy)
             if dy.dtype.kind in "biu":  # ones that a reader wrote as integers
                 dy = dy.astype(np.float64)

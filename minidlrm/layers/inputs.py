@@ -14,20 +14,20 @@ from typing import Any
 import numpy as np
 
 from minidlrm.arrays import (
-    DTYPES,
     as_seed,
     as_size,
     as_sizes,
     check_room,
     check_word,
     floats,
+    is_usual,
     native,
 )
 
 
 def numbers(name: str, x: Any, *parameters: np.ndarray) -> np.ndarray:
     """Return x as the layer computes with it; TypeError or ValueError names x where it cannot."""
-    if _is_usual(x) and all(parameter.dtype == x.dtype for parameter in parameters):
+    if _by_rows(x) and all(parameter.dtype == x.dtype for parameter in parameters):
         return x
     x = native(name, x)
     if x.dtype.kind in "biu":
@@ -36,16 +36,14 @@ def numbers(name: str, x: Any, *parameters: np.ndarray) -> np.ndarray:
     return np.asarray(x, np.result_type(x, np.float32, *parameters), order="C")
 
 
-def _is_usual(x: Any) -> bool:
-    """Whether x is such an array already: in the machine's order, aligned, row by row."""
-    if type(x) is not np.ndarray or x.dtype not in DTYPES:
-        return False
-    return x.flags.c_contiguous and x.flags.aligned
+def _by_rows(x: Any) -> bool:
+    """Whether x is such an array already: a usual one, and row by row."""
+    return is_usual(x) and x.flags.c_contiguous
 
 
 def converted(name: str, x: Any, dtype: np.dtype) -> np.ndarray:
     """Return x in `dtype`: dy in the output's, or data in the parameters'. TypeError names it."""
-    if _is_usual(x) and x.dtype == dtype:
+    if _by_rows(x) and x.dtype == dtype:
         return x
     x = numbers(name, x)
     if x.dtype.kind == "c" and np.dtype(dtype).kind != "c":
