@@ -32,10 +32,10 @@ from minidlrm.summing import Gradient, TreeSum, add_both, balanced, gradient_of
 
 __all__ = ["Blocks", "Team", "block_of", "blocks", "blocks_for", "cut", "ends_of"]
 
-# Measured with DLRM, on two threads and on one; see docs/blocks.md.
+# Measured on two threads and on one; see docs/blocks.md.
 _FIRST = 128  # rows of a batch that is cut in two
-_ROWS = 512  # of a block, at least, where there are more than two
-_MANY = 8  # blocks: from here on they have twice as many rows, which multiply faster
+_ROWS = 512  # of a block, about, where there are more than two
+_MANY = 8  # blocks of so many rows; larger batches have blocks of twice as many
 _MOST = 64  # blocks
 _LIGHT = 1e-3  # seconds: a block of less work is not worth its calls, about 0.2 ms
 
@@ -91,8 +91,8 @@ def ends_of(rows: int, count: int) -> list[int]:
     Examples
     --------
     >>> from minidlrm.blocks import ends_of
-    >>> ends_of(10, 2), ends_of(2048, 4)
-    ([0, 5, 10], [0, 528, 1024, 1552, 2048])
+    >>> ends_of(10, 4), ends_of(2048, 4)
+    ([0, 2, 5, 7, 10], [0, 528, 1024, 1552, 2048])
     """
     later = (1, count - 1) if count >= 4 else ()
     return [rows * (32 * k + (k in later)) // (32 * count) for k in range(count + 1)]
